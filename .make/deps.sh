@@ -1,0 +1,72 @@
+#!/bin/sh
+# Installs what a make target needs from the distribution's packages.
+# usage: deps.sh GROUP...   groups: build test lint soak
+# A package counts as present when the file beside it exists, so that a tool from
+# elsewhere on PATH (nodejs, java) is good enough. Without root and without a
+# password-less sudo it names what is missing in one line and stops.
+set -eu
+
+group() {
+    case $1 in
+    build) echo "gcc:gcc make:make libc6-dev:/usr/include/stdlib.h libev-dev:/usr/include/ev.h
+        libinih-dev:/usr/include/ini.h libc-ares-dev:/usr/include/ares.h autoconf:autoconf
+        automake:automake libtool:libtoolize dpkg-dev:dpkg-source openssl:openssl
+        ca-certificates:/etc/ssl/certs/ca-certificates.crt" ;;
+    test) echo "libcmocka-dev:/usr/include/cmocka.h python3:/usr/bin/python3
+        python3-pytest:/usr/lib/python3/dist-packages/pytest/__init__.py curl:curl
+        gnutls-bin:gnutls-cli nginx-light:/usr/sbin/nginx nodejs:node
+        default-jdk-headless:javac nmap:nmap sslscan:sslscan clang:clang
+        libclang-rt-14-dev:/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a
+        util-linux:prlimit" ;;
+    lint) echo "clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
+        python3:/usr/bin/python3" ;;
+    soak) echo "testssl.sh:testssl chromium:chromium procps:pgrep bsdextrautils:hexdump
+        dnsutils:dig" ;;
+    *) echo "deps.sh: unknown group $1" >&2; exit 64 ;;
+    esac
+}
+
+missing=
+for g in "$@"; do
+    for entry in $(group "$g"); do
+        package=${entry%%:*}; probe=${entry#*:}
+        case $probe in
+        /*) [ -e "$probe" ] || ls /usr/lib/llvm-*/lib/clang/*/lib/linux/"$(basename "$probe")" \
+                >/dev/null 2>&1 || missing="$missing $package" ;;
+        *) command -v "$probe" >/dev/null 2>&1 || missing="$missing $package" ;;
+        esac
+    done
+done
+[ -n "$missing" ] || exit 0
+
+as_root=
+if [ "$(id -u)" != 0 ]; then
+    if command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+        as_root="sudo -n"
+    else
+        echo "make: missing packages; as root: apt-get install --no-install-recommends$missing" >&2
+        exit 1
+    fi
+fi
+
+# A test tool's package must not start its service on the developer's machine.
+guard=/usr/sbin/policy-rc.d
+made_guard=no
+cleanup() { [ "$made_guard" = no ] || $as_root rm -f "$guard"; }
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+if [ ! -e "$guard" ]; then
+    made_guard=yes
+    printf '#!/bin/sh\nexit 101\n' | $as_root tee "$guard" >/dev/null
+    $as_root chmod 755 "$guard"
+fi
+log=$(mktemp)
+echo "deps: installing$missing"
+if ! { $as_root apt-get update -q &&
+       $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
+           --no-install-recommends $missing; } >"$log" 2>&1; then
+    tail -n 5 "$log" >&2
+    echo "make: could not install$missing (whole log: $log)" >&2
+    exit 1
+fi
+rm -f "$log"

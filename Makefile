@@ -1,0 +1,163 @@
+# suitegate. `make run` and `make test` do everything; `make help` lists the rest.
+# Whatever is made lies in build/, but for the local CA, which make run puts into certs/.
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+BUILD := build
+WOLFSSL := $(BUILD)/wolfssl
+
+CC ?= cc
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Werror
+HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE -fno-strict-aliasing
+DEFINES := -D_GNU_SOURCE -DSUITEGATE_VERSION='"$(VERSION)"' \
+	-DSUITEGATE_CONFIG='"$(SYSCONFDIR)/suitegate/suitegate.ini"'
+CPPFLAGS += -Iinclude -isystem $(WOLFSSL)/include $(DEFINES)
+OPTIMIZE := -O2 -g
+CFLAGS_ALL = -std=c11 $(WARNINGS) $(OPTIMIZE) $(HARDENING) $(CFLAGS)
+LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
+LIBS := $(WOLFSSL)/lib/libwolfssl.a -lev -linih -lcares -lm -lpthread
+
+SOURCES := $(sort $(wildcard src/*/*.c))
+OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
+# Everything but main(), for the tests.
+CORE := $(filter-out %/cli/main.o,$(OBJECTS))
+UNIT := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_PROGRAMS := $(UNIT:tests/unit/%.c=$(BUILD)/unit/%)
+FUZZ := $(sort $(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_PROGRAMS := $(FUZZ:tests/fuzz/%.c=$(BUILD)/fuzz/%)
+FUZZ_SECONDS ?= 600
+HEADERS := $(sort $(wildcard include/*/*.h include/*/*.def src/*/*.h src/*/*.def))
+FORMATTED := $(SOURCES) $(filter %.h,$(HEADERS)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c tests/tools/*.c)
+PYTEST := /usr/bin/python3 -B -m pytest -q -p no:cacheprovider
+
+.PHONY: all deps run test unit functional fuzz fuzz-short asan soak bench lint format docs install clean help
+.DEFAULT_GOAL := all
+
+all: deps $(BUILD)/suitegate
+
+help:
+	@echo 'make run      get what is needed, build, make a local CA, run the proxy on 127.0.0.1:8080'
+	@echo 'make test     get what is needed, build, run all tests (about five minutes)'
+	@echo 'make asan     unit and functional tests under ASan and UBSan'
+	@echo 'make lint     format, static analysis, layering, documentation'
+	@echo 'make soak     the long tests      make fuzz   fuzz for FUZZ_SECONDS each (600)'
+	@echo 'make bench    figures             make install DESTDIR= PREFIX=/usr/local'
+	@echo 'make format   make docs   make clean'
+
+deps:
+	@.make/deps.sh build
+	@.make/wolfssl.sh $(WOLFSSL)
+
+# wolfSSL is made by deps; a build that starts from another goal makes it too.
+$(WOLFSSL)/profile.stamp: .make/wolfssl.sh .make/wolfssl.profile
+	@.make/deps.sh build
+	@.make/wolfssl.sh $(WOLFSSL)
+	@touch $@
+
+$(BUILD)/obj/%.o: src/%.c Makefile | $(WOLFSSL)/profile.stamp
+	@mkdir -p $(@D)
+	@echo "cc $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+
+$(BUILD)/suitegate: $(OBJECTS)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $^ $(LIBS) -o $@
+
+$(BUILD)/libcore.a: $(CORE)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcore.a $(wildcard tests/unit/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(BUILD)/libcore.a $(LIBS) -lcmocka -o $@
+
+certs/ca.pem: | $(BUILD)/suitegate
+	@[ -e $@ ] || $(BUILD)/suitegate ca init --out certs
+
+run: all certs/ca.pem
+	@echo
+	@echo 'In another terminal, try:'
+	@echo
+	@echo '    curl --proxy http://127.0.0.1:8080 --cacert certs/ca.pem https://HOST/'
+	@echo
+	@echo 'The records go to build/audit.jsonl. Ctrl-C stops the proxy.'
+	@echo
+	@exec $(BUILD)/suitegate run -c conf/suitegate.ini
+
+test: all
+	@.make/deps.sh test
+	@$(MAKE) --no-print-directory unit fuzz-short functional
+
+unit: $(UNIT_PROGRAMS)
+	@set -e; for t in $^; do echo "$$t"; $$t 2>&1; done
+
+functional: $(BUILD)/suitegate
+	SUITEGATE=$(abspath $(BUILD)/suitegate) $(PYTEST) tests/functional
+
+# Sanitizers get a tree of their own; wolfSSL is shared.
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+asan: all
+	@.make/deps.sh test
+	@mkdir -p $(BUILD)/asan
+	@[ -e $(BUILD)/asan/wolfssl ] || ln -s ../wolfssl $(BUILD)/asan/wolfssl
+	ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	    $(MAKE) --no-print-directory BUILD=$(BUILD)/asan OPTIMIZE='-O1 -g' \
+	    HARDENING=-fPIE CFLAGS='$(SANITIZE)' unit functional
+
+# Fuzz targets: clang's libFuzzer over the pure layers.
+FUZZ_SOURCES := $(sort $(wildcard src/base/*.c src/policy/*.c src/config/*.c))
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES) $(HEADERS)
+	@mkdir -p $(@D)
+	clang -std=c11 $(DEFINES) -Iinclude -g -O1 -fsanitize=fuzzer,address,undefined \
+	    -fno-sanitize-recover=all $< $(FUZZ_SOURCES) -linih -lpthread -o $@
+
+fuzz-short: $(FUZZ_PROGRAMS)
+	@/usr/bin/python3 -B tests/fuzz/seed.py $(BUILD)/fuzz/corpus
+	@set -e; for t in $^; do name=$$(basename $$t); echo "$$t"; \
+	    mkdir -p $(BUILD)/fuzz/corpus/$$name; \
+	    $$t -max_total_time=5 -verbosity=0 -print_final_stats=0 \
+	        -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/corpus/$$name; done
+
+fuzz: all
+	@.make/deps.sh test
+	@$(MAKE) --no-print-directory $(FUZZ_PROGRAMS)
+	@/usr/bin/python3 -B tests/fuzz/seed.py $(BUILD)/fuzz/corpus
+	@set -e; for t in $(FUZZ_PROGRAMS); do name=$$(basename $$t); \
+	    mkdir -p $(BUILD)/fuzz/corpus/$$name; \
+	    $$t -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+	        -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/corpus/$$name; done
+
+soak: all
+	@.make/deps.sh test soak
+	/usr/bin/python3 -B tests/soak/soak.py --binary $(BUILD)/suitegate
+
+bench: all
+	@.make/deps.sh test
+	/usr/bin/python3 -B tests/bench/bench.py --binary $(BUILD)/suitegate
+
+lint: deps
+	@.make/deps.sh lint
+	@.make/lint.sh $(FORMATTED)
+
+format:
+	clang-format -i $(FORMATTED)
+
+docs: $(BUILD)/docs
+	/usr/bin/python3 -B .make/docs.py $(BUILD)/docs --write
+
+$(BUILD)/docs: tests/tools/docs.c $(BUILD)/libcore.a
+	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(BUILD)/libcore.a $(LIBS) -o $@
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR)/suitegate
+	install -m 755 $(BUILD)/suitegate $(DESTDIR)$(PREFIX)/bin/suitegate
+	sed -e 's|\.\./certs/|$(SYSCONFDIR)/suitegate/|' -e 's|\.\./build/|/var/log/suitegate/|' \
+	    conf/suitegate.ini >$(BUILD)/suitegate.ini
+	[ -e $(DESTDIR)$(SYSCONFDIR)/suitegate/suitegate.ini ] || \
+	    install -m 644 $(BUILD)/suitegate.ini $(DESTDIR)$(SYSCONFDIR)/suitegate/suitegate.ini
+	install -d -m 750 $(DESTDIR)/var/log/suitegate
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(OBJECTS:.o=.d)

@@ -1,0 +1,90 @@
+/* One audit record: typed facts in, one JSON line out (Elastic Common Schema names where
+ * ECS has one). The event borrows everything it points to until audit_render() returns.
+ * Holds no secret, URL path, header value or payload, and has no member for one. */
+#ifndef AUDIT_RECORD_H
+#define AUDIT_RECORD_H
+
+#include "base/addr.h"
+#include "base/text.h"
+#include "policy/hello.h"
+#include "policy/policy.h"
+#include "policy/reasons.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <time.h>
+
+enum audit_action {
+    AUDIT_CONNECTION_REFUSED,
+    AUDIT_CONNECTION_OPENED,
+    AUDIT_CONNECTION_CLOSED,
+    AUDIT_CLIENT_FALLBACK_RETRY,
+    AUDIT_PROXY_STARTED,
+    AUDIT_PROXY_STOPPED,
+    AUDIT_CONFIGURATION_LOADED,
+    AUDIT_CONFIGURATION_REJECTED,
+};
+
+/* One leg's session, as far as it came. */
+struct audit_leg {
+    bool known; /* there is anything to say */
+    bool established, resumed;
+    bool extended_master_secret, encrypt_then_mac, speaks_tls13;
+    uint16_t version, suite, group;
+    const char *next_protocol; /* ALPN; NULL or "" for none */
+    /* The certificate the server of this leg presented; subject NULL for none. */
+    const char *subject, *issuer, *sha256;
+    time_t not_before, not_after;
+};
+
+struct audit_policy {
+    const char *profile;
+    const char *digest; /* SHA-256 of policy_describe(), hexadecimal */
+};
+
+struct audit_event {
+    enum audit_action action;
+    enum reason reason; /* REASON_OK: no code */
+    struct timespec at;
+    int64_t duration_ns; /* of the connection so far; -1: none */
+    const struct audit_policy *policy;
+
+    const char *listener, *connection_id; /* NULL: not about a connection */
+    const struct addr *source;            /* length 0 or NULL: unknown */
+    const struct addr *destination;       /* the upstream's address once connected */
+    const char *domain;                   /* the upstream's name, or NULL */
+    uint16_t destination_port;            /* 0: unknown */
+    const char *identity;                 /* "" or NULL: not known yet */
+    bool has_bytes;
+    uint64_t source_bytes, destination_bytes; /* payload, client to upstream and back */
+    const char *closed_by;                    /* connection-closed only */
+    const char *detail;                       /* a sentence of ours, never a peer's bytes */
+
+    const struct hello *hello; /* NULL: none was parsed */
+    suite_set offered;         /* of the policy's suites */
+    const char *ja4;
+    struct audit_leg client, upstream;
+    int alert_sent, alert_received; /* -1: none */
+};
+
+/* Appends one line with its line end. */
+void audit_render(const struct audit_event *event, struct text *out);
+
+/* What a client offered in one attempt; small enough to remember. */
+struct audit_offer {
+    bool present; /* there was a hello */
+    bool failed;  /* the attempt was refused */
+    uint16_t highest_version;
+    suite_set approved;
+    struct addr source;
+    char identity[HELLO_NAME_SIZE];
+    char listener[48];
+    char connection_id[40];
+};
+
+/* The record of a retry that offers less: it names both offers. */
+void audit_render_fallback(const struct audit_offer *before, const struct audit_offer *now,
+                           struct timespec at, const struct audit_policy *policy,
+                           struct text *out);
+
+#endif

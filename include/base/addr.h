@@ -1,0 +1,52 @@
+/* Socket addresses and address ranges. Values, copied freely; no name is ever looked up.
+ * IPv4-mapped IPv6 addresses (RFC 4291 section 2.5.5.2) count as the IPv4 they carry. */
+#ifndef BASE_ADDR_H
+#define BASE_ADDR_H
+
+#include "base/attr.h"
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct addr {
+    union {
+        struct sockaddr sa;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    };
+    socklen_t length; /* 0: no address */
+};
+
+struct cidr {
+    uint8_t bytes[16];
+    uint8_t family_size; /* 4 or 16 */
+    uint8_t bits;
+};
+
+/* "203.0.113.7", "2001:db8::1" (no brackets). */
+WARN_UNUSED bool addr_from_ip(const char *ip, uint16_t port, struct addr *out);
+/* "203.0.113.7:8080", "[2001:db8::1]:8080"; the port is required, 0 is allowed. */
+WARN_UNUSED bool addr_from_text(const char *s, struct addr *out);
+/* n bytes at sa, as a system call left them. */
+struct addr addr_from_sockaddr(const struct sockaddr *sa, socklen_t n);
+
+uint16_t addr_port(const struct addr *a);
+void addr_set_port(struct addr *a, uint16_t port);
+/* 4 or 16 bytes, and which: the address in network order, mapped ones unwrapped. */
+uint8_t addr_bytes(const struct addr *a, uint8_t out[16]);
+bool addr_is_loopback(const struct addr *a);
+bool addr_is_unspecified(const struct addr *a);
+bool addr_same_ip(const struct addr *a, const struct addr *b);
+
+enum { ADDR_TEXT_SIZE = 64 };
+/* "203.0.113.7" or "2001:db8::1". */
+void addr_format_ip(const struct addr *a, char out[ADDR_TEXT_SIZE]);
+/* With the port: "203.0.113.7:443" or "[2001:db8::1]:443". */
+void addr_format(const struct addr *a, char out[ADDR_TEXT_SIZE]);
+
+/* "10.0.0.0/8", "::1/128", or a plain address for exactly that one. */
+WARN_UNUSED bool cidr_from_text(const char *s, struct cidr *out);
+bool cidr_contains(const struct cidr *range, const struct addr *a);
+
+#endif

@@ -1,0 +1,17 @@
+/* Time: a steady clock for deadlines, the calendar for records and certificates. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+/* Steady nanoseconds since an arbitrary start (CLOCK_MONOTONIC). */
+int64_t clock_steady_ns(void);
+/* Calendar time as RFC 3339 in UTC with milliseconds: 24 characters and a NUL. */
+enum { CLOCK_TEXT_SIZE = 32 };
+void clock_format(struct timespec t, char out[CLOCK_TEXT_SIZE]);
+/* Calendar seconds as RFC 3339 in UTC without a fraction. */
+void clock_format_seconds(time_t t, char out[CLOCK_TEXT_SIZE]);
+
+#endif

@@ -1,0 +1,28 @@
+/* Writes one JSON text (RFC 8259) into a struct text, front to back.
+ * Commas are placed by the writer; the caller balances open and close.
+ * Strings are made valid UTF-8: a byte that is not becomes U+FFFD. Writes only. */
+#ifndef BASE_JSON_H
+#define BASE_JSON_H
+
+#include "base/text.h"
+
+struct json {
+    struct text *out; /* not owned */
+    bool first;       /* nothing yet at this level */
+};
+
+struct json json_of(struct text *out);
+
+/* Every call takes the member's key, or NULL inside an array. */
+void json_object(struct json *j, const char *key);
+void json_end_object(struct json *j);
+void json_array(struct json *j, const char *key);
+void json_end_array(struct json *j);
+void json_string(struct json *j, const char *key, const char *value);
+void json_bytes(struct json *j, const char *key, const void *p, size_t n);
+void json_number(struct json *j, const char *key, int64_t value);
+void json_bool(struct json *j, const char *key, bool value);
+/* As json_string(), but the member is left out when value is NULL or empty. */
+void json_optional(struct json *j, const char *key, const char *value);
+
+#endif

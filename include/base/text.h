@@ -1,0 +1,36 @@
+/* Growing text, for messages, pages and JSON.
+ * The caller embeds the struct and ends it with text_fini(), or takes the string with
+ * text_take() and frees it. Running out of memory sets `failed`; what follows is dropped. */
+#ifndef BASE_TEXT_H
+#define BASE_TEXT_H
+
+#include "base/attr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct text {
+    char *data; /* NUL-terminated when not NULL */
+    size_t size, capacity;
+    bool failed;
+};
+
+void text_fini(struct text *t);
+void text_add(struct text *t, const char *s);
+void text_add_bytes(struct text *t, const void *p, size_t n);
+void text_printf(struct text *t, const char *format, ...) PRINTF(2, 3);
+
+/* The text, or "" when it is empty or failed. Owned by t. */
+const char *text_string(const struct text *t);
+/* The text as a string to free(), or NULL when it failed; t is empty afterwards. */
+WARN_UNUSED char *text_take(struct text *t);
+
+/* A NUL-terminated copy, or NULL when out of memory. */
+WARN_UNUSED char *text_copy(const char *s, size_t n);
+/* Lower-case ASCII; everything else as it is. */
+void text_lower(char *s);
+/* 2n hexadecimal digits and a NUL into out. */
+void text_hex(const uint8_t *p, size_t n, char *out);
+
+#endif

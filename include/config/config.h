@@ -1,0 +1,94 @@
+/* The configuration: one INI file to one typed struct, checked as a whole.
+ * config_parse() gives a config that the caller ends with config_free(), or every error
+ * with file and line. Reads no file but the INI text; keys and certificates are pki's. */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "base/addr.h"
+#include "base/text.h"
+#include "policy/policy.h"
+#include "policy/target.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct string_list {
+    char **items;
+    size_t n;
+};
+
+struct cidr_list {
+    struct cidr *items;
+    size_t n;
+    struct string_list texts;
+};
+
+struct pattern_list {
+    struct pattern *items;
+    size_t n;
+    struct string_list texts;
+};
+
+enum listen_type { LISTEN_UNSET, LISTEN_FORWARD, LISTEN_FIXED };
+
+struct listen_config {
+    char *name;
+    unsigned line; /* of its section header */
+    enum listen_type type;
+    struct addr address; /* length 0: not given */
+    struct cidr_list allow_clients;
+    struct pattern_list allow_upstreams;
+    struct target upstream; /* host "": not given */
+    char *upstream_name;
+    struct string_list certificates, keys;
+    uint64_t seen; /* options given, one bit a row */
+};
+
+struct config {
+    struct {
+        unsigned workers; /* never 0 */
+        unsigned max_connections;
+        uint64_t hello_max_size; /* bytes */
+        uint64_t hello_timeout, handshake_timeout, connect_timeout, idle_timeout,
+            drain_timeout; /* milliseconds */
+    } proxy;
+    struct policy policy;
+    struct string_list suite_names;
+    struct {
+        char *certificate, *key, *crl_url;
+    } ca;
+    struct {
+        char *trust, *crl;
+        bool resume;
+    } upstream;
+    struct {
+        char *file;
+    } audit;
+    struct listen_config *listeners;
+    size_t listener_count;
+    uint64_t seen;
+};
+
+/* text: the file's n bytes; file: its name for messages, and its directory is what relative
+ * paths are relative to. NULL on any error: `errors` then has one line each. */
+WARN_UNUSED struct config *config_parse(const char *text, size_t n, const char *file,
+                                        struct text *errors);
+/* Reads the file first. *unreadable tells an error of reading from one of content. */
+WARN_UNUSED struct config *config_load(const char *file, struct text *errors, bool *unreadable);
+void config_free(struct config *c);
+
+/* The effective configuration as an INI file that reads back as the same. */
+void config_print(const struct config *c, struct text *out);
+/* One line an option: section, key, default, text; for help and documentation. */
+void config_describe(void (*each)(void *arg, const char *section, const char *key,
+                                  const char *standard, bool repeats, const char *text),
+                     void *arg);
+
+/* Is a minted certificate needed by any listener? */
+bool config_needs_ca(const struct config *c);
+/* May this client use this listener? */
+bool listen_allows_client(const struct listen_config *l, const struct addr *client);
+bool listen_allows_upstream(const struct listen_config *l, const struct target *t);
+
+#endif

@@ -1,0 +1,21 @@
+/* Listening sockets. A descriptor belongs to the caller. */
+#ifndef NET_LISTENER_H
+#define NET_LISTENER_H
+
+#include "base/addr.h"
+
+/* A non-blocking socket that shares its address with the other workers' sockets
+ * (SO_REUSEPORT), or -1 with errno. */
+WARN_UNUSED int listener_open(const struct addr *address);
+/* 0 when nobody listens there yet, else an errno: SO_REUSEPORT alone would share the address
+ * with another process of the same user. */
+WARN_UNUSED int listener_probe(const struct addr *address);
+
+enum accept_status { ACCEPT_OK, ACCEPT_NONE, ACCEPT_RETRY, ACCEPT_NO_DESCRIPTORS };
+/* ACCEPT_OK: *fd is non-blocking with TCP_NODELAY. */
+WARN_UNUSED enum accept_status listener_accept(int listener, int *fd, struct addr *peer);
+
+/* Does this address lead to one of these listeners on this machine? */
+bool listener_is_own(const struct addr *target, const struct addr *listeners, size_t n);
+
+#endif

@@ -1,0 +1,35 @@
+/* The local CA: made once by ca_create(), loaded from PEM by ca_new(), mints leaves.
+ * A struct ca belongs to one thread. Leaves: RFC 5280 version 3, random 128-bit serial,
+ * back-dated by an hour, at most 30 days and never past the CA, SAN with the one identity,
+ * EKU serverAuth, AKI and SKI. */
+#ifndef PKI_CA_H
+#define PKI_CA_H
+
+#include "base/attr.h"
+#include "base/text.h"
+#include "pki/cert.h"
+#include "pki/keys.h"
+
+#include <time.h>
+
+struct ca;
+
+/* A self-signed root, good for ten years, with a name of its own: PEM into both texts. */
+WARN_UNUSED bool ca_create(enum key_type type, time_t now, struct text *certificate,
+                           struct text *key);
+
+/* certificate: the issuing CA first, then its intermediates; a root at the end is not sent.
+ * NULL with a sentence in errors (prefixed by `name`) when it cannot be used. */
+WARN_UNUSED struct ca *ca_new(const struct text *certificate, const struct text *key,
+                              const char *crl_url, const char *name, struct text *errors);
+void ca_free(struct ca *ca);
+/* The issuing certificate; valid as long as the CA. */
+const struct cert *ca_certificate(const struct ca *ca);
+
+/* A leaf for a DNS name or an IP address, and the chain up to (without) the root, as PEM
+ * appended to chain. *expires is its notAfter. False when it failed. */
+WARN_UNUSED bool ca_mint(struct ca *ca, const char *identity, bool is_ip,
+                         const struct private_key *key, time_t now, struct text *chain,
+                         time_t *expires);
+
+#endif

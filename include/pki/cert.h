@@ -1,0 +1,62 @@
+/* Read-only view of one X.509 certificate (RFC 5280 section 4.1) for facts and for checks
+ * that only ever refuse more than the TLS library does; trust itself is the library's.
+ * A struct cert points into DER bytes that the caller keeps. Pure: no library, no files. */
+#ifndef PKI_CERT_H
+#define PKI_CERT_H
+
+#include "base/addr.h"
+#include "base/attr.h"
+#include "base/reader.h"
+#include "base/text.h"
+
+#include <stdbool.h>
+#include <time.h>
+
+enum cert_key { CERT_KEY_RSA, CERT_KEY_EC, CERT_KEY_OTHER };
+enum cert_signature { CERT_SIGNATURE_STRONG, CERT_SIGNATURE_WEAK, CERT_SIGNATURE_OTHER };
+
+struct cert {
+    struct span der;     /* the whole */
+    struct span serial;  /* INTEGER's content, leading zero taken off */
+    struct span issuer;  /* Name with its header */
+    struct span subject; /* likewise */
+    struct span spki;    /* SubjectPublicKeyInfo with its header */
+    struct span key_bits; /* the BIT STRING's content, for key identifiers */
+    struct span san;     /* GeneralNames content, n = 0 when absent */
+    struct span subject_key_id, authority_key_id; /* n = 0 when absent */
+    time_t not_before, not_after;
+    enum cert_key key;
+    unsigned bits;       /* RSA modulus, or the EC field's size */
+    uint16_t group;      /* supported_groups id of an EC key, 0: none that is allowed */
+    enum cert_signature signature;
+    bool is_ca, can_sign_certs, can_sign_crls; /* the last two: absent keyUsage allows */
+};
+
+WARN_UNUSED bool cert_parse(struct span der, struct cert *out);
+
+static inline bool span_equal(struct span a, struct span b)
+{
+    return a.n == b.n && (a.n == 0 || __builtin_memcmp(a.p, b.p, a.n) == 0);
+}
+
+/* Distinguished name as RFC 4514 text: last RDN first, escaped. */
+void cert_format_name(struct span name, struct text *out);
+
+/* RFC 9525 section 6: does a subjectAltName present this identity? The subject's common
+ * name never counts. Wildcards only as the whole left-most label. */
+bool cert_matches_name(const struct cert *c, const char *name);
+bool cert_matches_ip(const struct cert *c, const struct addr *ip);
+
+/* DER, one element: tag, content and the whole with header. False at malformed input. */
+struct der_item {
+    uint8_t tag;
+    struct span content, whole;
+};
+WARN_UNUSED bool der_next(struct reader *r, struct der_item *out);
+/* As der_next(), but the tag has to be this one. */
+WARN_UNUSED bool der_expect(struct reader *r, uint8_t tag, struct der_item *out);
+/* UTCTime or GeneralizedTime in the form RFC 5280 section 4.1.2.5 demands. */
+WARN_UNUSED bool der_time(const struct der_item *item, time_t *out);
+enum cert_signature der_signature_strength(struct span algorithm);
+
+#endif

@@ -1,0 +1,26 @@
+/* Certificate revocation lists (RFC 5280 section 5) by issuer. Only issuers that have one
+ * here are asked; a list is believed when the issuer's own key signed it and it is current.
+ * A struct crl_set belongs to one thread; it owns its bytes. */
+#ifndef PKI_CRL_H
+#define PKI_CRL_H
+
+#include "base/text.h"
+#include "pki/cert.h"
+
+enum crl_answer { CRL_PASS, CRL_REVOKED, CRL_UNKNOWN };
+
+struct crl_set;
+
+/* From the PEM text of a file; NULL with a sentence in errors. */
+WARN_UNUSED struct crl_set *crl_set_new(const struct text *pem, const char *name,
+                                        struct text *errors);
+void crl_set_free(struct crl_set *set);
+
+/* May c, issued by issuer, be used now? A NULL set passes everything. */
+enum crl_answer crl_check(struct crl_set *set, const struct cert *c, const struct cert *issuer,
+                          time_t now);
+
+/* When the first list here runs out; 0 when there is none. For a warning to the operator. */
+time_t crl_first_expiry(const struct crl_set *set);
+
+#endif

@@ -1,0 +1,44 @@
+/* Private keys, digests and PEM, all of it wolfCrypt's.
+ * A struct private_key owns its DER and wipes it. One RNG a thread. */
+#ifndef PKI_KEYS_H
+#define PKI_KEYS_H
+
+#include "base/attr.h"
+#include "base/reader.h"
+#include "base/text.h"
+#include "policy/policy.h"
+
+#include <stdbool.h>
+
+struct private_key {
+    enum key_type type;
+    uint8_t *der; /* SEC 1 or PKCS #1 */
+    size_t size;
+};
+
+/* False when the generator or memory failed. rsa_bits is for KEY_RSA only. */
+WARN_UNUSED bool key_generate(enum key_type type, unsigned rsa_bits, struct private_key *out);
+/* From the first private key in a PEM text: PKCS #8, SEC 1 or PKCS #1, not encrypted. */
+WARN_UNUSED bool key_from_pem(const char *pem, size_t n, struct private_key *out);
+/* Appends PEM to out; false when it failed. */
+WARN_UNUSED bool key_to_pem(const struct private_key *key, struct text *out);
+void key_fini(struct private_key *key);
+/* SubjectPublicKeyInfo into out; its size, 0 when it failed. */
+enum { KEY_SPKI_LIMIT = 800 };
+WARN_UNUSED size_t key_spki(const struct private_key *key, uint8_t out[KEY_SPKI_LIMIT]);
+
+WARN_UNUSED bool digest_sha256(const void *p, size_t n, uint8_t out[32]);
+/* Unpredictable bytes from the thread's own generator. */
+WARN_UNUSED bool random_bytes(void *out, size_t n);
+/* Frees the thread's generator; for a thread that ends. */
+void random_thread_fini(void);
+
+/* Calls each with the DER of every PEM block of this kind, until it returns false. Returns
+ * false when a block does not decode or each said so. */
+enum pem_kind { PEM_CERTIFICATE, PEM_CRL };
+WARN_UNUSED bool pem_each(const char *pem, size_t n, enum pem_kind kind,
+                          bool (*each)(void *arg, struct span der), void *arg);
+/* Appends one certificate as PEM; false when it failed. */
+WARN_UNUSED bool pem_add_certificate(struct span der, struct text *out);
+
+#endif

@@ -1,0 +1,51 @@
+/* Judges an upstream's certificate chain: what the TLS library found, and what it does not
+ * look at (the name by RFC 9525, the path through what this upstream itself sent, CRLs by
+ * issuer, weak signatures). It only ever refuses more than the library.
+ * A struct trust belongs to one thread; a struct peer_check to one handshake. */
+#ifndef PKI_TRUST_H
+#define PKI_TRUST_H
+
+#include "base/text.h"
+#include "pki/cert.h"
+#include "policy/reasons.h"
+
+struct trust;
+
+/* anchors: PEM text of trusted CAs; crls: PEM text or NULL. NULL with a sentence in errors. */
+WARN_UNUSED struct trust *trust_new(const struct text *anchors, const char *anchors_name,
+                                    const struct text *crls, const char *crls_name,
+                                    unsigned minimum_rsa_bits, struct text *errors);
+void trust_free(struct trust *trust);
+/* When the first CRL runs out, 0 without one. */
+time_t trust_crl_expiry(const struct trust *trust);
+
+/* What the record says of the upstream's certificate. Ended with cert_facts_fini(). */
+struct cert_facts {
+    char *subject, *issuer; /* RFC 4514; NULL: no certificate seen */
+    time_t not_before, not_after;
+    char sha256[65];
+    bool present;
+};
+void cert_facts_fini(struct cert_facts *facts);
+WARN_UNUSED bool cert_facts_copy(struct cert_facts *to, const struct cert_facts *from);
+
+struct peer_check {
+    struct trust *trust;
+    const char *identity; /* DNS name or IP address in text form */
+    bool is_ip;
+    enum reason reason; /* the first fault */
+    bool verified;      /* the leaf passed everything */
+    bool called;        /* a certificate was looked at */
+    struct cert_facts facts;
+};
+
+/* One call of the library's verify callback: certificate `depth` of the chain as sent, with
+ * the library's error (0 = none). True: go on. */
+WARN_UNUSED bool trust_judge(struct peer_check *check, const struct span *chain, size_t n,
+                             size_t depth, int error);
+
+/* For a handshake that failed with a library error outside any certificate callback: the
+ * reason when the error is about certificates, else REASON_OK. */
+enum reason trust_reason_of_error(int error);
+
+#endif

@@ -1,0 +1,63 @@
+/* Reads along with a server's side of a TLS 1.2 handshake while it is still plaintext: from
+ * the first byte to ChangeCipherSpec. It collects facts (version, suite, group, alerts) and
+ * finds what must stop the handshake before the TLS library acts on it.
+ * Used for the upstream's bytes and for our own server side. No sockets, no TLS library. */
+#ifndef POLICY_FLIGHT_H
+#define POLICY_FLIGHT_H
+
+#include "base/attr.h"
+#include "base/reader.h"
+#include "policy/policy.h"
+#include "policy/reasons.h"
+
+#include <stdbool.h>
+
+enum { FLIGHT_HEAD = 1024, FLIGHT_ALPN_SIZE = 256 };
+
+/* What our ClientHello offered, for judging the answer. */
+struct flight_offer {
+    suite_set suites;
+    struct span alpn; /* length-prefixed names, n = 0 when none was offered */
+};
+
+struct flight {
+    /* Facts, valid as far as the bytes have come. */
+    uint16_t version; /* of the ServerHello, 0 before */
+    uint16_t suite;
+    uint16_t group;  /* of ServerKeyExchange, 0 before */
+    uint16_t scheme; /* its signature scheme */
+    char alpn[FLIGHT_ALPN_SIZE];
+    bool has_hello, has_certificate_request, done;
+    bool secure_renegotiation, extended_master_secret, encrypt_then_mac, ticket;
+    bool speaks_tls13; /* the harmless marker of RFC 8446 section 4.1.3 */
+    bool seen_byte;
+    int alert;           /* description of the plaintext alert, -1: none */
+    uint16_t alert_version; /* of its record */
+    /* Internal: record and message reassembly. */
+    uint8_t header[5];
+    uint8_t header_size;
+    size_t record_left;
+    size_t message_left; /* body bytes of the current handshake message still to come */
+    uint8_t message_header[4];
+    uint8_t message_header_size;
+    uint8_t head[FLIGHT_HEAD]; /* the first bytes of the message's body */
+    size_t head_size;
+};
+
+/* A zeroed flight with alert = -1 is ready. */
+static inline void flight_init(struct flight *f)
+{
+    *f = (struct flight){.alert = -1};
+}
+
+/* Takes all n bytes. REASON_OK, or why this handshake must end; *alert is then the one to
+ * send by the table or, where the RFC is more exact, that (-1: none). Once `done`, bytes are
+ * ignored. offer = NULL collects facts only. */
+WARN_UNUSED enum reason flight_feed(struct flight *f, const struct flight_offer *offer,
+                                    const uint8_t *p, size_t n, int *alert);
+
+/* Why a handshake that failed without a verdict of flight_feed() failed: from what was seen
+ * (an alert, an end of data, nothing at all). */
+enum reason flight_explain(const struct flight *f, bool closed);
+
+#endif

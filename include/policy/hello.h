@@ -1,0 +1,74 @@
+/* The ClientHello: reassembly from bytes, parsing, and what it offers.
+ * Two steps. A hello_reader takes bytes as they come, in any pieces, and collects one
+ * handshake message; hello_parse() then reads that message. The parsed struct hello is a
+ * view into the message and lives as long as it. No sockets, no TLS library. */
+#ifndef POLICY_HELLO_H
+#define POLICY_HELLO_H
+
+#include "base/buf.h"
+#include "base/reader.h"
+#include "policy/policy.h"
+
+#include <stdbool.h>
+
+enum hello_status {
+    HELLO_MORE,      /* wants more bytes */
+    HELLO_COMPLETE,  /* reader: `message` holds the whole handshake message */
+    HELLO_HTTP,      /* the bytes are an HTTP request */
+    HELLO_NOT_TLS,   /* neither TLS nor HTTP */
+    HELLO_SSLV2,     /* SSL 2.0 format (RFC 6101 appendix E) */
+    HELLO_MALFORMED, /* `alert` says which */
+    HELLO_TOO_LARGE,
+    HELLO_NO_MEMORY,
+};
+
+struct hello_reader {
+    struct buf message; /* handshake header and body, record headers left out */
+    size_t limit;       /* largest message in bytes */
+    size_t record_left; /* of the current record's fragment */
+    uint8_t header[5];
+    uint8_t header_size;
+    uint8_t alert;  /* for HELLO_MALFORMED (RFC 5246 section 7.2) */
+    bool seen_byte; /* anything came at all */
+};
+
+/* A zeroed reader with `limit` set is ready. hello_reader_fini() frees the message. */
+void hello_reader_fini(struct hello_reader *r);
+
+/* Takes bytes; *used says how many (all of them while HELLO_MORE; nothing behind the
+ * hello is taken). A result other than HELLO_MORE is final. */
+WARN_UNUSED enum hello_status hello_reader_feed(struct hello_reader *r, const uint8_t *p, size_t n,
+                                                size_t *used);
+
+enum { HELLO_NAME_SIZE = 256 };
+
+struct hello {
+    uint16_t legacy_version;
+    uint16_t highest_version; /* offered; from supported_versions where present */
+    struct span random;
+    struct span session_id;
+    struct span cipher_suites;      /* u16 each */
+    struct span compression;        /* u8 each */
+    struct span extensions;         /* raw: type, length, body ... */
+    struct span supported_versions; /* u16 each; n = 0 when absent */
+    struct span groups;             /* u16 each */
+    struct span schemes;            /* u16 each */
+    struct span point_formats;      /* u8 each */
+    struct span alpn;               /* length-prefixed names */
+    struct span renegotiation;      /* renegotiated_connection, empty in a first hello */
+    bool has_versions, has_groups, has_schemes, has_point_formats, has_renegotiation, has_ticket;
+    bool fallback_scsv, grease;
+    char server_name[HELLO_NAME_SIZE]; /* lower case, no final dot; "" when absent */
+};
+
+/* Parses a whole handshake message. HELLO_COMPLETE, or HELLO_MALFORMED with *alert. */
+WARN_UNUSED enum hello_status hello_parse(struct span message, struct hello *h, uint8_t *alert);
+
+/* A DNS name as it may stand in a certificate: LDH labels and underscores, 1 to 253
+ * characters, no final dot, not an IP address (RFC 1123 section 2.1, RFC 6066 section 3). */
+bool hello_name_is_valid(const char *name, size_t n);
+
+/* The protocol name at the cursor of an ALPN list, or n = 0 at its end. */
+struct span hello_alpn_next(struct reader *r);
+
+#endif

@@ -1,0 +1,89 @@
+/* What is allowed: suites, groups, signature schemes, key sizes. Constant tables and one
+ * small struct that narrows them; pure functions, no state, no TLS library. */
+#ifndef POLICY_POLICY_H
+#define POLICY_POLICY_H
+
+#include "base/attr.h"
+#include "base/text.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum key_type { KEY_ECDSA, KEY_RSA, KEY_TYPES, KEY_NONE = KEY_TYPES };
+enum suite_mode { SUITE_GCM, SUITE_CBC };
+enum policy_profile { PROFILE_2021, PROFILE_2020 };
+
+struct suite {
+    uint16_t id;
+    const char *iana;    /* RFC name */
+    const char *openssl; /* the name OpenSSL and wolfSSL use */
+    enum key_type key;
+    enum suite_mode mode;
+    const char *source;
+};
+
+enum { SUITE_COUNT = 8 };
+/* In the server's order of preference. */
+extern const struct suite suites[SUITE_COUNT];
+
+/* One bit a row of suites[]. */
+typedef uint8_t suite_set;
+
+struct policy {
+    enum policy_profile profile;
+    suite_set allowed;
+    unsigned minimum_rsa_bits;
+    bool allow_server_name_mismatch;
+};
+
+enum { POLICY_RSA_BITS_FLOOR = 2048, POLICY_RSA_BITS_CEILING = 4096, POLICY_EC_BITS_FLOOR = 256 };
+
+const char *policy_profile_name(enum policy_profile profile);
+/* The suites a profile allows before any narrowing. */
+suite_set policy_profile_suites(enum policy_profile profile);
+/* By IANA or OpenSSL name; NULL when it is not one of the eight. */
+const struct suite *suite_by_name(const char *name);
+const struct suite *suite_by_id(uint16_t id);
+static inline suite_set suite_bit(const struct suite *s)
+{
+    return (suite_set)(1u << (s - suites));
+}
+/* The suites of one key type. */
+suite_set suite_set_of_key(enum key_type key);
+/* OpenSSL names of a set, colon-separated, in order of preference. */
+void suite_set_names(suite_set set, struct text *out);
+/* Every line that decides a verdict, in a fixed form: what the policy digest is over. */
+void policy_describe(const struct policy *p, struct text *out);
+
+/* IANA name of any suite, or NULL when it has none here. */
+const char *cipher_name(uint16_t id);
+const char *group_name(uint16_t id); /* NULL when unknown */
+bool group_allowed(uint16_t id);
+size_t group_count(void);
+uint16_t group_at(size_t i); /* allowed groups in order */
+
+enum scheme_verdict { SCHEME_ALLOWED, SCHEME_WEAK, SCHEME_OTHER };
+struct scheme {
+    uint16_t id;
+    const char *name;
+    enum key_type key;
+    enum scheme_verdict verdict;
+};
+const struct scheme *scheme_by_id(uint16_t id); /* NULL when unknown */
+
+/* "TLS 1.2" for 0x0303; "0x7f1c" style for what has no name. Static or in `scratch`. */
+enum { VERSION_TEXT_SIZE = 16 };
+const char *version_name(uint16_t version, char scratch[VERSION_TEXT_SIZE]);
+
+/* Reserved values that only test for tolerance (RFC 8701 section 2). */
+static inline bool is_grease(uint16_t v)
+{
+    return (v & 0x0f0f) == 0x0a0a && v >> 8 == (v & 0xff);
+}
+
+enum { TLS_1_2 = 0x0303, SCSV_RENEGOTIATION = 0x00ff, SCSV_FALLBACK = 0x5600 };
+
+const char *key_type_name(enum key_type key);
+
+#endif

@@ -1,0 +1,55 @@
+/* Where a client wants to go: the CONNECT request (RFC 9110 section 9.3.6) and the
+ * patterns that allow a destination. Pure functions on bytes. */
+#ifndef POLICY_TARGET_H
+#define POLICY_TARGET_H
+
+#include "base/addr.h"
+#include "base/attr.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { TARGET_HOST_SIZE = 256 };
+
+struct target {
+    char host[TARGET_HOST_SIZE]; /* name (lower case, no final dot) or address, no brackets */
+    uint16_t port;
+    bool is_ip;
+};
+
+enum target_status { TARGET_MORE, TARGET_OK, TARGET_NOT_CONNECT, TARGET_NOT_HTTP, TARGET_BAD };
+
+enum { TARGET_REQUEST_LIMIT = 16384 }; /* request line and header fields, in bytes */
+
+/* Reads a request of which n bytes are there; *used is its length on TARGET_OK. `why` is a
+ * static sentence on TARGET_BAD. On TARGET_NOT_CONNECT and TARGET_BAD `t` holds what could
+ * be read of the destination, host "" otherwise. */
+WARN_UNUSED enum target_status target_parse_request(const uint8_t *p, size_t n, struct target *t,
+                                                    size_t *used, const char **why);
+
+/* "host:port", "203.0.113.7:443", "[2001:db8::1]:443"; the port is required. */
+WARN_UNUSED bool target_from_text(const char *s, size_t n, struct target *t);
+
+/* "host:port" for people, with brackets where they are needed. */
+enum { TARGET_TEXT_SIZE = TARGET_HOST_SIZE + 16 };
+void target_format(const struct target *t, char out[TARGET_TEXT_SIZE]);
+
+enum { PATTERN_RANGES = 8 };
+
+/* "*", "*.example.com", "crm.example.com", "10.0.0.0/8" or "[2001:db8::]/32", optionally
+ * followed by ":443", ":443,8443", ":1024-2048" or ":*". No ports means any port. */
+struct pattern {
+    char host[TARGET_HOST_SIZE]; /* "" when it is a range of addresses */
+    bool any, wildcard;          /* "*"; "*." was taken off host */
+    struct cidr range;
+    struct {
+        uint16_t from, to;
+    } ports[PATTERN_RANGES];
+    size_t port_count; /* 0: any */
+};
+
+WARN_UNUSED bool pattern_from_text(const char *s, struct pattern *out);
+bool pattern_matches(const struct pattern *p, const struct target *t);
+
+#endif

@@ -1,0 +1,39 @@
+/* One generation of the configuration with every file it names, read and checked as a whole.
+ * Immutable once loaded and shared by all workers; counted, freed with the last reference. */
+#ifndef PROXY_SITE_H
+#define PROXY_SITE_H
+
+#include "audit/record.h"
+#include "base/text.h"
+#include "config/config.h"
+#include "pki/keys.h"
+
+#include <stdbool.h>
+
+/* A fixed listener's own certificate. */
+struct own_certificate {
+    struct text chain; /* PEM */
+    struct private_key key;
+    uint16_t group; /* of an ECDSA key */
+    bool present;
+};
+
+struct site {
+    struct config *config;
+    struct text ca_certificate, ca_key; /* empty when no listener mints */
+    struct text anchors, crls;
+    bool has_crls;
+    struct own_certificate (*own)[KEY_TYPES]; /* one row a listener */
+    struct addr *listener_addresses;
+    char digest[65];
+    struct audit_policy audit_policy;
+    int references; /* atomic */
+};
+
+/* NULL with one line a fault in errors. Tells the operator (diag) what is not wrong but
+ * worth a warning: certificates and CRLs near their end. */
+WARN_UNUSED struct site *site_load(const char *file, struct text *errors);
+struct site *site_hold(struct site *site);
+void site_release(struct site *site);
+
+#endif

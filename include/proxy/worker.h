@@ -1,0 +1,58 @@
+/* A worker thread: its loop, its gate, its connections. Nothing of it is shared but the
+ * mailbox, through which other threads reach it. */
+#ifndef PROXY_WORKER_H
+#define PROXY_WORKER_H
+
+#include "audit/writer.h"
+#include "base/attr.h"
+#include "proxy/conn.h"
+#include "proxy/gate.h"
+
+#include <ev.h>
+
+struct worker;
+
+/* What all workers share. */
+struct worker_shared {
+    struct writer *writer;
+    unsigned active;  /* atomic: connections of all workers */
+    unsigned long unspoken; /* atomic: connections that ended before their first byte */
+    void (*ended)(void *arg); /* a worker's loop is over; called on its thread */
+    void *ended_arg;
+};
+
+enum mail_kind { MAIL_AUDIT, MAIL_GATE, MAIL_DRAIN, MAIL_SHUT_DOWN };
+
+/* Owned by its sender until it is delivered; then by the worker. */
+struct mail {
+    struct mail *next;
+    enum mail_kind kind;
+    struct conn *conn; /* MAIL_AUDIT */
+    bool written;
+    struct gate *gate; /* MAIL_GATE */
+    bool heap;         /* the worker frees it */
+};
+
+/* The loop, not yet running; gates are built on it. NULL when out of memory. */
+WARN_UNUSED struct worker *worker_new(unsigned number, struct worker_shared *shared);
+struct ev_loop *worker_loop(struct worker *w);
+WARN_UNUSED bool worker_start(struct worker *w, struct gate *gate);
+/* From any thread. */
+void worker_post(struct worker *w, struct mail *mail);
+/* Waits until the worker has ended (after a drain), and frees it. */
+void worker_join(struct worker *w);
+/* For one that was never started. */
+void worker_free(struct worker *w);
+unsigned worker_number(const struct worker *w);
+
+/* For connections, on the worker's own thread. */
+struct worker_shared *worker_shared(struct worker *w);
+bool worker_is_draining(const struct worker *w);
+uint64_t worker_next_id(struct worker *w);
+uint8_t *worker_scratch(struct worker *w); /* WORKER_SCRATCH bytes for one call's use */
+enum { WORKER_SCRATCH = 16384 };
+struct conn **worker_connections(struct worker *w);
+/* A connection is freed: accepting may go on. */
+void worker_connection_ended(struct worker *w);
+
+#endif

@@ -1,0 +1,81 @@
+/* One leg's TLS session as an engine: bytes in, bytes out, a status. It touches no socket:
+ * the owner fills `in` from the network and empties `out` to it.
+ * A session belongs to one thread. It borrows its peer_check until the handshake is over.
+ * Nothing here ever waits; the out queue always accepts, so back-pressure is the owner's. */
+#ifndef TLS_SESSION_H
+#define TLS_SESSION_H
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "pki/trust.h"
+#include "policy/flight.h"
+#include "tls/context.h"
+
+#include <stdbool.h>
+
+enum session_status {
+    SESSION_OK,           /* done; or bytes were read */
+    SESSION_WANT_BYTES,   /* needs more in `in` */
+    SESSION_CLOSE_NOTIFY, /* the peer ended its side properly */
+    SESSION_TRUNCATED,    /* the peer's bytes ended without close_notify */
+    SESSION_FAILED,       /* the session is dead; see session_error(), alerts */
+};
+
+/* What was agreed; valid after the handshake. */
+struct session_facts {
+    uint16_t version, suite, group;
+    bool resumed, extended_master_secret, encrypt_then_mac, speaks_tls13;
+    char alpn[FLIGHT_ALPN_SIZE];
+};
+
+struct session;
+struct saved_session; /* what a later handshake can resume */
+
+/* Server side. alpn: the one protocol to answer, "" for none. */
+WARN_UNUSED struct session *session_server(const struct tls_context *context, const char *alpn);
+/* Client side. server_name: SNI, NULL for none; alpn: comma-separated, "" for none; the
+ * offer for judging the answer (its ALPN span is borrowed until the handshake is over);
+ * check: borrowed likewise; resume: may be NULL. */
+WARN_UNUSED struct session *session_client(const struct tls_context *context,
+                                           const char *server_name, const char *alpn,
+                                           const struct flight_offer *offer,
+                                           struct peer_check *check,
+                                           const struct saved_session *resume);
+void session_free(struct session *s);
+
+/* Bytes from the network, not yet consumed; bytes for the network. */
+struct buf *session_in(struct session *s);
+struct buf *session_out(struct session *s);
+/* The owner calls this after it put n more bytes at the end of `in`: during a client
+ * handshake they are judged. REASON_OK, or why to end it, with the alert (-1: none). */
+WARN_UNUSED enum reason session_received(struct session *s, size_t n, int *alert);
+/* The network will bring no more bytes. */
+void session_end_of_data(struct session *s);
+
+WARN_UNUSED enum session_status session_handshake(struct session *s);
+/* Up to n bytes of payload; *got > 0 on SESSION_OK. */
+WARN_UNUSED enum session_status session_read(struct session *s, void *p, size_t n, size_t *got);
+/* All n bytes are taken, or the session has failed. */
+WARN_UNUSED bool session_write(struct session *s, const void *p, size_t n);
+/* Ends our side; reading goes on. Once. */
+void session_close_notify(struct session *s);
+/* A fatal alert, in plaintext or encrypted as the session stands; nothing may follow. */
+void session_fatal_alert(struct session *s, int description);
+
+/* The server side's and client side's flight as far as it was seen. */
+const struct flight *session_flight(const struct session *s);
+/* Frees what only the handshake needs. */
+void session_handshake_done(struct session *s);
+struct session_facts session_facts(const struct session *s);
+
+int session_error(const struct session *s);          /* the library's last error */
+int session_alert_sent(const struct session *s);     /* -1: none */
+int session_alert_received(const struct session *s); /* -1: none */
+/* The peer asked to renegotiate since the handshake. */
+bool session_renegotiation_asked(const struct session *s);
+
+/* Takes what is needed to resume, or NULL. saved_session_free(NULL) is fine. */
+WARN_UNUSED struct saved_session *session_save(struct session *s);
+void saved_session_free(struct saved_session *saved);
+
+#endif

@@ -1,0 +1,411 @@
+#include "audit/record.h"
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "policy/target.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#ifndef SUITEGATE_VERSION
+#define SUITEGATE_VERSION "0"
+#endif
+
+struct action_row {
+    const char *name, *type, *kind;
+    const char *sentence; /* what happened, when there is no connection to tell of */
+};
+
+static const struct action_row actions[] = {
+    [AUDIT_CONNECTION_REFUSED] = {"connection-refused", "denied", "event", ""},
+    [AUDIT_CONNECTION_OPENED] = {"connection-opened", "start", "event", ""},
+    [AUDIT_CONNECTION_CLOSED] = {"connection-closed", "end", "event", ""},
+    [AUDIT_CLIENT_FALLBACK_RETRY] = {"client-fallback-retry", "info", "event", ""},
+    [AUDIT_PROXY_STARTED] = {"proxy-started", "start", "event", "The proxy has started."},
+    [AUDIT_PROXY_STOPPED] = {"proxy-stopped", "end", "event", "The proxy has stopped."},
+    [AUDIT_CONFIGURATION_LOADED] = {"configuration-loaded", "change", "event",
+                                    "The configuration has been loaded."},
+    [AUDIT_CONFIGURATION_REJECTED] = {"configuration-rejected", "error", "event",
+                                      "The new configuration is rejected; the old one goes on."},
+};
+
+static bool about_connection(const struct audit_event *e)
+{
+    return e->connection_id != NULL;
+}
+
+static void describe_destination(const struct audit_event *e, char out[TARGET_TEXT_SIZE])
+{
+    char ip[ADDR_TEXT_SIZE] = "";
+    if (e->destination && e->destination->length) addr_format_ip(e->destination, ip);
+    const char *host = e->domain && *e->domain ? e->domain : ip;
+    if (!*host)
+        snprintf(out, TARGET_TEXT_SIZE, "listener %s", e->listener);
+    else
+        snprintf(out, TARGET_TEXT_SIZE, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host,
+                 e->destination_port);
+}
+
+static void message(const struct audit_event *e, struct text *out)
+{
+    char source[ADDR_TEXT_SIZE] = "?", destination[TARGET_TEXT_SIZE];
+    if (!about_connection(e)) {
+        text_add(out, actions[e->action].sentence);
+        if (e->detail) text_printf(out, " %s", e->detail);
+        return;
+    }
+    if (e->source && e->source->length) addr_format(e->source, source);
+    describe_destination(e, destination);
+    if (e->action == AUDIT_CONNECTION_REFUSED)
+        text_printf(out, "Refused %s to %s: ", source, destination);
+    else if (e->action == AUDIT_CONNECTION_OPENED)
+        text_printf(out, "Opened %s to %s with TLS 1.2 and an allowed suite on both legs",
+                    source, destination);
+    else
+        text_printf(out, "Closed %s to %s by %s", source, destination,
+                    e->closed_by ? e->closed_by : "error");
+    if (e->reason != REASON_OK)
+        text_printf(out, "%s%s", e->action == AUDIT_CONNECTION_REFUSED ? "" : ": ",
+                    reason_row(e->reason)->sentence);
+    text_add(out, ".");
+    if (e->detail) text_printf(out, " %s", e->detail);
+}
+
+static const char *level(const struct audit_event *e)
+{
+    if (e->action == AUDIT_CONFIGURATION_REJECTED) return "error";
+    if (e->reason == REASON_INTERNAL_ERROR) return "error";
+    return e->reason == REASON_OK ? "info" : "warning";
+}
+
+static void put_head(struct json *j, struct timespec at)
+{
+    char when[CLOCK_TEXT_SIZE];
+    clock_format(at, when);
+    json_string(j, "@timestamp", when);
+    json_object(j, "ecs");
+    json_string(j, "version", "8.11.0");
+    json_end_object(j);
+}
+
+static void put_event(struct json *j, enum audit_action action, enum reason reason,
+                      int64_t duration_ns)
+{
+    const struct action_row *row = &actions[action];
+    bool failure = action == AUDIT_CONNECTION_REFUSED || action == AUDIT_CONFIGURATION_REJECTED ||
+                   action == AUDIT_CLIENT_FALLBACK_RETRY;
+    json_object(j, "event");
+    json_string(j, "kind", row->kind);
+    json_array(j, "category");
+    json_string(j, NULL, "network");
+    json_end_array(j);
+    json_array(j, "type");
+    json_string(j, NULL, row->type);
+    json_end_array(j);
+    json_string(j, "dataset", "suitegate.audit");
+    json_string(j, "action", row->name);
+    json_string(j, "outcome", failure ? "failure" : "success");
+    if (reason != REASON_OK) {
+        json_string(j, "code", reason_row(reason)->code);
+        json_string(j, "reason", reason_row(reason)->sentence);
+    }
+    if (duration_ns >= 0) json_number(j, "duration", duration_ns);
+    json_end_object(j);
+}
+
+static void put_observer(struct json *j, const struct audit_policy *policy)
+{
+    json_object(j, "observer");
+    json_string(j, "name", "suitegate");
+    json_string(j, "vendor", "suitegate");
+    json_string(j, "version", SUITEGATE_VERSION);
+    json_end_object(j);
+    json_object(j, "rule");
+    json_string(j, "ruleset", policy->profile);
+    json_end_object(j);
+}
+
+static void put_end(struct json *j, const char *key, const struct addr *a, uint16_t port,
+                    const char *domain, bool has_bytes, uint64_t bytes)
+{
+    char ip[ADDR_TEXT_SIZE];
+    bool known = a && a->length;
+    if (!known && !(domain && *domain)) return;
+    json_object(j, key);
+    if (known) {
+        addr_format_ip(a, ip);
+        json_string(j, "ip", ip);
+    }
+    if (port) json_number(j, "port", port);
+    json_optional(j, "domain", domain);
+    if (has_bytes) json_number(j, "bytes", (int64_t)bytes);
+    json_end_object(j);
+}
+
+static void put_u16_name(struct json *j, const char *name, uint16_t v)
+{
+    char number[8];
+    snprintf(number, sizeof number, "0x%04X", v);
+    json_string(j, NULL, name ? name : number);
+}
+
+static void put_version(struct json *j, const struct audit_leg *leg)
+{
+    char scratch[VERSION_TEXT_SIZE];
+    if (leg->version == 0) return;
+    const char *name = version_name(leg->version, scratch);
+    bool named = leg->version >= 0x0300 && leg->version <= 0x0304;
+    json_string(j, "version", named ? name + 4 : name);
+    json_string(j, "version_protocol", leg->version == 0x0300 ? "ssl" : "tls");
+}
+
+static void put_certificate(struct json *j, const struct audit_leg *leg)
+{
+    char when[CLOCK_TEXT_SIZE];
+    if (!leg->subject) return;
+    json_object(j, "server");
+    json_string(j, "subject", leg->subject);
+    json_optional(j, "issuer", leg->issuer);
+    clock_format_seconds(leg->not_before, when);
+    json_string(j, "not_before", when);
+    clock_format_seconds(leg->not_after, when);
+    json_string(j, "not_after", when);
+    json_object(j, "hash");
+    json_optional(j, "sha256", leg->sha256);
+    json_end_object(j);
+    json_end_object(j);
+}
+
+static void put_leg(struct json *j, const struct audit_leg *leg)
+{
+    put_version(j, leg);
+    if (leg->suite) {
+        const char *name = cipher_name(leg->suite);
+        char number[8];
+        snprintf(number, sizeof number, "0x%04X", leg->suite);
+        json_string(j, "cipher", name ? name : number);
+    }
+    if (leg->group) json_optional(j, "curve", group_name(leg->group));
+    json_bool(j, "established", leg->established);
+    if (leg->established) {
+        json_bool(j, "resumed", leg->resumed);
+        json_bool(j, "extended_master_secret", leg->extended_master_secret);
+        json_bool(j, "encrypt_then_mac", leg->encrypt_then_mac);
+    }
+    json_optional(j, "next_protocol", leg->next_protocol);
+    put_certificate(j, leg);
+}
+
+static void put_client_tls(struct json *j, const struct audit_event *e)
+{
+    const struct hello *h = e->hello;
+    if (!h && !e->client.known) return;
+    json_object(j, "tls");
+    put_leg(j, &e->client);
+    if (h) {
+        json_object(j, "client");
+        json_optional(j, "server_name", h->server_name);
+        json_array(j, "supported_ciphers");
+        for (size_t i = 0; i < h->cipher_suites.n / 2; i++) {
+            uint16_t id = span_u16(h->cipher_suites, i);
+            if (!is_grease(id)) put_u16_name(j, cipher_name(id), id);
+        }
+        json_end_array(j);
+        json_optional(j, "ja4", e->ja4);
+        json_end_object(j);
+    }
+    json_end_object(j);
+}
+
+/* Outside the policy, but no weaker than it: ephemeral ECDH with an AEAD cipher. */
+static bool strong_elsewhere(const char *name)
+{
+    return name && strncmp(name, "TLS_ECDHE_", 10) == 0 &&
+           (strstr(name, "_GCM_") || strstr(name, "_CCM") || strstr(name, "_CHACHA20_"));
+}
+
+/* What a compliant-looking hello offers besides, and would get elsewhere. */
+static void put_weak_offers(struct json *j, const struct hello *h)
+{
+    char scratch[VERSION_TEXT_SIZE];
+    json_array(j, "weak_offers");
+    for (size_t i = 0; i < h->supported_versions.n / 2; i++) {
+        uint16_t v = span_u16(h->supported_versions, i);
+        if (!is_grease(v) && v < TLS_1_2) json_string(j, NULL, version_name(v, scratch));
+    }
+    for (size_t i = 0; i < h->cipher_suites.n / 2; i++) {
+        uint16_t id = span_u16(h->cipher_suites, i);
+        bool tls13 = id >> 8 == 0x13;
+        bool signal = id == SCSV_RENEGOTIATION || id == SCSV_FALLBACK;
+        bool strong = suite_by_id(id) || strong_elsewhere(cipher_name(id));
+        if (!tls13 && !signal && !is_grease(id) && !strong) put_u16_name(j, cipher_name(id), id);
+    }
+    for (size_t i = 0; i < h->schemes.n / 2; i++) {
+        const struct scheme *s = scheme_by_id(span_u16(h->schemes, i));
+        if (s && s->verdict == SCHEME_WEAK) json_string(j, NULL, s->name);
+    }
+    for (size_t i = 0; i < h->compression.n; i++)
+        if (h->compression.p[i] == 1) json_string(j, NULL, "DEFLATE");
+    json_end_array(j);
+}
+
+static void put_approved(struct json *j, const char *key, suite_set set)
+{
+    json_array(j, key);
+    for (size_t i = 0; i < SUITE_COUNT; i++)
+        if (set & suite_bit(&suites[i])) json_string(j, NULL, suites[i].iana);
+    json_end_array(j);
+}
+
+static void put_hello(struct json *j, const struct hello *h, suite_set offered)
+{
+    char scratch[VERSION_TEXT_SIZE];
+    json_object(j, "client");
+    json_string(j, "hello_version", version_name(h->legacy_version, scratch));
+    json_array(j, "supported_versions");
+    for (size_t i = 0; i < h->supported_versions.n / 2; i++) {
+        uint16_t v = span_u16(h->supported_versions, i);
+        if (!is_grease(v)) json_string(j, NULL, version_name(v, scratch));
+    }
+    json_end_array(j);
+    json_array(j, "groups");
+    for (size_t i = 0; i < h->groups.n / 2; i++) {
+        uint16_t id = span_u16(h->groups, i);
+        if (!is_grease(id)) put_u16_name(j, group_name(id), id);
+    }
+    json_end_array(j);
+    json_array(j, "signature_schemes");
+    for (size_t i = 0; i < h->schemes.n / 2; i++) {
+        uint16_t id = span_u16(h->schemes, i);
+        const struct scheme *s = scheme_by_id(id);
+        if (!is_grease(id)) put_u16_name(j, s ? s->name : NULL, id);
+    }
+    json_end_array(j);
+    put_approved(j, "approved", offered);
+    put_weak_offers(j, h);
+    json_bool(j, "fallback_scsv", h->fallback_scsv);
+    json_bool(j, "grease", h->grease);
+    json_end_object(j);
+}
+
+static void put_alerts(struct json *j, int sent, int received)
+{
+    if (sent < 0 && received < 0) return;
+    json_object(j, "alert");
+    if (sent >= 0) json_number(j, "sent", sent);
+    if (received >= 0) json_number(j, "received", received);
+    json_end_object(j);
+}
+
+static void put_verdict(struct json *j, enum reason reason)
+{
+    if (reason == REASON_OK) return;
+    const struct reason_row *row = reason_row(reason);
+    json_string(j, "leg", reason_leg_name(row->leg));
+    json_string(j, "blame", reason_blame_name(row->blame));
+    json_string(j, "downgrade", reason_downgrade_name(row->downgrade));
+}
+
+static void put_digest(struct json *j, const struct audit_policy *policy)
+{
+    json_object(j, "policy");
+    json_string(j, "digest", policy->digest);
+    json_end_object(j);
+}
+
+static void put_suitegate(struct json *j, const struct audit_event *e)
+{
+    json_object(j, "suitegate");
+    put_digest(j, e->policy);
+    if (about_connection(e)) {
+        json_string(j, "listener", e->listener);
+        json_string(j, "connection_id", e->connection_id);
+        json_string(j, "identity", e->identity ? e->identity : "");
+    }
+    put_verdict(j, e->reason);
+    json_optional(j, "closed_by", e->closed_by);
+    json_optional(j, "detail", e->detail);
+    put_alerts(j, e->alert_sent, e->alert_received);
+    if (e->hello) put_hello(j, e->hello, e->offered);
+    if (e->upstream.known) {
+        json_object(j, "upstream");
+        json_object(j, "tls");
+        put_leg(j, &e->upstream);
+        json_end_object(j);
+        if (e->upstream.version) json_bool(j, "speaks_tls13", e->upstream.speaks_tls13);
+        json_end_object(j);
+    }
+    json_end_object(j);
+}
+
+void audit_render(const struct audit_event *e, struct text *out)
+{
+    struct json j = json_of(out);
+    struct text sentence = {0};
+    message(e, &sentence);
+    json_object(&j, NULL);
+    put_head(&j, e->at);
+    json_object(&j, "log");
+    json_string(&j, "level", level(e));
+    json_end_object(&j);
+    json_string(&j, "message", text_string(&sentence));
+    put_event(&j, e->action, e->reason, e->duration_ns);
+    put_observer(&j, e->policy);
+    if (about_connection(e)) {
+        put_end(&j, "source", e->source, e->source ? addr_port(e->source) : 0, NULL, e->has_bytes,
+                e->source_bytes);
+        put_end(&j, "destination", e->destination, e->destination_port, e->domain, e->has_bytes,
+                e->destination_bytes);
+        put_client_tls(&j, e);
+    }
+    put_suitegate(&j, e);
+    json_end_object(&j);
+    text_add(out, "\n");
+    text_fini(&sentence);
+}
+
+static void put_offer(struct json *j, const char *key, const struct audit_offer *o)
+{
+    char scratch[VERSION_TEXT_SIZE];
+    json_object(j, key);
+    json_string(j, "connection_id", o->connection_id);
+    json_string(j, "highest_version", version_name(o->highest_version, scratch));
+    put_approved(j, "approved", o->approved);
+    json_end_object(j);
+}
+
+void audit_render_fallback(const struct audit_offer *before, const struct audit_offer *now,
+                           struct timespec at, const struct audit_policy *policy, struct text *out)
+{
+    struct json j = json_of(out);
+    struct text sentence = {0};
+    char ip[ADDR_TEXT_SIZE];
+    const enum reason reason = REASON_CLIENT_FALLBACK_RETRY;
+    addr_format_ip(&now->source, ip);
+    text_printf(&sentence, "Downgrade by %s to %s: %s.", ip, now->identity,
+                reason_row(reason)->sentence);
+    json_object(&j, NULL);
+    put_head(&j, at);
+    json_object(&j, "log");
+    json_string(&j, "level", "warning");
+    json_end_object(&j);
+    json_string(&j, "message", text_string(&sentence));
+    put_event(&j, AUDIT_CLIENT_FALLBACK_RETRY, reason, -1);
+    put_observer(&j, policy);
+    put_end(&j, "source", &now->source, addr_port(&now->source), NULL, false, 0);
+    put_end(&j, "destination", NULL, 0, now->identity, false, 0);
+    json_object(&j, "suitegate");
+    put_digest(&j, policy);
+    json_string(&j, "listener", now->listener);
+    json_string(&j, "connection_id", now->connection_id);
+    json_string(&j, "identity", now->identity);
+    put_verdict(&j, reason);
+    json_object(&j, "client");
+    put_offer(&j, "previous_offer", before);
+    put_offer(&j, "offer", now);
+    json_end_object(&j);
+    json_end_object(&j);
+    json_end_object(&j);
+    text_add(out, "\n");
+    text_fini(&sentence);
+}

@@ -1,0 +1,150 @@
+#include "base/addr.h"
+
+#include "base/units.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+
+static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
+
+bool addr_from_ip(const char *ip, uint16_t port, struct addr *out)
+{
+    *out = (struct addr){0};
+    if (inet_pton(AF_INET, ip, &out->v4.sin_addr) == 1) {
+        out->v4.sin_family = AF_INET;
+        out->v4.sin_port = htons(port);
+        out->length = sizeof out->v4;
+        return true;
+    }
+    *out = (struct addr){0};
+    if (inet_pton(AF_INET6, ip, &out->v6.sin6_addr) != 1) return false;
+    out->v6.sin6_family = AF_INET6;
+    out->v6.sin6_port = htons(port);
+    out->length = sizeof out->v6;
+    return true;
+}
+
+bool addr_from_text(const char *s, struct addr *out)
+{
+    char host[ADDR_TEXT_SIZE];
+    const char *colon = strrchr(s, ':');
+    uint64_t port;
+    if (!colon || !units_count(colon + 1, 65535, &port)) return false;
+    size_t n = (size_t)(colon - s);
+    bool bracketed = n >= 2 && s[0] == '[' && s[n - 1] == ']';
+    if (bracketed) {
+        s++;
+        n -= 2;
+    }
+    if (n >= sizeof host) return false;
+    memcpy(host, s, n);
+    host[n] = '\0';
+    /* Brackets are for IPv6 and only for IPv6: "::1:80" would be ambiguous. */
+    if ((strchr(host, ':') != NULL) != bracketed) return false;
+    return addr_from_ip(host, (uint16_t)port, out);
+}
+
+struct addr addr_from_sockaddr(const struct sockaddr *sa, socklen_t n)
+{
+    struct addr a = {0};
+    if (sa->sa_family == AF_INET && n >= sizeof a.v4)
+        a.length = sizeof a.v4;
+    else if (sa->sa_family == AF_INET6 && n >= sizeof a.v6)
+        a.length = sizeof a.v6;
+    if (a.length) memcpy(&a.v6, sa, a.length);
+    return a;
+}
+
+uint16_t addr_port(const struct addr *a)
+{
+    return ntohs(a->sa.sa_family == AF_INET6 ? a->v6.sin6_port : a->v4.sin_port);
+}
+
+void addr_set_port(struct addr *a, uint16_t port)
+{
+    if (a->sa.sa_family == AF_INET6)
+        a->v6.sin6_port = htons(port);
+    else
+        a->v4.sin_port = htons(port);
+}
+
+uint8_t addr_bytes(const struct addr *a, uint8_t out[16])
+{
+    if (a->sa.sa_family == AF_INET) {
+        memcpy(out, &a->v4.sin_addr, 4);
+        return 4;
+    }
+    const uint8_t *b = a->v6.sin6_addr.s6_addr;
+    if (memcmp(b, mapped_prefix, sizeof mapped_prefix) == 0) {
+        memcpy(out, b + 12, 4);
+        return 4;
+    }
+    memcpy(out, b, 16);
+    return 16;
+}
+
+bool addr_is_loopback(const struct addr *a)
+{
+    uint8_t b[16];
+    if (addr_bytes(a, b) == 4) return b[0] == 127;
+    return memcmp(b, &in6addr_loopback, 16) == 0;
+}
+
+bool addr_is_unspecified(const struct addr *a)
+{
+    uint8_t b[16];
+    static const uint8_t zero[16];
+    return memcmp(b, zero, addr_bytes(a, b)) == 0;
+}
+
+bool addr_same_ip(const struct addr *a, const struct addr *b)
+{
+    uint8_t x[16], y[16];
+    uint8_t n = addr_bytes(a, x);
+    return n == addr_bytes(b, y) && memcmp(x, y, n) == 0;
+}
+
+void addr_format_ip(const struct addr *a, char out[ADDR_TEXT_SIZE])
+{
+    uint8_t b[16];
+    int family = addr_bytes(a, b) == 4 ? AF_INET : AF_INET6;
+    if (!a->length || !inet_ntop(family, b, out, ADDR_TEXT_SIZE)) snprintf(out, ADDR_TEXT_SIZE, "-");
+}
+
+void addr_format(const struct addr *a, char out[ADDR_TEXT_SIZE])
+{
+    char ip[ADDR_TEXT_SIZE - 9];
+    char full[ADDR_TEXT_SIZE];
+    addr_format_ip(a, full);
+    snprintf(ip, sizeof ip, "%.54s", full);
+    snprintf(out, ADDR_TEXT_SIZE, strchr(ip, ':') ? "[%s]:%u" : "%s:%u", ip, addr_port(a));
+}
+
+bool cidr_from_text(const char *s, struct cidr *out)
+{
+    char ip[ADDR_TEXT_SIZE];
+    struct addr a;
+    const char *slash = strchr(s, '/');
+    size_t n = slash ? (size_t)(slash - s) : strlen(s);
+    if (n >= sizeof ip) return false;
+    memcpy(ip, s, n);
+    ip[n] = '\0';
+    if (!addr_from_ip(ip, 0, &a)) return false;
+    out->family_size = addr_bytes(&a, out->bytes);
+    uint64_t bits = (uint64_t)out->family_size * 8;
+    if (slash && !units_count(slash + 1, bits, &bits)) return false;
+    out->bits = (uint8_t)bits;
+    return true;
+}
+
+bool cidr_contains(const struct cidr *range, const struct addr *a)
+{
+    uint8_t b[16];
+    if (addr_bytes(a, b) != range->family_size) return false;
+    uint8_t whole = range->bits / 8, rest = range->bits % 8;
+    if (memcmp(b, range->bytes, whole) != 0) return false;
+    if (!rest) return true;
+    uint8_t mask = (uint8_t)(0xff << (8 - rest));
+    return ((b[whole] ^ range->bytes[whole]) & mask) == 0;
+}

@@ -1,0 +1,129 @@
+#include "base/json.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+struct json json_of(struct text *out)
+{
+    return (struct json){.out = out, .first = true};
+}
+
+/* Length of the valid UTF-8 sequence at p (RFC 3629 section 4), 0 when there is none. */
+static size_t utf8_length(const uint8_t *p, size_t n)
+{
+    static const struct {
+        uint8_t first_low, first_high, second_low, second_high, length;
+    } forms[] = {
+        {0x00, 0x7f, 0x00, 0x00, 1}, {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+    for (size_t f = 0; f < COUNT_OF(forms); f++) {
+        if (p[0] < forms[f].first_low || p[0] > forms[f].first_high) continue;
+        size_t length = forms[f].length;
+        if (length > n) return 0;
+        if (length > 1 && (p[1] < forms[f].second_low || p[1] > forms[f].second_high)) return 0;
+        for (size_t i = 2; i < length; i++)
+            if ((p[i] & 0xc0) != 0x80) return 0;
+        return length;
+    }
+    return 0;
+}
+
+static void json_quote(struct text *out, const uint8_t *p, size_t n)
+{
+    text_add_bytes(out, "\"", 1);
+    size_t plain = 0; /* bytes before p[i] that need no escape and are not yet written */
+    size_t i = 0;
+    while (i < n) {
+        size_t length = utf8_length(p + i, n - i);
+        bool escape = length == 0 || (length == 1 && (p[i] < 0x20 || p[i] == '"' || p[i] == '\\' ||
+                                                      p[i] == 0x7f));
+        if (!escape) {
+            plain += length;
+            i += length;
+            continue;
+        }
+        text_add_bytes(out, p + i - plain, plain);
+        plain = 0;
+        if (length == 0)
+            text_add(out, "\xef\xbf\xbd");
+        else if (p[i] == '"' || p[i] == '\\')
+            text_printf(out, "\\%c", p[i]);
+        else
+            text_printf(out, "\\u%04x", p[i]);
+        i++;
+    }
+    text_add_bytes(out, p + n - plain, plain);
+    text_add_bytes(out, "\"", 1);
+}
+
+static void json_member(struct json *j, const char *key)
+{
+    if (!j->first) text_add_bytes(j->out, ",", 1);
+    j->first = false;
+    if (!key) return;
+    json_quote(j->out, (const uint8_t *)key, strlen(key));
+    text_add_bytes(j->out, ":", 1);
+}
+
+static void json_open(struct json *j, const char *key, const char *bracket)
+{
+    json_member(j, key);
+    text_add_bytes(j->out, bracket, 1);
+    j->first = true;
+}
+
+static void json_close(struct json *j, const char *bracket)
+{
+    text_add_bytes(j->out, bracket, 1);
+    j->first = false;
+}
+
+void json_object(struct json *j, const char *key)
+{
+    json_open(j, key, "{");
+}
+
+void json_end_object(struct json *j)
+{
+    json_close(j, "}");
+}
+
+void json_array(struct json *j, const char *key)
+{
+    json_open(j, key, "[");
+}
+
+void json_end_array(struct json *j)
+{
+    json_close(j, "]");
+}
+
+void json_bytes(struct json *j, const char *key, const void *p, size_t n)
+{
+    json_member(j, key);
+    json_quote(j->out, p ? p : (const uint8_t *)"", n);
+}
+
+void json_string(struct json *j, const char *key, const char *value)
+{
+    json_bytes(j, key, value, strlen(value));
+}
+
+void json_number(struct json *j, const char *key, int64_t value)
+{
+    json_member(j, key);
+    text_printf(j->out, "%" PRId64, value);
+}
+
+void json_bool(struct json *j, const char *key, bool value)
+{
+    json_member(j, key);
+    text_add(j->out, value ? "true" : "false");
+}
+
+void json_optional(struct json *j, const char *key, const char *value)
+{
+    if (value && *value) json_string(j, key, value);
+}

@@ -1,0 +1,100 @@
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void text_fini(struct text *t)
+{
+    free(t->data);
+    *t = (struct text){0};
+}
+
+static bool text_grow(struct text *t, size_t more)
+{
+    if (t->failed) return false;
+    size_t need = t->size + more + 1;
+    if (need <= t->capacity) return true;
+    size_t capacity = t->capacity ? t->capacity * 2 : 512;
+    if (capacity < need) capacity = need;
+    char *data = realloc(t->data, capacity);
+    if (!data) {
+        t->failed = true;
+        return false;
+    }
+    t->data = data;
+    t->capacity = capacity;
+    return true;
+}
+
+void text_add_bytes(struct text *t, const void *p, size_t n)
+{
+    if (!text_grow(t, n)) return;
+    if (n) memcpy(t->data + t->size, p, n);
+    t->size += n;
+    t->data[t->size] = '\0';
+}
+
+void text_add(struct text *t, const char *s)
+{
+    text_add_bytes(t, s, strlen(s));
+}
+
+void text_printf(struct text *t, const char *format, ...)
+{
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int n = vsnprintf(NULL, 0, format, args);
+    if (n >= 0 && text_grow(t, (size_t)n)) {
+        vsnprintf(t->data + t->size, (size_t)n + 1, format, again);
+        t->size += (size_t)n;
+    } else {
+        t->failed = true;
+    }
+    va_end(again);
+    va_end(args);
+}
+
+const char *text_string(const struct text *t)
+{
+    return t->data && !t->failed ? t->data : "";
+}
+
+char *text_take(struct text *t)
+{
+    if (t->failed || !text_grow(t, 0)) {
+        text_fini(t);
+        return NULL;
+    }
+    t->data[t->size] = '\0';
+    char *s = t->data;
+    *t = (struct text){0};
+    return s;
+}
+
+char *text_copy(const char *s, size_t n)
+{
+    char *copy = malloc(n + 1);
+    if (!copy) return NULL;
+    if (n) memcpy(copy, s, n);
+    copy[n] = '\0';
+    return copy;
+}
+
+void text_lower(char *s)
+{
+    for (; *s; s++)
+        if (*s >= 'A' && *s <= 'Z') *s = (char)(*s - 'A' + 'a');
+}
+
+void text_hex(const uint8_t *p, size_t n, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < n; i++) {
+        out[2 * i] = digits[p[i] >> 4];
+        out[2 * i + 1] = digits[p[i] & 15];
+    }
+    out[2 * n] = '\0';
+}

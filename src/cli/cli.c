@@ -1,0 +1,69 @@
+#include "cli/cli.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+int cli_parse(int argc, char **argv, const char *allowed, const char *help, struct cli_options *out)
+{
+    static const struct option all[] = {{"config", required_argument, NULL, 'c'},
+                                        {"key-type", required_argument, NULL, 'k'},
+                                        {"out", required_argument, NULL, 'o'},
+                                        {"json", no_argument, NULL, 'j'},
+                                        {"help", no_argument, NULL, 'h'}};
+    struct option options[COUNT_OF(all) + 1] = {0};
+    size_t n = 0;
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        if (all[i].val == 'h' || strchr(allowed, all[i].val)) options[n++] = all[i];
+    *out = (struct cli_options){0};
+    optind = 1;
+    int letter;
+    while ((letter = getopt_long(argc, argv, strchr(allowed, 'c') ? "c:h" : "h", options, NULL)) !=
+           -1) {
+        switch (letter) {
+        case 'c':
+            out->config = optarg;
+            break;
+        case 'k':
+            out->key_type = optarg;
+            break;
+        case 'o':
+            out->out = optarg;
+            break;
+        case 'j':
+            out->json = 1;
+            break;
+        case 'h':
+            fputs(help, stdout);
+            return CLI_DONE;
+        default:
+            fprintf(stderr, "Try: suitegate --help\n");
+            return CLI_USAGE;
+        }
+    }
+    if (optind == argc) return -1;
+    fprintf(stderr, "suitegate %s: unexpected argument \"%s\"\n", argv[0], argv[optind]);
+    return CLI_USAGE;
+}
+
+void cli_print_errors(const struct text *errors)
+{
+    const char *p = text_string(errors);
+    if (!*p) p = "out of memory\n";
+    while (*p) {
+        size_t n = strcspn(p, "\n");
+        fprintf(stderr, "suitegate: %.*s\n", (int)n, p);
+        p += n + (p[n] == '\n');
+    }
+}
+
+int cli_print(const struct text *text, int status)
+{
+    if (text->failed) {
+        fprintf(stderr, "suitegate: out of memory\n");
+        return CLI_CANNOT;
+    }
+    if (fputs(text_string(text), stdout) >= 0 && fflush(stdout) == 0) return status;
+    perror("suitegate: standard output");
+    return CLI_CANNOT;
+}

@@ -1,0 +1,73 @@
+#include "cli/cli.h"
+#include "pki/keys.h"
+#include "tls/library.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char help[] =
+    "suitegate: a TLS-terminating compliance proxy. It lets TLS 1.2 with eight ECDHE suites\n"
+    "through, on both legs, refuses everything else, and writes down why.\n\n"
+    "Usage: suitegate COMMAND [OPTIONS]\n\n"
+    "  run [-c FILE]      run the proxy\n"
+    "  config [-c FILE]   check the configuration and print what is in effect\n"
+    "  ca init            make a local CA\n"
+    "  ca show [-c FILE]  tell about the CA and where to trust it\n"
+    "  policy [--json]    what is allowed, and every reason code\n"
+    "  --version          this program, its TLS library, and the suites compiled in\n"
+    "  --help             this text; also after every command\n\n"
+    "Exit status: 0 done, 1 the answer is no, 2 could not do it, 64 wrong usage.\n";
+
+struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+};
+
+static int print_version(void)
+{
+    struct text out = {0}, names = {0};
+    tls_library_suites(&names);
+    text_printf(&out, "suitegate %s\nwolfSSL %s\n", SUITEGATE_VERSION, tls_library_version());
+    for (const char *p = text_string(&names); *p;) {
+        size_t n = strcspn(p, ":");
+        text_printf(&out, "  %.*s\n", (int)n, p);
+        p += n + (p[n] == ':');
+    }
+    int status = cli_print(&out, CLI_DONE);
+    text_fini(&names);
+    text_fini(&out);
+    return status;
+}
+
+static int dispatch(int argc, char **argv)
+{
+    static const struct command commands[] = {
+        {"run", cli_run}, {"config", cli_config}, {"ca", cli_ca}, {"policy", cli_policy}};
+    const char *name = argc > 1 ? argv[1] : "";
+    for (size_t i = 0; i < COUNT_OF(commands); i++)
+        if (strcmp(name, commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
+    if (strcmp(name, "--version") == 0) return print_version();
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
+        fputs(help, stdout);
+        return CLI_DONE;
+    }
+    if (*name)
+        fprintf(stderr, "suitegate: unknown command \"%s\"; try: suitegate --help\n", name);
+    else
+        fputs(help, stderr);
+    return CLI_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    struct text errors = {0};
+    if (!tls_library_init(&errors)) {
+        cli_print_errors(&errors);
+        text_fini(&errors);
+        return CLI_CANNOT;
+    }
+    int status = dispatch(argc, argv);
+    random_thread_fini();
+    tls_library_fini();
+    return status;
+}

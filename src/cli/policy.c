@@ -1,0 +1,94 @@
+#include "base/json.h"
+#include "cli/cli.h"
+#include "policy/policy.h"
+#include "policy/reasons.h"
+
+#include <stdio.h>
+
+static const char help[] =
+    "Usage: suitegate policy [--json]\n\n"
+    "Prints what is allowed (suites, groups, signatures) and every reason code with its leg,\n"
+    "the fatal alert sent on that leg, the HTTP status, who is to blame, and its sentence.\n\n"
+    "      --json   as one JSON object\n"
+    "  -h, --help   this text\n";
+
+static void print_text(struct text *out)
+{
+    text_add(out, "TLS 1.2 and nothing else, on both legs, with these suites:\n\n");
+    for (size_t i = 0; i < SUITE_COUNT; i++)
+        text_printf(out, "  0x%04X  %-41s  %-30s  %s\n", suites[i].id, suites[i].iana,
+                    suites[i].openssl, suites[i].source);
+    text_add(out, "\nGroups:  ");
+    for (size_t i = 0; i < group_count(); i++)
+        text_printf(out, "%s%s", i ? ", " : "", group_name(group_at(i)));
+    text_printf(out,
+                "\nKeys:    RSA of %d bits or more, ECDSA of %d or more; signatures with SHA-256 "
+                "or better\n\nReason codes:\n\n",
+                POLICY_RSA_BITS_FLOOR, POLICY_EC_BITS_FLOOR);
+    for (int r = REASON_OK + 1; r < REASON_COUNT; r++) {
+        const struct reason_row *row = reason_row((enum reason)r);
+        char alert[16] = "-", http[16] = "-";
+        if (row->alert >= 0) snprintf(alert, sizeof alert, "%d", row->alert);
+        if (row->alert == REASON_ALERT_AS_SENT) snprintf(alert, sizeof alert, "as sent");
+        if (row->http) snprintf(http, sizeof http, "%u", row->http);
+        text_printf(out, "%s\n    leg %s, alert %s, HTTP %s, blame %s, downgrade %s\n    %s.\n    %s\n",
+                    row->code, reason_leg_name(row->leg), alert, http, reason_blame_name(row->blame),
+                    reason_downgrade_name(row->downgrade), row->sentence, row->remedy);
+    }
+}
+
+static void print_json(struct text *out)
+{
+    struct json j = json_of(out);
+    json_object(&j, NULL);
+    json_string(&j, "version", "TLS 1.2");
+    json_array(&j, "suites");
+    for (size_t i = 0; i < SUITE_COUNT; i++) {
+        json_object(&j, NULL);
+        json_number(&j, "id", suites[i].id);
+        json_string(&j, "iana", suites[i].iana);
+        json_string(&j, "openssl", suites[i].openssl);
+        json_string(&j, "key", key_type_name(suites[i].key));
+        json_string(&j, "source", suites[i].source);
+        json_bool(&j, "profile_2020", policy_profile_suites(PROFILE_2020) & suite_bit(&suites[i]));
+        json_end_object(&j);
+    }
+    json_end_array(&j);
+    json_array(&j, "groups");
+    for (size_t i = 0; i < group_count(); i++) json_string(&j, NULL, group_name(group_at(i)));
+    json_end_array(&j);
+    json_array(&j, "reasons");
+    for (int r = REASON_OK + 1; r < REASON_COUNT; r++) {
+        const struct reason_row *row = reason_row((enum reason)r);
+        json_object(&j, NULL);
+        json_string(&j, "code", row->code);
+        json_string(&j, "leg", reason_leg_name(row->leg));
+        if (row->alert >= 0) json_number(&j, "alert", row->alert);
+        if (row->alert == REASON_ALERT_AS_SENT) json_string(&j, "alert", "as sent");
+        if (row->http) json_number(&j, "http_status", row->http);
+        json_optional(&j, "proxy_status", row->error);
+        json_string(&j, "blame", reason_blame_name(row->blame));
+        json_string(&j, "downgrade", reason_downgrade_name(row->downgrade));
+        json_string(&j, "sentence", row->sentence);
+        json_string(&j, "remedy", row->remedy);
+        json_end_object(&j);
+    }
+    json_end_array(&j);
+    json_end_object(&j);
+    text_add(out, "\n");
+}
+
+int cli_policy(int argc, char **argv)
+{
+    struct cli_options options;
+    struct text out = {0};
+    int status = cli_parse(argc, argv, "j", help, &options);
+    if (status >= 0) return status;
+    if (options.json)
+        print_json(&out);
+    else
+        print_text(&out);
+    status = cli_print(&out, CLI_DONE);
+    text_fini(&out);
+    return status;
+}

@@ -1,0 +1,25 @@
+#include "cli/cli.h"
+#include "proxy/server.h"
+
+static const char help[] =
+    "Usage: suitegate run [-c FILE]\n\n"
+    "Runs the proxy in the foreground until SIGTERM or SIGINT.\n\n"
+    "  -c, --config FILE   configuration (default: " SUITEGATE_CONFIG ")\n"
+    "  -h, --help          this text\n\n"
+    "Signals: SIGHUP reloads the configuration with all files it names and reopens the\n"
+    "audit file; SIGTERM stops accepting, lets open connections end for drain_timeout,\n"
+    "then closes them; a second SIGTERM closes them at once.\n"
+    "Exit status: 0 stopped as asked, 2 could not start or could not write every record,\n"
+    "64 wrong usage.\n";
+
+int cli_run(int argc, char **argv)
+{
+    struct cli_options options;
+    struct text errors = {0};
+    int status = cli_parse(argc, argv, "c", help, &options);
+    if (status >= 0) return status;
+    status = server_run(options.config ? options.config : SUITEGATE_CONFIG, &errors);
+    if (errors.size) cli_print_errors(&errors);
+    text_fini(&errors);
+    return status;
+}

@@ -1,0 +1,308 @@
+#include "values.h"
+
+#include "base/units.h"
+#include "policy/hello.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { WORKERS_LIMIT = 256, CONNECTIONS_LIMIT = 1000000, HELLO_FLOOR = 512 };
+static const uint64_t hello_ceiling = 128 << 10;
+static const uint64_t duration_ceiling = (uint64_t)7 * 24 * 3600 * 1000;
+static const char out_of_memory[] = "smaller: out of memory";
+
+bool value_repeats(enum value_kind kind)
+{
+    return kind == KIND_SUITE_LIST || kind == KIND_PATH_LIST || kind == KIND_CIDR_LIST ||
+           kind == KIND_PATTERN_LIST;
+}
+
+static bool list_add(struct string_list *list, char *item)
+{
+    char **items = item ? realloc(list->items, (list->n + 1) * sizeof *items) : NULL;
+    if (!items) {
+        free(item);
+        return false;
+    }
+    list->items = items;
+    items[list->n++] = item;
+    return true;
+}
+
+/* Room for one more element of an array that holds n; NULL when out of memory. */
+static void *array_grow(void **items, size_t n, size_t size)
+{
+    void *more = realloc(*items, (n + 1) * size);
+    if (!more) return NULL;
+    *items = more;
+    return (char *)more + n * size;
+}
+
+static char *resolve_path(const char *text, const char *directory)
+{
+    struct text t = {0};
+    size_t n = strlen(directory);
+    bool as_is = text[0] == '/' || strcmp(text, "-") == 0 || strcmp(text, "system") == 0;
+    while (!as_is && strncmp(text, "../", 3) == 0 && n > 1) {
+        text += 3;
+        while (n > 0 && directory[--n] != '/')
+            ;
+    }
+    if (!as_is) {
+        text_add_bytes(&t, directory, n);
+        if (n == 0 || directory[n - 1] != '/') text_add(&t, "/");
+    }
+    text_add(&t, text);
+    return text_take(&t);
+}
+
+static const char *set_string(char **member, char *value)
+{
+    if (!value) return out_of_memory;
+    free(*member);
+    *member = value;
+    return NULL;
+}
+
+static const char *parse_number(enum value_kind kind, const char *text, unsigned *out)
+{
+    uint64_t v;
+    switch (kind) {
+    case KIND_WORKERS:
+        if (strcmp(text, "auto") == 0) {
+            long cores = sysconf(_SC_NPROCESSORS_ONLN);
+            *out = cores < 1 ? 1 : cores > WORKERS_LIMIT ? WORKERS_LIMIT : (unsigned)cores;
+            return NULL;
+        }
+        if (!units_count(text, WORKERS_LIMIT, &v) || v == 0) return "auto or 1 to 256";
+        break;
+    case KIND_RSA_BITS:
+        if (!units_count(text, POLICY_RSA_BITS_CEILING, &v) || v < POLICY_RSA_BITS_FLOOR)
+            return "2048 to 4096 (the policy can be narrowed, never widened)";
+        break;
+    default:
+        if (!units_count(text, CONNECTIONS_LIMIT, &v) || v == 0) return "1 to 1000000";
+    }
+    *out = (unsigned)v;
+    return NULL;
+}
+
+static const char *parse_suite(const char *text, struct string_list *list)
+{
+    const struct suite *s = suite_by_name(text);
+    if (!s) return "one of the eight suites that suitegate policy lists";
+    return list_add(list, text_copy(s->iana, strlen(s->iana))) ? NULL : out_of_memory;
+}
+
+static const char *parse_cidr(const char *text, struct cidr_list *list)
+{
+    struct cidr range;
+    if (!cidr_from_text(text, &range)) return "an address or a range such as 10.0.0.0/8";
+    struct cidr *place = array_grow((void **)&list->items, list->n, sizeof *place);
+    if (!place || !list_add(&list->texts, text_copy(text, strlen(text)))) return out_of_memory;
+    *place = range;
+    list->n++;
+    return NULL;
+}
+
+static const char *parse_pattern(const char *text, struct pattern_list *list)
+{
+    struct pattern p;
+    if (!pattern_from_text(text, &p))
+        return "a host pattern and ports, such as *.example.com:443 or 10.0.0.0/8:443,8443";
+    struct pattern *place = array_grow((void **)&list->items, list->n, sizeof *place);
+    if (!place || !list_add(&list->texts, text_copy(text, strlen(text)))) return out_of_memory;
+    *place = p;
+    list->n++;
+    return NULL;
+}
+
+/* An HTTP URL in visible ASCII: CRLs are never fetched over TLS (RFC 5280 section 8). */
+static bool url_is_valid(const char *text)
+{
+    if (strncmp(text, "http://", 7) != 0 || !text[7]) return false;
+    for (const char *p = text; *p; p++)
+        if (*p <= ' ' || *p > '~') return false;
+    return true;
+}
+
+/* A DNS name or an IP address. */
+static bool name_is_valid(const char *text)
+{
+    struct addr a;
+    return hello_name_is_valid(text, strlen(text)) || addr_from_ip(text, 0, &a);
+}
+
+/* Which of two words; -1: neither. */
+static int choose(const char *text, const char *no, const char *yes)
+{
+    if (strcmp(text, no) == 0) return 0;
+    return strcmp(text, yes) == 0 ? 1 : -1;
+}
+
+static const char *parse_choice(enum value_kind kind, const char *text, void *member)
+{
+    int v;
+    switch (kind) {
+    case KIND_PROFILE:
+        if ((v = choose(text, "2021", "2020")) < 0) return "2021 or 2020";
+        *(enum policy_profile *)member = v ? PROFILE_2020 : PROFILE_2021;
+        return NULL;
+    case KIND_REFUSE_ALLOW:
+        if ((v = choose(text, "refuse", "allow")) < 0) return "refuse or allow";
+        break;
+    case KIND_YES_NO:
+        if ((v = choose(text, "no", "yes")) < 0) return "yes or no";
+        break;
+    default:
+        if ((v = choose(text, "forward", "fixed")) < 0) return "forward or fixed";
+        *(enum listen_type *)member = v ? LISTEN_FIXED : LISTEN_FORWARD;
+        return NULL;
+    }
+    *(bool *)member = v == 1;
+    return NULL;
+}
+
+const char *value_parse(enum value_kind kind, const char *text, const char *directory, void *member)
+{
+    if (!text[0]) return "given a value";
+    switch (kind) {
+    case KIND_WORKERS:
+    case KIND_COUNT:
+    case KIND_RSA_BITS:
+        return parse_number(kind, text, member);
+    case KIND_SIZE:
+        return units_size(text, hello_ceiling, member) && *(uint64_t *)member >= HELLO_FLOOR
+                   ? NULL
+                   : "a size with a unit, such as 80KiB, from 512B to 128KiB";
+    case KIND_DURATION:
+        return units_duration(text, duration_ceiling, member) && *(uint64_t *)member > 0
+                   ? NULL
+                   : "a duration with a unit, such as 250ms, 10s or 5m, up to 168h";
+    case KIND_PROFILE:
+    case KIND_REFUSE_ALLOW:
+    case KIND_YES_NO:
+    case KIND_LISTEN_TYPE:
+        return parse_choice(kind, text, member);
+    case KIND_SUITE_LIST:
+        return parse_suite(text, member);
+    case KIND_PATH:
+        return set_string(member, resolve_path(text, directory));
+    case KIND_PATH_LIST:
+        return list_add(member, resolve_path(text, directory)) ? NULL : out_of_memory;
+    case KIND_URL:
+        return url_is_valid(text) ? set_string(member, text_copy(text, strlen(text)))
+                                  : "an http:// URL";
+    case KIND_ADDRESS:
+        return addr_from_text(text, member) && addr_port(member)
+                   ? NULL
+                   : "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080";
+    case KIND_CIDR_LIST:
+        return parse_cidr(text, member);
+    case KIND_PATTERN_LIST:
+        return parse_pattern(text, member);
+    case KIND_TARGET:
+        return target_from_text(text, strlen(text), member) ? NULL : "host:port";
+    case KIND_NAME:
+        if (!name_is_valid(text)) return "a DNS name or an IP address";
+        const char *fault = set_string(member, text_copy(text, strlen(text)));
+        if (!fault) text_lower(*(char **)member);
+        return fault;
+    }
+    return "of a known kind";
+}
+
+static void print_list(const struct string_list *list, void (*each)(void *arg, const char *text),
+                       void *arg)
+{
+    for (size_t i = 0; i < list->n; i++) each(arg, list->items[i]);
+}
+
+void value_print(enum value_kind kind, const void *member,
+                 void (*each)(void *arg, const char *text), void *arg)
+{
+    char s[TARGET_TEXT_SIZE] = "";
+    switch (kind) {
+    case KIND_WORKERS:
+    case KIND_COUNT:
+    case KIND_RSA_BITS:
+        snprintf(s, sizeof s, "%u", *(const unsigned *)member);
+        break;
+    case KIND_SIZE:
+        units_format_size(*(const uint64_t *)member, s);
+        break;
+    case KIND_DURATION:
+        units_format_duration(*(const uint64_t *)member, s);
+        break;
+    case KIND_PROFILE:
+        snprintf(s, sizeof s, "%s", policy_profile_name(*(const enum policy_profile *)member));
+        break;
+    case KIND_REFUSE_ALLOW:
+        snprintf(s, sizeof s, "%s", *(const bool *)member ? "allow" : "refuse");
+        break;
+    case KIND_YES_NO:
+        snprintf(s, sizeof s, "%s", *(const bool *)member ? "yes" : "no");
+        break;
+    case KIND_LISTEN_TYPE:
+        snprintf(s, sizeof s, "%s",
+                 *(const enum listen_type *)member == LISTEN_FIXED ? "fixed" : "forward");
+        break;
+    case KIND_ADDRESS:
+        addr_format(member, s);
+        break;
+    case KIND_TARGET:
+        if (((const struct target *)member)->host[0]) target_format(member, s);
+        break;
+    case KIND_PATH:
+    case KIND_URL:
+    case KIND_NAME:
+        if (*(char *const *)member) each(arg, *(char *const *)member);
+        return;
+    case KIND_SUITE_LIST:
+    case KIND_PATH_LIST:
+        print_list(member, each, arg);
+        return;
+    case KIND_CIDR_LIST:
+        print_list(&((const struct cidr_list *)member)->texts, each, arg);
+        return;
+    case KIND_PATTERN_LIST:
+        print_list(&((const struct pattern_list *)member)->texts, each, arg);
+        return;
+    }
+    if (s[0]) each(arg, s);
+}
+
+static void list_free(struct string_list *list)
+{
+    for (size_t i = 0; i < list->n; i++) free(list->items[i]);
+    free(list->items);
+    *list = (struct string_list){0};
+}
+
+void value_free(enum value_kind kind, void *member)
+{
+    switch (kind) {
+    case KIND_PATH:
+    case KIND_URL:
+    case KIND_NAME:
+        free(*(char **)member);
+        *(char **)member = NULL;
+        break;
+    case KIND_SUITE_LIST:
+    case KIND_PATH_LIST:
+        list_free(member);
+        break;
+    case KIND_CIDR_LIST:
+        free(((struct cidr_list *)member)->items);
+        list_free(&((struct cidr_list *)member)->texts);
+        break;
+    case KIND_PATTERN_LIST:
+        free(((struct pattern_list *)member)->items);
+        list_free(&((struct pattern_list *)member)->texts);
+        break;
+    default:
+        break;
+    }
+}

@@ -1,0 +1,38 @@
+/* Values of options: text to typed member and back. Private to config/. */
+#ifndef CONFIG_VALUES_H
+#define CONFIG_VALUES_H
+
+#include "config/config.h"
+
+enum value_kind {
+    KIND_WORKERS,
+    KIND_COUNT,
+    KIND_SIZE,
+    KIND_DURATION,
+    KIND_PROFILE,
+    KIND_SUITE_LIST,
+    KIND_RSA_BITS,
+    KIND_REFUSE_ALLOW,
+    KIND_YES_NO,
+    KIND_PATH,
+    KIND_PATH_LIST,
+    KIND_URL,
+    KIND_LISTEN_TYPE,
+    KIND_ADDRESS,
+    KIND_CIDR_LIST,
+    KIND_PATTERN_LIST,
+    KIND_TARGET,
+    KIND_NAME,
+};
+
+bool value_repeats(enum value_kind kind);
+/* NULL, or what would have been right (a static phrase after "must be"). `directory` is what
+ * relative paths are relative to. */
+WARN_UNUSED const char *value_parse(enum value_kind kind, const char *text, const char *directory,
+                                    void *member);
+/* Each value of the member: none for an unset one, several for a list. */
+void value_print(enum value_kind kind, const void *member,
+                 void (*each)(void *arg, const char *text), void *arg);
+void value_free(enum value_kind kind, void *member);
+
+#endif

@@ -1,0 +1,217 @@
+#include "net/resolver.h"
+
+#include <ares.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SOCKETS = 16, QUERY_TIMEOUT_MS = 2000, TRIES = 3 };
+
+struct watched {
+    ev_io io;
+    ares_socket_t fd;
+    bool used;
+    struct resolver *resolver;
+};
+
+struct resolver {
+    struct ev_loop *loop;
+    ares_channel channel;
+    ev_timer timer;
+    struct watched sockets[SOCKETS];
+    struct lookup *first; /* all that are under way or not yet answered */
+};
+
+struct lookup {
+    struct lookup *next, **link;
+    struct resolver *resolver;
+    lookup_answer *answer; /* NULL: cancelled */
+    void *arg;
+    bool in_ares; /* its callback is still to come */
+    ev_timer deliver;
+    enum lookup_status status;
+    struct addr addresses[LOOKUP_LIMIT];
+    size_t n;
+};
+
+static void unlink_lookup(struct lookup *l)
+{
+    *l->link = l->next;
+    if (l->next) l->next->link = l->link;
+}
+
+static void free_lookup(struct lookup *l)
+{
+    ev_timer_stop(l->resolver->loop, &l->deliver);
+    unlink_lookup(l);
+    free(l);
+}
+
+static void rearm(struct resolver *r)
+{
+    struct timeval most = {.tv_sec = 5}, next;
+    ev_timer_stop(r->loop, &r->timer);
+    struct timeval *t = ares_timeout(r->channel, &most, &next);
+    bool busy = false;
+    for (size_t i = 0; i < SOCKETS; i++) busy = busy || r->sockets[i].used;
+    if (!busy) return;
+    ev_timer_set(&r->timer, (double)t->tv_sec + (double)t->tv_usec / 1e6, 0.);
+    ev_timer_start(r->loop, &r->timer);
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct resolver *r = timer->data;
+    ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    rearm(r);
+}
+
+static void on_socket(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop;
+    struct watched *w = io->data;
+    struct resolver *r = w->resolver;
+    ares_process_fd(r->channel, events & EV_READ ? w->fd : ARES_SOCKET_BAD,
+                    events & EV_WRITE ? w->fd : ARES_SOCKET_BAD);
+    rearm(r);
+}
+
+static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writable)
+{
+    struct resolver *r = arg;
+    struct watched *w = NULL, *spare = NULL;
+    for (size_t i = 0; i < SOCKETS; i++) {
+        if (r->sockets[i].used && r->sockets[i].fd == fd) w = &r->sockets[i];
+        if (!r->sockets[i].used && !spare) spare = &r->sockets[i];
+    }
+    if (w) ev_io_stop(r->loop, &w->io);
+    if (!w) w = spare;
+    if (!w) return; /* the query runs into its timeout */
+    w->used = readable || writable;
+    if (!w->used) return;
+    w->fd = fd;
+    w->resolver = r;
+    ev_io_init(&w->io, on_socket, fd, (readable ? EV_READ : 0) | (writable ? EV_WRITE : 0));
+    w->io.data = w;
+    ev_io_start(r->loop, &w->io);
+}
+
+static pthread_once_t library_once = PTHREAD_ONCE_INIT;
+static int library_status;
+
+static void library_init(void)
+{
+    library_status = ares_library_init(ARES_LIB_INIT_ALL);
+}
+
+struct resolver *resolver_new(struct ev_loop *loop)
+{
+    pthread_once(&library_once, library_init);
+    struct resolver *r = library_status == ARES_SUCCESS ? calloc(1, sizeof *r) : NULL;
+    if (!r) return NULL;
+    r->loop = loop;
+    ev_timer_init(&r->timer, on_timer, 0., 0.);
+    r->timer.data = r;
+    struct ares_options options = {.timeout = QUERY_TIMEOUT_MS,
+                                   .tries = TRIES,
+                                   .sock_state_cb = on_socket_state,
+                                   .sock_state_cb_data = r};
+    if (ares_init_options(&r->channel, &options,
+                          ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) ==
+        ARES_SUCCESS)
+        return r;
+    free(r);
+    return NULL;
+}
+
+void resolver_free(struct resolver *r)
+{
+    if (!r) return;
+    for (struct lookup *l = r->first; l; l = l->next) l->answer = NULL;
+    ares_destroy(r->channel); /* calls every callback with ARES_EDESTRUCTION */
+    while (r->first) free_lookup(r->first);
+    ev_timer_stop(r->loop, &r->timer);
+    for (size_t i = 0; i < SOCKETS; i++)
+        if (r->sockets[i].used) ev_io_stop(r->loop, &r->sockets[i].io);
+    free(r);
+}
+
+static void on_deliver(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct lookup *l = timer->data;
+    lookup_answer *answer = l->answer;
+    void *arg = l->arg;
+    /* The answer may start or cancel lookups: this one is out of the way first. */
+    struct lookup copy = *l;
+    free_lookup(l);
+    if (answer) answer(arg, copy.status, copy.addresses, copy.n);
+}
+
+static enum lookup_status status_of(int ares_status)
+{
+    switch (ares_status) {
+    case ARES_ENOTFOUND:
+    case ARES_ENODATA:
+    case ARES_ENONAME:
+    case ARES_EBADNAME:
+        return LOOKUP_NOT_FOUND;
+    default:
+        return LOOKUP_FAILED;
+    }
+}
+
+static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
+{
+    (void)timeouts;
+    struct lookup *l = arg;
+    l->in_ares = false;
+    l->status = status == ARES_SUCCESS ? LOOKUP_FOUND : status_of(status);
+    if (info) {
+        for (struct ares_addrinfo_node *node = info->nodes; node && l->n < LOOKUP_LIMIT;
+             node = node->ai_next) {
+            struct addr a = addr_from_sockaddr(node->ai_addr, node->ai_addrlen);
+            if (a.length) l->addresses[l->n++] = a;
+        }
+        ares_freeaddrinfo(info);
+    }
+    if (l->status == LOOKUP_FOUND && l->n == 0) l->status = LOOKUP_NOT_FOUND;
+    if (status == ARES_EDESTRUCTION) return; /* resolver_free() frees it */
+    if (!l->answer) {
+        free_lookup(l);
+        return;
+    }
+    ev_timer_start(l->resolver->loop, &l->deliver);
+}
+
+struct lookup *resolver_start(struct resolver *r, const char *host, uint16_t port,
+                              lookup_answer *answer, void *arg)
+{
+    struct lookup *l = calloc(1, sizeof *l);
+    char service[8];
+    if (!l) return NULL;
+    *l = (struct lookup){.next = r->first, .link = &r->first, .resolver = r, .answer = answer,
+                         .arg = arg, .in_ares = true};
+    if (r->first) r->first->link = &l->next;
+    r->first = l;
+    ev_timer_init(&l->deliver, on_deliver, 0., 0.);
+    l->deliver.data = l;
+    snprintf(service, sizeof service, "%u", port);
+    struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC,
+                                        .ai_socktype = SOCK_STREAM,
+                                        .ai_flags = ARES_AI_NUMERICSERV};
+    ares_getaddrinfo(r->channel, host, service, &hints, on_answer, l);
+    rearm(r);
+    return l;
+}
+
+void lookup_cancel(struct lookup *l)
+{
+    l->answer = NULL;
+    if (!l->in_ares) free_lookup(l);
+}

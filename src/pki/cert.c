@@ -1,0 +1,396 @@
+#include "pki/cert.h"
+
+#include "policy/hello.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+enum {
+    DER_BOOLEAN = 0x01,
+    DER_INTEGER = 0x02,
+    DER_BIT_STRING = 0x03,
+    DER_OCTET_STRING = 0x04,
+    DER_OID = 0x06,
+    DER_UTC_TIME = 0x17,
+    DER_GENERALIZED_TIME = 0x18,
+    DER_SEQUENCE = 0x30,
+    DER_SET = 0x31,
+    DER_CONTEXT_0 = 0xa0,
+    DER_CONTEXT_3 = 0xa3,
+};
+
+bool der_next(struct reader *r, struct der_item *out)
+{
+    const uint8_t *start = r->p;
+    out->tag = reader_u8(r);
+    size_t length = reader_u8(r);
+    if (length & 0x80) {
+        size_t width = length & 0x7f;
+        if (width == 0 || width > 4) r->failed = true;
+        length = r->failed ? 0 : reader_number(r, width);
+    }
+    out->content = reader_bytes(r, length);
+    if (r->failed || (out->tag & 0x1f) == 0x1f) return false;
+    out->whole = (struct span){start, (size_t)(r->p - start)};
+    return true;
+}
+
+bool der_expect(struct reader *r, uint8_t tag, struct der_item *out)
+{
+    return der_next(r, out) && out->tag == tag;
+}
+
+static bool digits(const uint8_t *p, size_t n, int *out)
+{
+    *out = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] < '0' || p[i] > '9') return false;
+        *out = *out * 10 + (p[i] - '0');
+    }
+    return true;
+}
+
+bool der_time(const struct der_item *item, time_t *out)
+{
+    const uint8_t *p = item->content.p;
+    size_t year_digits = item->tag == DER_GENERALIZED_TIME ? 4 : 2;
+    if (item->tag != DER_UTC_TIME && item->tag != DER_GENERALIZED_TIME) return false;
+    if (item->content.n != year_digits + 11 || p[item->content.n - 1] != 'Z') return false;
+    int year, part[5];
+    if (!digits(p, year_digits, &year)) return false;
+    for (size_t i = 0; i < 5; i++)
+        if (!digits(p + year_digits + 2 * i, 2, &part[i])) return false;
+    if (year_digits == 2) year += year < 50 ? 2000 : 1900;
+    struct tm tm = {.tm_year = year - 1900, .tm_mon = part[0] - 1, .tm_mday = part[1],
+                    .tm_hour = part[2], .tm_min = part[3], .tm_sec = part[4]};
+    *out = timegm(&tm);
+    return true;
+}
+
+struct oid {
+    uint8_t n;
+    uint8_t bytes[11];
+};
+
+static bool oid_is(struct span s, const struct oid *oid)
+{
+    return s.n == oid->n && memcmp(s.p, oid->bytes, s.n) == 0;
+}
+
+/* Signature algorithms by strength: SHA-256 or better, with RSA or ECDSA (RFC 8017 appendix
+ * A.2.4, RFC 5758 section 3.2); MD2, MD5, SHA-1 and SHA-224 are weak. */
+enum cert_signature der_signature_strength(struct span algorithm)
+{
+    static const struct oid strong[] = {
+        {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10}}, /* RSASSA-PSS; wolfSSL checks its hash */
+        {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11}},
+        {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 12}},
+        {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 13}},
+        {8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2}},
+        {8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3}},
+        {8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 4}},
+    };
+    static const struct oid weak[] = {
+        {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 2}},
+        {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 4}},
+        {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 5}},
+        {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 14}},
+        {7, {0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1}},
+        {8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 1}},
+    };
+    struct reader r = reader_of(algorithm);
+    struct der_item id;
+    if (!der_expect(&r, DER_OID, &id)) return CERT_SIGNATURE_OTHER;
+    for (size_t i = 0; i < COUNT_OF(strong); i++)
+        if (oid_is(id.content, &strong[i])) return CERT_SIGNATURE_STRONG;
+    for (size_t i = 0; i < COUNT_OF(weak); i++)
+        if (oid_is(id.content, &weak[i])) return CERT_SIGNATURE_WEAK;
+    return CERT_SIGNATURE_OTHER;
+}
+
+static void read_curve(struct span curve, struct cert *c)
+{
+    static const struct {
+        struct oid oid;
+        unsigned bits;
+        uint16_t group;
+    } curves[] = {
+        {{8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7}}, 256, 0x0017},
+        {{5, {0x2b, 0x81, 4, 0, 0x22}}, 384, 0x0018},
+        {{5, {0x2b, 0x81, 4, 0, 0x23}}, 521, 0x0019},
+        {{5, {0x2b, 0x81, 4, 0, 0x21}}, 224, 0},
+        {{8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 1}}, 192, 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(curves); i++) {
+        if (!oid_is(curve, &curves[i].oid)) continue;
+        c->bits = curves[i].bits;
+        c->group = curves[i].group;
+    }
+}
+
+/* RSAPublicKey: the modulus's length without leading zeros (RFC 8017 appendix A.1.1). */
+static void read_modulus(struct span key, struct cert *c)
+{
+    struct reader r = reader_of(key);
+    struct der_item sequence, modulus;
+    if (!der_expect(&r, DER_SEQUENCE, &sequence)) return;
+    struct reader inner = reader_of(sequence.content);
+    if (!der_expect(&inner, DER_INTEGER, &modulus)) return;
+    struct span m = modulus.content;
+    while (m.n > 0 && m.p[0] == 0) m = (struct span){m.p + 1, m.n - 1};
+    if (m.n == 0) return;
+    c->bits = (unsigned)(m.n * 8) - (unsigned)(__builtin_clz(m.p[0]) - 24);
+}
+
+static bool read_spki(struct span spki, struct cert *c)
+{
+    static const struct oid rsa = {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1}};
+    static const struct oid pss = {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10}};
+    static const struct oid ec = {7, {0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1}};
+    struct reader r = reader_of(spki);
+    struct der_item algorithm, bits, id, parameter;
+    if (!der_expect(&r, DER_SEQUENCE, &algorithm) || !der_expect(&r, DER_BIT_STRING, &bits) ||
+        bits.content.n < 1)
+        return false;
+    c->key_bits = (struct span){bits.content.p + 1, bits.content.n - 1};
+    struct reader a = reader_of(algorithm.content);
+    if (!der_expect(&a, DER_OID, &id)) return false;
+    c->key = CERT_KEY_OTHER;
+    if (oid_is(id.content, &rsa) || oid_is(id.content, &pss)) {
+        c->key = CERT_KEY_RSA;
+        read_modulus(c->key_bits, c);
+    } else if (oid_is(id.content, &ec)) {
+        c->key = CERT_KEY_EC;
+        if (der_expect(&a, DER_OID, &parameter)) read_curve(parameter.content, c);
+    }
+    return true;
+}
+
+static void read_key_usage(struct span value, struct cert *c)
+{
+    struct reader r = reader_of(value);
+    struct der_item bits;
+    if (!der_expect(&r, DER_BIT_STRING, &bits) || bits.content.n < 2) return;
+    c->can_sign_certs = bits.content.p[1] & 0x04; /* bit 5 */
+    c->can_sign_crls = bits.content.p[1] & 0x02;  /* bit 6 */
+}
+
+static void read_basic_constraints(struct span value, struct cert *c)
+{
+    struct reader r = reader_of(value);
+    struct der_item sequence, ca;
+    if (!der_expect(&r, DER_SEQUENCE, &sequence)) return;
+    struct reader inner = reader_of(sequence.content);
+    c->is_ca = der_expect(&inner, DER_BOOLEAN, &ca) && ca.content.n == 1 && ca.content.p[0];
+}
+
+/* id-ce is 2.5.29 (RFC 5280 section 4.2.1); the last byte tells which. */
+static void read_extension(uint8_t which, struct span value, struct cert *c)
+{
+    struct reader r = reader_of(value);
+    struct der_item item, inner;
+    switch (which) {
+    case 14:
+        if (der_expect(&r, DER_OCTET_STRING, &item)) c->subject_key_id = item.content;
+        break;
+    case 15:
+        read_key_usage(value, c);
+        break;
+    case 17:
+        if (der_expect(&r, DER_SEQUENCE, &item)) c->san = item.content;
+        break;
+    case 19:
+        read_basic_constraints(value, c);
+        break;
+    case 35:
+        if (!der_expect(&r, DER_SEQUENCE, &item)) break;
+        r = reader_of(item.content);
+        if (der_expect(&r, 0x80, &inner)) c->authority_key_id = inner.content;
+        break;
+    default:
+        break;
+    }
+}
+
+static bool read_extensions(struct span content, struct cert *c)
+{
+    struct reader outer = reader_of(content);
+    struct der_item list, extension, id, value;
+    if (!der_expect(&outer, DER_SEQUENCE, &list)) return false;
+    struct reader r = reader_of(list.content);
+    while (r.left > 0) {
+        if (!der_expect(&r, DER_SEQUENCE, &extension)) return false;
+        struct reader e = reader_of(extension.content);
+        if (!der_expect(&e, DER_OID, &id) || !der_next(&e, &value)) return false;
+        if (value.tag == DER_BOOLEAN && !der_next(&e, &value)) return false;
+        if (value.tag != DER_OCTET_STRING) return false;
+        if (id.content.n == 3 && id.content.p[0] == 0x55 && id.content.p[1] == 0x1d)
+            read_extension(id.content.p[2], value.content, c);
+    }
+    return !r.failed;
+}
+
+static bool read_validity(struct span content, struct cert *c)
+{
+    struct reader r = reader_of(content);
+    struct der_item from, to;
+    return der_next(&r, &from) && der_next(&r, &to) && der_time(&from, &c->not_before) &&
+           der_time(&to, &c->not_after);
+}
+
+static bool read_tbs(struct span content, struct cert *c)
+{
+    struct reader r = reader_of(content);
+    struct der_item version, serial, algorithm, issuer, validity, subject, spki, rest;
+    if (!der_next(&r, &version)) return false;
+    if (version.tag == DER_CONTEXT_0) {
+        if (!der_next(&r, &serial)) return false;
+    } else {
+        serial = version; /* version 1 */
+    }
+    if (serial.tag != DER_INTEGER || !der_expect(&r, DER_SEQUENCE, &algorithm) ||
+        !der_expect(&r, DER_SEQUENCE, &issuer) || !der_expect(&r, DER_SEQUENCE, &validity) ||
+        !der_expect(&r, DER_SEQUENCE, &subject) || !der_expect(&r, DER_SEQUENCE, &spki))
+        return false;
+    c->serial = serial.content;
+    while (c->serial.n > 1 && c->serial.p[0] == 0)
+        c->serial = (struct span){c->serial.p + 1, c->serial.n - 1};
+    c->issuer = issuer.whole;
+    c->subject = subject.whole;
+    c->spki = spki.whole;
+    c->signature = der_signature_strength(algorithm.content);
+    if (!read_validity(validity.content, c) || !read_spki(spki.content, c)) return false;
+    while (r.left > 0) {
+        if (!der_next(&r, &rest)) return false;
+        if (rest.tag == DER_CONTEXT_3 && !read_extensions(rest.content, c)) return false;
+    }
+    return true;
+}
+
+bool cert_parse(struct span der, struct cert *out)
+{
+    *out = (struct cert){.der = der, .can_sign_certs = true, .can_sign_crls = true};
+    struct reader r = reader_of(der);
+    struct der_item certificate, tbs;
+    if (!der_expect(&r, DER_SEQUENCE, &certificate) || r.left > 0) return false;
+    struct reader inner = reader_of(certificate.content);
+    return der_expect(&inner, DER_SEQUENCE, &tbs) && read_tbs(tbs.content, out);
+}
+
+static const char *attribute_name(struct span oid)
+{
+    static const struct {
+        uint8_t last;
+        const char *name;
+    } names[] = {{3, "CN"}, {6, "C"},  {7, "L"}, {8, "ST"}, {9, "STREET"},
+                 {10, "O"}, {11, "OU"}, {5, "serialNumber"}};
+    static const struct oid component = {
+        10, {0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x19}};
+    if (oid_is(oid, &component)) return "DC";
+    if (oid.n != 3 || oid.p[0] != 0x55 || oid.p[1] != 0x04) return NULL;
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (names[i].last == oid.p[2]) return names[i].name;
+    return NULL;
+}
+
+/* RFC 4514 section 2.4. Bytes outside ASCII stay: they are UTF-8 or the JSON writer mends
+ * them. */
+static void format_value(struct span v, struct text *out)
+{
+    for (size_t i = 0; i < v.n; i++) {
+        uint8_t c = v.p[i];
+        bool edge = (i == 0 && (c == ' ' || c == '#')) || (i == v.n - 1 && c == ' ');
+        if (c < 0x20 || c == 0x7f)
+            text_printf(out, "\\%02X", c);
+        else if (edge || strchr("\"+,;<>\\", c))
+            text_printf(out, "\\%c", c);
+        else
+            text_add_bytes(out, &c, 1);
+    }
+}
+
+static void format_rdn(struct span set, struct text *out)
+{
+    struct reader r = reader_of(set);
+    struct der_item pair, oid, value;
+    bool first = true;
+    while (r.left > 0 && der_expect(&r, DER_SEQUENCE, &pair)) {
+        struct reader p = reader_of(pair.content);
+        if (!der_expect(&p, DER_OID, &oid) || !der_next(&p, &value)) return;
+        if (!first) text_add(out, "+");
+        first = false;
+        const char *name = attribute_name(oid.content);
+        if (name)
+            text_printf(out, "%s=", name);
+        else
+            text_add(out, "OID=");
+        format_value(value.content, out);
+    }
+}
+
+void cert_format_name(struct span name, struct text *out)
+{
+    enum { RDN_LIMIT = 32 };
+    struct span sets[RDN_LIMIT];
+    size_t n = 0;
+    struct reader outer = reader_of(name);
+    struct der_item sequence, set;
+    if (!der_expect(&outer, DER_SEQUENCE, &sequence)) return;
+    struct reader r = reader_of(sequence.content);
+    while (r.left > 0 && n < RDN_LIMIT && der_expect(&r, DER_SET, &set)) sets[n++] = set.content;
+    while (n > 0) {
+        format_rdn(sets[--n], out);
+        if (n > 0) text_add(out, ",");
+    }
+}
+
+/* RFC 9525 section 6.3, case-insensitively. */
+static bool dns_matches(struct span presented, const char *name)
+{
+    const char *p = (const char *)presented.p;
+    size_t n = presented.n;
+    if (n > 1 && p[n - 1] == '.') n--;
+    if (n > 2 && p[0] == '*' && p[1] == '.') {
+        const char *dot = strchr(name, '.');
+        /* The wildcard is for one non-empty label below at least two others. */
+        if (!dot || dot == name || !memchr(p + 2, '.', n - 2)) return false;
+        p += 2;
+        n -= 2;
+        name = dot + 1;
+    }
+    if (!hello_name_is_valid(p, n)) return false;
+    return strlen(name) == n && strncasecmp(p, name, n) == 0;
+}
+
+static bool any_general_name(const struct cert *c, uint8_t tag,
+                             bool (*matches)(struct span value, const void *arg), const void *arg)
+{
+    struct reader r = reader_of(c->san);
+    struct der_item name;
+    while (r.left > 0 && der_next(&r, &name))
+        if (name.tag == tag && matches(name.content, arg)) return true;
+    return false;
+}
+
+static bool dns_name_matches(struct span value, const void *arg)
+{
+    return dns_matches(value, arg);
+}
+
+static bool ip_matches(struct span value, const void *arg)
+{
+    uint8_t bytes[16];
+    size_t n = addr_bytes(arg, bytes);
+    return value.n == n && memcmp(value.p, bytes, n) == 0;
+}
+
+bool cert_matches_name(const struct cert *c, const char *name)
+{
+    return any_general_name(c, 0x82, dns_name_matches, name);
+}
+
+bool cert_matches_ip(const struct cert *c, const struct addr *ip)
+{
+    return any_general_name(c, 0x87, ip_matches, ip);
+}

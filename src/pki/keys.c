@@ -1,0 +1,184 @@
+#include "pki/keys.h"
+
+#include "pki/wolfcrypt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { DER_LIMIT = 4096, EC_KEY_BYTES = 32 };
+
+static _Thread_local WC_RNG thread_rng;
+static _Thread_local bool thread_rng_ready;
+
+WC_RNG *random_thread(void)
+{
+    if (!thread_rng_ready) thread_rng_ready = wc_InitRng(&thread_rng) == 0;
+    return thread_rng_ready ? &thread_rng : NULL;
+}
+
+void random_thread_fini(void)
+{
+    if (thread_rng_ready) wc_FreeRng(&thread_rng);
+    thread_rng_ready = false;
+}
+
+bool random_bytes(void *out, size_t n)
+{
+    WC_RNG *rng = random_thread();
+    return rng && wc_RNG_GenerateBlock(rng, out, (word32)n) == 0;
+}
+
+bool digest_sha256(const void *p, size_t n, uint8_t out[32])
+{
+    return wc_Sha256Hash(p ? p : (const uint8_t *)"", (word32)n, out) == 0;
+}
+
+bool decoded_key_init(struct decoded_key *out, const struct private_key *key)
+{
+    word32 index = 0;
+    out->type = key->type;
+    if (key->type == KEY_ECDSA) {
+        if (wc_ecc_init(&out->ecc) != 0) return false;
+        if (wc_EccPrivateKeyDecode(key->der, &index, &out->ecc, (word32)key->size) == 0 &&
+            wc_ecc_make_pub(&out->ecc, NULL) == 0)
+            return true;
+    } else {
+        if (wc_InitRsaKey(&out->rsa, NULL) != 0) return false;
+        if (wc_RsaPrivateKeyDecode(key->der, &index, &out->rsa, (word32)key->size) == 0 &&
+            wc_RsaSetRNG(&out->rsa, random_thread()) == 0)
+            return true;
+    }
+    decoded_key_fini(out);
+    return false;
+}
+
+void decoded_key_fini(struct decoded_key *key)
+{
+    if (key->type == KEY_ECDSA)
+        wc_ecc_free(&key->ecc);
+    else
+        wc_FreeRsaKey(&key->rsa);
+}
+
+static bool key_set(struct private_key *out, enum key_type type, const uint8_t *der, int size)
+{
+    if (size <= 0) return false;
+    *out = (struct private_key){.type = type, .der = malloc((size_t)size), .size = (size_t)size};
+    if (!out->der) return false;
+    memcpy(out->der, der, out->size);
+    return true;
+}
+
+bool key_generate(enum key_type type, unsigned rsa_bits, struct private_key *out)
+{
+    struct decoded_key key = {.type = type};
+    WC_RNG *rng = random_thread();
+    uint8_t der[DER_LIMIT];
+    int size = -1;
+    if (!rng) return false;
+    if (type == KEY_ECDSA) {
+        if (wc_ecc_init(&key.ecc) != 0) return false;
+        if (wc_ecc_make_key(rng, EC_KEY_BYTES, &key.ecc) == 0)
+            size = wc_EccKeyToDer(&key.ecc, der, sizeof der);
+    } else {
+        if (wc_InitRsaKey(&key.rsa, NULL) != 0) return false;
+        if (wc_MakeRsaKey(&key.rsa, (int)rsa_bits, WC_RSA_EXPONENT, rng) == 0)
+            size = wc_RsaKeyToDer(&key.rsa, der, sizeof der);
+    }
+    bool ok = key_set(out, type, der, size);
+    explicit_bzero(der, sizeof der);
+    decoded_key_fini(&key);
+    return ok;
+}
+
+bool key_from_pem(const char *pem, size_t n, struct private_key *out)
+{
+    uint8_t der[DER_LIMIT];
+    *out = (struct private_key){0};
+    /* A leading EC PARAMETERS block, as some tools write it, is passed over. */
+    const char *parameters = memmem(pem, n, "-----END EC PARAMETERS-----", 27);
+    if (parameters) {
+        n -= (size_t)(parameters + 27 - pem);
+        pem = parameters + 27;
+    }
+    int size = wc_KeyPemToDer((const uint8_t *)pem, (int)n, der, sizeof der, NULL);
+    bool ok = false;
+    for (int type = KEY_ECDSA; type < KEY_TYPES && !ok && size > 0; type++) {
+        struct decoded_key decoded;
+        if (!key_set(out, (enum key_type)type, der, size)) break;
+        ok = decoded_key_init(&decoded, out);
+        if (ok)
+            decoded_key_fini(&decoded);
+        else
+            key_fini(out);
+    }
+    explicit_bzero(der, sizeof der);
+    return ok;
+}
+
+static bool add_pem(const uint8_t *der, size_t n, int type, struct text *out)
+{
+    size_t room = n * 2 + 256;
+    uint8_t *pem = malloc(room);
+    int size = pem ? wc_DerToPem(der, (word32)n, pem, (word32)room, type) : -1;
+    if (size > 0) text_add_bytes(out, pem, (size_t)size);
+    if (pem) explicit_bzero(pem, room);
+    free(pem);
+    return size > 0 && !out->failed;
+}
+
+bool key_to_pem(const struct private_key *key, struct text *out)
+{
+    return add_pem(key->der, key->size, key->type == KEY_ECDSA ? ECC_PRIVATEKEY_TYPE : PRIVATEKEY_TYPE,
+                   out);
+}
+
+bool pem_add_certificate(struct span der, struct text *out)
+{
+    return add_pem(der.p, der.n, CERT_TYPE, out);
+}
+
+void key_fini(struct private_key *key)
+{
+    if (key->der) explicit_bzero(key->der, key->size);
+    free(key->der);
+    *key = (struct private_key){0};
+}
+
+size_t key_spki(const struct private_key *key, uint8_t out[KEY_SPKI_LIMIT])
+{
+    struct decoded_key decoded;
+    if (!decoded_key_init(&decoded, key)) return 0;
+    int size = key->type == KEY_ECDSA ? wc_EccPublicKeyToDer(&decoded.ecc, out, KEY_SPKI_LIMIT, 1)
+                                      : wc_RsaKeyToPublicDer(&decoded.rsa, out, KEY_SPKI_LIMIT);
+    decoded_key_fini(&decoded);
+    return size > 0 ? (size_t)size : 0;
+}
+
+bool pem_each(const char *pem, size_t n, enum pem_kind kind,
+              bool (*each)(void *arg, struct span der), void *arg)
+{
+    const char *begin = kind == PEM_CRL ? "-----BEGIN X509 CRL-----" : "-----BEGIN CERTIFICATE-----";
+    const char *end = kind == PEM_CRL ? "-----END X509 CRL-----" : "-----END CERTIFICATE-----";
+    const char *at = pem, *stop = pem + n;
+    bool ok = true;
+    while (ok && (at = memmem(at, (size_t)(stop - at), begin, strlen(begin)))) {
+        const char *close = memmem(at, (size_t)(stop - at), end, strlen(end));
+        if (!close) return false;
+        close += strlen(end);
+        /* The decoder wants its line end. */
+        size_t size = (size_t)(close - at);
+        struct text block = {0};
+        text_add_bytes(&block, at, size);
+        text_add(&block, "\n");
+        DerBuffer *der = NULL;
+        ok = !block.failed &&
+             wc_PemToDer((const uint8_t *)block.data, (long)block.size,
+                         kind == PEM_CRL ? CRL_TYPE : CERT_TYPE, &der, NULL, NULL, NULL) == 0 &&
+             each(arg, (struct span){der->buffer, der->length});
+        wc_FreeDer(&der);
+        text_fini(&block);
+        at = close;
+    }
+    return ok;
+}

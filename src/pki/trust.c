@@ -1,0 +1,262 @@
+#include "pki/trust.h"
+
+#include "base/addr.h"
+#include "pki/crl.h"
+#include "pki/keys.h"
+#include "pki/wolfcrypt.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <wolfssl/error-ssl.h>
+
+enum { CHAIN_LIMIT = 10 };
+
+struct anchor {
+    uint8_t *der;
+    struct cert cert;
+};
+
+struct trust {
+    struct anchor *anchors;
+    size_t n;
+    struct crl_set *crls;
+    unsigned minimum_rsa_bits;
+};
+
+static bool add_anchor(void *arg, struct span der)
+{
+    struct trust *trust = arg;
+    struct anchor *more = realloc(trust->anchors, (trust->n + 1) * sizeof *more);
+    if (!more) return false;
+    trust->anchors = more;
+    struct anchor *a = &more[trust->n];
+    a->der = malloc(der.n);
+    if (!a->der) return false;
+    memcpy(a->der, der.p, der.n);
+    /* A bundle may hold what cannot be read here; such an anchor just vouches for nothing. */
+    if (cert_parse((struct span){a->der, der.n}, &a->cert))
+        trust->n++;
+    else
+        free(a->der);
+    return true;
+}
+
+struct trust *trust_new(const struct text *anchors, const char *anchors_name,
+                        const struct text *crls, const char *crls_name, unsigned minimum_rsa_bits,
+                        struct text *errors)
+{
+    struct trust *trust = calloc(1, sizeof *trust);
+    if (!trust) return NULL;
+    trust->minimum_rsa_bits = minimum_rsa_bits;
+    bool ok = pem_each(text_string(anchors), anchors->size, PEM_CERTIFICATE, add_anchor, trust) &&
+              trust->n > 0;
+    if (!ok) text_printf(errors, "%s holds no CA certificate that can be read (PEM is expected)\n",
+                         anchors_name);
+    if (ok && crls) {
+        trust->crls = crl_set_new(crls, crls_name, errors);
+        ok = trust->crls != NULL;
+    }
+    if (ok) return trust;
+    trust_free(trust);
+    return NULL;
+}
+
+void trust_free(struct trust *trust)
+{
+    if (!trust) return;
+    for (size_t i = 0; i < trust->n; i++) free(trust->anchors[i].der);
+    free(trust->anchors);
+    crl_set_free(trust->crls);
+    free(trust);
+}
+
+time_t trust_crl_expiry(const struct trust *trust)
+{
+    return crl_first_expiry(trust->crls);
+}
+
+void cert_facts_fini(struct cert_facts *facts)
+{
+    free(facts->subject);
+    free(facts->issuer);
+    *facts = (struct cert_facts){0};
+}
+
+static char *copy_or_null(const char *s)
+{
+    return s ? text_copy(s, strlen(s)) : NULL;
+}
+
+bool cert_facts_copy(struct cert_facts *to, const struct cert_facts *from)
+{
+    *to = *from;
+    to->subject = copy_or_null(from->subject);
+    to->issuer = copy_or_null(from->issuer);
+    return (to->subject || !from->subject) && (to->issuer || !from->issuer);
+}
+
+static char *name_text(struct span name)
+{
+    struct text t = {0};
+    cert_format_name(name, &t);
+    return text_take(&t);
+}
+
+static void note_facts(struct peer_check *check, struct span der)
+{
+    struct cert leaf;
+    uint8_t digest[32];
+    struct cert_facts *facts = &check->facts;
+    if (facts->present || !cert_parse(der, &leaf) || !digest_sha256(der.p, der.n, digest)) return;
+    facts->present = true;
+    facts->subject = name_text(leaf.subject);
+    facts->issuer = name_text(leaf.issuer);
+    facts->not_before = leaf.not_before;
+    facts->not_after = leaf.not_after;
+    text_hex(digest, sizeof digest, facts->sha256);
+}
+
+static const struct anchor *anchor_equal(const struct trust *trust, struct span der)
+{
+    for (size_t i = 0; i < trust->n; i++)
+        if (span_equal(trust->anchors[i].cert.der, der)) return &trust->anchors[i];
+    return NULL;
+}
+
+/* Does this certificate claim to be issued by that one? */
+static bool issued_by(const struct cert *c, const struct cert *issuer)
+{
+    if (!span_equal(c->issuer, issuer->subject)) return false;
+    return c->authority_key_id.n == 0 || issuer->subject_key_id.n == 0 ||
+           span_equal(c->authority_key_id, issuer->subject_key_id);
+}
+
+static bool key_is_weak(const struct trust *trust, const struct cert *c)
+{
+    if (c->key == CERT_KEY_RSA) return c->bits < trust->minimum_rsa_bits;
+    if (c->key == CERT_KEY_EC) return c->bits && c->bits < POLICY_EC_BITS_FLOOR;
+    return false;
+}
+
+static enum reason judge_link(const struct trust *trust, const struct cert *c,
+                              const struct cert *issuer, time_t now)
+{
+    if (key_is_weak(trust, c) || c->signature == CERT_SIGNATURE_WEAK)
+        return REASON_UPSTREAM_CERTIFICATE_WEAK;
+    switch (crl_check(trust->crls, c, issuer, now)) {
+    case CRL_REVOKED:
+        return REASON_UPSTREAM_CERTIFICATE_REVOKED;
+    case CRL_UNKNOWN:
+        return REASON_UPSTREAM_REVOCATION_UNKNOWN;
+    case CRL_PASS:
+        break;
+    }
+    return REASON_OK;
+}
+
+/* From the leaf to an anchor through what this upstream sent: the library's memory of other
+ * upstreams' intermediates must not help this one. The library has verified each signature. */
+static enum reason judge_path(const struct trust *trust, const struct cert *certs, size_t n)
+{
+    const struct cert *c = &certs[0];
+    time_t now = time(NULL);
+    for (size_t step = 0; step <= n; step++) {
+        if (anchor_equal(trust, c->der)) return REASON_OK;
+        const struct cert *issuer = NULL;
+        for (size_t i = 0; i < trust->n && !issuer; i++)
+            if (issued_by(c, &trust->anchors[i].cert)) issuer = &trust->anchors[i].cert;
+        bool anchored = issuer != NULL;
+        for (size_t i = 1; i < n && !issuer; i++)
+            if (&certs[i] != c && issued_by(c, &certs[i])) issuer = &certs[i];
+        if (!issuer) return REASON_UPSTREAM_CERTIFICATE_UNTRUSTED;
+        enum reason reason = judge_link(trust, c, issuer, now);
+        if (reason != REASON_OK) return reason;
+        if (anchored) return key_is_weak(trust, issuer) ? REASON_UPSTREAM_CERTIFICATE_WEAK : REASON_OK;
+        c = issuer;
+    }
+    return REASON_UPSTREAM_CERTIFICATE_UNTRUSTED;
+}
+
+static bool name_matches(const struct peer_check *check, const struct cert *leaf)
+{
+    struct addr ip;
+    if (!check->is_ip) return cert_matches_name(leaf, check->identity);
+    return addr_from_ip(check->identity, 0, &ip) && cert_matches_ip(leaf, &ip);
+}
+
+static enum reason judge_chain(const struct peer_check *check, const struct span *chain, size_t n)
+{
+    struct cert certs[CHAIN_LIMIT];
+    if (n == 0 || n > CHAIN_LIMIT) return REASON_UPSTREAM_CERTIFICATE_INVALID;
+    for (size_t i = 0; i < n; i++)
+        if (!cert_parse(chain[i], &certs[i])) return REASON_UPSTREAM_CERTIFICATE_INVALID;
+    enum reason reason = judge_path(check->trust, certs, n);
+    if (reason != REASON_OK) return reason;
+    return name_matches(check, &certs[0]) ? REASON_OK : REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH;
+}
+
+enum reason trust_reason_of_error(int error)
+{
+    switch (error) {
+    case ASN_AFTER_DATE_E:
+        return REASON_UPSTREAM_CERTIFICATE_EXPIRED;
+    case ASN_BEFORE_DATE_E:
+        return REASON_UPSTREAM_CERTIFICATE_NOT_YET_VALID;
+    case ASN_NO_SIGNER_E:
+    case ASN_SELF_SIGNED_E:
+        return REASON_UPSTREAM_CERTIFICATE_UNTRUSTED;
+    case DOMAIN_NAME_MISMATCH:
+    case IPADDR_MISMATCH:
+        return REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH;
+    case HASH_TYPE_E:
+    case RSA_KEY_SIZE_E:
+    case ECC_KEY_SIZE_E:
+        return REASON_UPSTREAM_CERTIFICATE_WEAK;
+    case NOT_CA_ERROR:
+    case KEYUSAGE_E:
+    case EXTKEYUSAGE_E:
+    case VERIFY_CERT_ERROR:
+    case MAX_CHAIN_ERROR:
+    case NO_PEER_CERT:
+        return REASON_UPSTREAM_CERTIFICATE_INVALID;
+    case ASN_NAME_INVALID_E:
+    case ASN_PATHLEN_SIZE_E:
+    case ASN_PATHLEN_INV_E:
+        return REASON_UPSTREAM_CERTIFICATE_INVALID;
+    default:
+        /* The errors of parsing lie in one range. */
+        return error <= ASN_PARSE_E && error >= ASN_CRIT_EXT_E
+                   ? REASON_UPSTREAM_CERTIFICATE_INVALID
+                   : REASON_OK;
+    }
+}
+
+static enum reason reason_of_error(const struct peer_check *check, int error, struct span der)
+{
+    struct cert c;
+    enum reason reason = trust_reason_of_error(error);
+    if (reason == REASON_UPSTREAM_CERTIFICATE_EXPIRED ||
+        reason == REASON_UPSTREAM_CERTIFICATE_NOT_YET_VALID)
+        return reason;
+    /* What the library cannot verify because it is weak fails under various names. */
+    if (cert_parse(der, &c) && (key_is_weak(check->trust, &c) || c.signature == CERT_SIGNATURE_WEAK))
+        return REASON_UPSTREAM_CERTIFICATE_WEAK;
+    return reason == REASON_OK ? REASON_UPSTREAM_CERTIFICATE_INVALID : reason;
+}
+
+bool trust_judge(struct peer_check *check, const struct span *chain, size_t n, size_t depth,
+                 int error)
+{
+    check->called = true;
+    if (n > 0) note_facts(check, chain[0]);
+    if (check->reason != REASON_OK || depth >= n) return false;
+    /* An upstream that sends its own root along: the anchor is trusted for being here, its
+     * signature says nothing. */
+    if (error == HASH_TYPE_E && depth > 0 && anchor_equal(check->trust, chain[depth])) return true;
+    if (error != 0)
+        check->reason = reason_of_error(check, error, chain[depth]);
+    else if (depth == 0)
+        check->reason = judge_chain(check, chain, n);
+    if (check->reason == REASON_OK && depth == 0) check->verified = true;
+    return check->reason == REASON_OK;
+}

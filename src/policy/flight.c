@@ -1,0 +1,255 @@
+#include "policy/flight.h"
+
+#include <string.h>
+
+enum {
+    RECORD_CHANGE_CIPHER_SPEC = 20,
+    RECORD_ALERT = 21,
+    RECORD_HANDSHAKE = 22,
+    RECORD_LIMIT = 16384 + 2048, /* RFC 5246 section 6.2.3 */
+    MESSAGE_SERVER_HELLO = 2,
+    MESSAGE_SERVER_KEY_EXCHANGE = 12,
+    MESSAGE_CERTIFICATE_REQUEST = 13,
+    ALERT_HANDSHAKE_FAILURE = 40,
+    ALERT_ILLEGAL_PARAMETER = 47,
+    ALERT_DECODE_ERROR = 50,
+    ALERT_PROTOCOL_VERSION = 70,
+    ALERT_INSUFFICIENT_SECURITY = 71,
+    ALERT_UNSUPPORTED_EXTENSION = 110,
+};
+
+static enum reason fault(enum reason reason, int with, int *alert)
+{
+    *alert = with;
+    return reason;
+}
+
+static bool offered_alpn(struct span list, struct span name)
+{
+    struct reader r = reader_of(list);
+    while (r.left > 0) {
+        struct span s = reader_vector(&r, 1);
+        if (s.n == name.n && s.n > 0 && memcmp(s.p, name.p, s.n) == 0) return true;
+    }
+    return false;
+}
+
+/* ProtocolNameList with exactly one name (RFC 7301 section 3.1), one that was offered. */
+static bool read_alpn(struct flight *f, const struct flight_offer *offer, struct span s)
+{
+    struct reader body = reader_of(s);
+    struct reader list = reader_of(reader_vector(&body, 2));
+    struct span name = reader_vector(&list, 1);
+    if (!reader_done(&body) || !reader_done(&list) || name.n == 0) return false;
+    if (offer && !offered_alpn(offer->alpn, name)) return false;
+    memcpy(f->alpn, name.p, name.n);
+    f->alpn[name.n] = '\0';
+    return true;
+}
+
+/* One extension of the ServerHello. False: it answers nothing that was offered. */
+static bool read_extension(struct flight *f, const struct flight_offer *offer, uint16_t type,
+                           struct span body)
+{
+    switch (type) {
+    case 0:  /* server_name */
+    case 10: /* supported_groups: sent by some servers, ignored by all clients */
+    case 11: /* ec_point_formats */
+        return true;
+    case 16:
+        return read_alpn(f, offer, body);
+    case 22:
+        f->encrypt_then_mac = true;
+        return true;
+    case 23:
+        f->extended_master_secret = true;
+        return true;
+    case 35:
+        f->ticket = true;
+        return true;
+    case 0xff01:
+        f->secure_renegotiation = true;
+        return true;
+    default:
+        return offer == NULL;
+    }
+}
+
+static void note_marker(struct flight *f, struct span random, bool *downgraded)
+{
+    static const uint8_t marker[7] = {'D', 'O', 'W', 'N', 'G', 'R', 'D'};
+    if (memcmp(random.p + 24, marker, sizeof marker) != 0) return;
+    *downgraded = random.p[31] == 0;
+    f->speaks_tls13 = random.p[31] == 1;
+}
+
+static enum reason read_server_hello(struct flight *f, const struct flight_offer *offer, int *alert)
+{
+    struct reader r = reader_of((struct span){f->head, f->head_size});
+    f->version = reader_u16(&r);
+    struct span random = reader_bytes(&r, 32);
+    reader_vector(&r, 1); /* session_id */
+    f->suite = reader_u16(&r);
+    uint8_t compression = reader_u8(&r);
+    if (r.failed) return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert);
+    f->has_hello = true;
+    if (offer && f->version < TLS_1_2)
+        return fault(REASON_UPSTREAM_PROTOCOL_TOO_OLD, ALERT_PROTOCOL_VERSION, alert);
+    if (offer && f->version > TLS_1_2)
+        return fault(REASON_UPSTREAM_SUITE_NOT_OFFERED, ALERT_PROTOCOL_VERSION, alert);
+    const struct suite *suite = suite_by_id(f->suite);
+    if (offer && (!suite || !(offer->suites & suite_bit(suite)) || compression != 0))
+        return fault(REASON_UPSTREAM_SUITE_NOT_OFFERED, ALERT_ILLEGAL_PARAMETER, alert);
+    bool downgraded = false;
+    note_marker(f, random, &downgraded);
+    if (offer && downgraded)
+        return fault(REASON_UPSTREAM_DOWNGRADE_MARKER, ALERT_ILLEGAL_PARAMETER, alert);
+    struct reader list = {0};
+    if (r.left > 0) list = reader_of(reader_vector(&r, 2));
+    if (!reader_done(&r)) return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert);
+    while (list.left > 0) {
+        uint16_t type = reader_u16(&list);
+        struct span body = reader_vector(&list, 2);
+        if (list.failed) return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert);
+        if (!read_extension(f, offer, type, body))
+            return fault(REASON_UPSTREAM_SUITE_NOT_OFFERED, ALERT_UNSUPPORTED_EXTENSION, alert);
+    }
+    if (offer && !f->secure_renegotiation)
+        return fault(REASON_UPSTREAM_NO_SECURE_RENEGOTIATION, ALERT_HANDSHAKE_FAILURE, alert);
+    return REASON_OK;
+}
+
+/* ServerECDHParams with a named curve, then the signature (RFC 8422 section 5.4). */
+static enum reason read_key_exchange(struct flight *f, const struct flight_offer *offer, int *alert)
+{
+    struct reader r = reader_of((struct span){f->head, f->head_size});
+    uint8_t curve_type = reader_u8(&r);
+    f->group = reader_u16(&r);
+    reader_vector(&r, 1); /* public point */
+    f->scheme = reader_u16(&r);
+    if (!offer) return REASON_OK;
+    if (r.failed) return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert);
+    const struct scheme *scheme = scheme_by_id(f->scheme);
+    if (curve_type != 3 || !group_allowed(f->group) || !scheme ||
+        scheme->verdict != SCHEME_ALLOWED)
+        return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_ILLEGAL_PARAMETER, alert);
+    return REASON_OK;
+}
+
+static enum reason end_message(struct flight *f, const struct flight_offer *offer, int *alert)
+{
+    uint8_t type = f->message_header[0];
+    f->message_header_size = 0;
+    if (type == MESSAGE_SERVER_HELLO && !f->has_hello) return read_server_hello(f, offer, alert);
+    if (type == MESSAGE_SERVER_KEY_EXCHANGE) return read_key_exchange(f, offer, alert);
+    if (type == MESSAGE_CERTIFICATE_REQUEST) f->has_certificate_request = true;
+    return REASON_OK;
+}
+
+static enum reason start_message(struct flight *f, int *alert)
+{
+    const uint8_t *h = f->message_header;
+    f->message_left = (size_t)h[1] << 16 | (size_t)h[2] << 8 | h[3];
+    f->head_size = 0;
+    bool whole = h[0] == MESSAGE_SERVER_HELLO || h[0] == MESSAGE_SERVER_KEY_EXCHANGE;
+    if (whole && f->message_left > FLIGHT_HEAD)
+        return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert);
+    return REASON_OK;
+}
+
+/* One fragment's bytes (or a part of them) of handshake records. */
+static enum reason read_handshake(struct flight *f, const struct flight_offer *offer,
+                                  const uint8_t *p, size_t n, int *alert)
+{
+    enum reason reason = REASON_OK;
+    while (n > 0 && reason == REASON_OK) {
+        if (f->message_header_size < sizeof f->message_header) {
+            f->message_header[f->message_header_size++] = *p++;
+            n--;
+            if (f->message_header_size == sizeof f->message_header) {
+                reason = start_message(f, alert);
+                if (reason == REASON_OK && f->message_left == 0)
+                    reason = end_message(f, offer, alert);
+            }
+            continue;
+        }
+        size_t take = n < f->message_left ? n : f->message_left;
+        size_t keep = FLIGHT_HEAD - f->head_size < take ? FLIGHT_HEAD - f->head_size : take;
+        memcpy(f->head + f->head_size, p, keep);
+        f->head_size += keep;
+        f->message_left -= take;
+        p += take;
+        n -= take;
+        if (f->message_left == 0) reason = end_message(f, offer, alert);
+    }
+    return reason;
+}
+
+static enum reason check_record(struct flight *f, const struct flight_offer *offer, int *alert)
+{
+    uint8_t type = f->header[0];
+    uint16_t version = (uint16_t)(f->header[1] << 8 | f->header[2]);
+    f->record_left = (size_t)f->header[3] << 8 | f->header[4];
+    f->header_size = 0;
+    bool tls = type >= RECORD_CHANGE_CIPHER_SPEC && type <= 23 && version >> 8 == 3;
+    if (!tls || f->record_left > RECORD_LIMIT) {
+        if (!offer) return REASON_OK;
+        return f->has_hello
+                   ? fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert)
+                   : fault(REASON_UPSTREAM_NOT_TLS, REASON_ALERT_NONE, alert);
+    }
+    if (type == RECORD_ALERT) {
+        f->alert_version = version;
+        f->head_size = 0;
+    }
+    f->done = type == RECORD_CHANGE_CIPHER_SPEC;
+    return REASON_OK;
+}
+
+static void read_alert(struct flight *f, const uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n && f->head_size < 2; i++) f->head[f->head_size++] = p[i];
+    if (f->head_size == 2) f->alert = f->head[1];
+}
+
+enum reason flight_feed(struct flight *f, const struct flight_offer *offer, const uint8_t *p,
+                        size_t n, int *alert)
+{
+    *alert = REASON_ALERT_NONE;
+    enum reason reason = REASON_OK;
+    if (n > 0) f->seen_byte = true;
+    while (n > 0 && !f->done && reason == REASON_OK) {
+        if (f->record_left == 0) {
+            f->header[f->header_size++] = *p++;
+            n--;
+            /* The first byte already tells an answer that is not TLS. */
+            bool alien = offer && !f->has_hello && (f->header[0] < 20 || f->header[0] > 23);
+            if (alien) return fault(REASON_UPSTREAM_NOT_TLS, REASON_ALERT_NONE, alert);
+            if (f->header_size == sizeof f->header) reason = check_record(f, offer, alert);
+            continue;
+        }
+        size_t take = n < f->record_left ? n : f->record_left;
+        if (f->header[0] == RECORD_HANDSHAKE)
+            reason = read_handshake(f, offer, p, take, alert);
+        else if (f->header[0] == RECORD_ALERT)
+            read_alert(f, p, take);
+        f->record_left -= take;
+        p += take;
+        n -= take;
+    }
+    return reason;
+}
+
+enum reason flight_explain(const struct flight *f, bool closed)
+{
+    if (f->alert >= 0 && f->has_certificate_request) return REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE;
+    if (f->alert >= 0 && !f->has_hello) {
+        if (f->alert_version < TLS_1_2) return REASON_UPSTREAM_PROTOCOL_TOO_OLD;
+        if (f->alert == ALERT_PROTOCOL_VERSION) return REASON_UPSTREAM_PROTOCOL_REFUSED;
+        if (f->alert == ALERT_HANDSHAKE_FAILURE || f->alert == ALERT_INSUFFICIENT_SECURITY)
+            return REASON_UPSTREAM_NO_APPROVED_SUITE;
+    }
+    if (f->alert >= 0) return REASON_UPSTREAM_HANDSHAKE_FAILED;
+    if (f->has_certificate_request) return REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE;
+    return closed ? REASON_UPSTREAM_CLOSED_HANDSHAKE : REASON_UPSTREAM_HANDSHAKE_FAILED;
+}

@@ -1,0 +1,319 @@
+#include "policy/hello.h"
+
+#include "base/addr.h"
+#include "base/text.h"
+
+#include <string.h>
+
+enum {
+    RECORD_HANDSHAKE = 22,
+    RECORD_HEADER = 5,
+    RECORD_LIMIT = 16384, /* RFC 5246 section 6.2.1 */
+    HANDSHAKE_HEADER = 4,
+    HANDSHAKE_CLIENT_HELLO = 1,
+    ALERT_UNEXPECTED_MESSAGE = 10,
+    ALERT_RECORD_OVERFLOW = 22,
+    ALERT_ILLEGAL_PARAMETER = 47,
+    ALERT_DECODE_ERROR = 50,
+};
+
+void hello_reader_fini(struct hello_reader *r)
+{
+    buf_fini(&r->message);
+}
+
+static bool is_upper(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z';
+}
+
+/* What the first bytes are; HELLO_COMPLETE stands for a TLS handshake record here. */
+static enum hello_status classify(const uint8_t *h, size_t n)
+{
+    if (h[0] == RECORD_HANDSHAKE) {
+        if (n < 2) return HELLO_MORE;
+        return h[1] == 3 ? HELLO_COMPLETE : HELLO_MALFORMED;
+    }
+    /* Other TLS records cannot open a connection. */
+    if (h[0] >= 20 && h[0] <= 23 && n >= 2 && h[1] == 3) return HELLO_MALFORMED;
+    if (is_upper(h[0])) {
+        for (size_t i = 1; i < n; i++)
+            if (!is_upper(h[i])) return i >= 3 && h[i] == ' ' ? HELLO_HTTP : HELLO_NOT_TLS;
+        return n == RECORD_HEADER ? HELLO_HTTP : HELLO_MORE;
+    }
+    /* 15-bit length, then CLIENT-HELLO, then the version offered. */
+    if (h[0] & 0x80) {
+        if (n < RECORD_HEADER) return HELLO_MORE;
+        bool version = (h[3] == 0 && h[4] == 2) || h[3] == 3;
+        return h[2] == 1 && version ? HELLO_SSLV2 : HELLO_NOT_TLS;
+    }
+    if (h[0] >= 20 && h[0] <= 23 && n < 2) return HELLO_MORE;
+    return HELLO_NOT_TLS;
+}
+
+static enum hello_status malformed(struct hello_reader *r, uint8_t alert)
+{
+    r->alert = alert;
+    return HELLO_MALFORMED;
+}
+
+/* One record header is complete: may its fragment be read? */
+static enum hello_status check_record(struct hello_reader *r)
+{
+    size_t length = (size_t)r->header[3] << 8 | r->header[4];
+    if (r->header[0] != RECORD_HANDSHAKE) return malformed(r, ALERT_UNEXPECTED_MESSAGE);
+    if (r->header[1] != 3) return malformed(r, ALERT_DECODE_ERROR);
+    if (length > RECORD_LIMIT) return malformed(r, ALERT_RECORD_OVERFLOW);
+    /* Zero-length handshake fragments are not allowed (RFC 5246 section 6.2.1). */
+    if (length == 0) return malformed(r, ALERT_DECODE_ERROR);
+    r->record_left = length;
+    return HELLO_MORE;
+}
+
+/* Length of the whole message by its header; 0 while the header is incomplete. */
+static size_t message_size(const struct hello_reader *r)
+{
+    const uint8_t *m = buf_head(&r->message);
+    if (buf_size(&r->message) < HANDSHAKE_HEADER) return 0;
+    return HANDSHAKE_HEADER + ((size_t)m[1] << 16 | (size_t)m[2] << 8 | m[3]);
+}
+
+static enum hello_status check_message(struct hello_reader *r)
+{
+    if (buf_size(&r->message) > 0 && buf_head(&r->message)[0] != HANDSHAKE_CLIENT_HELLO)
+        return malformed(r, ALERT_UNEXPECTED_MESSAGE);
+    size_t size = message_size(r);
+    if (size > r->limit) return HELLO_TOO_LARGE;
+    if (!size || buf_size(&r->message) < size) return HELLO_MORE;
+    /* A client has nothing to say behind its hello before the server has spoken. */
+    if (buf_size(&r->message) > size || r->record_left > 0)
+        return malformed(r, ALERT_UNEXPECTED_MESSAGE);
+    return HELLO_COMPLETE;
+}
+
+static enum hello_status take_header(struct hello_reader *r, uint8_t byte)
+{
+    r->header[r->header_size++] = byte;
+    if (buf_size(&r->message) == 0) {
+        enum hello_status kind = classify(r->header, r->header_size);
+        if (kind == HELLO_MALFORMED)
+            return malformed(r, r->header[0] == RECORD_HANDSHAKE ? ALERT_DECODE_ERROR
+                                                                 : ALERT_UNEXPECTED_MESSAGE);
+        if (kind != HELLO_COMPLETE) return kind;
+    }
+    if (r->header_size < RECORD_HEADER) return HELLO_MORE;
+    r->header_size = 0;
+    return check_record(r);
+}
+
+enum hello_status hello_reader_feed(struct hello_reader *r, const uint8_t *p, size_t n,
+                                    size_t *used)
+{
+    enum hello_status status = HELLO_MORE;
+    size_t i = 0;
+    while (i < n && status == HELLO_MORE) {
+        r->seen_byte = true;
+        if (r->record_left == 0) {
+            status = take_header(r, p[i++]);
+            continue;
+        }
+        size_t take = n - i < r->record_left ? n - i : r->record_left;
+        if (!buf_append(&r->message, p + i, take)) return HELLO_NO_MEMORY;
+        i += take;
+        r->record_left -= take;
+        status = check_message(r);
+    }
+    *used = i;
+    return status;
+}
+
+bool hello_name_is_valid(const char *name, size_t n)
+{
+    if (n == 0 || n > 253) return false;
+    size_t label = 0;
+    bool letters = false; /* in the last label: an all-digit one is an IPv4 address */
+    for (size_t i = 0; i < n; i++) {
+        char c = name[i];
+        bool alpha = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+        if (c == '.') {
+            if (label == 0 || name[i - 1] == '-') return false;
+            label = 0;
+            letters = false;
+            continue;
+        }
+        if (!alpha && !(c >= '0' && c <= '9') && c != '-') return false;
+        if (c == '-' && label == 0) return false;
+        if (++label > 63) return false;
+        letters = letters || alpha || c == '-';
+    }
+    return label > 0 && letters && name[n - 1] != '-';
+}
+
+/* RFC 6066 section 3: a list of names, of which only host_name is known. */
+static bool parse_server_name(struct reader body, struct hello *h)
+{
+    struct reader list = reader_of(reader_vector(&body, 2));
+    if (!reader_done(&body) || list.left == 0) return false;
+    bool seen = false;
+    while (list.left > 0) {
+        uint8_t type = reader_u8(&list);
+        struct span name = reader_vector(&list, 2);
+        if (list.failed) return false;
+        if (type != 0) continue;
+        if (seen) return false;
+        seen = true;
+        size_t n = name.n;
+        if (n > 1 && name.p[n - 1] == '.') n--;
+        if (n >= sizeof h->server_name) return false;
+        memcpy(h->server_name, name.p, n);
+        h->server_name[n] = '\0';
+        text_lower(h->server_name);
+        if (hello_name_is_valid((const char *)name.p, n)) continue;
+        /* Some clients send an address, against RFC 6066 section 3: as good as none. */
+        struct addr ip;
+        bool is_ip = strlen(h->server_name) == n && addr_from_ip(h->server_name, 0, &ip);
+        h->server_name[0] = '\0';
+        if (!is_ip) return false;
+    }
+    return true;
+}
+
+/* A vector that fills the whole extension; `unit` divides its size and it is not empty. */
+static bool whole_vector(struct reader body, size_t width, size_t unit, struct span *out)
+{
+    *out = reader_vector(&body, width);
+    return reader_done(&body) && out->n > 0 && out->n % unit == 0;
+}
+
+struct span hello_alpn_next(struct reader *r)
+{
+    if (r->left == 0) return (struct span){0};
+    return reader_vector(r, 1);
+}
+
+static bool parse_alpn(struct reader body, struct hello *h)
+{
+    if (!whole_vector(body, 2, 1, &h->alpn)) return false;
+    struct reader names = reader_of(h->alpn);
+    while (names.left > 0)
+        if (hello_alpn_next(&names).n == 0) return false;
+    return !names.failed;
+}
+
+static bool parse_extension(uint16_t type, struct span s, struct hello *h)
+{
+    struct reader body = reader_of(s);
+    switch (type) {
+    case 0:
+        return parse_server_name(body, h);
+    case 10:
+        h->has_groups = true;
+        return whole_vector(body, 2, 2, &h->groups);
+    case 11:
+        h->has_point_formats = true;
+        return whole_vector(body, 1, 1, &h->point_formats);
+    case 13:
+        h->has_schemes = true;
+        return whole_vector(body, 2, 2, &h->schemes);
+    case 16:
+        return parse_alpn(body, h);
+    case 35:
+        h->has_ticket = s.n > 0;
+        return true;
+    case 43:
+        h->has_versions = true;
+        return whole_vector(body, 1, 2, &h->supported_versions);
+    case 0xff01:
+        h->has_renegotiation = true;
+        h->renegotiation = reader_vector(&body, 1);
+        return reader_done(&body);
+    default:
+        return true;
+    }
+}
+
+/* Types 0..255 and renegotiation_info are what is looked at; a second one of those is an
+ * error (RFC 5246 section 7.4.1.4). Others may not repeat either, GREASE included. */
+static bool extension_repeats(struct span extensions, const uint8_t *upto, uint16_t type)
+{
+    struct reader r = reader_of(extensions);
+    while (r.p < upto) {
+        uint16_t earlier = reader_u16(&r);
+        reader_vector(&r, 2);
+        if (earlier == type) return true;
+    }
+    return false;
+}
+
+enum { EXTENSIONS_LIMIT = 128 }; /* more than any client sends; bounds the search above */
+
+static uint8_t parse_extensions(struct hello *h)
+{
+    struct reader r = reader_of(h->extensions);
+    unsigned count = 0;
+    while (r.left > 0) {
+        const uint8_t *place = r.p;
+        uint16_t type = reader_u16(&r);
+        struct span body = reader_vector(&r, 2);
+        if (r.failed || ++count > EXTENSIONS_LIMIT) return ALERT_DECODE_ERROR;
+        if (extension_repeats(h->extensions, place, type)) return ALERT_ILLEGAL_PARAMETER;
+        if (!parse_extension(type, body, h)) return ALERT_DECODE_ERROR;
+        h->grease = h->grease || is_grease(type);
+    }
+    return 0;
+}
+
+static void note_versions(struct hello *h)
+{
+    h->highest_version = h->legacy_version;
+    if (!h->has_versions) return;
+    h->highest_version = 0;
+    for (size_t i = 0; i < h->supported_versions.n / 2; i++) {
+        uint16_t v = span_u16(h->supported_versions, i);
+        if (is_grease(v))
+            h->grease = true;
+        else if (v > h->highest_version && v >> 8 == 3)
+            h->highest_version = v;
+    }
+}
+
+static void note_suites(struct hello *h)
+{
+    for (size_t i = 0; i < h->cipher_suites.n / 2; i++) {
+        uint16_t id = span_u16(h->cipher_suites, i);
+        h->fallback_scsv = h->fallback_scsv || id == SCSV_FALLBACK;
+        h->grease = h->grease || is_grease(id);
+    }
+    for (size_t i = 0; i < h->groups.n / 2; i++)
+        h->grease = h->grease || is_grease(span_u16(h->groups, i));
+}
+
+enum hello_status hello_parse(struct span message, struct hello *h, uint8_t *alert)
+{
+    *h = (struct hello){0};
+    *alert = ALERT_DECODE_ERROR;
+    struct reader r = reader_of(message);
+    uint8_t type = reader_u8(&r);
+    struct reader body = reader_of(reader_bytes(&r, reader_u24(&r)));
+    if (type != HANDSHAKE_CLIENT_HELLO || !reader_done(&r)) return HELLO_MALFORMED;
+    h->legacy_version = reader_u16(&body);
+    h->random = reader_bytes(&body, 32);
+    h->session_id = reader_vector(&body, 1);
+    h->cipher_suites = reader_vector(&body, 2);
+    h->compression = reader_vector(&body, 1);
+    if (body.failed || h->session_id.n > 32 || h->cipher_suites.n == 0 ||
+        h->cipher_suites.n % 2 != 0 || h->compression.n == 0 || h->legacy_version >> 8 != 3)
+        return HELLO_MALFORMED;
+    if (body.left > 0) {
+        h->extensions = reader_vector(&body, 2);
+        if (!reader_done(&body)) return HELLO_MALFORMED;
+    }
+    uint8_t fault = parse_extensions(h);
+    if (fault) {
+        *alert = fault;
+        return HELLO_MALFORMED;
+    }
+    note_versions(h);
+    note_suites(h);
+    return HELLO_COMPLETE;
+}

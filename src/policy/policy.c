@@ -1,0 +1,166 @@
+#include "policy/policy.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+const struct suite suites[] = {
+#define SUITE(id, iana, openssl, key, mode, source) {id, iana, openssl, key, mode, source},
+#include "policy/suites.def"
+#undef SUITE
+};
+
+#define SUITE(...) +1
+_Static_assert(0
+#include "policy/suites.def"
+                       == SUITE_COUNT,
+               "the policy is exactly eight suites");
+#undef SUITE
+
+struct id_name {
+    uint16_t id;
+    const char *name;
+};
+
+static const struct id_name cipher_names[] = {
+#define CIPHER_NAME(id, name) {id, name},
+#include "policy/cipher_names.def"
+#undef CIPHER_NAME
+};
+
+static const struct id_name groups[] = {
+#define GROUP(id, name, openssl, source) {id, name},
+#include "policy/groups.def"
+#undef GROUP
+};
+
+/* Names of groups that are not allowed, for the record only (IANA TLS Supported Groups). */
+static const struct id_name other_groups[] = {
+    {0x0001, "sect163k1"},       {0x0013, "secp192r1"},       {0x0015, "secp224r1"},
+    {0x0016, "secp256k1"},       {0x001a, "brainpoolP256r1"}, {0x001b, "brainpoolP384r1"},
+    {0x001c, "brainpoolP512r1"}, {0x001e, "x448"},            {0x0100, "ffdhe2048"},
+    {0x0101, "ffdhe3072"},       {0x0102, "ffdhe4096"},       {0x0103, "ffdhe6144"},
+    {0x0104, "ffdhe8192"},       {0x0200, "MLKEM512"},        {0x0201, "MLKEM768"},
+    {0x0202, "MLKEM1024"},       {0x11eb, "SecP256r1MLKEM768"}, {0x11ec, "X25519MLKEM768"},
+    {0x6399, "X25519Kyber768Draft00"},
+};
+
+static const struct scheme schemes[] = {
+#define SCHEME(id, name, key, verdict) {id, name, key, verdict},
+#include "policy/schemes.def"
+#undef SCHEME
+};
+
+const char *policy_profile_name(enum policy_profile profile)
+{
+    return profile == PROFILE_2020 ? "2020" : "2021";
+}
+
+suite_set policy_profile_suites(enum policy_profile profile)
+{
+    suite_set all = (suite_set)((1u << SUITE_COUNT) - 1);
+    return profile == PROFILE_2020 ? suite_set_of_key(KEY_RSA) : all;
+}
+
+const struct suite *suite_by_name(const char *name)
+{
+    for (size_t i = 0; i < SUITE_COUNT; i++)
+        if (strcasecmp(name, suites[i].iana) == 0 || strcasecmp(name, suites[i].openssl) == 0)
+            return &suites[i];
+    return NULL;
+}
+
+const struct suite *suite_by_id(uint16_t id)
+{
+    for (size_t i = 0; i < SUITE_COUNT; i++)
+        if (suites[i].id == id) return &suites[i];
+    return NULL;
+}
+
+suite_set suite_set_of_key(enum key_type key)
+{
+    suite_set set = 0;
+    for (size_t i = 0; i < SUITE_COUNT; i++)
+        if (suites[i].key == key) set |= suite_bit(&suites[i]);
+    return set;
+}
+
+void suite_set_names(suite_set set, struct text *out)
+{
+    for (size_t i = 0; i < SUITE_COUNT; i++) {
+        if (!(set & suite_bit(&suites[i]))) continue;
+        if (out->size) text_add(out, ":");
+        text_add(out, suites[i].openssl);
+    }
+}
+
+void policy_describe(const struct policy *p, struct text *out)
+{
+    text_printf(out, "profile %s\nversion TLS 1.2\n", policy_profile_name(p->profile));
+    for (size_t i = 0; i < SUITE_COUNT; i++)
+        if (p->allowed & suite_bit(&suites[i])) text_printf(out, "suite %s\n", suites[i].iana);
+    for (size_t i = 0; i < COUNT_OF(groups); i++) text_printf(out, "group %s\n", groups[i].name);
+    for (size_t i = 0; i < COUNT_OF(schemes); i++)
+        if (schemes[i].verdict == SCHEME_ALLOWED) text_printf(out, "scheme %s\n", schemes[i].name);
+    text_printf(out, "minimum_rsa_bits %u\nminimum_ecdsa_bits %d\nserver_name_mismatch %s\n",
+                p->minimum_rsa_bits, POLICY_EC_BITS_FLOOR,
+                p->allow_server_name_mismatch ? "allow" : "refuse");
+}
+
+static const char *name_in(const struct id_name *table, size_t n, uint16_t id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (table[i].id == id) return table[i].name;
+    return NULL;
+}
+
+const char *cipher_name(uint16_t id)
+{
+    const struct suite *s = suite_by_id(id);
+    return s ? s->iana : name_in(cipher_names, COUNT_OF(cipher_names), id);
+}
+
+const char *group_name(uint16_t id)
+{
+    const char *name = name_in(groups, COUNT_OF(groups), id);
+    return name ? name : name_in(other_groups, COUNT_OF(other_groups), id);
+}
+
+bool group_allowed(uint16_t id)
+{
+    return name_in(groups, COUNT_OF(groups), id) != NULL;
+}
+
+size_t group_count(void)
+{
+    return COUNT_OF(groups);
+}
+
+uint16_t group_at(size_t i)
+{
+    return groups[i].id;
+}
+
+const struct scheme *scheme_by_id(uint16_t id)
+{
+    for (size_t i = 0; i < COUNT_OF(schemes); i++)
+        if (schemes[i].id == id) return &schemes[i];
+    return NULL;
+}
+
+const char *version_name(uint16_t version, char scratch[VERSION_TEXT_SIZE])
+{
+    static const struct id_name names[] = {{0x0002, "SSL 2.0"}, {0x0300, "SSL 3.0"},
+                                           {0x0301, "TLS 1.0"}, {0x0302, "TLS 1.1"},
+                                           {0x0303, "TLS 1.2"}, {0x0304, "TLS 1.3"}};
+    const char *name = name_in(names, COUNT_OF(names), version);
+    if (name) return name;
+    snprintf(scratch, VERSION_TEXT_SIZE, "0x%04x", version);
+    return scratch;
+}
+
+const char *key_type_name(enum key_type key)
+{
+    static const char *const names[] = {"ecdsa", "rsa", "none"};
+    return names[key];
+}

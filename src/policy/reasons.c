@@ -1,0 +1,99 @@
+#include "policy/reasons.h"
+
+#include "base/attr.h"
+
+#include <assert.h>
+
+#define NONE REASON_ALERT_NONE
+#define AS_SENT REASON_ALERT_AS_SENT
+
+static const struct reason_row rows[REASON_COUNT] = {
+#define REASON(name, code, leg, alert, http, error, blame, downgrade, sentence, remedy)            \
+    [REASON_##name] = {code, leg, alert, http, error, blame, downgrade, sentence, remedy},
+#include "policy/reasons.def"
+#undef REASON
+};
+
+const struct reason_row *reason_row(enum reason r)
+{
+    assert(r > REASON_OK && r < REASON_COUNT);
+    return &rows[r];
+}
+
+const char *reason_leg_name(enum reason_leg leg)
+{
+    static const char *const names[] = {"client", "upstream", "either"};
+    return names[leg];
+}
+
+const char *reason_blame_name(enum reason_blame blame)
+{
+    static const char *const names[] = {"client", "upstream", "operator"};
+    return names[blame];
+}
+
+const char *reason_downgrade_name(enum reason_downgrade downgrade)
+{
+    static const char *const names[] = {"no", "yes", "unknown"};
+    return names[downgrade];
+}
+
+struct number_name {
+    int number;
+    const char *name;
+};
+
+static const char *name_of(const struct number_name *table, size_t n, int number)
+{
+    for (size_t i = 0; i < n; i++)
+        if (table[i].number == number) return table[i].name;
+    return "unknown";
+}
+
+const char *reason_alert_name(int description)
+{
+    static const struct number_name names[] = {
+        {0, "close_notify"},
+        {10, "unexpected_message"},
+        {20, "bad_record_mac"},
+        {21, "decryption_failed"},
+        {22, "record_overflow"},
+        {30, "decompression_failure"},
+        {40, "handshake_failure"},
+        {41, "no_certificate"},
+        {42, "bad_certificate"},
+        {43, "unsupported_certificate"},
+        {44, "certificate_revoked"},
+        {45, "certificate_expired"},
+        {46, "certificate_unknown"},
+        {47, "illegal_parameter"},
+        {48, "unknown_ca"},
+        {49, "access_denied"},
+        {50, "decode_error"},
+        {51, "decrypt_error"},
+        {60, "export_restriction"},
+        {70, "protocol_version"},
+        {71, "insufficient_security"},
+        {80, "internal_error"},
+        {86, "inappropriate_fallback"},
+        {90, "user_canceled"},
+        {100, "no_renegotiation"},
+        {109, "missing_extension"},
+        {110, "unsupported_extension"},
+        {112, "unrecognized_name"},
+        {113, "bad_certificate_status_response"},
+        {116, "certificate_required"},
+        {120, "no_application_protocol"},
+    };
+    return name_of(names, COUNT_OF(names), description);
+}
+
+const char *reason_http_phrase(unsigned status)
+{
+    static const struct number_name names[] = {
+        {200, "Connection established"}, {400, "Bad Request"},         {403, "Forbidden"},
+        {500, "Internal Server Error"},  {502, "Bad Gateway"},         {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+    };
+    return name_of(names, COUNT_OF(names), (int)status);
+}

@@ -1,0 +1,234 @@
+#include "policy/target.h"
+
+#include "base/text.h"
+#include "base/units.h"
+#include "policy/hello.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool host_from_text(const char *s, size_t n, struct target *t)
+{
+    bool bracketed = n >= 2 && s[0] == '[' && s[n - 1] == ']';
+    if (bracketed) {
+        s++;
+        n -= 2;
+    }
+    if (n == 0 || n >= sizeof t->host) return false;
+    memcpy(t->host, s, n);
+    t->host[n] = '\0';
+    struct addr a;
+    t->is_ip = addr_from_ip(t->host, 0, &a);
+    if (t->is_ip) return (a.sa.sa_family == AF_INET6) == bracketed;
+    if (bracketed) return false;
+    if (n > 1 && t->host[n - 1] == '.') t->host[--n] = '\0';
+    text_lower(t->host);
+    return hello_name_is_valid(t->host, n);
+}
+
+bool target_from_text(const char *s, size_t n, struct target *t)
+{
+    *t = (struct target){0};
+    size_t colon = n;
+    while (colon > 0 && s[colon - 1] != ':') colon--;
+    char port_text[6];
+    uint64_t port;
+    if (colon < 2 || n - colon == 0 || n - colon >= sizeof port_text) return false;
+    memcpy(port_text, s + colon, n - colon);
+    port_text[n - colon] = '\0';
+    if (!units_count(port_text, 65535, &port) || port == 0) return false;
+    if (!host_from_text(s, colon - 1, t)) {
+        *t = (struct target){0};
+        return false;
+    }
+    t->port = (uint16_t)port;
+    return true;
+}
+
+void target_format(const struct target *t, char out[TARGET_TEXT_SIZE])
+{
+    snprintf(out, TARGET_TEXT_SIZE, strchr(t->host, ':') ? "[%s]:%u" : "%s:%u", t->host, t->port);
+}
+
+/* The end of the header section: behind the empty line; 0 while it has not come. */
+static size_t header_end(const uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] != '\n') continue;
+        if (i + 1 < n && p[i + 1] == '\n') return i + 2;
+        if (i + 2 < n && p[i + 1] == '\r' && p[i + 2] == '\n') return i + 3;
+    }
+    return 0;
+}
+
+static bool is_token(uint8_t c)
+{
+    if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) return true;
+    return c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL;
+}
+
+/* Could these bytes begin an HTTP request line? A method token of up to 24 bytes. */
+static bool begins_http(const uint8_t *p, size_t n)
+{
+    size_t i = 0;
+    while (i < n && i < 24 && is_token(p[i])) i++;
+    return i == n || (i > 0 && p[i] == ' ');
+}
+
+/* Header fields have a name and a colon; no control characters but tab (RFC 9112
+ * section 5). Their values are not looked at. */
+static bool fields_are_sane(const uint8_t *p, size_t n)
+{
+    bool at_start = true, in_name = false;
+    for (size_t i = 0; i < n; i++) {
+        uint8_t c = p[i];
+        if (c == '\n') {
+            if (in_name) return false;
+            at_start = true;
+            continue;
+        }
+        if (c == '\r') {
+            if (i + 1 >= n || p[i + 1] != '\n') return false;
+            continue;
+        }
+        if (at_start) in_name = true;
+        if (at_start && !is_token(c)) return false;
+        at_start = false;
+        if (in_name && c == ':')
+            in_name = false;
+        else if (in_name && !is_token(c))
+            return false;
+        if ((c < 0x20 && c != '\t') || c == 0x7f) return false;
+    }
+    return true;
+}
+
+static enum target_status bad(const char **why, const char *sentence)
+{
+    *why = sentence;
+    return TARGET_BAD;
+}
+
+/* "CONNECT host:port HTTP/1.1" without its line end. */
+static enum target_status parse_line(const char *line, size_t n, struct target *t, const char **why)
+{
+    const char *space = memchr(line, ' ', n);
+    if (!space) return bad(why, "The request line has no target.");
+    bool is_connect = (size_t)(space - line) == 7 && memcmp(line, "CONNECT", 7) == 0;
+    const char *authority = space + 1;
+    size_t rest = n - (size_t)(authority - line);
+    const char *second = memchr(authority, ' ', rest);
+    if (!second) return bad(why, "The request line has no HTTP version.");
+    size_t version = rest - (size_t)(second + 1 - authority);
+    if (version != 8 || (memcmp(second + 1, "HTTP/1.1", 8) && memcmp(second + 1, "HTTP/1.0", 8)))
+        return bad(why, "The HTTP version is not 1.1 or 1.0.");
+    if (!is_connect) return TARGET_NOT_CONNECT;
+    if (!target_from_text(authority, (size_t)(second - authority), t))
+        return bad(why, "The target is not host:port with a valid host and a port from 1 to "
+                        "65535; user information is not allowed.");
+    return TARGET_OK;
+}
+
+enum target_status target_parse_request(const uint8_t *p, size_t n, struct target *t, size_t *used,
+                                        const char **why)
+{
+    *t = (struct target){0};
+    *used = 0;
+    *why = "";
+    if (n == 0) return TARGET_MORE;
+    if (!begins_http(p, n)) return TARGET_NOT_HTTP;
+    const uint8_t *newline = memchr(p, '\n', n);
+    size_t end = header_end(p, n < TARGET_REQUEST_LIMIT ? n : TARGET_REQUEST_LIMIT);
+    if (end == 0 && n >= TARGET_REQUEST_LIMIT)
+        return bad(why, "The request is larger than 16 KiB.");
+    if (!newline) return TARGET_MORE;
+    size_t line = (size_t)(newline - p);
+    if (line > 0 && p[line - 1] == '\r') line--;
+    enum target_status status = parse_line((const char *)p, line, t, why);
+    /* An error in the line is told at once; everything else waits for the whole request. */
+    if (status == TARGET_BAD) return status;
+    if (end == 0) return TARGET_MORE;
+    size_t fields = (size_t)(newline - p) + 1;
+    if (!fields_are_sane(p + fields, end - fields))
+        return bad(why, "A header field is malformed.");
+    *used = end;
+    return status;
+}
+
+static bool parse_ports(const char *s, struct pattern *out)
+{
+    char item[16];
+    while (*s) {
+        size_t n = strcspn(s, ",");
+        uint64_t from, to;
+        if (n == 0 || n >= sizeof item || out->port_count == PATTERN_RANGES) return false;
+        memcpy(item, s, n);
+        item[n] = '\0';
+        char *dash = strchr(item, '-');
+        if (dash) *dash = '\0';
+        if (!units_count(item, 65535, &from)) return false;
+        to = from;
+        if (dash && !units_count(dash + 1, 65535, &to)) return false;
+        if (from == 0 || from > to) return false;
+        out->ports[out->port_count].from = (uint16_t)from;
+        out->ports[out->port_count++].to = (uint16_t)to;
+        s += n;
+        if (*s == ',' && *++s == '\0') return false;
+    }
+    return out->port_count > 0;
+}
+
+/* "[2001:db8::]/32" without its brackets. */
+static bool range_from_text(const char *s, struct cidr *out)
+{
+    char plain[ADDR_TEXT_SIZE + 8];
+    const char *close = s[0] == '[' ? strchr(s, ']') : NULL;
+    if (!close) return strchr(s, ':') == NULL && cidr_from_text(s, out);
+    int n = snprintf(plain, sizeof plain, "%.*s%s", (int)(close - s - 1), s + 1, close + 1);
+    return n > 0 && (size_t)n < sizeof plain && cidr_from_text(plain, out);
+}
+
+bool pattern_from_text(const char *s, struct pattern *out)
+{
+    *out = (struct pattern){0};
+    char host[TARGET_HOST_SIZE];
+    const char *after = strchr(s, ']');
+    const char *colon = strchr(after ? after : s, ':');
+    size_t n = colon ? (size_t)(colon - s) : strlen(s);
+    if (n == 0 || n >= sizeof host) return false;
+    memcpy(host, s, n);
+    host[n] = '\0';
+    if (colon && strcmp(colon, ":*") != 0 && !parse_ports(colon + 1, out)) return false;
+    if (strcmp(host, "*") == 0) {
+        out->any = true;
+        return true;
+    }
+    if (range_from_text(host, &out->range)) return true;
+    out->wildcard = strncmp(host, "*.", 2) == 0;
+    const char *name = out->wildcard ? host + 2 : host;
+    snprintf(out->host, sizeof out->host, "%s", name);
+    text_lower(out->host);
+    return hello_name_is_valid(name, strlen(name));
+}
+
+static bool host_matches(const struct pattern *p, const struct target *t)
+{
+    if (p->any) return true;
+    if (t->is_ip) {
+        struct addr a;
+        return !p->host[0] && addr_from_ip(t->host, 0, &a) && cidr_contains(&p->range, &a);
+    }
+    if (!p->host[0]) return false;
+    if (!p->wildcard) return strcmp(p->host, t->host) == 0;
+    size_t have = strlen(t->host), tail = strlen(p->host);
+    return have > tail + 1 && t->host[have - tail - 1] == '.' &&
+           strcmp(t->host + have - tail, p->host) == 0;
+}
+
+bool pattern_matches(const struct pattern *p, const struct target *t)
+{
+    if (!host_matches(p, t)) return false;
+    for (size_t i = 0; i < p->port_count; i++)
+        if (t->port >= p->ports[i].from && t->port <= p->ports[i].to) return true;
+    return p->port_count == 0;
+}

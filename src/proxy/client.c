@@ -1,0 +1,179 @@
+/* The client's leg: its hello, who it wants to talk to, its handshake. */
+#include "conn_impl.h"
+
+#include "base/clock.h"
+#include "pki/keys.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { RECORD_LIMIT = 16384 };
+
+void client_set_identity(struct conn *c)
+{
+    const struct attempt *a = c->attempt;
+    const struct listen_config *l = c->listener->config;
+    const char *name = c->target.host;
+    if (l->type == LISTEN_FIXED)
+        name = l->upstream_name;
+    else if (c->target.is_ip && a->has_hello && a->hello.server_name[0])
+        name = a->hello.server_name;
+    struct addr ip;
+    c->identity_is_ip = addr_from_ip(name, 0, &ip);
+    if (c->identity_is_ip)
+        addr_format_ip(&ip, c->identity); /* one spelling, for caches and certificates */
+    else
+        snprintf(c->identity, sizeof c->identity, "%s", name);
+}
+
+bool hello_wants_http(const struct attempt *a)
+{
+    struct reader r = reader_of(a->hello.alpn);
+    if (r.left == 0) return true;
+    for (struct span name; (name = hello_alpn_next(&r)).n > 0;)
+        if (name.n == 8 && memcmp(name.p, "http/1.1", 8) == 0) return true;
+    return false;
+}
+
+static enum reason judge(struct conn *c)
+{
+    struct attempt *a = c->attempt;
+    const struct policy *policy = &conn_config(c)->policy;
+    a->verdict = verdict_judge(&a->hello, policy, &c->listener->keys);
+    if (a->verdict.reason != REASON_OK) return a->verdict.reason;
+    bool named = c->listener->config->type == LISTEN_FORWARD && !c->target.is_ip &&
+                 a->hello.server_name[0];
+    if (named && !policy->allow_server_name_mismatch &&
+        strcmp(a->hello.server_name, c->target.host) != 0)
+        return REASON_CLIENT_SERVER_NAME_MISMATCH;
+    return REASON_OK;
+}
+
+static enum step hello_complete(struct conn *c)
+{
+    struct attempt *a = c->attempt;
+    struct span message = {buf_head(&a->reader.message), buf_size(&a->reader.message)};
+    if (hello_parse(message, &a->hello, &a->hello_alert) != HELLO_COMPLETE)
+        return conn_refuse_with(c, REASON_CLIENT_MALFORMED_HELLO, a->hello_alert, NULL);
+    a->has_hello = true;
+    ja4_format(&a->hello, digest_sha256, a->ja4);
+    client_set_identity(c);
+    enum reason reason = judge(c);
+    if (reason != REASON_OK) return conn_refuse(c, reason);
+    if (c->listener->config->type == LISTEN_FORWARD) return upstream_start_handshake(c);
+    if (!listen_allows_upstream(c->listener->config, &c->target))
+        return conn_refuse(c, REASON_DESTINATION_DENIED);
+    return upstream_begin(c);
+}
+
+static enum step hello_incomplete(struct conn *c)
+{
+    if (!c->client.end_of_data) return STEP_WAIT;
+    if (!c->spoken) {
+        conn_set_state(c, CONN_DONE);
+        return STEP_AGAIN;
+    }
+    c->detail = "The client went away before its hello was complete.";
+    return conn_refuse_with(c, REASON_CLIENT_HANDSHAKE_FAILED, REASON_ALERT_NONE, NULL);
+}
+
+enum step hello_step(struct conn *c)
+{
+    struct attempt *a = c->attempt;
+    if (leg_fill(&c->client) == 0 && buf_size(leg_in(&c->client)) == 0) return hello_incomplete(c);
+    struct buf *in = leg_in(&c->client);
+    size_t used;
+    c->spoken = true;
+    a->reader.limit = conn_config(c)->proxy.hello_max_size;
+    enum hello_status status = hello_reader_feed(&a->reader, buf_head(in), buf_size(in), &used);
+    buf_consume(in, used);
+    if (status == HELLO_MORE) return c->client.end_of_data ? hello_incomplete(c) : STEP_WAIT;
+    if (status == HELLO_COMPLETE) return hello_complete(c);
+    int alert = status == HELLO_MALFORMED ? a->reader.alert : REASON_ALERT_AS_SENT;
+    return conn_refuse_with(c, verdict_of_status(status), alert, NULL);
+}
+
+/* The library gets the hello framed anew: the transcript leaves record headers out
+ * (RFC 5246 section 7.4.9), and it does not like headers split over records. */
+static bool replay_hello(struct conn *c)
+{
+    const struct buf *message = &c->attempt->reader.message;
+    struct buf *to = session_in(c->client.tls);
+    const uint8_t *p = buf_head(message);
+    size_t left = buf_size(message);
+    while (left > 0) {
+        size_t n = left < RECORD_LIMIT ? left : RECORD_LIMIT;
+        const uint8_t header[] = {22, 3, 3, (uint8_t)(n >> 8), (uint8_t)n};
+        if (!buf_append(to, header, sizeof header) || !buf_append(to, p, n)) return false;
+        p += n;
+        left -= n;
+    }
+    return buf_append(to, buf_head(&c->client.in), buf_size(&c->client.in));
+}
+
+enum step client_start_handshake(struct conn *c, const char *alpn)
+{
+    struct tls_context *context = gate_server_context(c->gate, c->listener, c->identity,
+                                                      c->identity_is_ip, c->attempt->verdict.key);
+    struct session *session = context ? session_server(context, alpn) : NULL;
+    if (!session) return conn_refuse(c, REASON_INTERNAL_ERROR);
+    /* What is still queued, such as the 200, goes out first. */
+    if (!buf_append(session_out(session), buf_head(&c->client.out), buf_size(&c->client.out))) {
+        session_free(session);
+        return conn_refuse(c, REASON_INTERNAL_ERROR);
+    }
+    c->client.tls = session;
+    if (!replay_hello(c)) return conn_refuse(c, REASON_INTERNAL_ERROR);
+    buf_fini(&c->client.in);
+    buf_fini(&c->client.out);
+    if (c->client.end_of_data) session_end_of_data(session);
+    conn_set_state(c, CONN_CLIENT_HANDSHAKE);
+    return STEP_AGAIN;
+}
+
+/* After every handshake version, suite and group are looked at again. */
+static bool agreed_is_allowed(const struct conn *c)
+{
+    struct session_facts f = session_facts(c->client.tls);
+    const struct suite *suite = suite_by_id(f.suite);
+    bool h2_with_cbc = strcmp(f.alpn, "h2") == 0 && suite && suite->mode == SUITE_CBC;
+    return f.version == TLS_1_2 && suite && (conn_config(c)->policy.allowed & suite_bit(suite)) &&
+           group_allowed(f.group) && !h2_with_cbc;
+}
+
+static bool is_certificate_alert(int alert)
+{
+    return (alert >= 42 && alert <= 46) || alert == 48;
+}
+
+static enum step handshake_failed(struct conn *c)
+{
+    c->alert_received = session_alert_received(c->client.tls);
+    c->alert_sent = session_alert_sent(c->client.tls);
+    enum reason reason = is_certificate_alert(c->alert_received) ? REASON_CLIENT_REJECTED_CERTIFICATE
+                                                                 : REASON_CLIENT_HANDSHAKE_FAILED;
+    if (c->client.end_of_data && c->alert_received < 0)
+        c->detail = "The client closed the connection in the handshake.";
+    return conn_refuse(c, reason);
+}
+
+enum step client_handshake_step(struct conn *c)
+{
+    for (;;) {
+        switch (session_handshake(c->client.tls)) {
+        case SESSION_WANT_BYTES:
+            if (leg_fill(&c->client) == 0 && !c->client.end_of_data) return STEP_WAIT;
+            continue;
+        case SESSION_OK:
+            break;
+        default:
+            return handshake_failed(c);
+        }
+        if (!agreed_is_allowed(c)) return conn_refuse(c, REASON_INTERNAL_ERROR);
+        if (c->reason != REASON_OK)
+            conn_set_state(c, CONN_PAGE);
+        else
+            relay_begin(c);
+        return STEP_AGAIN;
+    }
+}

@@ -1,0 +1,305 @@
+#include "proxy/conn.h"
+
+#include "base/clock.h"
+#include "base/diag.h"
+#include "conn_impl.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum deadline {
+    DEADLINE_NONE,
+    DEADLINE_KEEP,
+    DEADLINE_HELLO,
+    DEADLINE_CONNECT,
+    DEADLINE_HANDSHAKE,
+    DEADLINE_IDLE,
+    DEADLINE_ANSWER,
+};
+enum reads { READS_NOTHING, READS_CLIENT, READS_UPSTREAM, READS_RELAY };
+enum { ANSWER_MS = 2000 };
+
+#define TO(name) (1u << CONN_##name)
+
+struct state_row {
+    const char *name;
+    enum step (*step)(struct conn *c);
+    enum deadline deadline;
+    enum reads reads;
+    unsigned successors;
+};
+
+static const struct state_row states[CONN_STATES] = {
+#define STATE(name, step, deadline, reads, successors)                                             \
+    [CONN_##name] = {#name, step, deadline, reads, (successors) | TO(DONE)},
+#include "conn_state.def"
+#undef STATE
+};
+
+enum step waiting_step(struct conn *c)
+{
+    (void)c;
+    return STEP_WAIT;
+}
+
+const struct config *conn_config(const struct conn *c)
+{
+    return c->gate->site->config;
+}
+
+struct conn *conn_next(const struct conn *c)
+{
+    return c->next;
+}
+
+static void arm(struct conn *c, int64_t ns)
+{
+    struct ev_loop *loop = c->gate->loop;
+    ev_timer_stop(loop, &c->timer);
+    ev_timer_set(&c->timer, (double)ns / 1e9, 0.);
+    ev_timer_start(loop, &c->timer);
+}
+
+static int64_t deadline_ms(const struct conn *c, enum deadline deadline)
+{
+    const struct config *config = conn_config(c);
+    switch (deadline) {
+    case DEADLINE_HELLO:
+        return (int64_t)config->proxy.hello_timeout;
+    case DEADLINE_CONNECT:
+        return (int64_t)config->proxy.connect_timeout;
+    case DEADLINE_HANDSHAKE:
+        return (int64_t)config->proxy.handshake_timeout;
+    case DEADLINE_IDLE:
+        return (int64_t)config->proxy.idle_timeout;
+    default:
+        return ANSWER_MS;
+    }
+}
+
+void conn_set_state(struct conn *c, enum conn_state state)
+{
+    assert(states[c->state].successors & (1u << state) || state == c->state);
+    enum deadline deadline = states[state].deadline;
+    c->state = state;
+    if (deadline == DEADLINE_KEEP) return;
+    if (deadline == DEADLINE_NONE) {
+        ev_timer_stop(c->gate->loop, &c->timer);
+        return;
+    }
+    int64_t ns = deadline_ms(c, deadline) * 1000000;
+    c->deadline_ns = clock_steady_ns() + ns;
+    arm(c, ns);
+}
+
+static void attempt_free(struct attempt *a)
+{
+    if (!a) return;
+    hello_reader_fini(&a->reader);
+    cert_facts_fini(&a->check.facts);
+    free(a);
+}
+
+void conn_uncount(struct conn *c)
+{
+    if (c->counted) __atomic_sub_fetch(&worker_shared(c->worker)->active, 1, __ATOMIC_RELAXED);
+    c->counted = false;
+}
+
+static void conn_free(struct conn *c)
+{
+    struct worker *worker = c->worker;
+    struct ev_loop *loop = c->gate->loop;
+    upstream_abandon(c);
+    ev_timer_stop(loop, &c->timer);
+    leg_close(&c->client, loop);
+    leg_close(&c->upstream, loop);
+    attempt_free(c->attempt);
+    *c->link = c->next;
+    if (c->next) c->next->link = c->link;
+    if (!c->spoken) __atomic_add_fetch(&worker_shared(worker)->unspoken, 1, __ATOMIC_RELAXED);
+    conn_uncount(c);
+    gate_release(c->gate);
+    free(c);
+    worker_connection_ended(worker);
+}
+
+static int events_of(struct conn *c, struct leg *l)
+{
+    if (c->state == CONN_AUDIT || l->broken) return 0;
+    int events = buf_size(leg_out(l)) > 0 ? EV_WRITE : 0;
+    enum reads reads = states[c->state].reads;
+    bool client = l == &c->client;
+    if (reads == READS_RELAY) return events | relay_events(c, l);
+    bool wanted = reads == (client ? READS_CLIENT : READS_UPSTREAM);
+    return events | (wanted && !l->end_of_data ? EV_READ : 0);
+}
+
+void conn_run(struct conn *c)
+{
+    while (c->state != CONN_DONE && states[c->state].step(c) == STEP_AGAIN)
+        ;
+    /* A record on its way to the file holds a pointer to this connection. */
+    if (c->state == CONN_DONE && !c->waiting_for_audit) {
+        conn_free(c);
+        return;
+    }
+    if (c->state != CONN_AUDIT) {
+        leg_flush(&c->client);
+        leg_flush(&c->upstream);
+    }
+    leg_poll(&c->client, c->gate->loop, events_of(c, &c->client));
+    leg_poll(&c->upstream, c->gate->loop, events_of(c, &c->upstream));
+    if (c->more) ev_feed_event(c->gate->loop, &c->client.io, EV_READ);
+}
+
+void conn_on_leg(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop;
+    (void)events;
+    conn_run(io->data);
+}
+
+/* What running out of time means in each state. */
+static void on_deadline(struct conn *c)
+{
+    switch (c->state) {
+    case CONN_GREETING:
+    case CONN_HELLO:
+        if (!c->spoken)
+            conn_set_state(c, CONN_DONE);
+        else
+            conn_refuse(c, REASON_CLIENT_HELLO_TIMEOUT);
+        break;
+    case CONN_RESOLVING:
+        conn_refuse(c, REASON_UPSTREAM_NAME_LOOKUP_FAILED);
+        break;
+    case CONN_DIALLING:
+        conn_refuse(c, REASON_UPSTREAM_TIMEOUT);
+        break;
+    case CONN_UPSTREAM_HANDSHAKE:
+        conn_refuse_with(c, REASON_UPSTREAM_TIMEOUT, REASON_ALERT_AS_SENT,
+                         "connection_read_timeout");
+        break;
+    case CONN_CLIENT_HANDSHAKE:
+        c->detail = "The client did not finish the handshake in time.";
+        conn_refuse_with(c, REASON_CLIENT_HANDSHAKE_FAILED, REASON_ALERT_NONE, NULL);
+        break;
+    case CONN_RELAY:
+        relay_idle(c);
+        break;
+    case CONN_PAGE:
+        session_fatal_alert(c->client.tls, 80);
+        conn_set_state(c, CONN_ANSWER);
+        break;
+    default:
+        conn_set_state(c, CONN_DONE);
+    }
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct conn *c = timer->data;
+    int64_t now = clock_steady_ns(), deadline = c->deadline_ns;
+    /* Activity only moves a mark: the timer is set anew when it fires too early. */
+    if (c->state == CONN_RELAY && !c->relay_ending)
+        deadline = c->active_ns + deadline_ms(c, DEADLINE_IDLE) * 1000000;
+    if (deadline > now) {
+        arm(c, deadline - now);
+        return;
+    }
+    if (c->relay_ending)
+        relay_give_up(c);
+    else
+        on_deadline(c);
+    conn_run(c);
+}
+
+void conn_shut_down(struct conn *c)
+{
+    switch (c->state) {
+    case CONN_AUDIT:
+        return; /* its answer is on the way */
+    case CONN_RELAY:
+        relay_shut_down(c);
+        break;
+    case CONN_PAGE:
+    case CONN_ANSWER:
+    case CONN_DONE:
+        conn_set_state(c, CONN_DONE);
+        break;
+    default:
+        if (!c->spoken)
+            conn_set_state(c, CONN_DONE);
+        else
+            conn_refuse(c, REASON_SHUTTING_DOWN);
+    }
+    conn_run(c);
+}
+
+static void set_id(struct conn *c)
+{
+    uint8_t random[6] = {0};
+    char hex[13];
+    if (!random_bytes(random, sizeof random)) memset(random, 0, sizeof random);
+    text_hex(random, sizeof random, hex);
+    snprintf(c->id, sizeof c->id, "%s-%llx", hex, (unsigned long long)worker_next_id(c->worker));
+}
+
+static void link_into(struct conn *c, struct conn **list)
+{
+    c->next = *list;
+    c->link = list;
+    if (*list) (*list)->link = &c->next;
+    *list = c;
+}
+
+void conn_start(struct worker *worker, struct gate_listener *listener, int fd,
+                const struct addr *peer, enum reason at_once)
+{
+    struct conn *c = calloc(1, sizeof *c);
+    if (c) c->attempt = calloc(1, sizeof *c->attempt);
+    if (!c || !c->attempt) {
+        static int64_t last;
+        if (diag_due(&last, 1000000000)) diag_error("out of memory: a connection is dropped");
+        free(c);
+        close(fd);
+        __atomic_sub_fetch(&worker_shared(worker)->active, 1, __ATOMIC_RELAXED);
+        worker_connection_ended(worker);
+        return;
+    }
+    const struct listen_config *l = listener->config;
+    c->worker = worker;
+    c->gate = listener->gate;
+    c->gate->references++;
+    c->listener = listener;
+    c->counted = true;
+    c->started_ns = clock_steady_ns();
+    c->peer = *peer;
+    c->alert_sent = c->alert_received = -1;
+    c->client.fd = fd;
+    c->upstream.fd = -1;
+    set_id(c);
+    link_into(c, worker_connections(worker));
+    ev_io_init(&c->client.io, conn_on_leg, fd, EV_READ);
+    c->client.io.data = c;
+    ev_timer_init(&c->timer, on_timer, 0., 0.);
+    c->timer.data = c;
+    if (l->type == LISTEN_FIXED) {
+        c->established = true;
+        c->target = l->upstream;
+        client_set_identity(c);
+    }
+    c->state = l->type == LISTEN_FIXED ? CONN_HELLO : CONN_GREETING;
+    conn_set_state(c, c->state);
+    if (at_once != REASON_OK) {
+        c->spoken = true; /* refused for what it is, not for what it said */
+        conn_refuse(c, at_once);
+    }
+    conn_run(c);
+}

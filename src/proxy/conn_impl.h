@@ -1,0 +1,162 @@
+/* The connection's own struct and the functions its files share. Private to proxy/. */
+#ifndef PROXY_CONN_IMPL_H
+#define PROXY_CONN_IMPL_H
+
+#include "audit/record.h"
+#include "leg.h"
+#include "net/dialler.h"
+#include "policy/ja4.h"
+#include "policy/target.h"
+#include "policy/verdict.h"
+#include "proxy/conn.h"
+#include "proxy/worker.h"
+
+enum conn_state {
+#define STATE(name, step, deadline, reads, successors) CONN_##name,
+#include "conn_state.def"
+#undef STATE
+    CONN_STATES
+};
+
+/* A step's result: look at the state again, or wait for an event. */
+enum step { STEP_AGAIN, STEP_WAIT };
+
+/* How a refusal is told, decided when it is made. */
+enum answer {
+    ANSWER_CLOSE, /* flush what the library queued, then close */
+    ANSWER_HTTP,  /* a plain HTTP answer */
+    ANSWER_ALERT, /* a fatal alert of ours, in plaintext */
+    ANSWER_PAGE,  /* a page in the client's own TLS session */
+};
+
+enum { CONNECTION_ID_SIZE = 40, ALPN_LIMIT = 1024 };
+
+/* What only the time before the relay needs. */
+struct attempt {
+    struct hello_reader reader;
+    struct hello hello; /* a view into reader.message */
+    bool has_hello;
+    struct verdict verdict;
+    char ja4[JA4_SIZE];
+    uint8_t hello_alert; /* of a malformed hello */
+
+    struct lookup *lookup;
+    struct dial *dial;
+    struct addr addresses[LOOKUP_LIMIT];
+    size_t address_count;
+
+    struct peer_check check;
+    char alpn[ALPN_LIMIT];         /* offered upstream, comma-separated */
+    uint8_t alpn_wire[ALPN_LIMIT]; /* the same, length-prefixed */
+    size_t alpn_wire_size;
+    bool without_h2, without_resumption; /* of a second dial */
+    bool resuming, redialled;
+
+    enum answer answer;
+    int answer_alert;        /* to the client, -1: none */
+    const char *proxy_status; /* error type */
+    unsigned http;
+};
+
+enum direction_state { DIRECTION_OPEN, DIRECTION_DRAINING, DIRECTION_CLOSED };
+
+struct direction {
+    enum direction_state state;
+    bool truncated; /* its source ended without close_notify */
+    uint64_t bytes;
+};
+
+struct conn {
+    struct worker *worker;
+    struct gate *gate;
+    struct gate_listener *listener;
+    struct conn *next, **link;
+
+    enum conn_state state;
+    ev_timer timer;
+    int64_t deadline_ns; /* steady; INT64_MAX: none */
+    int64_t started_ns, active_ns;
+
+    struct leg client, upstream;
+    struct attempt *attempt; /* NULL once the relay stands */
+    struct direction to_upstream, to_client;
+
+    struct addr peer, upstream_address;
+    struct target target; /* where the client wants to go; host "" until known */
+    char identity[HELLO_NAME_SIZE];
+    bool identity_is_ip;
+    bool established; /* 200 was sent, or the listener is fixed: answers are TLS */
+    bool spoken;      /* a first byte came */
+    bool upstream_verified;
+    char id[CONNECTION_ID_SIZE];
+
+    enum reason reason; /* the first verdict */
+    const char *detail;
+    const char *closed_by;
+    int alert_sent, alert_received;
+    struct mail mail; /* the audit writer's answer */
+    bool waiting_for_audit, recorded;
+    bool counted;      /* among the connections that max_connections is about */
+    bool more;         /* the relay has bytes left that no socket will announce */
+    bool relay_ending; /* both directions were ended by us; only the queues go out */
+    size_t discarded;  /* bytes read and thrown away while an answer goes out */
+};
+
+/* conn.c */
+void conn_set_state(struct conn *c, enum conn_state state);
+void conn_run(struct conn *c);
+void conn_on_leg(struct ev_loop *loop, ev_io *io, int events);
+const struct config *conn_config(const struct conn *c);
+/* It no longer counts against max_connections: it is refused or has ended. */
+void conn_uncount(struct conn *c);
+
+/* Steps, by file. */
+enum step waiting_step(struct conn *c);
+enum step greeting_step(struct conn *c);           /* greeting.c */
+enum step hello_step(struct conn *c);              /* client.c */
+enum step client_handshake_step(struct conn *c);   /* client.c */
+enum step upstream_handshake_step(struct conn *c); /* upstream.c */
+enum step relay_step(struct conn *c);              /* relay.c */
+enum step page_step(struct conn *c);               /* refusal.c */
+enum step answer_step(struct conn *c);             /* refusal.c */
+
+/* upstream.c: on towards the target, which is set; and what the deadline means there. */
+enum step upstream_begin(struct conn *c);
+enum step upstream_start_handshake(struct conn *c);
+void upstream_abandon(struct conn *c);
+enum step upstream_failed(struct conn *c, enum reason reason, int alert);
+
+/* client.c: the identity that is presented and verified. */
+void client_set_identity(struct conn *c);
+enum step client_start_handshake(struct conn *c, const char *alpn);
+
+/* relay.c */
+void relay_begin(struct conn *c);
+int relay_events(struct conn *c, struct leg *l);
+void relay_idle(struct conn *c);
+void relay_shut_down(struct conn *c);
+/* The queues were given their time. */
+void relay_give_up(struct conn *c);
+
+/* refusal.c: the one way to refuse. alert: to the client instead of the table's, or
+ * REASON_ALERT_AS_SENT. proxy_status: instead of the table's, or NULL. Always STEP_AGAIN. */
+enum step conn_refuse(struct conn *c, enum reason reason);
+enum step conn_refuse_with(struct conn *c, enum reason reason, int alert, const char *proxy_status);
+bool hello_wants_http(const struct attempt *a);
+
+/* evidence.c */
+void evidence_refused(struct conn *c, bool wait);
+void evidence_opened(struct conn *c);
+void evidence_closed(struct conn *c);
+
+/* page.c */
+struct page {
+    enum reason reason;
+    unsigned status;
+    const char *proxy_status;
+    const char *destination, *connection_id;
+    bool html, head_only;
+};
+void page_render(const struct page *page, struct text *out);
+
+#endif

@@ -1,0 +1,130 @@
+#include "base/clock.h"
+#include "conn_impl.h"
+
+#include <string.h>
+
+/* What stands of a leg's session. */
+static void describe_leg(const struct session *s, bool server_side, struct audit_leg *out,
+                         struct session_facts *facts)
+{
+    if (!s) return;
+    *facts = session_facts(s);
+    const struct flight *flight = session_flight(s);
+    out->known = true;
+    out->established = facts->version != 0;
+    out->resumed = facts->resumed;
+    out->extended_master_secret = facts->extended_master_secret;
+    out->encrypt_then_mac = facts->encrypt_then_mac;
+    out->speaks_tls13 = facts->speaks_tls13;
+    out->version = facts->version;
+    out->suite = facts->suite;
+    out->group = facts->group;
+    out->next_protocol = facts->alpn;
+    if (out->established || !flight || !flight->has_hello) return;
+    /* A handshake that failed: what the server's flight said so far. */
+    out->version = flight->version;
+    out->suite = flight->suite;
+    out->group = flight->group;
+    out->speaks_tls13 = !server_side && flight->speaks_tls13;
+}
+
+static void describe_certificate(const struct cert_facts *facts, struct audit_leg *out)
+{
+    if (!facts->present) return;
+    out->known = true;
+    out->subject = facts->subject ? facts->subject : "";
+    out->issuer = facts->issuer;
+    out->sha256 = facts->sha256;
+    out->not_before = facts->not_before;
+    out->not_after = facts->not_after;
+}
+
+static void describe_offer(const struct conn *c, struct audit_offer *offer)
+{
+    const struct attempt *a = c->attempt;
+    *offer = (struct audit_offer){0};
+    if (!a || !a->has_hello) return;
+    offer->present = true;
+    offer->failed = c->reason != REASON_OK;
+    offer->highest_version = a->hello.highest_version;
+    offer->approved = verdict_offered(&a->hello, conn_config(c)->policy.allowed);
+    offer->source = c->peer;
+    memcpy(offer->identity, c->identity, sizeof offer->identity);
+    strncpy(offer->listener, c->listener->config->name, sizeof offer->listener - 1);
+    memcpy(offer->connection_id, c->id, sizeof offer->connection_id);
+}
+
+static void submit(struct conn *c, enum audit_action action, const struct writer_reply *reply)
+{
+    struct session_facts client = {0}, upstream = {0};
+    struct audit_offer offer;
+    struct text line = {0};
+    struct attempt *a = c->attempt;
+    struct audit_event e = {.action = action,
+                            .reason = c->reason,
+                            .duration_ns = clock_steady_ns() - c->started_ns,
+                            .policy = &c->gate->site->audit_policy,
+                            .listener = c->listener->config->name,
+                            .connection_id = c->id,
+                            .source = &c->peer,
+                            .destination = &c->upstream_address,
+                            .domain = c->target.is_ip ? NULL : c->target.host,
+                            .destination_port = c->target.port,
+                            .identity = c->identity,
+                            .closed_by = action == AUDIT_CONNECTION_CLOSED ? c->closed_by : NULL,
+                            .detail = c->detail,
+                            .has_bytes = action == AUDIT_CONNECTION_CLOSED,
+                            .source_bytes = c->to_upstream.bytes,
+                            .destination_bytes = c->to_client.bytes,
+                            .alert_sent = c->alert_sent,
+                            .alert_received = c->alert_received};
+    struct addr named = {0};
+    if (!c->upstream_address.length && c->target.is_ip &&
+        addr_from_ip(c->target.host, c->target.port, &named))
+        e.destination = &named;
+    clock_gettime(CLOCK_REALTIME, &e.at);
+    describe_leg(c->client.tls, true, &e.client, &client);
+    describe_leg(c->upstream.tls, false, &e.upstream, &upstream);
+    if (a) {
+        describe_certificate(&a->check.facts, &e.upstream);
+        if (a->has_hello) {
+            e.hello = &a->hello;
+            e.ja4 = a->ja4;
+            e.offered = verdict_offered(&a->hello, conn_config(c)->policy.allowed);
+        }
+    }
+    describe_offer(c, &offer);
+    audit_render(&e, &line);
+    writer_submit(worker_shared(c->worker)->writer, text_take(&line), &offer, reply);
+}
+
+/* On the writer's thread. */
+static void on_written(void *context, void *token, bool written)
+{
+    struct conn *c = token;
+    c->mail = (struct mail){.kind = MAIL_AUDIT, .conn = c, .written = written};
+    worker_post(context, &c->mail);
+}
+
+void evidence_refused(struct conn *c, bool wait)
+{
+    if (c->recorded) return;
+    c->recorded = true;
+    struct writer_reply reply = {on_written, c->worker, c};
+    if (!wait) {
+        if (writer_has_room(worker_shared(c->worker)->writer)) submit(c, AUDIT_CONNECTION_REFUSED, NULL);
+        return;
+    }
+    c->waiting_for_audit = true;
+    submit(c, AUDIT_CONNECTION_REFUSED, &reply);
+}
+
+void evidence_opened(struct conn *c)
+{
+    submit(c, AUDIT_CONNECTION_OPENED, NULL);
+}
+
+void evidence_closed(struct conn *c)
+{
+    submit(c, AUDIT_CONNECTION_CLOSED, NULL);
+}

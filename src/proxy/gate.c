@@ -1,0 +1,207 @@
+#include "proxy/gate.h"
+
+#include "base/clock.h"
+#include "net/listener.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LEAVES_LIMIT = 1024, SESSIONS_LIMIT = 1024, LEAF_KEY_SIZE = HELLO_NAME_SIZE + 16 };
+static const int64_t session_lifetime_ns = (int64_t)3600 * 1000000000;
+static const time_t leaf_renewal = (time_t)86400; /* a leaf this near its end is minted anew */
+
+struct leaf {
+    struct tls_context *context;
+    time_t expires;
+};
+
+static void free_leaf(void *value)
+{
+    struct leaf *leaf = value;
+    tls_context_free(leaf->context);
+    free(leaf);
+}
+
+static void free_session(void *value)
+{
+    struct upstream_session *session = value;
+    saved_session_free(session->saved);
+    cert_facts_fini(&session->facts);
+    free(session);
+}
+
+static int shared_socket(const struct gate *old, const struct addr *address)
+{
+    for (size_t i = 0; old && i < old->listener_count; i++) {
+        const struct addr *have = &old->listeners[i].config->address;
+        if (addr_same_ip(have, address) && addr_port(have) == addr_port(address))
+            return dup(old->listeners[i].fd);
+    }
+    return -1;
+}
+
+static bool open_listener(struct gate *gate, size_t i, const struct gate *old, struct text *errors)
+{
+    struct gate_listener *l = &gate->listeners[i];
+    const struct policy *policy = &gate->site->config->policy;
+    char where[ADDR_TEXT_SIZE];
+    l->gate = gate;
+    l->config = &gate->site->config->listeners[i];
+    addr_format(&l->config->address, where);
+    l->fd = shared_socket(old, &l->config->address);
+    if (l->fd < 0) l->fd = listener_open(&l->config->address);
+    if (l->fd < 0) {
+        text_printf(errors, "listener %s on %s: %s\n", l->config->name, where, strerror(errno));
+        return false;
+    }
+    bool minted = l->config->certificates.n == 0;
+    l->keys.ecdsa_group = 0x0017; /* minted leaves are on secp256r1 */
+    for (int k = 0; k < KEY_TYPES; k++) {
+        const struct own_certificate *own = &gate->site->own[i][k];
+        bool usable = (policy->allowed & suite_set_of_key((enum key_type)k)) != 0;
+        l->keys.has[k] = usable && (minted || own->present);
+        if (minted || !own->present || !usable) continue;
+        if (k == KEY_ECDSA) l->keys.ecdsa_group = own->group;
+        l->own[k] = tls_context_server(policy, &own->chain, &own->key);
+        if (!l->own[k]) {
+            text_printf(errors, "listener %s: the TLS library refuses its %s certificate\n",
+                        l->config->name, key_type_name((enum key_type)k));
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool build(struct gate *gate, const struct gate *old, struct text *errors)
+{
+    struct site *site = gate->site;
+    const struct config *c = site->config;
+    gate->listeners = calloc(c->listener_count, sizeof *gate->listeners);
+    gate->leaves = cache_new(LEAVES_LIMIT, free_leaf);
+    gate->sessions = cache_new(SESSIONS_LIMIT, free_session);
+    gate->resolver = resolver_new(gate->loop);
+    if (!gate->listeners || !gate->leaves || !gate->sessions || !gate->resolver) {
+        text_add(errors, "out of memory, or the resolver cannot start\n");
+        return false;
+    }
+    for (size_t i = 0; i < c->listener_count; i++) gate->listeners[i].fd = -1;
+    gate->listener_count = c->listener_count;
+    if (config_needs_ca(c)) {
+        gate->ca = ca_new(&site->ca_certificate, &site->ca_key, c->ca.crl_url, c->ca.certificate,
+                          errors);
+        if (!gate->ca) return false;
+    }
+    gate->trust = trust_new(&site->anchors, c->upstream.trust, site->has_crls ? &site->crls : NULL,
+                            c->upstream.crl, c->policy.minimum_rsa_bits, errors);
+    if (!gate->trust) return false;
+    gate->upstream = tls_context_client(&c->policy, &site->anchors, c->upstream.resume);
+    if (!gate->upstream) {
+        text_printf(errors, "%s: the TLS library can use none of these CAs\n", c->upstream.trust);
+        return false;
+    }
+    for (size_t i = 0; i < c->listener_count; i++)
+        if (!open_listener(gate, i, old, errors)) return false;
+    return true;
+}
+
+struct gate *gate_new(struct site *site, const struct leaf_keys *keys, struct ev_loop *loop,
+                      const struct gate *old, struct text *errors)
+{
+    struct gate *gate = calloc(1, sizeof *gate);
+    if (!gate) return NULL;
+    gate->site = site_hold(site);
+    gate->leaf_keys = keys;
+    gate->loop = loop;
+    gate->references = 1;
+    if (build(gate, old, errors)) return gate;
+    gate_release(gate);
+    return NULL;
+}
+
+void gate_release(struct gate *gate)
+{
+    if (!gate || --gate->references > 0) return;
+    for (size_t i = 0; i < gate->listener_count; i++) {
+        struct gate_listener *l = &gate->listeners[i];
+        if (l->fd >= 0) close(l->fd);
+        for (int k = 0; k < KEY_TYPES; k++) tls_context_free(l->own[k]);
+    }
+    free(gate->listeners);
+    cache_free(gate->leaves);
+    cache_free(gate->sessions);
+    resolver_free(gate->resolver);
+    tls_context_free(gate->upstream);
+    trust_free(gate->trust);
+    ca_free(gate->ca);
+    site_release(gate->site);
+    free(gate);
+}
+
+static struct leaf *mint(struct gate *gate, const char *identity, bool is_ip, enum key_type key)
+{
+    struct text chain = {0};
+    struct leaf *leaf = calloc(1, sizeof *leaf);
+    if (!leaf) return NULL;
+    if (ca_mint(gate->ca, identity, is_ip, &gate->leaf_keys->keys[key], time(NULL), &chain,
+                &leaf->expires))
+        leaf->context = tls_context_server(&gate->site->config->policy, &chain,
+                                           &gate->leaf_keys->keys[key]);
+    text_fini(&chain);
+    if (leaf->context) return leaf;
+    free(leaf);
+    return NULL;
+}
+
+struct tls_context *gate_server_context(struct gate *gate, const struct gate_listener *listener,
+                                        const char *identity, bool is_ip, enum key_type key)
+{
+    if (listener->config->certificates.n) return listener->own[key];
+    char name[LEAF_KEY_SIZE];
+    snprintf(name, sizeof name, "%s %s", key_type_name(key), identity);
+    struct leaf *leaf = cache_get(gate->leaves, name);
+    time_t now = time(NULL);
+    bool stale = leaf && leaf->expires - now < leaf_renewal &&
+                 leaf->expires < ca_certificate(gate->ca)->not_after;
+    if (leaf && !stale && leaf->expires > now) return leaf->context;
+    leaf = mint(gate, identity, is_ip, key);
+    if (!leaf) return NULL;
+    cache_put(gate->leaves, name, leaf);
+    leaf = cache_get(gate->leaves, name);
+    return leaf ? leaf->context : NULL;
+}
+
+const struct upstream_session *gate_find_session(struct gate *gate, const char *key)
+{
+    struct upstream_session *session = cache_get(gate->sessions, key);
+    if (!session) return NULL;
+    if (time(NULL) < session->facts.not_after &&
+        clock_steady_ns() - session->saved_ns < session_lifetime_ns)
+        return session;
+    cache_drop(gate->sessions, key);
+    return NULL;
+}
+
+void gate_keep_session(struct gate *gate, const char *key, struct saved_session *saved,
+                       const struct cert_facts *facts)
+{
+    struct upstream_session *session = calloc(1, sizeof *session);
+    if (session && saved) {
+        session->saved = saved;
+        session->saved_ns = clock_steady_ns();
+        if (cert_facts_copy(&session->facts, facts)) {
+            cache_put(gate->sessions, key, session);
+            return;
+        }
+        cert_facts_fini(&session->facts);
+    }
+    saved_session_free(saved);
+    free(session);
+}
+
+void gate_drop_session(struct gate *gate, const char *key)
+{
+    cache_drop(gate->sessions, key);
+}

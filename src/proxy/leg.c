@@ -1,0 +1,86 @@
+#include "leg.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { READ_SIZE = 32768 };
+
+struct buf *leg_in(struct leg *l)
+{
+    return l->tls ? session_in(l->tls) : &l->in;
+}
+
+struct buf *leg_out(struct leg *l)
+{
+    return l->tls ? session_out(l->tls) : &l->out;
+}
+
+size_t leg_fill(struct leg *l)
+{
+    struct buf *in = leg_in(l);
+    if (l->fd < 0 || l->end_of_data || l->broken) return 0;
+    uint8_t *place = buf_reserve(in, READ_SIZE);
+    if (!place) {
+        l->broken = true;
+        return 0;
+    }
+    ssize_t n = recv(l->fd, place, buf_room(in), 0);
+    if (n > 0) {
+        buf_commit(in, (size_t)n);
+        return (size_t)n;
+    }
+    if (buf_size(in) == 0) buf_fini(in);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
+    l->end_of_data = true;
+    l->broken = n < 0;
+    if (l->tls) session_end_of_data(l->tls);
+    return 0;
+}
+
+void leg_flush(struct leg *l)
+{
+    struct buf *out = leg_out(l);
+    if (l->fd < 0) return;
+    while (buf_size(out) > 0 && !l->broken) {
+        ssize_t n = send(l->fd, buf_head(out), buf_size(out), MSG_NOSIGNAL);
+        if (n > 0)
+            buf_consume(out, (size_t)n);
+        else if (n < 0 && errno == EAGAIN)
+            return;
+        else if (!(n < 0 && errno == EINTR))
+            l->broken = true;
+    }
+    if (l->broken) buf_fini(out);
+}
+
+void leg_end(struct leg *l)
+{
+    if (l->fd < 0 || l->ended || l->broken || buf_size(leg_out(l)) > 0) return;
+    l->ended = true;
+    shutdown(l->fd, SHUT_WR);
+}
+
+void leg_close(struct leg *l, struct ev_loop *loop)
+{
+    if (l->fd >= 0) {
+        ev_io_stop(loop, &l->io);
+        close(l->fd);
+    }
+    l->fd = -1;
+    session_free(l->tls);
+    l->tls = NULL;
+    buf_fini(&l->in);
+    buf_fini(&l->out);
+}
+
+void leg_poll(struct leg *l, struct ev_loop *loop, int events)
+{
+    if (l->fd < 0) return;
+    int now = ev_is_active(&l->io) ? l->io.events & (EV_READ | EV_WRITE) : 0;
+    if (now == events) return;
+    ev_io_stop(loop, &l->io);
+    if (events == 0) return;
+    ev_io_modify(&l->io, events);
+    ev_io_start(loop, &l->io);
+}

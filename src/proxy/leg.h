@@ -1,0 +1,33 @@
+/* One side of a connection: a socket, its queues and, once TLS has begun, its session.
+ * Moves bytes between the socket and the queues; never blocks, never frees the connection. */
+#ifndef PROXY_LEG_H
+#define PROXY_LEG_H
+
+#include "base/buf.h"
+#include "tls/session.h"
+
+#include <ev.h>
+
+struct leg {
+    int fd; /* -1: not open */
+    ev_io io;
+    struct buf in, out; /* before there is a session; then the session's count */
+    struct session *tls;
+    bool end_of_data; /* the peer has ended its side of the TCP connection */
+    bool broken;      /* reset, or cannot be written: nothing more goes either way */
+    bool ended;       /* our side of the TCP connection is shut down */
+};
+
+struct buf *leg_in(struct leg *l);
+struct buf *leg_out(struct leg *l);
+/* Reads once, as much as there is room for. The number of new bytes; 0 also at the end. */
+WARN_UNUSED size_t leg_fill(struct leg *l);
+/* Writes what is queued, as far as the socket takes it. */
+void leg_flush(struct leg *l);
+/* Shuts our side of the TCP connection down, once all is written. */
+void leg_end(struct leg *l);
+void leg_close(struct leg *l, struct ev_loop *loop);
+/* Makes the watcher wait for these events (0: none). */
+void leg_poll(struct leg *l, struct ev_loop *loop, int events);
+
+#endif

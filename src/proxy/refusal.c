@@ -1,0 +1,221 @@
+/* Refusing: one verdict, one record, one answer, in this order. */
+#include "conn_impl.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+
+enum { DISCARD_LIMIT = 1 << 20, ALERT_INTERNAL_ERROR = 80 };
+
+/* After the 200, or on a fixed listener. */
+static void choose_tls_answer(struct conn *c, int alert)
+{
+    struct attempt *a = c->attempt;
+    const struct reason_row *row = reason_row(c->reason);
+    bool judged = a->has_hello && a->verdict.reason == REASON_OK;
+    a->answer = ANSWER_CLOSE;
+    if (c->reason == REASON_CLIENT_PLAINTEXT_HTTP) {
+        a->answer = ANSWER_HTTP;
+    } else if (c->client.tls) {
+        /* The library has said what it had to say, but for our own failures. */
+        if (c->reason == REASON_INTERNAL_ERROR) a->answer = ANSWER_ALERT;
+        a->answer_alert = ALERT_INTERNAL_ERROR;
+    } else if (row->leg != LEG_UPSTREAM && alert >= 0) {
+        a->answer = ANSWER_ALERT;
+        a->answer_alert = alert;
+    } else if (judged && row->http && c->reason != REASON_CLIENT_SERVER_NAME_MISMATCH) {
+        a->answer = hello_wants_http(a) ? ANSWER_PAGE : ANSWER_ALERT;
+        a->answer_alert = ALERT_INTERNAL_ERROR;
+    }
+}
+
+static void choose_answer(struct conn *c, int alert, const char *proxy_status)
+{
+    struct attempt *a = c->attempt;
+    const struct reason_row *row = reason_row(c->reason);
+    a->http = row->http;
+    a->proxy_status = proxy_status ? proxy_status : row->error;
+    a->answer_alert = REASON_ALERT_NONE;
+    if (!c->established)
+        a->answer = row->http ? ANSWER_HTTP : ANSWER_CLOSE;
+    else
+        choose_tls_answer(c, alert == REASON_ALERT_AS_SENT ? row->alert : alert);
+    /* The record says what this leg will be sent. */
+    if (a->answer == ANSWER_ALERT && row->leg != LEG_UPSTREAM) c->alert_sent = a->answer_alert;
+}
+
+static void answer_http(struct conn *c)
+{
+    char destination[TARGET_TEXT_SIZE] = "";
+    struct text text = {0};
+    struct attempt *a = c->attempt;
+    if (c->target.host[0]) target_format(&c->target, destination);
+    struct page page = {.reason = c->reason,
+                        .status = a->http,
+                        .proxy_status = a->proxy_status,
+                        .destination = destination,
+                        .connection_id = c->id};
+    page_render(&page, &text);
+    if (!buf_append(leg_out(&c->client), text_string(&text), text.size)) c->client.broken = true;
+    text_fini(&text);
+}
+
+static void answer_alert(struct conn *c)
+{
+    int alert = c->attempt->answer_alert;
+    const uint8_t record[] = {21, 3, 3, 0, 2, 2, (uint8_t)alert};
+    if (c->client.tls)
+        session_fatal_alert(c->client.tls, alert);
+    else if (!buf_append(leg_out(&c->client), record, sizeof record))
+        c->client.broken = true;
+}
+
+/* The record stands (or cannot): now the peers may know. */
+static enum step tell(struct conn *c)
+{
+    leg_flush(&c->upstream);
+    leg_end(&c->upstream);
+    if (c->attempt->answer == ANSWER_PAGE)
+        return client_start_handshake(c, c->attempt->hello.alpn.n ? "http/1.1" : "");
+    if (c->attempt->answer == ANSWER_HTTP) answer_http(c);
+    if (c->attempt->answer == ANSWER_ALERT) answer_alert(c);
+    conn_set_state(c, CONN_ANSWER);
+    return STEP_AGAIN;
+}
+
+enum step conn_refuse_with(struct conn *c, enum reason reason, int alert, const char *proxy_status)
+{
+    upstream_abandon(c);
+    if (c->reason != REASON_OK) {
+        /* What fails while a refusal is told changes nothing: that one is on record. */
+        conn_set_state(c, CONN_ANSWER);
+        return STEP_AGAIN;
+    }
+    c->reason = reason;
+    choose_answer(c, alert, proxy_status);
+    conn_uncount(c);
+    if (reason == REASON_AUDIT_UNAVAILABLE) {
+        evidence_refused(c, false);
+        return tell(c);
+    }
+    conn_set_state(c, CONN_AUDIT);
+    evidence_refused(c, true);
+    return STEP_AGAIN;
+}
+
+enum step conn_refuse(struct conn *c, enum reason reason)
+{
+    return conn_refuse_with(c, reason, REASON_ALERT_AS_SENT, NULL);
+}
+
+void conn_audit_answered(struct conn *c, bool written)
+{
+    c->waiting_for_audit = false;
+    if (!written) {
+        /* Not on record, so no outcome may be told: closed, or said to be for that reason. */
+        struct attempt *a = c->attempt;
+        c->reason = REASON_AUDIT_UNAVAILABLE;
+        bool http = a->answer == ANSWER_HTTP;
+        choose_answer(c, REASON_ALERT_NONE, NULL);
+        a->answer = http ? ANSWER_HTTP : ANSWER_CLOSE;
+        if (c->client.tls) buf_fini(leg_out(&c->client));
+        buf_fini(leg_out(&c->upstream));
+    }
+    tell(c);
+    conn_run(c);
+}
+
+static bool begins_request(const uint8_t *p, size_t n)
+{
+    size_t i = 0;
+    while (i < n && i < 20 && p[i] >= 'A' && p[i] <= 'Z') i++;
+    return i == n || (i >= 3 && p[i] == ' ');
+}
+
+static bool wants_html(const uint8_t *p, size_t n)
+{
+    struct text request = {0};
+    text_add_bytes(&request, p, n);
+    const char *accept = strcasestr(text_string(&request), "\naccept:");
+    const char *end = accept ? strchr(accept + 1, '\n') : NULL;
+    const char *html = accept ? strcasestr(accept, "text/html") : NULL;
+    bool wants = html && end && html < end;
+    text_fini(&request);
+    return wants;
+}
+
+static void send_page(struct conn *c, const struct buf *request)
+{
+    char destination[TARGET_TEXT_SIZE];
+    struct text text = {0};
+    target_format(&c->target, destination);
+    struct page page = {.reason = c->reason,
+                        .status = c->attempt->http,
+                        .proxy_status = c->attempt->proxy_status,
+                        .destination = destination,
+                        .connection_id = c->id,
+                        .html = wants_html(buf_head(request), buf_size(request)),
+                        .head_only = buf_size(request) > 5 &&
+                                     memcmp(buf_head(request), "HEAD ", 5) == 0};
+    page_render(&page, &text);
+    if (session_write(c->client.tls, text_string(&text), text.size))
+        session_close_notify(c->client.tls);
+    text_fini(&text);
+}
+
+static enum step page_over(struct conn *c)
+{
+    buf_fini(&c->client.in);
+    conn_set_state(c, CONN_ANSWER);
+    return STEP_AGAIN;
+}
+
+/* The client's first request is collected in the leg's own queue, which TLS has left free. */
+enum step page_step(struct conn *c)
+{
+    uint8_t *scratch = worker_scratch(c->worker);
+    struct buf *request = &c->client.in;
+    for (;;) {
+        size_t n;
+        switch (session_read(c->client.tls, scratch, WORKER_SCRATCH, &n)) {
+        case SESSION_OK:
+            break;
+        case SESSION_WANT_BYTES:
+            if (leg_fill(&c->client) == 0 && !c->client.end_of_data) return STEP_WAIT;
+            continue;
+        default:
+            return page_over(c);
+        }
+        if (!buf_append(request, scratch, n)) return page_over(c);
+        const uint8_t *p = buf_head(request);
+        if (!begins_request(p, buf_size(request))) {
+            session_fatal_alert(c->client.tls, ALERT_INTERNAL_ERROR);
+            return page_over(c);
+        }
+        bool whole = memmem(p, buf_size(request), "\r\n\r\n", 4) ||
+                     memmem(p, buf_size(request), "\n\n", 2);
+        if (!whole && buf_size(request) < TARGET_REQUEST_LIMIT) continue;
+        send_page(c, request);
+        return page_over(c);
+    }
+}
+
+/* What is queued goes out, then the peer's end is awaited for a moment: closing at once
+ * with unread bytes would reset the connection and destroy the answer. */
+enum step answer_step(struct conn *c)
+{
+    leg_flush(&c->client);
+    leg_end(&c->client);
+    struct buf *in = &c->client.in;
+    uint8_t *scratch = worker_scratch(c->worker);
+    buf_fini(in);
+    while (!c->client.broken && !c->client.end_of_data) {
+        ssize_t n = recv(c->client.fd, scratch, WORKER_SCRATCH, 0);
+        if (n < 0 && errno == EAGAIN) return STEP_WAIT;
+        if (n <= 0) c->client.end_of_data = true;
+        if (n > 0 && (c->discarded += (size_t)n) > DISCARD_LIMIT) break;
+    }
+    conn_set_state(c, CONN_DONE);
+    return STEP_AGAIN;
+}

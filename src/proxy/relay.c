@@ -1,0 +1,190 @@
+/* The relay: payload from each leg to the other, with bounded queues, until both
+ * directions have ended. Each direction ends as its source ended it. */
+#include "conn_impl.h"
+
+#include "base/clock.h"
+
+#include <stdlib.h>
+
+/* A leg's out queue is filled up to here; with one more record it stays in one block. */
+enum { QUEUE_HIGH = 47 * 1024, ROUNDS = 8 };
+
+static void attempt_over(struct conn *c)
+{
+    struct attempt *a = c->attempt;
+    hello_reader_fini(&a->reader);
+    cert_facts_fini(&a->check.facts);
+    free(a);
+    c->attempt = NULL;
+    session_handshake_done(c->client.tls);
+    session_handshake_done(c->upstream.tls);
+}
+
+void relay_begin(struct conn *c)
+{
+    evidence_opened(c);
+    attempt_over(c);
+    c->active_ns = clock_steady_ns();
+    conn_set_state(c, CONN_RELAY);
+}
+
+static void end_direction(struct conn *c, struct direction *d, struct leg *to, bool truncated,
+                          const char *by)
+{
+    if (d->state != DIRECTION_OPEN) return;
+    d->state = DIRECTION_DRAINING;
+    d->truncated = truncated;
+    if (!c->closed_by) c->closed_by = by;
+    if (!truncated) session_close_notify(to->tls);
+}
+
+/* Neither side is told that this was the proper end. */
+static void abort_relay(struct conn *c, const char *by)
+{
+    end_direction(c, &c->to_upstream, &c->upstream, true, by);
+    end_direction(c, &c->to_client, &c->client, true, by);
+}
+
+static void source_failed(struct conn *c, struct leg *from)
+{
+    bool is_client = from == &c->client;
+    c->alert_sent = session_alert_sent(from->tls);
+    c->alert_received = session_alert_received(from->tls);
+    /* A ClientHello within the session: the library has sent its fatal alert. */
+    if (is_client && c->alert_sent == 10 && c->alert_received < 0)
+        c->reason = REASON_CLIENT_RENEGOTIATION;
+    abort_relay(c, is_client ? "client" : "upstream");
+}
+
+static void upstream_wants_renegotiation(struct conn *c)
+{
+    c->reason = REASON_UPSTREAM_RENEGOTIATION;
+    session_close_notify(c->upstream.tls);
+    c->to_upstream.state = DIRECTION_DRAINING;
+    abort_relay(c, "upstream");
+}
+
+/* Moves what is there, until the source has no more or the receiver's queue is full. */
+static void pump(struct conn *c, struct direction *d, struct leg *from, struct leg *to,
+                 const char *by)
+{
+    uint8_t *scratch = worker_scratch(c->worker);
+    while (d->state == DIRECTION_OPEN && buf_size(leg_out(to)) < QUEUE_HIGH) {
+        size_t n;
+        enum session_status status = session_read(from->tls, scratch, WORKER_SCRATCH, &n);
+        if (from == &c->upstream && session_renegotiation_asked(from->tls)) {
+            upstream_wants_renegotiation(c);
+            return;
+        }
+        switch (status) {
+        case SESSION_OK:
+            d->bytes += n;
+            c->active_ns = clock_steady_ns();
+            if (!session_write(to->tls, scratch, n)) abort_relay(c, "error");
+            break;
+        case SESSION_WANT_BYTES:
+            if (leg_fill(from) == 0 && !from->end_of_data) return;
+            break;
+        case SESSION_CLOSE_NOTIFY:
+            end_direction(c, d, to, false, by);
+            break;
+        case SESSION_TRUNCATED:
+            end_direction(c, d, to, true, by);
+            break;
+        case SESSION_FAILED:
+            source_failed(c, from);
+            break;
+        }
+    }
+}
+
+/* The queue was full and is so no longer: the source may have more at once. */
+static bool may_go_on(const struct direction *d, struct leg *to, size_t before)
+{
+    return d->state == DIRECTION_OPEN && before >= QUEUE_HIGH && buf_size(leg_out(to)) < QUEUE_HIGH;
+}
+
+/* A drained direction ends the receiver's TCP side as well: nothing can follow. */
+static void settle(struct direction *d, struct leg *to)
+{
+    if (d->state == DIRECTION_OPEN && !to->broken) return;
+    if (to->broken) {
+        d->state = DIRECTION_CLOSED;
+        return;
+    }
+    if (d->state != DIRECTION_DRAINING || buf_size(leg_out(to)) > 0) return;
+    leg_end(to);
+    d->state = DIRECTION_CLOSED;
+}
+
+static void finish(struct conn *c)
+{
+    bool cut = c->to_client.truncated && c->closed_by && c->closed_by[0] == 'u';
+    if (c->reason == REASON_OK && cut) c->reason = REASON_UPSTREAM_TRUNCATED;
+    if (!c->closed_by) c->closed_by = "error";
+    evidence_closed(c);
+    conn_set_state(c, CONN_DONE);
+}
+
+enum step relay_step(struct conn *c)
+{
+    c->more = false;
+    for (int round = 0; round < ROUNDS; round++) {
+        pump(c, &c->to_upstream, &c->client, &c->upstream, "client");
+        pump(c, &c->to_client, &c->upstream, &c->client, "upstream");
+        size_t up = buf_size(leg_out(&c->upstream)), down = buf_size(leg_out(&c->client));
+        leg_flush(&c->upstream);
+        leg_flush(&c->client);
+        if (c->client.broken) end_direction(c, &c->to_upstream, &c->upstream, true, "client");
+        if (c->upstream.broken) end_direction(c, &c->to_client, &c->client, true, "upstream");
+        settle(&c->to_upstream, &c->upstream);
+        settle(&c->to_client, &c->client);
+        if (c->to_upstream.state == DIRECTION_CLOSED && c->to_client.state == DIRECTION_CLOSED) {
+            finish(c);
+            return STEP_AGAIN;
+        }
+        if (!may_go_on(&c->to_upstream, &c->upstream, up) &&
+            !may_go_on(&c->to_client, &c->client, down))
+            return STEP_WAIT;
+    }
+    c->more = true; /* other connections first */
+    return STEP_WAIT;
+}
+
+/* A leg is read while what it brings has a place to go. */
+int relay_events(struct conn *c, struct leg *l)
+{
+    const struct direction *d = l == &c->client ? &c->to_upstream : &c->to_client;
+    struct leg *to = l == &c->client ? &c->upstream : &c->client;
+    bool room = buf_size(leg_out(to)) < QUEUE_HIGH;
+    return d->state == DIRECTION_OPEN && room && !l->end_of_data && !l->broken ? EV_READ : 0;
+}
+
+/* Ended by us: what is queued gets a moment to go out. */
+static void end_by_proxy(struct conn *c, const char *by)
+{
+    enum { LAST_MS = 1000 };
+    c->closed_by = by;
+    abort_relay(c, by);
+    c->relay_ending = true;
+    c->deadline_ns = clock_steady_ns() + (int64_t)LAST_MS * 1000000;
+    ev_timer_stop(c->gate->loop, &c->timer);
+    ev_timer_set(&c->timer, LAST_MS / 1000., 0.);
+    ev_timer_start(c->gate->loop, &c->timer);
+}
+
+void relay_idle(struct conn *c)
+{
+    end_by_proxy(c, "idle_timeout");
+}
+
+void relay_shut_down(struct conn *c)
+{
+    c->reason = REASON_SHUTTING_DOWN;
+    end_by_proxy(c, "shutdown");
+}
+
+void relay_give_up(struct conn *c)
+{
+    c->client.broken = c->upstream.broken = true;
+}

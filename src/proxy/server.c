@@ -1,0 +1,334 @@
+#include "proxy/server.h"
+
+#include "base/clock.h"
+#include "base/diag.h"
+#include "net/listener.h"
+#include "proxy/worker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { LEAF_RSA_BITS = 2048, DESCRIPTORS_SPARE = 64 };
+
+struct server {
+    const char *config_file;
+    struct site *site;
+    struct leaf_keys leaf_keys;
+    struct worker_shared shared;
+    struct worker **workers;
+    struct gate **gates; /* the one each worker was given last */
+    unsigned count, started, ended;
+    struct ev_loop *loop;
+    ev_signal hup, term, interrupt;
+    ev_async worker_ended;
+    ev_timer drain_over;
+    bool draining;
+};
+
+static void record(struct server *s, enum audit_action action, const char *detail)
+{
+    struct text line = {0};
+    struct audit_event e = {.action = action,
+                            .policy = &s->site->audit_policy,
+                            .duration_ns = -1,
+                            .detail = detail,
+                            .alert_sent = -1,
+                            .alert_received = -1};
+    clock_gettime(CLOCK_REALTIME, &e.at);
+    audit_render(&e, &line);
+    writer_submit(s->shared.writer, text_take(&line), NULL, NULL);
+}
+
+/* One line instead of several, for a record. */
+static void to_one_line(char *s)
+{
+    size_t n = strlen(s);
+    while (n > 0 && s[n - 1] == '\n') s[--n] = '\0';
+    for (; *s; s++)
+        if (*s == '\n') *s = ';';
+}
+
+static bool build_gates(struct server *s, struct site *site, struct gate **gates, bool follow,
+                        struct text *errors)
+{
+    for (unsigned i = 0; i < s->count; i++) {
+        gates[i] = gate_new(site, &s->leaf_keys, worker_loop(s->workers[i]),
+                            follow ? s->gates[i] : NULL, errors);
+        if (gates[i]) continue;
+        while (i > 0) {
+            gate_release(gates[--i]);
+            gates[i] = NULL;
+        }
+        return false;
+    }
+    return true;
+}
+
+/* A listener that the running configuration does not have must not be somebody else's. */
+static bool probe_addresses(const struct site *site, const struct site *running,
+                            struct text *errors)
+{
+    for (size_t i = 0; i < site->config->listener_count; i++) {
+        const struct addr *a = &site->listener_addresses[i];
+        bool ours = false;
+        for (size_t k = 0; running && k < running->config->listener_count; k++)
+            ours = ours || (addr_same_ip(a, &running->listener_addresses[k]) &&
+                            addr_port(a) == addr_port(&running->listener_addresses[k]));
+        int fault = ours ? 0 : listener_probe(a);
+        if (!fault) continue;
+        char where[ADDR_TEXT_SIZE];
+        addr_format(a, where);
+        text_printf(errors, "listener %s cannot listen on %s: %s\n",
+                    site->config->listeners[i].name, where, strerror(fault));
+    }
+    return errors->size == 0;
+}
+
+static bool try_reload(struct server *s, struct text *errors)
+{
+    struct site *site = site_load(s->config_file, errors);
+    struct gate **gates = calloc(s->count, sizeof(struct gate *));
+    struct mail *mails = calloc(s->count, sizeof *mails);
+    bool ok = site && gates && mails;
+    if (ok && site->config->proxy.workers != s->count) {
+        text_printf(errors, "[proxy] workers is %u now and %u before: that needs a restart\n",
+                    site->config->proxy.workers, s->count);
+        ok = false;
+    }
+    ok = ok && probe_addresses(site, s->site, errors);
+    ok = ok && build_gates(s, site, gates, true, errors);
+    if (ok && !writer_reopen(s->shared.writer, site->config->audit.file, errors)) {
+        for (unsigned i = 0; i < s->count; i++) gate_release(gates[i]);
+        ok = false;
+    }
+    free(mails);
+    if (!ok) {
+        free(gates);
+        site_release(site);
+        return false;
+    }
+    writer_set_policy(s->shared.writer, &site->audit_policy);
+    for (unsigned i = 0; i < s->count; i++) {
+        struct mail *mail = calloc(1, sizeof *mail);
+        if (!mail) abort(); /* half a reload would leave two policies in force */
+        *mail = (struct mail){.kind = MAIL_GATE, .gate = gates[i], .heap = true};
+        worker_post(s->workers[i], mail);
+    }
+    free(s->gates);
+    s->gates = gates;
+    site_release(s->site);
+    s->site = site;
+    return true;
+}
+
+static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    (void)loop;
+    (void)events;
+    struct server *s = signal->data;
+    struct text errors = {0};
+    if (s->draining) return;
+    if (try_reload(s, &errors)) {
+        diag_info("configuration reloaded");
+        record(s, AUDIT_CONFIGURATION_LOADED, NULL);
+    } else {
+        char *faults = text_take(&errors);
+        if (faults) to_one_line(faults);
+        diag_error("configuration rejected, the old one goes on: %s", faults ? faults : "no memory");
+        record(s, AUDIT_CONFIGURATION_REJECTED, faults);
+        free(faults);
+    }
+    text_fini(&errors);
+}
+
+static void post_all(struct server *s, enum mail_kind kind)
+{
+    for (unsigned i = 0; i < s->started; i++) {
+        struct mail *mail = calloc(1, sizeof *mail);
+        if (!mail) abort();
+        *mail = (struct mail){.kind = kind, .heap = true};
+        worker_post(s->workers[i], mail);
+    }
+}
+
+static void on_drain_over(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    diag_info("drain_timeout is over: closing what is still open");
+    post_all(timer->data, MAIL_SHUT_DOWN);
+}
+
+static void on_term(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    (void)events;
+    struct server *s = signal->data;
+    if (s->draining) {
+        /* Asked twice: no more waiting. */
+        ev_timer_stop(loop, &s->drain_over);
+        post_all(s, MAIL_SHUT_DOWN);
+        return;
+    }
+    s->draining = true;
+    diag_info("stopping: open connections have %llu ms to end",
+              (unsigned long long)s->site->config->proxy.drain_timeout);
+    post_all(s, MAIL_DRAIN);
+    ev_timer_set(&s->drain_over, (double)s->site->config->proxy.drain_timeout / 1000., 0.);
+    ev_timer_start(loop, &s->drain_over);
+}
+
+/* On a worker's thread. */
+static void tell_ended(void *arg)
+{
+    struct server *s = arg;
+    __atomic_add_fetch(&s->ended, 1, __ATOMIC_RELEASE);
+    ev_async_send(s->loop, &s->worker_ended);
+}
+
+static void on_worker_ended(struct ev_loop *loop, ev_async *async, int events)
+{
+    (void)events;
+    struct server *s = async->data;
+    if (__atomic_load_n(&s->ended, __ATOMIC_ACQUIRE) == s->started) ev_break(loop, EVBREAK_ALL);
+}
+
+static void raise_descriptors(const struct config *c)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
+    rlim_t wanted = (rlim_t)c->proxy.max_connections * 2 + DESCRIPTORS_SPARE;
+    if (limit.rlim_cur < wanted)
+        diag_warning("max_connections = %u wants %llu open files, the limit is %llu (ulimit -n)",
+                     c->proxy.max_connections, (unsigned long long)wanted,
+                     (unsigned long long)limit.rlim_cur);
+}
+
+static void ignore_signals(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL); /* an audit file at its limit is an error like others */
+}
+
+static bool make_leaf_keys(struct server *s, struct text *errors)
+{
+    for (int k = 0; k < KEY_TYPES; k++)
+        if (!key_generate((enum key_type)k, LEAF_RSA_BITS, &s->leaf_keys.keys[k])) {
+            text_add(errors, "cannot make keys for certificates\n");
+            return false;
+        }
+    return true;
+}
+
+static bool start_workers(struct server *s, struct text *errors)
+{
+    sigset_t all, before;
+    s->count = s->site->config->proxy.workers;
+    s->workers = calloc(s->count, sizeof(struct worker *));
+    s->gates = calloc(s->count, sizeof(struct gate *));
+    if (!s->workers || !s->gates) return false;
+    for (unsigned i = 0; i < s->count; i++)
+        if (!(s->workers[i] = worker_new(i, &s->shared))) return false;
+    if (!probe_addresses(s->site, NULL, errors)) return false;
+    if (!build_gates(s, s->site, s->gates, false, errors)) return false;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (s->started < s->count && worker_start(s->workers[s->started], s->gates[s->started]))
+        s->started++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (s->started < s->count) text_add(errors, "cannot start threads\n");
+    return s->started == s->count;
+}
+
+/* To standard output, unless the records go there. */
+static void announce(const struct server *s)
+{
+    const struct config *c = s->site->config;
+    FILE *out = strcmp(c->audit.file, "-") == 0 ? stderr : stdout;
+    for (size_t i = 0; i < c->listener_count; i++) {
+        char where[ADDR_TEXT_SIZE], target[TARGET_TEXT_SIZE] = "";
+        const struct listen_config *l = &c->listeners[i];
+        addr_format(&l->address, where);
+        if (l->type == LISTEN_FIXED) target_format(&l->upstream, target);
+        fprintf(out, "suitegate: listening on %s (%s, %s%s%s)\n", where, l->name,
+                l->type == LISTEN_FIXED ? "fixed" : "forward", target[0] ? " to " : "", target);
+    }
+    fprintf(out, "suitegate: ready\n");
+    fflush(out);
+}
+
+static void watch_signals(struct server *s)
+{
+    ev_signal_init(&s->hup, on_hup, SIGHUP);
+    ev_signal_init(&s->term, on_term, SIGTERM);
+    ev_signal_init(&s->interrupt, on_term, SIGINT);
+    s->hup.data = s->term.data = s->interrupt.data = s;
+    ev_signal_start(s->loop, &s->hup);
+    ev_signal_start(s->loop, &s->term);
+    ev_signal_start(s->loop, &s->interrupt);
+    ev_async_init(&s->worker_ended, on_worker_ended);
+    s->worker_ended.data = s;
+    ev_async_start(s->loop, &s->worker_ended);
+    ev_timer_init(&s->drain_over, on_drain_over, 0., 0.);
+    s->drain_over.data = s;
+}
+
+static void serve(struct server *s)
+{
+    record(s, AUDIT_PROXY_STARTED, NULL);
+    announce(s);
+    ev_run(s->loop, 0);
+}
+
+static void end(struct server *s)
+{
+    for (unsigned i = 0; i < s->started; i++) worker_join(s->workers[i]);
+    for (unsigned i = s->started; s->workers && i < s->count; i++) {
+        if (s->gates) gate_release(s->gates[i]);
+        if (s->workers[i]) worker_free(s->workers[i]);
+    }
+    free(s->workers);
+    free(s->gates);
+    for (int k = 0; k < KEY_TYPES; k++) key_fini(&s->leaf_keys.keys[k]);
+}
+
+int server_run(const char *config_file, struct text *errors)
+{
+    struct server s = {.config_file = config_file};
+    s.site = site_load(config_file, errors);
+    if (!s.site) return 2;
+    ignore_signals();
+    raise_descriptors(s.site->config);
+    s.loop = ev_default_loop(EVFLAG_NOENV);
+    s.shared.ended = tell_ended;
+    s.shared.ended_arg = &s;
+    s.shared.writer = writer_new(s.site->config->audit.file, errors);
+    if (s.loop && s.shared.writer) writer_set_policy(s.shared.writer, &s.site->audit_policy);
+    if (s.loop) watch_signals(&s);
+    bool ok = s.loop && s.shared.writer && make_leaf_keys(&s, errors) && start_workers(&s, errors);
+    if (ok) serve(&s);
+    if (!ok && s.started) {
+        post_all(&s, MAIL_DRAIN);
+        post_all(&s, MAIL_SHUT_DOWN);
+    }
+    end(&s);
+    if (ok) {
+        char detail[96];
+        snprintf(detail, sizeof detail, "%lu connections ended before their first byte.",
+                 s.shared.unspoken);
+        record(&s, AUDIT_PROXY_STOPPED, detail);
+    }
+    size_t lost = s.shared.writer ? writer_free(s.shared.writer) : 0;
+    if (lost) diag_error("%zu audit records could not be written", lost);
+    site_release(s.site);
+    if (s.loop) ev_loop_destroy(s.loop);
+    if (!ok && errors->size == 0) text_add(errors, "out of memory or threads\n");
+    return ok && lost == 0 ? 0 : 2;
+}

@@ -1,0 +1,269 @@
+/* The upstream's leg: its address, the TCP connection, its handshake and verdict. */
+#include "conn_impl.h"
+
+#include "net/listener.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static void on_dialled(void *arg, int fd, const struct addr *address, int fault);
+
+static enum step dial(struct conn *c)
+{
+    struct attempt *a = c->attempt;
+    const struct site *site = c->gate->site;
+    for (size_t i = 0; i < a->address_count; i++)
+        if (listener_is_own(&a->addresses[i], site->listener_addresses, site->config->listener_count))
+            return conn_refuse(c, REASON_PROXY_LOOP);
+    conn_set_state(c, CONN_DIALLING);
+    a->dial = dial_start(c->gate->loop, a->addresses, a->address_count, on_dialled, c);
+    return a->dial ? STEP_WAIT : conn_refuse(c, REASON_INTERNAL_ERROR);
+}
+
+static void on_lookup(void *arg, enum lookup_status status, const struct addr *addresses, size_t n)
+{
+    struct conn *c = arg;
+    struct attempt *a = c->attempt;
+    a->lookup = NULL;
+    a->address_count = n;
+    if (n > 0) memcpy(a->addresses, addresses, n * sizeof *addresses);
+    if (status == LOOKUP_NOT_FOUND)
+        conn_refuse(c, REASON_UPSTREAM_NAME_NOT_FOUND);
+    else if (status == LOOKUP_FAILED)
+        conn_refuse(c, REASON_UPSTREAM_NAME_LOOKUP_FAILED);
+    else
+        dial(c);
+    conn_run(c);
+}
+
+enum step upstream_begin(struct conn *c)
+{
+    struct attempt *a = c->attempt;
+    client_set_identity(c);
+    conn_set_state(c, CONN_RESOLVING);
+    if (c->target.is_ip) {
+        a->address_count = 1;
+        return addr_from_ip(c->target.host, c->target.port, &a->addresses[0])
+                   ? dial(c)
+                   : conn_refuse(c, REASON_INTERNAL_ERROR);
+    }
+    a->lookup = resolver_start(c->gate->resolver, c->target.host, c->target.port, on_lookup, c);
+    return a->lookup ? STEP_WAIT : conn_refuse(c, REASON_INTERNAL_ERROR);
+}
+
+void upstream_abandon(struct conn *c)
+{
+    struct attempt *a = c->attempt;
+    if (a && a->lookup) lookup_cancel(a->lookup);
+    if (a && a->dial) dial_cancel(a->dial);
+    if (a) a->lookup = NULL;
+    if (a) a->dial = NULL;
+}
+
+static enum step dial_failed(struct conn *c, int fault)
+{
+    switch (fault) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+        return conn_refuse(c, REASON_LIMIT_REACHED);
+    case ETIMEDOUT:
+        return conn_refuse(c, REASON_UPSTREAM_TIMEOUT);
+    case ECONNREFUSED:
+        return conn_refuse(c, REASON_UPSTREAM_UNREACHABLE);
+    default:
+        return conn_refuse_with(c, REASON_UPSTREAM_UNREACHABLE, REASON_ALERT_AS_SENT,
+                                "destination_ip_unroutable");
+    }
+}
+
+static enum step dialled(struct conn *c)
+{
+    static const char established[] = "HTTP/1.1 200 Connection established\r\n\r\n";
+    if (c->attempt->has_hello) return upstream_start_handshake(c);
+    if (!buf_append(leg_out(&c->client), established, sizeof established - 1))
+        return conn_refuse(c, REASON_INTERNAL_ERROR);
+    c->established = true;
+    conn_set_state(c, CONN_HELLO);
+    return STEP_AGAIN;
+}
+
+static void on_dialled(void *arg, int fd, const struct addr *address, int fault)
+{
+    struct conn *c = arg;
+    c->attempt->dial = NULL;
+    if (fd >= 0) {
+        c->upstream.fd = fd;
+        c->upstream_address = *address;
+        ev_io_init(&c->upstream.io, conn_on_leg, fd, EV_READ);
+        c->upstream.io.data = c;
+        dialled(c);
+    } else {
+        dial_failed(c, fault);
+    }
+    conn_run(c);
+}
+
+/* Sessions are bound to the listener, the identity and the port; the policy and the trust
+ * are the gate's, and so is the cache. */
+static void session_key(const struct conn *c, char out[2 * HELLO_NAME_SIZE])
+{
+    snprintf(out, 2 * HELLO_NAME_SIZE, "%s %s %u", c->listener->config->name, c->identity,
+             c->target.port);
+}
+
+static const struct upstream_session *find_session(struct conn *c)
+{
+    char key[2 * HELLO_NAME_SIZE];
+    if (!conn_config(c)->upstream.resume || c->attempt->without_resumption) return NULL;
+    session_key(c, key);
+    return gate_find_session(c->gate, key);
+}
+
+/* HTTP/2 forbids the CBC suites (RFC 9113 section 9.2.2): h2 is offered only where the
+ * client's own suite will be a GCM one, and not to an upstream that then chose CBC. Names
+ * that the library's comma-separated list cannot carry are left out. */
+static void choose_offer(struct conn *c)
+{
+    struct attempt *a = c->attempt;
+    struct reader r = reader_of(a->hello.alpn);
+    size_t used = 0;
+    a->alpn[0] = '\0';
+    a->alpn_wire_size = 0;
+    for (struct span name; (name = hello_alpn_next(&r)).n > 0;) {
+        bool h2 = name.n == 2 && memcmp(name.p, "h2", 2) == 0;
+        bool plain = !h2 || (a->verdict.gcm && !a->without_h2);
+        for (size_t i = 0; i < name.n; i++)
+            plain = plain && name.p[i] > ' ' && name.p[i] <= '~' && name.p[i] != ',';
+        if (!plain || used + name.n + 2 > ALPN_LIMIT) continue;
+        used += (size_t)snprintf(a->alpn + used, ALPN_LIMIT - used, "%s%.*s", used ? "," : "",
+                                 (int)name.n, (const char *)name.p);
+        a->alpn_wire[a->alpn_wire_size++] = (uint8_t)name.n;
+        memcpy(a->alpn_wire + a->alpn_wire_size, name.p, name.n);
+        a->alpn_wire_size += name.n;
+    }
+}
+
+enum step upstream_start_handshake(struct conn *c)
+{
+    struct attempt *a = c->attempt;
+    choose_offer(c);
+    cert_facts_fini(&a->check.facts);
+    a->check = (struct peer_check){
+        .trust = c->gate->trust, .identity = c->identity, .is_ip = c->identity_is_ip};
+    struct flight_offer offer = {.suites = conn_config(c)->policy.allowed,
+                                 .alpn = {a->alpn_wire, a->alpn_wire_size}};
+    const struct upstream_session *known = find_session(c);
+    a->resuming = known != NULL;
+    c->upstream.tls =
+        session_client(c->gate->upstream, c->identity_is_ip ? NULL : c->identity, a->alpn, &offer,
+                       &a->check, known ? known->saved : NULL);
+    if (!c->upstream.tls) return conn_refuse(c, REASON_INTERNAL_ERROR);
+    conn_set_state(c, CONN_UPSTREAM_HANDSHAKE);
+    return STEP_AGAIN;
+}
+
+enum step upstream_failed(struct conn *c, enum reason reason, int alert)
+{
+    if (alert >= 0) {
+        const uint8_t record[] = {21, 3, 3, 0, 2, 2, (uint8_t)alert};
+        if (buf_append(leg_out(&c->upstream), record, sizeof record)) c->alert_sent = alert;
+    }
+    return conn_refuse(c, reason);
+}
+
+/* Once more, from the dial on: what was learnt is that one offer was too much. */
+static enum step redial(struct conn *c)
+{
+    leg_close(&c->upstream, c->gate->loop);
+    c->upstream = (struct leg){.fd = -1};
+    c->upstream_address = (struct addr){0};
+    return dial(c);
+}
+
+static enum step handshake_failed(struct conn *c)
+{
+    struct attempt *a = c->attempt;
+    struct session *s = c->upstream.tls;
+    enum reason reason = a->check.reason;
+    if (reason == REASON_OK && a->resuming) {
+        /* A server that forgot the session and cannot say so (RFC 5077 section 3.4). */
+        char key[2 * HELLO_NAME_SIZE];
+        session_key(c, key);
+        gate_drop_session(c->gate, key);
+        a->without_resumption = true;
+        return redial(c);
+    }
+    const struct flight *flight = session_flight(s);
+    c->alert_sent = session_alert_sent(s);
+    c->alert_received = flight->alert >= 0 ? flight->alert : session_alert_received(s);
+    if (reason == REASON_OK && c->alert_received < 0 && !c->upstream.end_of_data)
+        reason = trust_reason_of_error(session_error(s));
+    if (reason == REASON_OK) {
+        struct flight seen = *flight;
+        seen.alert = c->alert_received;
+        reason = flight_explain(&seen, c->upstream.end_of_data);
+    }
+    return conn_refuse(c, reason);
+}
+
+/* After every handshake, resumed ones included, version, suite, group and the certificate's
+ * verdict are looked at again. */
+static bool agreed_is_allowed(const struct conn *c, const struct session_facts *f)
+{
+    const struct suite *suite = suite_by_id(f->suite);
+    const struct attempt *a = c->attempt;
+    return f->version == TLS_1_2 && suite && (conn_config(c)->policy.allowed & suite_bit(suite)) &&
+           (f->resumed ? a->resuming : a->check.verified && group_allowed(f->group));
+}
+
+static bool remember_session(struct conn *c, const struct session_facts *f)
+{
+    struct attempt *a = c->attempt;
+    if (f->resumed) {
+        const struct upstream_session *known = find_session(c);
+        if (!known || !cert_facts_copy(&a->check.facts, &known->facts)) return false;
+    }
+    if (conn_config(c)->upstream.resume) {
+        char key[2 * HELLO_NAME_SIZE];
+        session_key(c, key);
+        gate_keep_session(c->gate, key, session_save(c->upstream.tls), &a->check.facts);
+    }
+    return true;
+}
+
+static enum step handshake_done(struct conn *c)
+{
+    struct attempt *a = c->attempt;
+    struct session_facts f = session_facts(c->upstream.tls);
+    if (!agreed_is_allowed(c, &f)) return conn_refuse(c, REASON_INTERNAL_ERROR);
+    if (strcmp(f.alpn, "h2") == 0 && suite_by_id(f.suite)->mode == SUITE_CBC) {
+        a->without_h2 = true;
+        return redial(c);
+    }
+    if (!remember_session(c, &f)) return conn_refuse(c, REASON_INTERNAL_ERROR);
+    return client_start_handshake(c, f.alpn);
+}
+
+enum step upstream_handshake_step(struct conn *c)
+{
+    for (;;) {
+        int alert;
+        size_t n = leg_fill(&c->upstream);
+        if (n > 0) {
+            enum reason reason = session_received(c->upstream.tls, n, &alert);
+            if (reason != REASON_OK) return upstream_failed(c, reason, alert);
+        }
+        switch (session_handshake(c->upstream.tls)) {
+        case SESSION_WANT_BYTES:
+            if (n > 0 || c->upstream.end_of_data) continue;
+            return STEP_WAIT;
+        case SESSION_OK:
+            return handshake_done(c);
+        default:
+            return handshake_failed(c);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+#include "proxy/worker.h"
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "net/listener.h"
+#include "pki/keys.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    ACCEPTS_A_WAKE_UP = 64,
+    EXTRA_CONNECTIONS = 256, /* refused ones on their way out, beyond max_connections */
+};
+static const double pause_s = 0.05;
+
+struct worker {
+    unsigned number;
+    struct worker_shared *shared;
+    struct ev_loop *loop;
+    pthread_t thread;
+    struct gate *gate;
+    struct conn *connections;
+    size_t count;
+    uint64_t next_id;
+    bool draining;
+    ev_timer pause; /* accepting rests while it is active */
+    ev_async wake;
+    pthread_mutex_t lock;
+    struct mail *mail, **mail_end; /* under lock */
+    uint8_t scratch[WORKER_SCRATCH];
+};
+
+struct ev_loop *worker_loop(struct worker *w)
+{
+    return w->loop;
+}
+
+unsigned worker_number(const struct worker *w)
+{
+    return w->number;
+}
+
+struct worker_shared *worker_shared(struct worker *w)
+{
+    return w->shared;
+}
+
+uint64_t worker_next_id(struct worker *w)
+{
+    return w->next_id++ << 8 | (w->number & 0xff);
+}
+
+uint8_t *worker_scratch(struct worker *w)
+{
+    return w->scratch;
+}
+
+struct conn **worker_connections(struct worker *w)
+{
+    return &w->connections;
+}
+
+void worker_connection_ended(struct worker *w)
+{
+    w->count--;
+    if (w->draining && w->count == 0) ev_break(w->loop, EVBREAK_ALL);
+}
+
+static void stop_accepting(struct gate *gate)
+{
+    for (size_t i = 0; i < gate->listener_count; i++)
+        ev_io_stop(gate->loop, &gate->listeners[i].io);
+}
+
+static void start_accepting(struct gate *gate)
+{
+    for (size_t i = 0; i < gate->listener_count; i++)
+        if (gate->listeners[i].fd >= 0) ev_io_start(gate->loop, &gate->listeners[i].io);
+}
+
+static void rest(struct worker *w)
+{
+    stop_accepting(w->gate);
+    ev_timer_stop(w->loop, &w->pause);
+    ev_timer_set(&w->pause, pause_s, 0.);
+    ev_timer_start(w->loop, &w->pause);
+}
+
+static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct worker *w = timer->data;
+    if (!w->draining) start_accepting(w->gate);
+}
+
+static enum reason admit(struct worker *w, const struct gate_listener *l, const struct addr *peer)
+{
+    unsigned active = __atomic_add_fetch(&w->shared->active, 1, __ATOMIC_RELAXED);
+    if (w->draining) return REASON_SHUTTING_DOWN;
+    if (!listen_allows_client(l->config, peer)) return REASON_CLIENT_DENIED;
+    if (!writer_available(w->shared->writer)) return REASON_AUDIT_UNAVAILABLE;
+    if (active > l->gate->site->config->proxy.max_connections) return REASON_LIMIT_REACHED;
+    return REASON_OK;
+}
+
+/* False when accepting has to rest. */
+static bool accept_some(struct worker *w, struct gate_listener *l, int most)
+{
+    static int64_t last_complaint;
+    size_t limit = (size_t)l->gate->site->config->proxy.max_connections + EXTRA_CONNECTIONS;
+    for (int i = 0; i < most; i++) {
+        int fd;
+        struct addr peer;
+        if (w->count >= limit) return false;
+        switch (listener_accept(l->fd, &fd, &peer)) {
+        case ACCEPT_NONE:
+            return true;
+        case ACCEPT_RETRY:
+            continue;
+        case ACCEPT_NO_DESCRIPTORS:
+            if (diag_due(&last_complaint, (int64_t)10 * 1000000000))
+                diag_error("out of file descriptors or memory: new connections have to wait");
+            return false;
+        case ACCEPT_OK:
+            w->count++;
+            conn_start(w, l, fd, &peer, admit(w, l, &peer));
+        }
+    }
+    return true;
+}
+
+static void on_listener(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)events;
+    struct gate_listener *l = io->data;
+    struct worker *w = ev_userdata(loop);
+    if (!accept_some(w, l, ACCEPTS_A_WAKE_UP)) rest(w);
+}
+
+static void use_gate(struct worker *w, struct gate *gate)
+{
+    w->gate = gate;
+    for (size_t i = 0; i < gate->listener_count; i++) {
+        struct gate_listener *l = &gate->listeners[i];
+        ev_io_init(&l->io, on_listener, l->fd, EV_READ);
+        l->io.data = l;
+    }
+    if (!ev_is_active(&w->pause)) start_accepting(gate);
+}
+
+/* Nobody who is already in a queue is turned away unheard. */
+static void leave_listeners(struct worker *w, struct gate *gate)
+{
+    enum { QUEUE_LIMIT = 4096 };
+    stop_accepting(gate);
+    for (size_t i = 0; i < gate->listener_count; i++) {
+        struct gate_listener *l = &gate->listeners[i];
+        if (l->fd < 0) continue;
+        accept_some(w, l, QUEUE_LIMIT);
+        close(l->fd);
+        l->fd = -1;
+    }
+}
+
+static void change_gate(struct worker *w, struct gate *gate)
+{
+    struct gate *old = w->gate;
+    stop_accepting(old);
+    use_gate(w, gate);
+    leave_listeners(w, old);
+    gate_release(old);
+}
+
+static void drain(struct worker *w)
+{
+    if (w->draining) return;
+    w->draining = true;
+    leave_listeners(w, w->gate);
+    if (w->count == 0) ev_break(w->loop, EVBREAK_ALL);
+}
+
+static void shut_down(struct worker *w)
+{
+    struct conn *next;
+    for (struct conn *c = w->connections; c; c = next) {
+        next = conn_next(c);
+        conn_shut_down(c);
+    }
+}
+
+static void deliver(struct worker *w, struct mail *mail)
+{
+    struct mail m = *mail;
+    if (mail->heap) free(mail);
+    switch (m.kind) {
+    case MAIL_AUDIT:
+        conn_audit_answered(m.conn, m.written);
+        break;
+    case MAIL_GATE:
+        change_gate(w, m.gate);
+        break;
+    case MAIL_DRAIN:
+        drain(w);
+        break;
+    case MAIL_SHUT_DOWN:
+        shut_down(w);
+        break;
+    }
+}
+
+static void on_wake(struct ev_loop *loop, ev_async *async, int events)
+{
+    (void)loop;
+    (void)events;
+    struct worker *w = async->data;
+    pthread_mutex_lock(&w->lock);
+    struct mail *mail = w->mail;
+    w->mail = NULL;
+    w->mail_end = &w->mail;
+    pthread_mutex_unlock(&w->lock);
+    while (mail) {
+        struct mail *next = mail->next;
+        deliver(w, mail);
+        mail = next;
+    }
+}
+
+void worker_post(struct worker *w, struct mail *mail)
+{
+    mail->next = NULL;
+    pthread_mutex_lock(&w->lock);
+    *w->mail_end = mail;
+    w->mail_end = &mail->next;
+    pthread_mutex_unlock(&w->lock);
+    ev_async_send(w->loop, &w->wake);
+}
+
+struct worker *worker_new(unsigned number, struct worker_shared *shared)
+{
+    struct worker *w = calloc(1, sizeof *w);
+    if (!w) return NULL;
+    w->number = number;
+    w->shared = shared;
+    w->mail_end = &w->mail;
+    w->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
+    if (!w->loop) {
+        free(w);
+        return NULL;
+    }
+    pthread_mutex_init(&w->lock, NULL);
+    ev_set_userdata(w->loop, w);
+    ev_timer_init(&w->pause, on_pause_over, 0., 0.);
+    w->pause.data = w;
+    ev_async_init(&w->wake, on_wake);
+    w->wake.data = w;
+    ev_async_start(w->loop, &w->wake);
+    return w;
+}
+
+static void *run(void *arg)
+{
+    struct worker *w = arg;
+    use_gate(w, w->gate);
+    ev_run(w->loop, 0);
+    gate_release(w->gate);
+    w->gate = NULL;
+    random_thread_fini();
+    buf_thread_fini();
+    w->shared->ended(w->shared->ended_arg);
+    return NULL;
+}
+
+bool worker_start(struct worker *w, struct gate *gate)
+{
+    w->gate = gate;
+    return pthread_create(&w->thread, NULL, run, w) == 0;
+}
+
+void worker_join(struct worker *w)
+{
+    pthread_join(w->thread, NULL);
+    worker_free(w);
+}
+
+void worker_free(struct worker *w)
+{
+    ev_loop_destroy(w->loop);
+    pthread_mutex_destroy(&w->lock);
+    free(w);
+}

@@ -1,0 +1,92 @@
+#include "tls/context.h"
+
+#include "io.h"
+#include "pki/wolfcrypt.h"
+
+#include <stdlib.h>
+
+struct tls_context {
+    WOLFSSL_CTX *library;
+};
+
+static struct tls_context *wrap(WOLFSSL_CTX *library)
+{
+    struct tls_context *c = library ? calloc(1, sizeof *c) : NULL;
+    if (!c) {
+        wolfSSL_CTX_free(library);
+        return NULL;
+    }
+    c->library = library;
+    wolfSSL_CTX_SetIORecv(library, session_receive_callback);
+    wolfSSL_CTX_SetIOSend(library, session_send_callback);
+    /* The library's session cache is one for the whole process: not to be shared. */
+    wolfSSL_CTX_set_session_cache_mode(library, WOLFSSL_SESS_CACHE_OFF);
+    return c;
+}
+
+/* The library passes over names it does not know when one is good: the list it is given has
+ * only names of its own read-back. */
+static bool set_suites(WOLFSSL_CTX *library, suite_set set)
+{
+    struct text names = {0};
+    suite_set_names(set, &names);
+    bool ok = names.size > 0 &&
+              wolfSSL_CTX_set_cipher_list(library, text_string(&names)) == WOLFSSL_SUCCESS;
+    text_fini(&names);
+    return ok;
+}
+
+struct tls_context *tls_context_server(const struct policy *policy, const struct text *chain,
+                                       const struct private_key *key)
+{
+    struct tls_context *c = wrap(wolfSSL_CTX_new(wolfTLSv1_2_server_method()));
+    if (!c) return NULL;
+    const unsigned char *pem = (const unsigned char *)text_string(chain);
+    bool ok = set_suites(c->library, policy->allowed & suite_set_of_key(key->type)) &&
+              wolfSSL_CTX_use_certificate_chain_buffer(c->library, pem, (long)chain->size) ==
+                  WOLFSSL_SUCCESS &&
+              wolfSSL_CTX_use_PrivateKey_buffer(c->library, key->der, (long)key->size,
+                                                WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS &&
+              wolfSSL_CTX_check_private_key(c->library) == WOLFSSL_SUCCESS &&
+              /* No tickets: a foreign one, of whatever size, is then passed over. */
+              wolfSSL_CTX_set_TicketEncCb(c->library, NULL) == WOLFSSL_SUCCESS &&
+              wolfSSL_CTX_set_group_messages(c->library) == WOLFSSL_SUCCESS;
+    if (ok) return c;
+    tls_context_free(c);
+    return NULL;
+}
+
+struct tls_context *tls_context_client(const struct policy *policy, const struct text *anchors,
+                                       bool resume)
+{
+    struct tls_context *c = wrap(wolfSSL_CTX_new(wolfTLSv1_2_client_method()));
+    if (!c) return NULL;
+    wolfSSL_CTX_set_verify(c->library, WOLFSSL_VERIFY_PEER, session_verify_callback);
+    bool ok = set_suites(c->library, policy->allowed) &&
+              wolfSSL_CTX_SetMinRsaKey_Sz(c->library, (short)policy->minimum_rsa_bits) ==
+                  WOLFSSL_SUCCESS &&
+              wolfSSL_CTX_SetMinEccKey_Sz(c->library, POLICY_EC_BITS_FLOOR) == WOLFSSL_SUCCESS &&
+              /* A bundle may hold roots that this build cannot use; they vouch for nothing. */
+              wolfSSL_CTX_load_verify_buffer_ex(
+                  c->library, (const unsigned char *)text_string(anchors), (long)anchors->size,
+                  WOLFSSL_FILETYPE_PEM, 0,
+                  WOLFSSL_LOAD_FLAG_IGNORE_ERR | WOLFSSL_LOAD_FLAG_DATE_ERR_OKAY) == WOLFSSL_SUCCESS;
+    for (size_t i = 0; ok && i < group_count(); i++)
+        ok = wolfSSL_CTX_UseSupportedCurve(c->library, group_at(i)) == WOLFSSL_SUCCESS;
+    if (ok && resume) ok = wolfSSL_CTX_UseSessionTicket(c->library) == WOLFSSL_SUCCESS;
+    if (ok) return c;
+    tls_context_free(c);
+    return NULL;
+}
+
+void tls_context_free(struct tls_context *c)
+{
+    if (!c) return;
+    wolfSSL_CTX_free(c->library);
+    free(c);
+}
+
+struct WOLFSSL_CTX *tls_context_library(const struct tls_context *c)
+{
+    return c->library;
+}

@@ -1,0 +1,11 @@
+/* The library's callbacks, as tls/context.c sets them and tls/session.c defines them. */
+#ifndef TLS_IO_H
+#define TLS_IO_H
+
+#include "pki/wolfcrypt.h"
+
+int session_receive_callback(WOLFSSL *ssl, char *buffer, int size, void *context);
+int session_send_callback(WOLFSSL *ssl, char *buffer, int size, void *context);
+int session_verify_callback(int ok, WOLFSSL_X509_STORE_CTX *store);
+
+#endif

@@ -1,0 +1,356 @@
+#include "tls/session.h"
+
+#include "io.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <wolfssl/error-ssl.h>
+
+/* An alert by its number, which the public interface lacks; it is encrypted or not as the
+ * session stands. Declared in the library's internal.h, present in the static library. */
+extern int SendAlert(WOLFSSL *ssl, int severity, int type);
+
+enum { ALERT_RECORD = 21, ALERT_RECORD_SIZE = 7, LEVEL_WARNING = 1, LEVEL_FATAL = 2,
+       ALERT_NO_RENEGOTIATION = 100 };
+
+/* What only the handshake needs. */
+struct handshake {
+    struct flight flight;
+    struct flight_offer offer;
+    struct peer_check *check; /* client side */
+};
+
+struct session {
+    WOLFSSL *ssl;
+    struct buf in, out;
+    struct handshake *handshake; /* NULL once it is over */
+    struct session_facts facts;
+    int error, alert_sent;
+    bool is_server, established, end_of_data, closed_by_peer, failed, ended, sent_in_read, no_memory;
+};
+
+struct saved_session {
+    WOLFSSL_SESSION *library;
+};
+
+int session_receive_callback(WOLFSSL *ssl, char *buffer, int size, void *context)
+{
+    struct session *s = context;
+    (void)ssl;
+    size_t n = buf_size(&s->in);
+    if (n == 0) return s->end_of_data ? WOLFSSL_CBIO_ERR_CONN_CLOSE : WOLFSSL_CBIO_ERR_WANT_READ;
+    if (n > (size_t)size) n = (size_t)size;
+    memcpy(buffer, buf_head(&s->in), n);
+    buf_consume(&s->in, n);
+    return (int)n;
+}
+
+/* A plaintext fatal alert for a certificate is the policy's, not the library's choice. */
+static void choose_alert(struct session *s, const char *record, int size, uint8_t *copy)
+{
+    const uint8_t *r = (const uint8_t *)record;
+    struct handshake *h = s->handshake;
+    bool plain = h && size == ALERT_RECORD_SIZE && r[0] == ALERT_RECORD && r[4] == 2;
+    if (!plain) return;
+    if (h->check && h->check->reason != REASON_OK && r[5] == LEVEL_FATAL) {
+        int alert = reason_row(h->check->reason)->alert;
+        if (alert >= 0) copy[6] = (uint8_t)alert;
+    }
+    s->alert_sent = copy[6];
+}
+
+int session_send_callback(WOLFSSL *ssl, char *buffer, int size, void *context)
+{
+    struct session *s = context;
+    (void)ssl;
+    uint8_t *place = buf_reserve(&s->out, (size_t)size);
+    if (!place) {
+        s->no_memory = true;
+        return WOLFSSL_CBIO_ERR_GENERAL;
+    }
+    memcpy(place, buffer, (size_t)size);
+    choose_alert(s, buffer, size, place);
+    if (s->is_server && s->handshake) {
+        int unused;
+        enum reason ignored = flight_feed(&s->handshake->flight, NULL, place, (size_t)size, &unused);
+        (void)ignored;
+    }
+    buf_commit(&s->out, (size_t)size);
+    s->sent_in_read = true;
+    return size;
+}
+
+int session_verify_callback(int ok, WOLFSSL_X509_STORE_CTX *store)
+{
+    enum { CHAIN_LIMIT = 16 };
+    struct peer_check *check = store->userCtx;
+    struct span chain[CHAIN_LIMIT];
+    size_t n = store->totalCerts > 0 ? (size_t)store->totalCerts : 0;
+    if (!check) return 0;
+    if (n > CHAIN_LIMIT) n = CHAIN_LIMIT;
+    for (size_t i = 0; i < n; i++)
+        chain[i] = (struct span){store->certs[i].buffer, store->certs[i].length};
+    int error = ok ? 0 : store->error ? store->error : VERIFY_CERT_ERROR;
+    return trust_judge(check, chain, n, (size_t)store->error_depth, error) ? 1 : 0;
+}
+
+static struct session *session_new(const struct tls_context *context, bool is_server)
+{
+    struct session *s = calloc(1, sizeof *s);
+    if (!s) return NULL;
+    s->is_server = is_server;
+    s->alert_sent = -1;
+    s->handshake = calloc(1, sizeof *s->handshake);
+    s->ssl = s->handshake ? wolfSSL_new(tls_context_library(context)) : NULL;
+    if (!s->ssl) {
+        session_free(s);
+        return NULL;
+    }
+    flight_init(&s->handshake->flight);
+    wolfSSL_SetIOReadCtx(s->ssl, s);
+    wolfSSL_SetIOWriteCtx(s->ssl, s);
+    return s;
+}
+
+static bool use_alpn(struct session *s, const char *alpn)
+{
+    size_t n = strlen(alpn);
+    char list[2048];
+    if (n == 0) return true;
+    if (n >= sizeof list) return false;
+    memcpy(list, alpn, n + 1);
+    return wolfSSL_UseALPN(s->ssl, list, (unsigned)n, WOLFSSL_ALPN_CONTINUE_ON_MISMATCH) ==
+           WOLFSSL_SUCCESS;
+}
+
+struct session *session_server(const struct tls_context *context, const char *alpn)
+{
+    struct session *s = session_new(context, true);
+    if (s && use_alpn(s, alpn)) return s;
+    session_free(s);
+    return NULL;
+}
+
+struct session *session_client(const struct tls_context *context, const char *server_name,
+                               const char *alpn, const struct flight_offer *offer,
+                               struct peer_check *check, const struct saved_session *resume)
+{
+    struct session *s = session_new(context, false);
+    if (!s) return NULL;
+    s->handshake->offer = *offer;
+    s->handshake->check = check;
+    wolfSSL_SetCertCbCtx(s->ssl, check);
+    bool ok = use_alpn(s, alpn);
+    if (server_name)
+        ok = ok && wolfSSL_UseSNI(s->ssl, WOLFSSL_SNI_HOST_NAME, server_name,
+                                  (unsigned short)strlen(server_name)) == WOLFSSL_SUCCESS;
+    /* The library's own name check stands beside ours where it can (names of two labels). */
+    if (server_name && strchr(server_name, '.'))
+        ok = ok && wolfSSL_check_domain_name(s->ssl, server_name) == WOLFSSL_SUCCESS;
+    if (ok && resume) ok = wolfSSL_set_session(s->ssl, resume->library) == WOLFSSL_SUCCESS;
+    if (ok) return s;
+    session_free(s);
+    return NULL;
+}
+
+void session_free(struct session *s)
+{
+    if (!s) return;
+    wolfSSL_free(s->ssl);
+    buf_fini(&s->in);
+    buf_fini(&s->out);
+    free(s->handshake);
+    free(s);
+}
+
+struct buf *session_in(struct session *s)
+{
+    return &s->in;
+}
+
+struct buf *session_out(struct session *s)
+{
+    return &s->out;
+}
+
+enum reason session_received(struct session *s, size_t n, int *alert)
+{
+    *alert = REASON_ALERT_NONE;
+    if (s->is_server || !s->handshake) return REASON_OK;
+    return flight_feed(&s->handshake->flight, &s->handshake->offer, s->in.data + s->in.end - n, n, alert);
+}
+
+void session_end_of_data(struct session *s)
+{
+    s->end_of_data = true;
+}
+
+static enum session_status fail(struct session *s)
+{
+    s->failed = true;
+    return SESSION_FAILED;
+}
+
+/* What one upstream sent as intermediates must not help another to a verdict. */
+static void forget_intermediates(struct session *s)
+{
+    if (!s->handshake->check || !s->handshake->check->called) return;
+    WOLFSSL_CTX *context = wolfSSL_get_SSL_CTX(s->ssl);
+    wolfSSL_CertManagerUnloadIntermediateCerts(wolfSSL_CTX_GetCertManager(context));
+}
+
+static void note_facts(struct session *s)
+{
+    struct session_facts *f = &s->facts;
+    const struct flight *flight = &s->handshake->flight;
+    char *name = NULL;
+    unsigned short n = 0;
+    if (strcmp(wolfSSL_get_version(s->ssl), "TLSv1.2") == 0) f->version = TLS_1_2;
+    f->suite = (uint16_t)wolfSSL_get_current_cipher_suite(s->ssl);
+    f->resumed = wolfSSL_session_reused(s->ssl) == 1;
+    f->group = flight->group;
+    f->extended_master_secret = flight->extended_master_secret;
+    f->encrypt_then_mac = flight->encrypt_then_mac;
+    f->speaks_tls13 = flight->speaks_tls13;
+    if (wolfSSL_ALPN_GetProtocol(s->ssl, &name, &n) == WOLFSSL_SUCCESS && n < sizeof f->alpn) {
+        memcpy(f->alpn, name, n);
+        f->alpn[n] = '\0';
+    }
+}
+
+enum session_status session_handshake(struct session *s)
+{
+    if (s->failed) return SESSION_FAILED;
+    int result = s->is_server ? wolfSSL_accept(s->ssl) : wolfSSL_connect(s->ssl);
+    s->error = wolfSSL_get_error(s->ssl, result);
+    forget_intermediates(s);
+    if (result == WOLFSSL_SUCCESS) {
+        note_facts(s);
+        s->established = true;
+        return SESSION_OK;
+    }
+    if (s->error == WOLFSSL_ERROR_WANT_READ && !s->end_of_data) return SESSION_WANT_BYTES;
+    return fail(s);
+}
+
+enum session_status session_read(struct session *s, void *p, size_t n, size_t *got)
+{
+    *got = 0;
+    if (s->failed) return SESSION_FAILED;
+    /* After close_notify a later write would make the library read on. */
+    if (s->closed_by_peer) return SESSION_CLOSE_NOTIFY;
+    s->sent_in_read = false;
+    int result = wolfSSL_read(s->ssl, p, (int)n);
+    if (result > 0) {
+        *got = (size_t)result;
+        return SESSION_OK;
+    }
+    s->error = wolfSSL_get_error(s->ssl, result);
+    switch (s->error) {
+    case WOLFSSL_ERROR_WANT_READ:
+        return SESSION_WANT_BYTES;
+    case WOLFSSL_ERROR_ZERO_RETURN:
+        s->closed_by_peer = true;
+        return SESSION_CLOSE_NOTIFY;
+    case SOCKET_PEER_CLOSED_E:
+        return SESSION_TRUNCATED;
+    default:
+        return s->end_of_data && buf_size(&s->in) == 0 && s->error == SOCKET_ERROR_E
+                   ? SESSION_TRUNCATED
+                   : fail(s);
+    }
+}
+
+bool session_write(struct session *s, const void *p, size_t n)
+{
+    if (s->failed || s->ended) return false;
+    int result = wolfSSL_write(s->ssl, p, (int)n);
+    if (result == (int)n) return true;
+    s->error = wolfSSL_get_error(s->ssl, result);
+    s->failed = true;
+    return false;
+}
+
+void session_close_notify(struct session *s)
+{
+    if (s->failed || s->ended) return;
+    s->ended = true;
+    /* Not wolfSSL_shutdown(): a second call of that reads, and after the end of the peer's
+     * bytes it sends nothing. */
+    if (SendAlert(s->ssl, LEVEL_WARNING, 0) != 0) s->failed = true;
+}
+
+void session_fatal_alert(struct session *s, int description)
+{
+    if (s->failed || s->ended) return;
+    s->ended = true;
+    if (SendAlert(s->ssl, LEVEL_FATAL, description) == 0) s->alert_sent = description;
+    s->failed = true;
+}
+
+const struct flight *session_flight(const struct session *s)
+{
+    return s->handshake ? &s->handshake->flight : NULL;
+}
+
+void session_handshake_done(struct session *s)
+{
+    free(s->handshake);
+    s->handshake = NULL;
+    wolfSSL_SetCertCbCtx(s->ssl, NULL);
+}
+
+struct session_facts session_facts(const struct session *s)
+{
+    return s->facts;
+}
+
+int session_error(const struct session *s)
+{
+    return s->error;
+}
+
+int session_alert_sent(const struct session *s)
+{
+    WOLFSSL_ALERT_HISTORY history;
+    if (s->alert_sent >= 0) return s->alert_sent;
+    if (wolfSSL_get_alert_history(s->ssl, &history) != WOLFSSL_SUCCESS) return -1;
+    return history.last_tx.level == LEVEL_FATAL ? history.last_tx.code : -1;
+}
+
+int session_alert_received(const struct session *s)
+{
+    WOLFSSL_ALERT_HISTORY history;
+    if (wolfSSL_get_alert_history(s->ssl, &history) != WOLFSSL_SUCCESS) return -1;
+    return history.last_rx.level == LEVEL_FATAL ? history.last_rx.code : -1;
+}
+
+bool session_renegotiation_asked(const struct session *s)
+{
+    WOLFSSL_ALERT_HISTORY history;
+    if (!s->sent_in_read || s->ended ||
+        wolfSSL_get_alert_history(s->ssl, &history) != WOLFSSL_SUCCESS)
+        return false;
+    return history.last_tx.level == LEVEL_WARNING && history.last_tx.code == ALERT_NO_RENEGOTIATION;
+}
+
+struct saved_session *session_save(struct session *s)
+{
+    WOLFSSL_SESSION *library = wolfSSL_get1_session(s->ssl);
+    if (!library) return NULL;
+    struct saved_session *saved =
+        wolfSSL_SessionIsSetup(library) == 1 ? malloc(sizeof *saved) : NULL;
+    if (!saved) {
+        wolfSSL_SESSION_free(library);
+        return NULL;
+    }
+    saved->library = library;
+    return saved;
+}
+
+void saved_session_free(struct saved_session *saved)
+{
+    if (!saved) return;
+    wolfSSL_SESSION_free(saved->library);
+    free(saved);
+}

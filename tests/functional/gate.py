@@ -1,0 +1,209 @@
+"""The harness: one running suitegate, and one way to run its other commands.
+
+Knows the command line, the audit file and /proc; nothing of TLS. The caller
+resolves ports (free_port) before it hands over the configuration text.
+"""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("SUITEGATE", str(ROOT / "build" / "suitegate"))
+START_SECONDS = 15
+RECORD_SECONDS = 10
+STOP_SECONDS = 45
+SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "runtime error:",
+                   "UndefinedBehaviorSanitizer", "ThreadSanitizer")
+
+_handed_out = set()
+
+
+def free_port(address="127.0.0.1"):
+    """A port that is free now and that this run has not handed out before."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    while True:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+            port = probe.getsockname()[1]
+        if port not in _handed_out:
+            _handed_out.add(port)
+            return port
+
+
+def run(*arguments, timeout=30, **options):
+    """One command of the program, to its end; text output is captured."""
+    return subprocess.run([BINARY, *map(str, arguments)], capture_output=True,
+                          text=True, timeout=timeout, check=False, **options)
+
+
+def ca_init(folder, key_type=None):
+    """Writes FOLDER/ca.pem and FOLDER/ca.key as an administrator would."""
+    kind = ["--key-type", key_type] if key_type else []
+    done = run("ca", "init", "--out", folder, *kind)
+    assert done.returncode == 0, f"ca init: {done.returncode}: {done.stderr}"
+    return pathlib.Path(folder) / "ca.pem"
+
+
+def ini(sections):
+    """Configuration text. A section is a dict or, where order counts, a list of
+    pairs; a list as a value repeats the key, None leaves it out."""
+    lines = []
+    for name, entries in sections.items():
+        lines.append(f"[{name}]")
+        for key, value in entries.items() if isinstance(entries, dict) else entries:
+            for one in value if isinstance(value, (list, tuple)) else [value]:
+                if one is not None:
+                    lines.append(f"{key} = {one}")
+    return "\n".join(lines) + "\n"
+
+
+class StartError(AssertionError):
+    """The process ended, or never said that it is ready."""
+
+
+class Gate:
+    """Starts at once and is ready when the constructor returns.
+
+    wrapper: argv put before the binary (it must exec, so that the pid stays).
+    popen: further arguments for subprocess.Popen, such as preexec_fn.
+    """
+
+    def __init__(self, tmp_path, config, *, wrapper=(), env=None, popen=None):
+        self.folder = pathlib.Path(tmp_path)
+        self.config_path = self.folder / "suitegate.ini"
+        self.stdout_path = self.folder / "suitegate.stdout"
+        self.stderr_path = self.folder / "suitegate.stderr"
+        self.write_config(config)
+        self.exit_code = None
+        with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
+            self.process = subprocess.Popen(
+                [*wrapper, BINARY, "run", "-c", str(self.config_path)],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=err,
+                env={**os.environ, **(env or {})}, start_new_session=True, **(popen or {}))
+        self.pid = self.process.pid
+        self._await_ready()
+
+    def write_config(self, config):
+        """Replaces the configuration file; reload() makes the gate read it."""
+        self.config_path.write_text(config)
+        # Not an INI parser: a test may well write what none would take.
+        found = re.search(r"^\[audit\][^\[]*?^\s*file\s*=\s*(\S+)", config, re.M | re.S)
+        self.audit_path = self.folder / (found.group(1) if found else "-")
+        self.config = config
+
+    def _await_ready(self):
+        deadline = time.monotonic() + START_SECONDS
+        while "suitegate: ready" not in self.stdout:
+            if self.process.poll() is not None:
+                self.exit_code = self.process.returncode
+                raise StartError(f"exit {self.exit_code}\n{self.stdout}\n{self.stderr}")
+            if time.monotonic() > deadline:
+                self.kill()
+                raise StartError(f"not ready in {START_SECONDS} s\n{self.stdout}\n{self.stderr}")
+            time.sleep(0.02)
+
+    @property
+    def stdout(self):
+        return self.stdout_path.read_text(errors="replace")
+
+    @property
+    def stderr(self):
+        return self.stderr_path.read_text(errors="replace")
+
+    def records(self):
+        """Every whole line of the audit file, oldest first."""
+        if self.audit_path.name == "-":
+            lines = [line for line in self.stdout.splitlines() if line.startswith("{")]
+        else:
+            if not self.audit_path.is_file():  # /dev/full can be read without end
+                return []
+            raw = self.audit_path.read_bytes()
+            lines = raw[:raw.rfind(b"\n") + 1].splitlines()
+        return [json.loads(line) for line in lines]
+
+    def matching(self, predicate=None, *, code=None, action=None):
+        """The records so far that match, without waiting."""
+        def fits(record):
+            event = record.get("event", {})
+            return ((code is None or event.get("code") == code)
+                    and (action is None or event.get("action") == action)
+                    and (predicate is None or bool(predicate(record))))
+        return [record for record in self.records() if fits(record)]
+
+    def wait_record(self, predicate=None, *, code=None, action=None, count=1,
+                    timeout=RECORD_SECONDS):
+        """The last of the first COUNT matching records, awaited."""
+        deadline = time.monotonic() + timeout
+        while True:
+            found = self.matching(predicate, code=code, action=action)
+            if len(found) >= count:
+                return found[count - 1]
+            if time.monotonic() > deadline:
+                seen = [(r["event"].get("action"), r["event"].get("code")) for r in self.records()]
+                raise AssertionError(f"{len(found)} of {count} records with code={code} "
+                                     f"action={action}; seen {seen}\n{self.stderr}")
+            time.sleep(0.02)
+
+    def reload(self):
+        """SIGHUP; returns the configuration-loaded or -rejected record of it."""
+        def verdict(record):
+            return record["event"]["action"] in ("configuration-loaded", "configuration-rejected")
+        before = len(self.matching(verdict))
+        self.process.send_signal(signal.SIGHUP)
+        return self.wait_record(verdict, count=before + 1)
+
+    def terminate(self):
+        """SIGTERM without waiting, for tests of the drain."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, timeout=STOP_SECONDS):
+        """The exit code, once the process has ended by itself."""
+        self.exit_code = self.process.wait(timeout)
+        return self.exit_code
+
+    def stop(self):
+        """SIGTERM and the exit code; a second call returns the first's."""
+        if self.exit_code is None:
+            if self.process.poll() is None:
+                self.terminate()
+            try:
+                self.wait()
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return self.exit_code
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.exit_code = self.process.wait()
+
+    def finish(self):
+        """Teardown: ended well, said nothing bad, left nothing running."""
+        code = self.stop()
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+            leftover = True
+        except ProcessLookupError:
+            leftover = False
+        assert code == 0, f"exit {code}\n{self.stderr}"
+        assert not any(mark in self.stderr for mark in SANITIZER_MARKS), self.stderr
+        assert not leftover, "a child process outlived the gate"
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def rss_kib(self):
+        for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        raise AssertionError("no VmRSS")
+
+    def fds(self):
+        """How many descriptors the process has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))

@@ -1,0 +1,128 @@
+"""Names that mean what a test says: /etc/hosts and DNS of its own, by Linux namespaces.
+
+No privilege is needed where user namespaces are allowed. c-ares 1.18 takes no port in
+resolv.conf, hence the network namespace: there port 53 of 127.0.0.53 is free for all.
+
+As a program: names.py ZONE.json answers DNS on 127.0.0.53:53 until it is killed.
+"""
+
+import ipaddress
+import json
+import pathlib
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+HERE = pathlib.Path(__file__).parent
+DNS = "127.0.0.53"
+TYPES = {1: "A", 28: "AAAA"}
+NXDOMAIN, SERVFAIL = 3, 2
+
+
+def with_hosts(folder, entries):
+    """argv to put before a program: /etc/hosts is what entries ((ip, name), ...) say."""
+    hosts = folder / "hosts"
+    hosts.write_text("".join(f"{ip} {name}\n" for ip, name in entries))
+    return ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
+            f'mount --bind "{hosts}" /etc/hosts && exec "$@"', "sh"]
+
+
+class World:
+    """A network and mount namespace with loopback and a name server; .enter is the argv
+    that takes a program into it. zone: {name: {"A": [..], "AAAA": [..]} or "SERVFAIL" or
+    "SILENT"}; any other name is NXDOMAIN."""
+
+    def __init__(self, folder, zone):
+        self.folder, self.zone = folder, zone
+
+    def __enter__(self):
+        resolv, hosts, zone = (self.folder / n for n in ("resolv.conf", "hosts", "zone.json"))
+        resolv.write_text(f"nameserver {DNS}\n")
+        hosts.write_text("127.0.0.1 localhost\n")
+        zone.write_text(json.dumps(self.zone))
+        script = (f'ip link set lo up && mount --bind "{resolv}" /etc/resolv.conf && '
+                  f'mount --bind "{hosts}" /etc/hosts && exec "{sys.executable}" '
+                  f'"{HERE / "names.py"}" "{zone}"')
+        self.process = subprocess.Popen(
+            ["unshare", "--user", "--map-root-user", "--net", "--mount", "sh", "-c", script],
+            stdout=subprocess.PIPE)
+        assert self.process.stdout.readline() == b"ready\n"
+        self.enter = ["nsenter", "-t", str(self.process.pid), "--user", "--net", "--mount",
+                      "--preserve-credentials", "--"]
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+    def ask(self, port, raw):
+        """hellos.ask() from inside; returns the raw answer."""
+        code = ("import sys, hellos; sys.stdout.buffer.write("
+                "hellos.ask(int(sys.argv[1]), sys.stdin.buffer.read()).raw)")
+        done = subprocess.run([*self.enter, sys.executable, "-c", code, str(port)], input=raw,
+                              cwd=HERE, capture_output=True, timeout=40, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+def answer(query, zone):
+    """The reply to one query, or None for silence (RFC 1035 section 4.1)."""
+    labels, at = [], 12
+    while query[at]:
+        labels.append(query[at + 1:at + 1 + query[at]].decode("latin-1").lower())
+        at += 1 + query[at]
+    kind = TYPES.get(int.from_bytes(query[at + 1:at + 3], "big"))
+    entry = zone.get(".".join(labels))
+    if entry == "SILENT":
+        return None
+    code = NXDOMAIN if entry is None else SERVFAIL if entry == "SERVFAIL" else 0
+    addresses = entry.get(kind, []) if isinstance(entry, dict) else []
+    reply = query[:2] + struct.pack(">HHHHH", 0x8580 | code, 1, len(addresses), 0, 0)
+    reply += query[12:at + 5]
+    for text in addresses:
+        packed = ipaddress.ip_address(text).packed
+        reply += b"\xc0\x0c" + query[at + 1:at + 5] + struct.pack(">IH", 60, len(packed)) + packed
+    return reply
+
+
+def serve(zone):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((DNS, 53))
+        print("ready", flush=True)
+        while True:
+            query, peer = server.recvfrom(1500)
+            reply = answer(query, zone)
+            if reply:
+                server.sendto(reply, peer)
+
+
+class BlackHole:
+    """A port whose SYNs are never answered: its queue of unaccepted connections is full."""
+
+    def __init__(self, address, port):
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self.sockets = [socket.socket(family, socket.SOCK_STREAM)]
+        self.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.sockets[0].bind((address, port))
+        self.sockets[0].listen(0)
+        self.where = (address, port)
+
+    def __enter__(self):
+        for _ in range(8):
+            filler = socket.socket(self.sockets[0].family, socket.SOCK_STREAM)
+            filler.setblocking(False)
+            filler.connect_ex(self.where)
+            self.sockets.append(filler)
+        time.sleep(0.05)
+        return self
+
+    def __exit__(self, *_):
+        for one in self.sockets:
+            one.close()
+
+
+if __name__ == "__main__":
+    serve(json.loads(pathlib.Path(sys.argv[1]).read_text()))

@@ -1,0 +1,265 @@
+"""One gate with both kinds of listener before one upstream, and what its records must be.
+
+The scene fixture is imported by the test modules that use it.
+"""
+
+import collections
+import ipaddress
+import re
+import socket
+import time
+
+import pytest
+
+import wire
+from gate import free_port, ini
+
+LIFECYCLE = ("proxy-started", "proxy-stopped", "configuration-loaded", "configuration-rejected")
+APPROVED = set(wire.EIGHT.values())
+
+
+class Scene:
+    """forward and fixed are ports of .gate; upstream is the port both lead to."""
+
+    def __init__(self, make_gate, pki, ca_folder, upstream, keys=("ec", "rsa"), **sections):
+        self.pki, self.upstream = pki, upstream
+        self.ca = ca_folder / "ca.pem"
+        self.forward, self.fixed = free_port(), free_port()
+        listener = [("type", "fixed"), ("address", f"127.0.0.1:{self.fixed}"),
+                    ("upstream", f"127.0.0.1:{upstream}"), ("upstream_name", "localhost")]
+        for key in keys:
+            leaf = getattr(pki, key)
+            listener += [("certificate", leaf.chain), ("key", leaf.key)]
+        self.sections = {
+            "proxy": {"workers": 1, **sections.pop("proxy", {})},
+            "policy": sections.pop("policy", {}),
+            "ca": {"certificate": self.ca, "key": ca_folder / "ca.key"},
+            "upstream": {"trust": pki.trust, **sections.pop("upstream_leg", {})},
+            "audit": {"file": "audit.jsonl", **sections.pop("audit", {})},
+            "listen forward": {"type": "forward", "address": f"127.0.0.1:{self.forward}"},
+            "listen front": listener,
+        }
+        options = sections.pop("options", {})
+        assert not sections, sections
+        self.gate = make_gate(self.ini(), **options)
+
+    def ini(self):
+        return ini(self.sections)
+
+    def rewrite(self):
+        self.gate.write_config(self.ini())
+
+    # ---- clients ----------------------------------------------------------------------
+
+    def context(self, how, **options):
+        return wire.client_context(self.ca if how == "forward" else self.pki.trust, **options)
+
+    def tunnel(self, how, host="127.0.0.1", receive_buffer=None):
+        """The socket on which TLS starts."""
+        if how == "fixed":
+            return wire.dial(self.fixed, receive_buffer=receive_buffer)
+        sock, answer = wire.connect(self.forward, f"{host}:{self.upstream}")
+        assert answer.status == 200, (answer.status, answer.body)
+        return sock
+
+    def client(self, how, host="127.0.0.1", context=None, session=None, **options):
+        """An established session. By CONNECT the identity is the SNI, since host is an IP."""
+        context = context or self.context(how, **options)
+        tls = wire.Tls(self.tunnel(how, host), context, name="localhost", session=session)
+        try:
+            return tls.handshake()
+        except BaseException:
+            tls.close()
+            raise
+
+    def get(self, how, path="/", host="127.0.0.1", headers=None, **options):
+        with self.client(how, host, **options) as tls:
+            answer = wire.get(tls, path, **(headers or {}))
+            tls.close_notify()
+            return answer
+
+    # ---- records ----------------------------------------------------------------------
+
+    def traffic(self):
+        """Every record so far that is not about the process itself."""
+        return [r for r in self.gate.records() if r["event"]["action"] not in LIFECYCLE]
+
+    def only_refusal(self, code):
+        """After the gate has stopped: the one record there is, which has this code."""
+        self.gate.wait_record(code=code)
+        assert self.gate.stop() == 0, self.gate.stderr
+        for record in self.gate.records():
+            check_record(record)
+        assert [(r["event"]["action"], r["event"].get("code")) for r in self.traffic()] == [
+            ("connection-refused", code)]
+        return self.traffic()[0]
+
+    def opened_closed(self, count=1):
+        """The pairs of records of COUNT connections and nothing else, the gate stopped."""
+        self.gate.wait_record(action="connection-closed", count=count)
+        assert self.gate.stop() == 0, self.gate.stderr
+        by_id = collections.defaultdict(dict)
+        for record in self.gate.records():
+            check_record(record)
+        for record in self.traffic():
+            pair = by_id[record["suitegate"]["connection_id"]]
+            assert record["event"]["action"] not in pair, "the same record twice"
+            pair[record["event"]["action"]] = record
+        pairs = list(by_id.values())
+        assert [sorted(p) for p in pairs] == [["connection-closed", "connection-opened"]] * count
+        return [(p["connection-opened"], p["connection-closed"]) for p in pairs]
+
+    def echoes(self, how="forward"):
+        """True after a round trip through an upstream that echoes."""
+        with self.client(how) as tls:
+            tls.send(b"echo")
+            assert tls.recv_exactly(4) == b"echo"
+            tls.close_notify()
+            tls.ending()
+        return True
+
+    def settled_fds(self):
+        """The number of descriptors once it no longer changes."""
+        seen = []
+        while len(seen) < 5 or len(set(seen[-5:])) > 1:
+            seen.append(self.gate.fds())
+            time.sleep(0.05)
+        return seen[-1]
+
+    def wait_baseline(self, fds, seconds=15):
+        """Until no more descriptors are open than before."""
+        deadline = time.monotonic() + seconds
+        while self.gate.fds() > fds:
+            assert time.monotonic() < deadline, f"{self.gate.fds()} descriptors, {fds} before"
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def scene(make_gate, pki, ca_folder):
+    """scene(upstream_port, proxy={..}, policy={..}, upstream_leg={..}, audit={..}) -> Scene"""
+    return lambda upstream, **options: Scene(make_gate, pki, ca_folder, upstream, **options)
+
+
+@pytest.fixture(params=["forward", "fixed"])
+def how(request):
+    """By which listener the client comes."""
+    return request.param
+
+
+# ---- the shape of a record, as policy.md has it --------------------------------------------
+
+def at(record, path):
+    """record["a"]["b"] for "a.b", None where there is none."""
+    for key in path.split("."):
+        if not isinstance(record, dict) or key not in record:
+            return None
+        record = record[key]
+    return record
+
+
+def need(record, path, kind):
+    value = at(record, path)
+    assert isinstance(value, kind) and value not in ("", []), f"{path} = {value!r} in {record}"
+    return value
+
+
+def check_tls(record, where, resumed=None):
+    assert need(record, f"{where}.version", str) == "1.2"
+    assert need(record, f"{where}.version_protocol", str) == "tls"
+    assert need(record, f"{where}.cipher", str) in APPROVED
+    need(record, f"{where}.curve", str)
+    assert need(record, f"{where}.established", bool) is True
+    need(record, f"{where}.resumed", bool)
+
+
+def check_record(record):
+    """Asserts everything that holds of any record, and of its kind."""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", need(record, "@timestamp", str))
+    need(record, "ecs.version", str)
+    need(record, "event.kind", str)
+    assert need(record, "event.category", list) == ["network"]
+    assert need(record, "event.dataset", str) == "suitegate.audit"
+    need(record, "event.type", list)
+    action = need(record, "event.action", str)
+    assert need(record, "event.outcome", str) in ("success", "failure")
+    need(record, "log.level", str)
+    assert need(record, "message", str).endswith(".")
+    assert need(record, "observer.name", str) == "suitegate"
+    need(record, "observer.version", str)
+    need(record, "observer.vendor", str)
+    assert need(record, "rule.ruleset", str) in ("2021", "2020")
+    need(record, "suitegate.policy.digest", str)
+    if action in LIFECYCLE:
+        return
+    ipaddress.ip_address(need(record, "source.ip", str))
+    need(record, "source.port", int)
+    need(record, "suitegate.listener", str)
+    need(record, "suitegate.connection_id", (str, int))
+    if action == "connection-refused":
+        check_refused(record)
+    else:
+        assert action in ("connection-opened", "connection-closed", "client-fallback-retry"), action
+    if action == "connection-opened":
+        check_opened(record)
+    if action == "connection-closed":
+        need(record, "event.duration", int)
+        assert need(record, "source.bytes", int) >= 0
+        assert need(record, "destination.bytes", int) >= 0
+        assert need(record, "suitegate.closed_by", str) in (
+            "client", "upstream", "idle_timeout", "shutdown", "error")
+    if action in ("connection-opened", "connection-closed"):
+        check_destination(record)
+
+
+def check_destination(record):
+    need(record, "destination.port", int)
+    assert at(record, "destination.domain") or at(record, "destination.ip"), record
+    need(record, "suitegate.identity", str)
+
+
+def check_refused(record):
+    assert at(record, "event.outcome") == "failure"
+    need(record, "event.code", str)
+    need(record, "event.reason", str)
+    assert need(record, "suitegate.leg", str) in ("client", "upstream", "either")
+    assert need(record, "suitegate.blame", str) in ("client", "upstream", "operator")
+    assert need(record, "suitegate.downgrade", str) in ("yes", "no", "unknown")
+    if at(record, "suitegate.leg") == "upstream":
+        check_destination(record)
+
+
+def check_opened(record):
+    assert at(record, "event.outcome") == "success"
+    check_tls(record, "tls")
+    check_tls(record, "suitegate.upstream.tls")
+    assert re.fullmatch(r"t1[23][di]\d{4}[0-9a-z]{2}_[0-9a-f]{12}_[0-9a-f]{12}",
+                        need(record, "tls.client.ja4", str)), record["tls"]["client"]
+    need(record, "tls.client.supported_ciphers", list)
+    server = "suitegate.upstream.tls.server"
+    for field in ("subject", "issuer", "not_before", "not_after"):
+        need(record, f"{server}.{field}", str)
+    assert re.fullmatch(r"[0-9A-Fa-f]{64}", need(record, f"{server}.hash.sha256", str))
+    for field in ("supported_versions", "groups", "signature_schemes", "approved"):
+        assert isinstance(at(record, f"suitegate.client.{field}"), list), field
+
+
+def sent_alert(record):
+    return at(record, "suitegate.alert.sent")
+
+
+def received_alert(record):
+    return at(record, "suitegate.alert.received")
+
+
+def wait_until(check, seconds=10, what="it"):
+    """For states that no record announces."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            value = check()
+        except (OSError, EOFError, socket.timeout):
+            value = None
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.05)

@@ -1,0 +1,554 @@
+"""policy.md's client leg, row by row: the code, the bytes on the wire, one record.
+
+Most rows are met twice: at a fixed listener, where TLS starts at the first byte, and in a
+CONNECT tunnel after the 200.
+"""
+
+import re
+import socket
+import subprocess
+import time
+
+import pytest
+
+import hellos
+from gate import free_port
+from hellos import (ECDSA_SUITES, EIGHT, FALLBACK_SCSV, GREASE, RSA_SUITES, SCHEMES, TLS10, TLS11,
+                    TLS12, TLS13, WEAK_SCHEMES, alert_bytes, client_hello, extension, handshake,
+                    hello, records)
+from verdicts import SUITES, VERDICTS, assert_refusal, connection_records, only_refusal
+
+PADDING = 21
+SERVER_FLIGHT = [2, 11, 12, 14]  # ServerHello, Certificate, ServerKeyExchange, Done
+
+
+@pytest.fixture(params=["fixed", "tunnel"])
+def leg(request, origin):
+    """leg(**options) starts a gate with .open(): a socket on which a hello is due."""
+
+    def start(**options):
+        gate = request.getfixturevalue(
+            "make_fixed" if request.param == "fixed" else "make_forward")(**options)
+        if request.param == "fixed":
+            gate.open = lambda: hellos.connect(gate.port)
+        else:
+            gate.open = lambda: hellos.open_tunnel(gate.port, f"localhost:{origin.port}")
+        return gate
+
+    return start
+
+
+def first_and_rest(sock):
+    try:
+        first = sock.recv(65536)
+    except ConnectionResetError:
+        return b"", b""
+    return first, hellos.read_all(sock) if first else b""
+
+
+def assert_refused(gate, data, code, alert):
+    """Sends data; the record stands before the first byte of the answer, which is exact."""
+    with gate.open() as sock:
+        sock.sendall(data)
+        first, rest = first_and_rest(sock)
+        at_once = gate.matching(code=code)
+    assert first + rest == (b"" if alert is None else alert_bytes(alert))
+    assert len(at_once) == 1, gate.records()
+    record = only_refusal(gate, code)
+    assert record["suitegate"]["identity"] == "localhost"
+    assert record["destination"]["domain"] == "localhost"
+    if alert is not None:
+        assert record["suitegate"]["alert"]["sent"] == alert
+    return record
+
+
+def assert_accepted(gate, data, split=None):
+    """The server's whole flight comes back; returns the record of the abandoned handshake."""
+    with gate.open() as sock:
+        if split:
+            split(sock, data)
+        else:
+            sock.sendall(data)
+        answer = b""
+        while hellos.server_messages(answer) != SERVER_FLIGHT:
+            chunk = sock.recv(65536)
+            assert chunk, (answer.hex(), gate.records())
+            answer += chunk
+    return gate.wait_record(code="client_handshake_failed")
+
+
+REFUSED_HELLOS = {
+    "sslv2": ("client_sslv2_hello", hellos.sslv2_hello()),
+    "sslv2_only": ("client_sslv2_hello", hellos.sslv2_hello(version=0x0002)),
+    "ssl30": ("client_protocol_too_old", hello(version=0x0300)),
+    "tls10": ("client_protocol_too_old", hello(version=TLS10)),
+    "tls11": ("client_protocol_too_old", hello(version=TLS11)),
+    "versions_below": ("client_protocol_too_old", hello(versions=(TLS11, TLS10))),
+    "fallback": ("client_fallback", hello(version=TLS11, suites=(*EIGHT, FALLBACK_SCSV))),
+    "tls13_only": ("client_tls13_only", hello(versions=(TLS13,))),
+    "tls13_draft_and_tls11": ("client_tls13_only", hello(versions=(TLS13, TLS11))),
+    "grease_and_tls13": ("client_tls13_only", hello(versions=(GREASE[3], TLS13))),
+    "static_rsa": ("client_no_approved_suite", hello(suites=(0x009C, 0x009D, 0x002F, 0x0035))),
+    "dhe": ("client_no_approved_suite", hello(suites=(0x009E, 0x009F))),
+    "ecdhe_sha1": ("client_no_approved_suite", hello(suites=(0xC013, 0xC014, 0xC009, 0xC00A))),
+    "chacha": ("client_no_approved_suite", hello(suites=(0xCCA8, 0xCCA9))),
+    "tls13_suites": ("client_no_approved_suite", hello(suites=(0x1301, 0x1302))),
+    "ffdhe_groups": ("client_no_common_group", hello(groups=(0x0100, 0x0101))),
+    "x448": ("client_no_common_group", hello(groups=(0x001E,))),
+    "sha1_schemes": ("client_no_common_signature", hello(schemes=WEAK_SCHEMES)),
+    "no_schemes": ("client_no_common_signature", hello(schemes=None)),
+    "unknown_schemes": ("client_no_common_signature", hello(schemes=(0xFE00, 0xFE01))),
+    "compressed_points": ("client_bad_point_format", hello(points=b"\1\2")),
+    "compression": ("client_compression_only", hello(compression=b"\1")),
+    "verify_data": ("client_renegotiation", hello(renegotiation=b"x" * 12)),
+    "empty_hello": ("client_malformed_hello", records(handshake(1, b""))),
+    "odd_suites": ("client_malformed_hello", records(handshake(
+        1, b"\3\3" + bytes(32) + b"\0" + b"\0\3\xc0\x2b\xc0" + b"\1\0"))),
+    "no_suites": ("client_malformed_hello", hello(suites=())),
+    "long_session_id": ("client_malformed_hello", hello(session_id=bytes(33))),
+    "trailing_byte": ("client_malformed_hello", records(handshake(
+        1, client_hello()[4:] + b"\0"))),
+    "extension_overrun": ("client_malformed_hello", hello(extensions=b"\0\x0a\0\xff\0\2\0\x1d")),
+    "empty_record": ("client_malformed_hello", b"\x16\3\1\0\0" + hello()),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_HELLOS)
+def test_hello_refused(leg, name):
+    code, data = REFUSED_HELLOS[name]
+    assert_refused(leg(), data, code, VERDICTS[code].alert)
+
+
+RFC_ALERTS = {
+    # RFC 5246 sections 7.4.1.4 and 6.2.1, RFC 8446 section 5
+    "repeated_extension": (47, hello(extra=extension(23) + extension(23))),
+    "record_overflow": (22, b"\x16\3\1" + (16385).to_bytes(2, "big") + bytes(64)),
+    "server_hello": (10, records(handshake(2, client_hello()[4:]))),
+    "application_data": (10, records(b"x" * 32, version=TLS12, kind=23)),
+}
+
+
+@pytest.mark.parametrize("name", RFC_ALERTS)
+def test_malformed_hello_alert_of_the_rfc(leg, name):
+    alert, data = RFC_ALERTS[name]
+    assert_refused(leg(), data, "client_malformed_hello", alert)
+
+
+@pytest.mark.parametrize("data", [b"\0\0\0\x08\x04\xd2\x16\x2f", b"SSH-2.0-OpenSSH_9.2\r\n",
+                                  b"\x03\x00\x00\x13\x0e\xe0", b"\xff" * 64, b"\r\n\r\n"],
+                         ids=["postgres", "ssh", "rdp", "noise", "blank"])
+def test_not_tls_is_closed(leg, data):
+    assert_refused(leg(), data, "client_not_tls", None)
+
+
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                                  b"CONNECT localhost:1 HTTP/1.1\r\n\r\n"], ids=["get", "connect"])
+def test_plain_http_where_tls_must_start_gets_403(leg, data):
+    gate = leg()
+    with gate.open() as sock:
+        sock.sendall(data)
+        first, rest = first_and_rest(sock)
+        at_once = gate.matching(code="client_plaintext_http")
+    response = hellos.Response(first + rest)
+    assert response.status == 403
+    assert response.proxy_error == "http_request_denied"
+    assert b"client_plaintext_http" in response.body
+    assert len(at_once) == 1
+    only_refusal(gate, "client_plaintext_http")
+
+
+@pytest.mark.parametrize("have, offered", [("rsa", ECDSA_SUITES), ("ec", RSA_SUITES)])
+def test_no_usable_certificate(make_fixed, have, offered):
+    gate = make_fixed(keys=(have,))
+    gate.open = lambda: hellos.connect(gate.port)
+    assert_refused(gate, hello(suites=offered), "client_no_usable_certificate", 40)
+
+
+def test_hello_cut_short_by_end_of_data(leg):
+    gate = leg()
+    with gate.open() as sock:
+        sock.sendall(hello()[:60])
+        sock.shutdown(socket.SHUT_WR)
+        assert hellos.read_all(sock) == b""
+    gate.wait_record(code="client_handshake_failed")
+    only_refusal(gate, "client_handshake_failed")
+
+
+def test_connection_without_a_byte_is_not_recorded(fixed):
+    hellos.connect(fixed.port).close()
+    with hellos.connect(fixed.port) as sock:
+        sock.sendall(hello(version=TLS10))
+        hellos.read_all(sock)
+    only_refusal(fixed, "client_protocol_too_old")
+
+
+def test_slow_drip_meets_hello_timeout(leg):
+    gate = leg(proxy={"hello_timeout": "1s"})
+    data = hello(extra=extension(PADDING, bytes(6000)))
+    with gate.open() as sock:
+        sock.settimeout(0.02)
+        answer = b"still open"
+        for i in range(len(data)):  # two minutes' worth: the alarm is the only way out
+            try:
+                sock.sendall(data[i:i + 1])
+                answer = sock.recv(100)
+                break
+            except TimeoutError:
+                continue
+            except OSError:
+                answer = b""
+                break
+        at_once = gate.matching(code="client_hello_timeout")
+    assert answer == b""
+    assert len(at_once) == 1
+    only_refusal(gate, "client_hello_timeout")
+
+
+def test_hello_above_hello_max_size(leg):
+    gate = leg(proxy={"hello_max_size": "4KiB"})
+    data = hello(extra=extension(PADDING, bytes(5000)))
+    assert_refused(gate, data, "client_hello_too_large", 47)
+
+
+def test_hello_is_refused_by_its_length_field(leg):
+    """The header alone says 16 MiB: nothing more has to be sent, nothing is kept."""
+    assert_refused(leg(), b"\x16\3\1\0\x40\1\xff\xff\xff" + bytes(60), "client_hello_too_large", 47)
+
+
+def test_hello_of_79_kib_is_accepted_by_default(leg):
+    message = client_hello(suites=(*range(0x4000, 0x4000 + 8000), *EIGHT),
+                           extra=extension(PADDING, bytes(64000)))
+    assert len(message) < 80 * 1024
+    record = assert_accepted(leg(), records(message))
+    assert len(record["tls"]["client"]["supported_ciphers"]) >= 8
+
+
+def test_denied_client_at_a_fixed_listener_is_closed(make_fixed):
+    gate = make_fixed(listen={"allow_clients": "192.0.2.0/24"})
+    with hellos.connect(gate.port) as sock:
+        try:
+            sock.sendall(hello())
+        except OSError:
+            pass
+        assert hellos.read_all(sock) == b""
+    gate.wait_record(code="client_denied")
+    only_refusal(gate, "client_denied")
+
+
+# ---- order of verdicts --------------------------------------------------------------
+
+FAULTS = [
+    ("client_fallback", {"version": TLS11, "suites": (0x002F, FALLBACK_SCSV)}),
+    ("client_protocol_too_old", {"version": TLS11}),
+    ("client_tls13_only", {"versions": (TLS13,)}),
+    ("client_compression_only", {"compression": b"\1"}),
+    ("client_no_approved_suite", {"suites": (0x002F,)}),
+    ("client_no_common_group", {"groups": (0x001E,)}),
+    ("client_bad_point_format", {"points": b"\1"}),
+    ("client_no_common_signature", {"schemes": WEAK_SCHEMES}),
+    ("client_no_usable_certificate", {"suites": ECDSA_SUITES}),
+]
+
+
+@pytest.mark.parametrize("first", range(len(FAULTS)), ids=[code for code, _ in FAULTS])
+def test_of_several_faults_the_first_in_order_is_named(make_fixed, first):
+    code = FAULTS[first][0]
+    parts = {}
+    for later, (_, fault) in reversed(list(enumerate(FAULTS))):
+        # A version below 1.2 and a list of 1.3 alone exclude each other.
+        if later < first or (FAULTS[later][0] == "client_tls13_only" and later != first):
+            continue
+        parts.update(fault)
+    gate = make_fixed(keys=("rsa",))
+    gate.open = lambda: hellos.connect(gate.port)
+    assert_refused(gate, hello(**parts), code, VERDICTS[code].alert)
+
+
+def test_malformed_comes_before_everything(fixed):
+    fixed.open = lambda: hellos.connect(fixed.port)
+    data = hello(version=TLS10, suites=(0x002F, FALLBACK_SCSV), session_id=bytes(33))
+    assert_refused(fixed, data, "client_malformed_hello", 50)
+
+
+# ---- hellos that have to be taken ----------------------------------------------------
+
+def test_hello_in_one_byte_segments(leg):
+    assert_accepted(leg(), hello(), split=hellos.drip)
+
+
+def test_hello_in_one_byte_records(leg):
+    assert_accepted(leg(), records(client_hello(), size=1))
+
+
+def test_hello_in_one_byte_records_and_segments(fixed):
+    fixed.open = lambda: hellos.connect(fixed.port)
+    assert_accepted(fixed, records(client_hello(), size=1),
+                    split=lambda sock, data: hellos.drip(sock, data, pause=0))
+
+
+def test_hello_with_500_suites(leg):
+    suites = (*range(0x4000, 0x4000 + 492), *EIGHT)
+    record = assert_accepted(leg(), hello(suites=suites))
+    assert len(record["suitegate"]["client"]["approved"]) == 8
+
+
+def test_hello_with_a_post_quantum_key_share(leg):
+    """X25519MLKEM768: 1184 + 32 bytes, as browsers send it today."""
+    data = hello(versions=(TLS13, TLS12), groups=(0x11EC, *hellos.GROUPS),
+                 suites=(0x1301, 0x1302, 0x1303, *EIGHT),
+                 extra=hellos.key_share(0x11EC, 1216))
+    record = assert_accepted(leg(), data)
+    assert record["suitegate"]["client"].get("weak_offers", []) == []
+
+
+def test_hello_with_grease_everywhere(leg):
+    data = hello(versions=(GREASE[7], TLS13, TLS12), suites=(GREASE[2], *EIGHT),
+                 groups=(GREASE[5], *hellos.GROUPS), schemes=(*SCHEMES, GREASE[9]),
+                 alpn=("\x0a\x0a", "http/1.1"),
+                 extra=extension(GREASE[11]) + extension(GREASE[12], b"\0"))
+    client = assert_accepted(leg(), data)["suitegate"]["client"]
+    assert client["grease"] is True
+    assert client.get("weak_offers", []) == []
+
+
+def test_hello_without_supported_groups_and_points(leg):
+    assert_accepted(leg(), hello(groups=None, points=None))
+
+
+def test_hello_with_renegotiation_scsv_instead_of_extension(leg):
+    data = hello(suites=(*EIGHT, hellos.EMPTY_RENEGOTIATION_SCSV), renegotiation=None)
+    assert_accepted(leg(), data)
+
+
+@pytest.mark.parametrize("suite", EIGHT, ids=[SUITES[s][1] for s in EIGHT])
+def test_hello_with_one_suite_gets_that_suite(fixed, suite):
+    fixed.open = lambda: hellos.connect(fixed.port)
+    with fixed.open() as sock:
+        sock.sendall(hello(suites=(suite,)))
+        answer = b""
+        while hellos.server_messages(answer) != SERVER_FLIGHT:
+            chunk = sock.recv(65536)
+            assert chunk, fixed.records()
+            answer += chunk
+    session_id = answer[43]
+    assert int.from_bytes(answer[44 + session_id:46 + session_id], "big") == suite
+    assert answer[46 + session_id] == 0  # no compression
+
+
+def test_server_prefers_its_own_order(fixed):
+    with hellos.connect(fixed.port) as sock:
+        sock.sendall(hello(suites=tuple(reversed(EIGHT))))
+        answer = hellos.read_until(sock, b"\x0e\0\0\0")
+    session_id = answer[43]
+    assert int.from_bytes(answer[44 + session_id:46 + session_id], "big") == EIGHT[0]
+
+
+# ---- what the record says of the hello ---------------------------------------------
+
+def test_weak_offers_are_listed_and_not_refused(leg):
+    data = hello(suites=(*EIGHT, 0x002F, 0x0005, 0xC013), schemes=(*SCHEMES, 0x0201, 0x0203),
+                 versions=(TLS12, TLS11, TLS10), compression=b"\1\0")
+    offers = assert_accepted(leg(), data)["suitegate"]["client"]["weak_offers"]
+    text = " ".join(offers)
+    for weak in ("TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_RSA_WITH_RC4_128_SHA",
+                 "TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "rsa_pkcs1_sha1", "ecdsa_sha1",
+                 "TLS 1.0", "TLS 1.1"):
+        assert weak in text, offers
+    for name, _ in SUITES.values():
+        assert name not in offers
+
+
+def test_strong_hello_has_no_weak_offers(leg):
+    client = assert_accepted(leg(), hello())["suitegate"]["client"]
+    assert client.get("weak_offers", []) == []
+    assert client["grease"] is False
+    assert client["fallback_scsv"] is False
+    assert sorted(client["approved"]) == sorted(name for name, _ in SUITES.values())
+
+
+def test_refused_hello_is_described(fixed):
+    fixed.open = lambda: hellos.connect(fixed.port)
+    data = hello(version=TLS11, suites=(0x002F, 0x0035, FALLBACK_SCSV), name="Legacy.Example.test")
+    record = assert_refused(fixed, data, "client_fallback", 86)
+    client = record["suitegate"]["client"]
+    assert client["hello_version"] == "TLS 1.1"
+    assert client["fallback_scsv"] is True
+    assert client["approved"] == []
+    assert record["tls"]["client"]["server_name"] == "legacy.example.test"
+    assert "TLS_RSA_WITH_AES_128_CBC_SHA" in record["tls"]["client"]["supported_ciphers"]
+    assert re.fullmatch(r"t11d\d{4}\w\w_[0-9a-f]{12}_[0-9a-f]{12}", record["tls"]["client"]["ja4"])
+
+
+def test_record_names_both_ends(fixed):
+    with hellos.connect(fixed.port) as sock:
+        own_port = sock.getsockname()[1]
+        sock.sendall(hello(version=TLS10))
+        hellos.read_all(sock)
+    record = only_refusal(fixed, "client_protocol_too_old")
+    assert record["source"]["ip"] == "127.0.0.1"
+    assert record["source"]["port"] == own_port
+    assert record["suitegate"]["listener"] == "front"
+
+
+INJECTIONS = [b'x"},"event":{"code":"forged"', b"a.test\n{\"forged\":1}", b"a\0b.test",
+              b"*.example.test", b"a.test,DNS:b.test", b"DNS:a.test", b"a b.test", b"..", b"",
+              b"a" * 64 + b".test", b".".join([b"a" * 60] * 5), "b\u00fccher.test".encode(),
+              b"127.0.0.1", b"../../etc/passwd", b"CN=a,O=b", b"\xff\xfe", b"a.test\r\nX: y"]
+
+
+@pytest.mark.parametrize("name", INJECTIONS, ids=range(len(INJECTIONS)))
+def test_server_name_can_inject_nothing(make_forward, origin, name):
+    """To an IP host the identity would be the server name: it is no name, so no leaf."""
+    gate = make_forward()
+    with hellos.open_tunnel(gate.port, f"127.0.0.1:{origin.port}") as sock:
+        sock.sendall(hello(name=name))
+        assert hellos.read_all(sock) == alert_bytes(50)
+    record = only_refusal(gate, "client_malformed_hello")
+    assert "forged" not in record and record["event"]["code"] != "forged"
+
+
+def test_two_server_names_are_malformed(fixed):
+    fixed.open = lambda: hellos.connect(fixed.port)
+    both = b"".join(b"\0" + hellos.vector(2, n) for n in (b"localhost", b"other.test"))
+    data = hello(name=None, extra=extension(hellos.SERVER_NAME, hellos.vector(2, both)))
+    assert_refused(fixed, data, "client_malformed_hello", 50)
+
+
+# ---- the rest of the handshake --------------------------------------------------------
+
+def s_client(port, *arguments, stdin=b"", timeout=20):
+    return subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername",
+                           "localhost", "-tls1_2", *map(str, arguments)],
+                          input=stdin, capture_output=True, timeout=timeout, check=False)
+
+
+def der(tag, body):
+    size = len(body)
+    if size < 128:
+        return bytes([tag, size]) + body
+    width = (size.bit_length() + 7) // 8
+    return bytes([tag, 0x80 | width]) + size.to_bytes(width, "big") + body
+
+
+def der_items(body):
+    items = []
+    while body:
+        size, at = body[1], 2
+        if size & 0x80:
+            at += size & 0x7F
+            size = int.from_bytes(body[2:at], "big")
+        items.append((body[0], body[at:at + size]))
+        body = body[at + size:]
+    return items
+
+
+def foreign_session(tmp_path, pki, ticket_size):
+    """A session file of another server, its ticket ([10] of OpenSSL's SSL_SESSION) replaced
+    by one of the wanted size."""
+    port, session = free_port(), tmp_path / "session.pem"
+    server = subprocess.Popen(["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-tls1_2",
+                               "-cert", pki.ec.cert, "-key", pki.ec.key, "-quiet"],
+                              stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(100):
+            if s_client(port, "-sess_out", session).returncode == 0:
+                break
+            time.sleep(0.05)
+    finally:
+        server.kill()
+        server.wait()
+    raw = subprocess.run(["openssl", "sess_id", "-in", session, "-outform", "DER"],
+                         capture_output=True, check=True).stdout
+    (_, body), = der_items(raw)
+    items = [(tag, value) for tag, value in der_items(body)]
+    assert any(tag == 0xAA for tag, _ in items)
+    ticket = der(4, bytes(i % 251 for i in range(ticket_size)))
+    edited = der(0x30, b"".join(der(tag, ticket if tag == 0xAA else value)
+                                for tag, value in items))
+    (tmp_path / "foreign.der").write_bytes(edited)
+    subprocess.run(["openssl", "sess_id", "-inform", "DER", "-in", tmp_path / "foreign.der",
+                    "-out", tmp_path / "foreign.pem"], check=True, capture_output=True)
+    return tmp_path / "foreign.pem"
+
+
+@pytest.mark.parametrize("size", [300, 512, 1000, 2000])
+def test_foreign_session_ticket_gets_a_full_handshake(fixed, pki, tmp_path, size):
+    session = foreign_session(tmp_path, pki, size)
+    done = s_client(fixed.port, "-sess_in", session, "-CAfile", pki.trust, "-verify_return_error",
+                    "-ign_eof", stdin=b"GET /hello.txt HTTP/1.0\r\nHost: localhost\r\n\r\n")
+    assert b"the origin's own words" in done.stdout, done.stderr
+    assert b"New, TLSv1.2" in done.stdout
+    assert fixed.wait_record(action="connection-opened")["tls"]["resumed"] is False
+
+
+def test_second_hello_is_refused(fixed, pki):
+    """A renegotiation: 'R' makes s_client start one."""
+    done = subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{fixed.port}",
+                             "-servername", "localhost", "-tls1_2", "-legacy_renegotiation",
+                             "-CAfile", pki.trust, "-msg"], stdin=subprocess.PIPE,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    fixed.wait_record(action="connection-opened")
+    output, _ = done.communicate(b"R\n", timeout=20)
+    assert b"RENEGOTIATING" in output
+    assert re.search(rb"<<< TLS 1.2, Alert[^\n]*fatal unexpected_message", output), output
+    record = fixed.wait_record(code="client_renegotiation")
+    assert record["event"]["action"] == "connection-closed"
+    assert record["suitegate"]["alert"]["sent"] == 10
+    assert record["suitegate"]["downgrade"] == "yes"
+    fixed.stop()
+    assert [r["event"]["action"] for r in connection_records(fixed)] == \
+        ["connection-opened", "connection-closed"]
+
+
+def test_client_that_does_not_trust_the_certificate(fixed, tmp_path, pki):
+    """Alert 48 from the client is about this proxy's set-up, not about the client."""
+    stranger = pki.ca("stranger-to-all")
+    done = s_client(fixed.port, "-CAfile", stranger.cert, "-verify_return_error")
+    assert done.returncode != 0
+    record = fixed.wait_record(code="client_rejected_certificate")
+    assert_refusal(record, "client_rejected_certificate")
+    assert record["suitegate"]["alert"]["received"] == 48
+    only_refusal(fixed, "client_rejected_certificate")
+
+
+@pytest.mark.parametrize("number", [42, 43, 44, 45, 46, 48])
+def test_certificate_alert_after_the_server_flight(fixed, number):
+    with hellos.connect(fixed.port) as sock:
+        sock.sendall(hello())
+        hellos.read_until(sock, b"\x0e\0\0\0")
+        sock.sendall(alert_bytes(number))
+        hellos.read_all(sock)
+    record = only_refusal(fixed, "client_rejected_certificate")
+    assert record["suitegate"]["alert"]["received"] == number
+
+
+@pytest.mark.parametrize("number", [40, 47, 80])
+def test_any_other_alert_after_the_server_flight(fixed, number):
+    with hellos.connect(fixed.port) as sock:
+        sock.sendall(hello())
+        hellos.read_until(sock, b"\x0e\0\0\0")
+        sock.sendall(alert_bytes(number))
+        hellos.read_all(sock)
+    record = only_refusal(fixed, "client_handshake_failed")
+    assert record["suitegate"]["alert"]["received"] == number
+
+
+def test_garbage_instead_of_the_key_exchange(fixed):
+    with hellos.connect(fixed.port) as sock:
+        sock.sendall(hello())
+        hellos.read_until(sock, b"\x0e\0\0\0")
+        sock.sendall(records(handshake(16, b"\x41" + b"\4" + bytes(64)), version=TLS12))
+        answer = hellos.read_all(sock)
+    assert answer[:6] == b"\x15\3\3\0\2\2"
+    record = only_refusal(fixed, "client_handshake_failed")
+    assert record["suitegate"]["alert"]["sent"] == answer[6]
+
+
+def test_second_hello_inside_the_handshake(fixed):
+    with hellos.connect(fixed.port) as sock:
+        sock.sendall(hello())
+        hellos.read_until(sock, b"\x0e\0\0\0")
+        sock.sendall(hello())
+        answer = hellos.read_all(sock)
+    assert answer == alert_bytes(10)
+    only_refusal(fixed, "client_renegotiation")

@@ -1,0 +1,562 @@
+"""It keeps serving: reload, drain, limits, and clients that do not behave."""
+
+import contextlib
+import resource
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+import hellos
+import wire
+from gate import StartError, free_port, ini
+from scene import at, how, scene, wait_until  # noqa: F401 (fixtures)
+from upstreams import Blackhole, Peer, Scripted, TlsPeer, nginx, page
+
+
+def echo(tls, _):
+    """Sends back what comes, until the end."""
+    while data := tls.recv():
+        tls.send(data)
+    tls.close_notify()
+
+
+@pytest.fixture
+def echoing(pki):
+    with TlsPeer(wire.server_context(pki.ec, pki.rsa), echo) as upstream:
+        yield upstream
+
+
+@contextlib.contextmanager
+def nofile(gate, soft):
+    """RLIMIT_NOFILE of the running process, put back afterwards."""
+    before = resource.prlimit(gate.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(gate.pid, resource.RLIMIT_NOFILE, (soft, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(gate.pid, resource.RLIMIT_NOFILE, before)
+
+
+def talk(tls, text=b"still here?"):
+    tls.send(text)
+    assert tls.recv_exactly(len(text)) == text
+
+
+# ---- reload ----------------------------------------------------------------------------------
+
+def test_a_reload_takes_new_trust_and_leaves_tunnels_alone(scene, pki):
+    strange = pki.unknown_ca
+    with TlsPeer(wire.server_context(pki.ec), echo) as trusted:
+        s = scene(trusted.port)
+        with s.client("fixed") as tls:
+            talk(tls)
+            with TlsPeer(wire.server_context(strange), page("strange")) as other:
+                s.upstream = other.port
+                assert "upstream_certificate_untrusted" in s.get("forward").body
+                s.sections["upstream"]["trust"] = pki.bundle(
+                    "both-roots", pki.trust, pki.ca("strange-root").cert)
+                s.rewrite()
+                assert s.gate.reload()["event"]["action"] == "configuration-loaded"
+                assert s.get("forward").body == "strange"
+            talk(tls)
+            tls.close_notify()
+            assert tls.ending() == "close_notify"
+
+
+def test_a_reload_re_reads_files_whose_names_stay(scene, pki, tmp_path):
+    trust = tmp_path / "trust.pem"
+    trust.write_bytes(pki.ca("strange-root").cert.read_bytes())
+    with TlsPeer(wire.server_context(pki.ec), page()) as upstream:
+        s = scene(upstream.port, upstream_leg={"trust": trust})
+        assert s.get("forward").status == 502
+        trust.write_bytes(pki.trust.read_bytes())
+        s.gate.reload()
+        assert s.get("forward").status == 200
+
+
+def test_a_reload_takes_a_new_certificate(scene, pki, tmp_path, echoing):
+    s = scene(echoing.port, keys=("ec",))
+    new = pki.leaf("renewed")
+    listener = dict(s.sections["listen front"])
+    listener.update(certificate=new.chain, key=new.key)
+    s.sections["listen front"] = list(listener.items())
+    s.rewrite()
+    s.gate.reload()
+    with s.client("fixed") as tls:
+        assert tls.tls.getpeercert(True) == new.der
+        tls.close_notify()
+
+
+@pytest.mark.parametrize("break_it", ["key", "trust", "syntax", "address", "crl"])
+def test_a_bad_reload_is_rejected_as_a_whole(scene, pki, tmp_path, echoing, break_it):
+    """The policy that comes with the bad part does not take effect either."""
+    s = scene(echoing.port)
+    good = s.ini()
+    s.sections["policy"] = {"suite": "ECDHE-ECDSA-AES128-GCM-SHA256"}
+    garbage = tmp_path / "garbage.pem"
+    garbage.write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    taken = socket.create_server(("127.0.0.1", 0))
+    if break_it == "trust":
+        s.sections["upstream"]["trust"] = garbage
+    elif break_it == "crl":
+        s.sections["upstream"]["crl"] = garbage
+    elif break_it == "key":
+        s.sections["listen front"] = [(k, pki.key("ec384") if k == "key" else v)
+                                      for k, v in s.sections["listen front"]]
+    elif break_it == "address":
+        s.sections["listen more"] = {"type": "forward",
+                                     "address": f"127.0.0.1:{taken.getsockname()[1]}"}
+    text = s.ini() + ("\n[nonsense]\nx = y\n" if break_it == "syntax" else "")
+    s.gate.write_config(text)
+    assert s.gate.reload()["event"]["action"] == "configuration-rejected"
+    taken.close()
+    with s.client("fixed", ciphers="ECDHE-RSA-AES256-SHA384") as tls:
+        talk(tls)
+        tls.close_notify()
+    s.gate.write_config(good)
+    assert s.gate.reload()["event"]["action"] == "configuration-loaded"
+
+
+def test_a_reload_changes_the_listeners(scene, echoing):
+    s = scene(echoing.port)
+    old, new = s.fixed, free_port()
+    with s.client("fixed") as tls:
+        s.sections["listen front"][1] = ("address", f"127.0.0.1:{new}")
+        s.rewrite()
+        assert s.gate.reload()["event"]["action"] == "configuration-loaded"
+        talk(tls)
+        s.fixed = new
+        with s.client("fixed") as second:
+            talk(second)
+            second.close_notify()
+        with pytest.raises(ConnectionRefusedError):
+            wire.dial(old)
+        tls.close_notify()
+        assert tls.ending() == "close_notify"
+
+
+def test_many_reloads_cost_nothing(scene, echoing):
+    s = scene(echoing.port)
+
+    def once():
+        assert s.gate.reload()["event"]["action"] == "configuration-loaded"
+        with s.client("forward") as tls:
+            talk(tls)
+            tls.close_notify()
+            tls.ending()
+
+    for _ in range(5):
+        once()
+    s.gate.wait_record(action="connection-closed", count=5)
+    fds, rss = s.gate.fds(), s.gate.rss_kib()
+    for _ in range(25):
+        once()
+    s.wait_baseline(fds)
+    assert s.gate.rss_kib() < rss + 8 * 1024
+
+
+def test_reloads_under_load_fail_nobody(scene, pki, tmp_path):
+    with nginx(tmp_path, pki.ec, pki.rsa) as upstream:
+        s = scene(upstream.port, proxy={"workers": 2})
+        failures, done = [], []
+
+        def ask(kind):
+            for _ in range(25):
+                try:
+                    assert s.get(kind, "/facts").status == 200
+                    done.append(1)
+                except Exception as failure:  # shown by the assertion below
+                    failures.append(repr(failure))
+
+        threads = [threading.Thread(target=ask, args=(kind,))
+                   for kind in ("forward", "fixed", "forward", "fixed")]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            s.gate.reload()
+        for thread in threads:
+            thread.join()
+    assert failures == [] and len(done) == 100
+
+
+# ---- stopping --------------------------------------------------------------------------------
+
+def test_sigterm_lets_open_tunnels_finish(scene, how, echoing):
+    s = scene(echoing.port)
+    with s.client(how) as tls:
+        talk(tls)
+        s.gate.terminate()
+        wait_until(lambda: refused(s), what="the end of accepting")
+        talk(tls)
+        assert s.gate.alive()
+        tls.close_notify()
+        assert tls.ending() == "close_notify"
+    assert s.gate.wait() == 0
+    assert s.gate.records()[-1]["event"]["action"] == "proxy-stopped"
+    assert s.gate.matching(action="connection-closed")[0]["suitegate"]["closed_by"] == "client"
+
+
+def refused(s):
+    """No new tunnel: the port is closed, or the answer is 503 shutting_down."""
+    try:
+        sock, answer = wire.connect(s.forward, f"127.0.0.1:{s.upstream}")
+    except (ConnectionError, EOFError):
+        return True
+    sock.close()
+    if answer.status == 503:
+        assert "shutting_down" in answer.body
+    return answer.status == 503
+
+
+def test_drain_timeout_cuts_what_is_left(scene, how, echoing):
+    s = scene(echoing.port, proxy={"drain_timeout": "700ms"})
+    with s.client(how) as tls:
+        talk(tls)
+        s.gate.terminate()
+        assert tls.ending() in ("close_notify", "truncated", "reset")
+        assert s.gate.wait() == 0
+    closed = s.gate.matching(action="connection-closed")
+    assert [at(r, "suitegate.closed_by") for r in closed] == ["shutdown"]
+
+
+def test_sigterm_with_nothing_open_ends_at_once(scene, echoing):
+    s = scene(echoing.port, proxy={"drain_timeout": "10m"})
+    s.gate.terminate()
+    assert s.gate.wait() == 0
+    assert s.gate.records()[-1]["event"]["action"] == "proxy-stopped"
+
+
+def test_restarts_under_load_lose_no_record(make_gate, scene, pki, tmp_path):
+    """Connections that were let through while it stopped and started are all accounted for."""
+    with nginx(tmp_path, pki.ec) as upstream:
+        s = scene(upstream.port)
+        good, end = [], threading.Event()
+
+        def ask():
+            while not end.is_set():
+                try:
+                    if s.get("forward", "/facts").status == 200:
+                        good.append(1)
+                except (OSError, EOFError, AssertionError):
+                    time.sleep(0.01)
+
+        threads = [threading.Thread(target=ask) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        try:
+            for turn in range(3):
+                wait_until(lambda t=turn: len(good) > 10 * (t + 1), what="traffic")
+                assert s.gate.stop() == 0
+                s.gate = make_gate(s.ini())
+            wait_until(lambda: len(good) > 40, what="traffic")
+        finally:
+            end.set()
+            for thread in threads:
+                thread.join()
+        assert s.gate.stop() == 0
+    opened, closed = (
+        {(at(r, "suitegate.connection_id"), at(r, "source.port"))
+         for r in s.gate.matching(action=action)}
+        for action in ("connection-opened", "connection-closed"))
+    assert opened == closed and len(opened) >= len(good)
+
+
+def test_the_port_is_free_for_the_next_at_once(make_gate, scene, echoing):
+    s = scene(echoing.port)
+    with s.client("fixed") as tls:
+        talk(tls)
+        tls.close_notify()
+        tls.ending()
+    assert s.gate.stop() == 0
+    s.gate = make_gate(s.ini())
+    with s.client("fixed") as tls:
+        talk(tls)
+
+
+def test_a_port_that_is_taken_is_said_so(make_gate, pki, ca_folder):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(StartError) as failed:
+            make_gate(ini({
+                "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
+                "upstream": {"trust": pki.trust},
+                "audit": {"file": "audit.jsonl"},
+                "listen forward": {"type": "forward", "address": address},
+            }))
+    assert str(failed.value).startswith("exit 2") and address in str(failed.value)
+
+
+# ---- limits ------------------------------------------------------------------------------------
+
+def test_max_connections_is_exact(scene, echoing):
+    s = scene(echoing.port, proxy={"max_connections": 3, "workers": 2})
+    tunnels = [s.client("forward"), s.client("fixed"), s.client("forward")]
+    for tls in tunnels:
+        talk(tls)
+    for _ in range(4):
+        sock, answer = wire.connect(s.forward, f"127.0.0.1:{s.upstream}")
+        assert answer.status == 503 and "limit_reached" in answer.body
+        assert answer.proxy_error == "connection_limit_reached"
+        sock.close()
+    assert wire.read_to_end(wire.dial(s.fixed)) == b""
+    tunnels[0].close_notify()
+    tunnels[0].ending()
+    tunnels[0].close()
+    s.gate.wait_record(action="connection-closed")
+    wait_until(lambda: s.echoes(), what="room for one")
+    for tls in tunnels[1:]:
+        talk(tls)
+        tls.close()
+    records = s.gate.matching(code="limit_reached")
+    assert len(records) >= 4
+    assert {at(r, "suitegate.blame") for r in records} == {"operator"}
+
+
+@pytest.mark.parametrize("spare", [0, 1, 2, 9])
+def test_without_descriptors_it_keeps_serving(scene, echoing, spare):
+    """spare: how many descriptors are left when the clients come."""
+    s = scene(echoing.port)
+    with s.client("forward") as first:
+        talk(first)
+        with nofile(s.gate, s.gate.fds() + spare):
+            crowd = []
+            for _ in range(20):
+                sock = wire.dial(s.forward)
+                sock.sendall(f"CONNECT 127.0.0.1:{s.upstream} HTTP/1.1\r\n\r\n".encode())
+                crowd.append(sock)
+            for _ in range(5):
+                talk(first)
+            for sock in crowd:
+                sock.close()
+            assert s.gate.alive()
+            talk(first)
+        assert wait_until(lambda: s.echoes(), what="service")
+        talk(first)
+
+
+def test_without_descriptors_it_does_not_spin(scene, echoing):
+    """Processor time, not the clock: a loop around accept() would burn all of it."""
+    s = scene(echoing.port)
+
+    def ticks():
+        with open(f"/proc/{s.gate.pid}/stat", encoding="ascii") as stat:
+            fields = stat.read().rpartition(")")[2].split()
+        return int(fields[11]) + int(fields[12])
+
+    with nofile(s.gate, s.gate.fds()):
+        crowd = [wire.dial(s.forward) for _ in range(10)]
+        before = ticks()
+        time.sleep(1)
+        assert ticks() - before < 50
+        for sock in crowd:
+            sock.close()
+    assert wait_until(lambda: s.echoes(), what="service")
+
+
+# ---- time ----------------------------------------------------------------------------------------
+
+def test_an_idle_tunnel_is_closed(scene, how, echoing):
+    s = scene(echoing.port, proxy={"idle_timeout": "700ms"})
+    with s.client(how) as tls:
+        talk(tls)
+        assert tls.ending() in ("close_notify", "truncated")
+    _, closed = s.opened_closed()[0]
+    assert at(closed, "suitegate.closed_by") == "idle_timeout"
+
+
+def test_bytes_in_either_direction_keep_a_tunnel(scene, echoing, pki):
+    def dripping(tls, _):
+        for _ in range(10):
+            time.sleep(0.2)
+            tls.send(b".")
+        tls.close_notify()
+
+    with TlsPeer(wire.server_context(pki.ec), dripping) as upstream:
+        s = scene(upstream.port, proxy={"idle_timeout": "1s"})
+        with s.client("forward") as tls:
+            assert tls.recv_to_end() == b"." * 10
+            tls.close_notify()
+    assert at(s.opened_closed()[0][1], "suitegate.closed_by") == "upstream"
+
+
+def test_a_client_that_stops_in_its_handshake_is_cut(scene, how, echoing):
+    s = scene(echoing.port, proxy={"handshake_timeout": "700ms"})
+    sock = s.tunnel(how)
+    sock.sendall(hellos.hello())
+    answer = wire.read_to_end(sock)
+    assert 2 in hellos.server_messages(answer)
+    s.only_refusal("client_handshake_failed")
+
+
+# ---- clients that vanish ---------------------------------------------------------------------------
+
+def stage_connected(s, how):
+    return wire.dial(s.forward if how == "forward" else s.fixed)
+
+
+def stage_half_request(s, how):
+    sock = stage_connected(s, how)
+    sock.sendall(b"CONNECT 127.0" if how == "forward" else b"\x16\x03")
+    return sock
+
+
+def stage_tunnel(s, how):
+    return s.tunnel(how)
+
+
+def stage_half_hello(s, how):
+    sock = s.tunnel(how)
+    sock.sendall(hellos.hello()[:80])
+    return sock
+
+
+def stage_hello(s, how):
+    sock = s.tunnel(how)
+    sock.sendall(hellos.hello())
+    return sock
+
+
+def stage_server_hello(s, how):
+    sock = stage_hello(s, how)
+    sock.recv(1)
+    return sock
+
+
+def stage_open(s, how):
+    return s.client(how).sock
+
+
+def stage_relaying(s, how):
+    tls = s.client(how)
+    tls.send(bytes(300_000))
+    return tls.sock
+
+
+STAGES = [stage_connected, stage_half_request, stage_tunnel, stage_half_hello, stage_hello,
+          stage_server_hello, stage_open, stage_relaying]
+
+
+@pytest.mark.parametrize("leave", [socket.socket.close, wire.reset], ids=["fin", "rst"])
+@pytest.mark.parametrize("stage", STAGES, ids=lambda f: f.__name__[6:])
+def test_clients_that_vanish_leave_nothing(scene, how, echoing, stage, leave):
+    s = scene(echoing.port)
+    s.echoes()
+    fds = s.settled_fds()
+    for _ in range(10):
+        leave(stage(s, how))
+    s.wait_baseline(fds)
+    with s.client(how) as tls:
+        talk(tls)
+        tls.close_notify()
+
+
+def test_clients_that_vanish_while_the_upstream_is_silent(scene, how):
+    with Scripted(b"") as upstream:
+        s = scene(upstream.port)
+        fds = s.gate.fds()
+        for _ in range(10):
+            sock = s.tunnel(how)
+            sock.sendall(hellos.hello())
+            wire.reset(sock)
+        s.wait_baseline(fds)
+
+
+def test_clients_that_vanish_while_the_upstream_is_dialled(scene):
+    with Blackhole() as hole:
+        s = scene(hole.port)
+        fds = s.gate.fds()
+        for _ in range(10):
+            sock = wire.dial(s.forward)
+            sock.sendall(f"CONNECT 127.0.0.1:{hole.port} HTTP/1.1\r\n\r\n".encode())
+            wire.reset(sock)
+        s.wait_baseline(fds)
+
+
+def test_upstreams_that_vanish_leave_nothing(scene, how):
+    def vanish(sock, number):
+        if number % 2:
+            sock.recv(10)
+            wire.reset(sock)
+
+    with Peer(vanish) as upstream:
+        s = scene(upstream.port)
+        fds = s.gate.fds()
+        for _ in range(10):
+            assert s.get(how).status == 502
+        s.wait_baseline(fds)
+
+
+def test_a_flood_of_half_open_hellos_is_bounded(scene, how, echoing):
+    """300 hellos of 60 KiB that never end, and a good client among them."""
+    s = scene(echoing.port)
+    with s.client(how) as tls:
+        talk(tls)
+        tls.close_notify()
+        tls.ending()
+    fds, rss = s.gate.fds(), s.gate.rss_kib()
+    message = hellos.client_hello(extra=hellos.extension(21, bytes(60_000)))
+    flood = hellos.records(message)[:60_000]
+    crowd = []
+    for _ in range(300):
+        sock = s.tunnel(how)
+        sock.sendall(flood)
+        crowd.append(sock)
+    with s.client(how) as tls:
+        talk(tls)
+        tls.close_notify()
+        tls.ending()
+    assert s.gate.rss_kib() < rss + 300 * 100 + 16 * 1024
+    for sock in crowd:
+        wire.reset(sock)
+    s.wait_baseline(fds)
+
+
+def test_a_flood_of_half_open_handshakes_is_bounded(scene, how, echoing):
+    """300 clients that send a hello, get their flight and say no more."""
+    s = scene(echoing.port)
+    fds, rss = s.gate.fds(), s.gate.rss_kib()
+    crowd = [stage_server_hello(s, how) for _ in range(300)]
+    with s.client(how) as tls:
+        talk(tls)
+        tls.close_notify()
+        tls.ending()
+    assert s.gate.rss_kib() < rss + 300 * 150 + 16 * 1024
+    for sock in crowd:
+        wire.reset(sock)
+    s.wait_baseline(fds)
+
+
+# ---- what the operator is told ---------------------------------------------------------------------
+
+def test_a_ca_near_its_end_is_warned_of(make_gate, pki, tmp_path):
+    ca = pki.ca("ending-ca", end=5 * 24 * 3600)
+    gate = make_gate(ini({
+        "ca": {"certificate": ca.cert, "key": ca.key},
+        "upstream": {"trust": pki.trust},
+        "audit": {"file": "audit.jsonl"},
+        "listen forward": {"type": "forward", "address": f"127.0.0.1:{free_port()}"},
+    }))
+    assert "expire" in gate.stderr and "ending-ca" in gate.stderr
+
+
+def test_a_certificate_near_its_end_is_warned_of(scene, pki, echoing):
+    ending = pki.leaf("ending-leaf", days=5)
+    s = scene(echoing.port, keys=("ec",))
+    assert "expire" not in s.gate.stderr
+    s.sections["listen front"] = [(k, {"certificate": ending.chain, "key": ending.key}.get(k, v))
+                                  for k, v in s.sections["listen front"]]
+    s.rewrite()
+    s.gate.reload()
+    assert "expire" in s.gate.stderr and "ending-leaf" in s.gate.stderr
+
+
+def test_a_sigpipe_and_a_sighup_storm_are_survived(scene, echoing):
+    s = scene(echoing.port)
+    for _ in range(50):
+        s.gate.process.send_signal(signal.SIGHUP)
+        s.gate.process.send_signal(signal.SIGPIPE)
+    wait_until(lambda: s.echoes(), what="service")
+    assert s.gate.alive()

@@ -1,0 +1,280 @@
+"""Upstreams on free loopback ports: real servers, and scripted ones for what none does.
+
+Each is a context manager with .port and leaves nothing running. Knows nothing of suitegate.
+"""
+
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import threading
+import time
+
+import wire
+from gate import free_port
+
+START_SECONDS = 10
+
+
+class Process:
+    """A server process; its output is in log, its standard input takes send()."""
+
+    def __init__(self, argv, port, log, stdin=subprocess.DEVNULL):
+        self.argv, self.port, self.log, self._stdin = argv, port, pathlib.Path(log), stdin
+
+    def __enter__(self):
+        with open(self.log, "wb") as out:
+            self.process = subprocess.Popen([str(a) for a in self.argv], stdin=self._stdin,
+                                            stdout=out, stderr=subprocess.STDOUT)
+        try:
+            self._await_port()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _await_port(self):
+        """Looks at the kernel's table, since a probing connection would count as a client."""
+        wanted = f":{self.port:04X}"
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{self.argv[0]} ended: {self.output}")
+            for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+                for line in pathlib.Path(table).read_text().splitlines()[1:]:
+                    fields = line.split()
+                    if fields[3] == "0A" and fields[1].endswith(wanted):
+                        return
+            time.sleep(0.02)
+        raise RuntimeError(f"{self.argv[0]} does not listen: {self.output}")
+
+    @property
+    def output(self):
+        return self.log.read_text(errors="replace")
+
+    def wait_output(self, text, seconds=10):
+        deadline = time.monotonic() + seconds
+        while text not in self.output:
+            assert time.monotonic() < deadline, f"no {text!r} in: {self.output}"
+            time.sleep(0.02)
+
+    def send(self, text):
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        if self.process.stdin:
+            self.process.stdin.close()
+
+
+def s_server(folder, leaf, *options, port=None, stdin=False, www=True):
+    """openssl s_server. With www it answers any GET with a page on the session."""
+    port = port or free_port()
+    argv = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", leaf.cert,
+            "-cert_chain", leaf.chain, "-key", leaf.key, *(["-www"] if www else []), *options]
+    return Process(argv, port, pathlib.Path(folder) / f"s_server-{port}.log",
+                   subprocess.PIPE if stdin else subprocess.DEVNULL)
+
+
+def gnutls_serv(folder, leaf, priority, port=None):
+    port = port or free_port()
+    argv = ["gnutls-serv", "--http", "--port", port, "--x509certfile", leaf.chain,
+            "--x509keyfile", leaf.key, "--priority", priority]
+    return Process(argv, port, pathlib.Path(folder) / f"gnutls-serv-{port}.log")
+
+
+def nginx(folder, *leaves, port=None, protocols="TLSv1.2", ciphers=None, http2=False, files=None,
+          extra=""):
+    """nginx: /facts says how the session came about, anything else is served from files."""
+    port = port or free_port()
+    home = pathlib.Path(folder) / f"nginx-{port}"
+    home.mkdir()
+    certificates = "".join(f"ssl_certificate {l.chain}; ssl_certificate_key {l.key};\n"
+                           for l in leaves)
+    temporary = "".join(f"{kind}_temp_path {home}/{kind};\n" for kind in
+                        ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    user = "user root;" if os.geteuid() == 0 else ""
+    (home / "nginx.conf").write_text(f"""
+daemon off; master_process off; {user} pid {home}/pid; error_log {home}/error.log;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; default_type application/octet-stream; {temporary}
+  server {{
+    listen 127.0.0.1:{port} ssl {"http2" if http2 else ""};
+    {certificates}
+    ssl_protocols {protocols};
+    {f"ssl_ciphers {ciphers};" if ciphers else ""}
+    root {files or home};
+    location = /facts {{ return 200 "$ssl_session_reused $ssl_cipher $ssl_protocol $server_protocol"; }}
+    {extra}
+  }}
+}}
+""")
+    return Process(["nginx", "-e", home / "error.log", "-c", home / "nginx.conf"], port,
+                   home / "output.log")
+
+
+class Peer:
+    """Accepts on a thread and gives each connection to script(sock, number) on its own thread.
+
+    What a script leaves open is closed with it. failures collects what went wrong in scripts
+    other than the ends of connections, which are what these tests are about.
+    """
+
+    def __init__(self, script, port=None, backlog=512):
+        self.script, self.port = script, port or free_port()
+        self.count, self.failures = 0, []
+        self._threads, self._socks, self._lock = [], [], threading.Lock()
+        self._backlog = backlog
+
+    def __enter__(self):
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=self._backlog)
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
+        return self
+
+    def _accept(self):
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            sock.settimeout(wire.TIMEOUT)
+            with self._lock:
+                number, self.count = self.count, self.count + 1
+                self._socks.append(sock)
+                thread = threading.Thread(target=self._serve, args=(sock, number), daemon=True)
+                self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, sock, number):
+        try:
+            self.script(sock, number)
+        except (OSError, EOFError):  # ssl.SSLError is an OSError
+            pass
+        except Exception as failure:  # kept for the test, a thread's traceback is lost
+            self.failures.append(failure)
+        finally:
+            sock.close()
+
+    def __exit__(self, *_):
+        # A thread blocked in accept() keeps the port until it is woken.
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._accepting.join(10)
+        for sock in self._socks:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+        assert not self.failures, self.failures
+
+
+class Scripted(Peer):
+    """Reads the ClientHello, answers with fixed bytes, then keeps all that comes back."""
+
+    def __init__(self, answer, port=None, end="read"):
+        super().__init__(self._play, port)
+        self.answer, self.end = answer, end
+        self.hellos, self.after = [], []
+        self.finished = threading.Event()
+
+    def _play(self, sock, _number):
+        try:
+            raw = bytearray()
+            while not any(kind == 22 for kind, _, _ in wire.records(raw)):
+                chunk = sock.recv(65536)
+                if not chunk:
+                    return
+                raw += chunk
+            self.hellos.append(bytes(raw))
+            sock.sendall(self.answer)
+            if self.end == "close":
+                return
+            if self.end == "reset":
+                wire.reset(sock)
+                return
+            self.after.append(wire.read_to_end(sock))
+        finally:
+            self.finished.set()
+
+    def alerts(self):
+        """What the other side sent after the answer, as alerts."""
+        assert self.finished.wait(10), "the connection did not end"
+        return [a for raw in self.after for a in wire.plain_alerts(raw)]
+
+
+class TlsPeer(Peer):
+    """Python's TLS server. handler(tls, number) has the session; received is kept per number."""
+
+    def __init__(self, context, handler=None, port=None):
+        super().__init__(self._play, port)
+        self.context, self.handler = context, handler or (lambda tls, _n: tls.recv_to_end())
+        self.received, self.sessions = {}, {}
+
+    def _play(self, sock, number):
+        tls = wire.Tls(sock, self.context, server_side=True)
+        self.received[number] = tls.received
+        try:
+            tls.handshake()
+        except Exception:
+            # What follows the failure (an alert that comes late) belongs to the evidence.
+            with contextlib.suppress(OSError):
+                tls.received += wire.read_to_end(sock)
+            raise
+        self.sessions[number] = tls
+        self.handler(tls, number)
+
+    def hello(self, number=0):
+        return wire.Hello(self.received[number])
+
+    def alerts(self, number=0):
+        deadline = time.monotonic() + 10
+        while not wire.plain_alerts(self.received.get(number, b"")):
+            if time.monotonic() > deadline:
+                return []
+            time.sleep(0.02)
+        return wire.plain_alerts(self.received[number])
+
+
+def page(text="hello from upstream", content_type="text/plain"):
+    """A handler that answers one request with text and closes in order."""
+    def handler(tls, _number):
+        request = bytearray()
+        while b"\r\n\r\n" not in request:
+            chunk = tls.recv()
+            if not chunk:
+                return
+            request += chunk
+        body = text.encode()
+        tls.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: %s\r\n"
+                 b"Content-Length: %d\r\n\r\n%s" % (content_type.encode(), len(body), body))
+        tls.close_notify()
+        tls.recv_to_end()
+    return handler
+
+
+class Blackhole:
+    """A port that answers no SYN: its accept queue is full and nobody accepts."""
+
+    def __enter__(self):
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(0)
+        self.port = self._listener.getsockname()[1]
+        self._fillers = []
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", self.port))
+            self._fillers.append(filler)
+        return self
+
+    def __exit__(self, *_):
+        for sock in (*self._fillers, self._listener):
+            sock.close()

@@ -1,0 +1,37 @@
+#!/usr/bin/env python3
+"""Turns the seeds kept as text into the files that libFuzzer reads.
+
+Usage: seed.py OUT      writes OUT/<target>/<seed> for every seed of tests/fuzz/corpus
+
+corpus/<target>/*.hex is hexadecimal text, lines that begin with "#" are comments;
+corpus/<target>/*.txt is taken as it is. The hellos of tests/unit/data are seeds of the hello
+target too (a 0 in front: the byte that says how the input is cut up).
+"""
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def from_hex(path):
+    lines = path.read_text().splitlines()
+    return bytes.fromhex("".join(x for x in lines if not x.startswith("#")))
+
+
+def main(out):
+    seeds = {}
+    for target in sorted(p for p in (HERE / "corpus").iterdir() if p.is_dir()):
+        for path in sorted(target.iterdir()):
+            data = from_hex(path) if path.suffix == ".hex" else path.read_bytes()
+            seeds[(target.name, path.stem)] = data
+    for path in sorted((HERE.parent / "unit" / "data").glob("*.hex")):
+        seeds[("hello", path.stem)] = b"\0" + from_hex(path)
+    for (target, name), data in seeds.items():
+        (out / target).mkdir(parents=True, exist_ok=True)
+        (out / target / name).write_bytes(data)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(pathlib.Path(sys.argv[1]))

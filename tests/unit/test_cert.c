@@ -1,0 +1,285 @@
+/* Certificates as the proxy reads them: names by RFC 9525, and the facts of certificates
+ * that openssl makes. */
+#include "helper.h"
+
+#include "pki/cert.h"
+#include "pki/keys.h"
+
+#include <unistd.h>
+
+static struct blob san;
+
+static void add_name(uint8_t tag, const void *p, size_t n)
+{
+    blob_number(&san, tag, 1);
+    if (n > 127) blob_number(&san, 0x81, 1);
+    blob_number(&san, (uint32_t)n, 1);
+    blob_bytes(&san, p, n);
+}
+
+/* A certificate of which only the subjectAltName matters. */
+static struct cert with_san(void)
+{
+    return (struct cert){.san = {san.p, san.n}};
+}
+
+static const struct {
+    const char *presented, *name;
+    bool matches;
+} rows[] = {
+    {"gate.example", "gate.example", true},
+    {"GATE.Example", "gate.example", true},
+    {"gate.example", "GATE.EXAMPLE", true},
+    {"gate.example.", "gate.example", true},
+    {"gate.example", "other.example", false},
+    {"gate.example", "a.gate.example", false},
+    {"gate.example", "gate.example.test", false},
+    {"gate.example", "xgate.example", false},
+    {"gate.example", "gate", false},
+    {"localhost", "localhost", true},
+    {"*.example.com", "a.example.com", true},
+    {"*.EXAMPLE.com", "A.example.COM", true},
+    {"*.example.com", "example.com", false},
+    {"*.example.com", "a.b.example.com", false},
+    {"*.example.com", ".example.com", false},
+    {"*.example.com", "a.example.org", false},
+    {"*.com", "example.com", false},
+    {"*", "localhost", false},
+    {"*.", "localhost", false},
+    {"a*.example.com", "ab.example.com", false},
+    {"*a.example.com", "ba.example.com", false},
+    {"a.*.com", "a.b.com", false},
+    {"*.*.com", "a.b.com", false},
+    {"**.example.com", "a.example.com", false},
+    {"xn--*.example.com", "xn--a.example.com", false},
+    {"*.example.com", "xn--bcher-kva.example.com", true},
+    {"", "gate.example", false},
+    {".", "gate.example", false},
+    {"gate example", "gate example", false},
+    {"192.0.2.1", "192.0.2.1", false}, /* an address is no DNS name */
+    {"*.0.2.1", "192.0.2.1", false},
+};
+
+static void names(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_OF(rows); i++) {
+        san.n = 0;
+        add_name(0x82, rows[i].presented, strlen(rows[i].presented));
+        struct cert c = with_san();
+        if (cert_matches_name(&c, rows[i].name) != rows[i].matches)
+            fail_msg("%s and %s", rows[i].presented, rows[i].name);
+    }
+}
+
+/* Only a dNSName counts, whichever comes first; a NUL hides nothing. */
+static void other_kinds(void **state)
+{
+    (void)state;
+    static const char name[] = "gate.example";
+    struct cert c;
+    static const uint8_t tags[] = {0x81, 0x86, 0x87, 0xa0, 0x88, 0x0c};
+    for (size_t i = 0; i < N_OF(tags); i++) {
+        san.n = 0;
+        add_name(tags[i], name, sizeof name - 1);
+        c = with_san();
+        assert_false(cert_matches_name(&c, name));
+    }
+    add_name(0x82, name, sizeof name - 1);
+    c = with_san();
+    assert_true(cert_matches_name(&c, name));
+    san.n = 0;
+    add_name(0x82, "gate.example\0.evil.test", 23);
+    add_name(0x82, "gate.example\0", 13);
+    c = with_san();
+    assert_false(cert_matches_name(&c, name));
+    c = (struct cert){0};
+    assert_false(cert_matches_name(&c, name)); /* no subjectAltName: the subject is not asked */
+}
+
+/* A length that runs past the end ends the search. */
+static void malformed_names(void **state)
+{
+    (void)state;
+    static const char *const lists[] = {"82", "82 05 61", "82 ff 61", "82 80 61 00 00", "02 01"};
+    for (size_t i = 0; i < N_OF(lists); i++) {
+        san.n = 0;
+        blob_hex(&san, lists[i]);
+        uint8_t *copy = exact(san.p, san.n);
+        struct cert c = {.san = {copy, san.n}};
+        struct addr a;
+        assert_true(addr_from_ip("192.0.2.1", 0, &a));
+        assert_false(cert_matches_name(&c, "a"));
+        assert_false(cert_matches_ip(&c, &a));
+        free(copy);
+    }
+}
+
+static void addresses(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *presented, *ip;
+        bool matches;
+    } table[] = {
+        {"c0000201", "192.0.2.1", true},
+        {"c0000201", "192.0.2.2", false},
+        {"c0000201", "::ffff:192.0.2.1", true},
+        {"20010db8000000000000000000000001", "2001:db8::1", true},
+        {"20010db8000000000000000000000001", "2001:db8::2", false},
+        {"c000020100", "192.0.2.1", false},
+        {"c00002", "192.0.2.1", false},
+        {"c0000201ffffffff", "192.0.2.1", false},
+        {"", "192.0.2.1", false},
+    };
+    for (size_t i = 0; i < N_OF(table); i++) {
+        static struct blob value;
+        struct addr a;
+        value.n = san.n = 0;
+        blob_hex(&value, table[i].presented);
+        add_name(0x87, value.p, value.n);
+        struct cert c = with_san();
+        assert_true(addr_from_ip(table[i].ip, 0, &a));
+        if (cert_matches_ip(&c, &a) != table[i].matches)
+            fail_msg("%s and %s", table[i].presented, table[i].ip);
+    }
+    struct addr a;
+    assert_true(addr_from_ip("192.0.2.1", 0, &a));
+    san.n = 0;
+    add_name(0x82, "192.0.2.1", 9);
+    struct cert c = with_san();
+    assert_false(cert_matches_ip(&c, &a));
+}
+
+static struct text pem;
+static struct blob der;
+static struct cert parsed;
+
+static bool keep_first(void *arg, struct span s)
+{
+    (void)arg;
+    if (der.n == 0) blob_bytes(&der, s.p, s.n);
+    return true;
+}
+
+/* A self-signed certificate as openssl makes it with these arguments. */
+static void make(const char *arguments)
+{
+    char command[1024], block[4096];
+    size_t n;
+    snprintf(command, sizeof command,
+             "openssl req -x509 -nodes -keyout /dev/null -days 30 -subj "
+             "'/C=DE/O=Gate, Inc./CN=gate \"x\" \\+ y' %s 2>/dev/null",
+             arguments);
+    text_fini(&pem);
+    der.n = 0;
+    FILE *f = popen(command, "r");
+    assert_non_null(f);
+    while ((n = fread(block, 1, sizeof block, f)) > 0) text_add_bytes(&pem, block, n);
+    assert_int_equal(pclose(f), 0);
+    assert_true(pem_each(text_string(&pem), pem.size, PEM_CERTIFICATE, keep_first, NULL));
+    uint8_t *copy = exact(der.p, der.n);
+    struct cert again;
+    assert_true(cert_parse((struct span){copy, der.n}, &again));
+    free(copy);
+    assert_true(cert_parse((struct span){der.p, der.n}, &parsed));
+}
+
+static void facts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arguments;
+        enum cert_key key;
+        unsigned bits;
+        uint16_t group;
+        enum cert_signature signature;
+    } table[] = {
+        {"-newkey rsa:2048", CERT_KEY_RSA, 2048, 0, CERT_SIGNATURE_STRONG},
+        {"-newkey rsa:1024 -sha384", CERT_KEY_RSA, 1024, 0, CERT_SIGNATURE_STRONG},
+        {"-newkey rsa:2048 -sha1", CERT_KEY_RSA, 2048, 0, CERT_SIGNATURE_WEAK},
+        {"-newkey rsa:2048 -md5", CERT_KEY_RSA, 2048, 0, CERT_SIGNATURE_WEAK},
+        {"-newkey rsa:2048 -sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest",
+         CERT_KEY_RSA, 2048, 0, CERT_SIGNATURE_STRONG},
+        {"-newkey ec -pkeyopt ec_paramgen_curve:P-256", CERT_KEY_EC, 256, 0x0017,
+         CERT_SIGNATURE_STRONG},
+        {"-newkey ec -pkeyopt ec_paramgen_curve:P-384 -sha384", CERT_KEY_EC, 384, 0x0018,
+         CERT_SIGNATURE_STRONG},
+        {"-newkey ec -pkeyopt ec_paramgen_curve:P-521 -sha512", CERT_KEY_EC, 521, 0x0019,
+         CERT_SIGNATURE_STRONG},
+        {"-newkey ec -pkeyopt ec_paramgen_curve:P-256 -sha1", CERT_KEY_EC, 256, 0x0017,
+         CERT_SIGNATURE_WEAK},
+    };
+    for (size_t i = 0; i < N_OF(table); i++) {
+        make(table[i].arguments);
+        if (parsed.key != table[i].key || parsed.bits != table[i].bits ||
+            parsed.group != table[i].group || parsed.signature != table[i].signature)
+            fail_msg("%s: key %d, %u bits, group %04x, signature %d", table[i].arguments,
+                     (int)parsed.key, parsed.bits, parsed.group, (int)parsed.signature);
+        assert_true(span_equal(parsed.issuer, parsed.subject));
+        assert_int_equal(parsed.not_after - parsed.not_before, 30 * 86400);
+        assert_true(parsed.is_ca && parsed.can_sign_certs && parsed.can_sign_crls);
+    }
+}
+
+static void extensions(void **state)
+{
+    (void)state;
+    struct text name = {0};
+    struct addr a;
+    make("-newkey ec -pkeyopt ec_paramgen_curve:P-256 -set_serial 0x00ff01 "
+         "-addext basicConstraints=critical,CA:FALSE -addext keyUsage=digitalSignature "
+         "-addext 'subjectAltName=email:a@b.test,IP:192.0.2.1,DNS:gate.example'");
+    assert_false(parsed.is_ca || parsed.can_sign_certs || parsed.can_sign_crls);
+    assert_true(cert_matches_name(&parsed, "gate.example"));
+    assert_true(addr_from_ip("192.0.2.1", 0, &a) && cert_matches_ip(&parsed, &a));
+    assert_int_equal(parsed.subject_key_id.n, 20);
+    assert_int_equal(parsed.serial.n, 2);
+    assert_memory_equal(parsed.serial.p, "\xff\x01", 2);
+    cert_format_name(parsed.subject, &name);
+    assert_string_equal(text_string(&name), "CN=gate \\\"x\\\" \\+ y,O=Gate\\, Inc.,C=DE");
+    text_fini(&name);
+}
+
+/* Cut anywhere, or with any one byte changed: refused or read, never read past its end. */
+static void damaged(void **state)
+{
+    (void)state;
+    make("-newkey ec -pkeyopt ec_paramgen_curve:P-256 -addext subjectAltName=DNS:gate.example");
+    for (size_t n = 0; n < der.n; n++) {
+        uint8_t *copy = exact(der.p, n);
+        struct cert c;
+        if (cert_parse((struct span){copy, n}, &c)) fail_msg("cut to %zu", n);
+        free(copy);
+    }
+    for (size_t i = 0; i < der.n; i++) {
+        uint8_t *copy = exact(der.p, der.n);
+        struct cert c;
+        struct text name = {0};
+        copy[i] ^= 0xff;
+        if (cert_parse((struct span){copy, der.n}, &c)) {
+            cert_format_name(c.subject, &name);
+            cert_matches_name(&c, "gate.example");
+        }
+        text_fini(&name);
+        free(copy);
+    }
+}
+
+static int finish(void **state)
+{
+    (void)state;
+    text_fini(&pem);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names),           cmocka_unit_test(other_kinds),
+        cmocka_unit_test(malformed_names), cmocka_unit_test(addresses),
+        cmocka_unit_test(facts),           cmocka_unit_test(extensions),
+        cmocka_unit_test(damaged),
+    };
+    return cmocka_run_group_tests_name("cert", tests, NULL, finish);
+}

@@ -1,0 +1,105 @@
+/* The JSON writer: structure, escapes and what becomes of bytes that are not UTF-8. */
+#include "helper.h"
+
+#include "base/json.h"
+
+#define REPLACED "\xef\xbf\xbd"
+
+static void structure(void **state)
+{
+    (void)state;
+    struct text t = {0};
+    struct json j = json_of(&t);
+    json_object(&j, NULL);
+    json_string(&j, "a", "b");
+    json_object(&j, "empty");
+    json_end_object(&j);
+    json_array(&j, "list");
+    json_number(&j, NULL, 1);
+    json_number(&j, NULL, -2);
+    json_array(&j, NULL);
+    json_end_array(&j);
+    json_object(&j, NULL);
+    json_bool(&j, "t", true);
+    json_bool(&j, "f", false);
+    json_end_object(&j);
+    json_string(&j, NULL, "");
+    json_end_array(&j);
+    json_optional(&j, "no", NULL);
+    json_optional(&j, "neither", "");
+    json_optional(&j, "yes", "x");
+    json_number(&j, "max", INT64_MAX);
+    json_number(&j, "min", INT64_MIN);
+    json_end_object(&j);
+    assert_string_equal(
+        text_string(&t),
+        "{\"a\":\"b\",\"empty\":{},\"list\":[1,-2,[],{\"t\":true,\"f\":false},\"\"],"
+        "\"yes\":\"x\",\"max\":9223372036854775807,\"min\":-9223372036854775808}");
+    text_fini(&t);
+}
+
+static const struct {
+    const char *in, *out;
+} strings[] = {
+    {"", ""},
+    {"plain /'<>&", "plain /'<>&"},
+    {"a\"b\\c", "a\\\"b\\\\c"},
+    {"\b\t\n\f\r\x01\x1f", "\\u0008\\u0009\\u000a\\u000c\\u000d\\u0001\\u001f"},
+    {"\x7f", "\\u007f"},
+    {"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"},
+    {"\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf", "\xed\x9f\xbf\xee\x80\x80\xf4\x8f\xbf\xbf"},
+    {"\x80", REPLACED}, /* continuation alone */
+    {"a\xff"
+     "b",
+     "a" REPLACED "b"},                           /* never valid */
+    {"\xc3", REPLACED},                           /* cut */
+    {"\xc3(", REPLACED "("},                      /* cut by another */
+    {"\xe2\x82", REPLACED REPLACED},              /* cut later */
+    {"\xc0\xaf", REPLACED REPLACED},              /* overlong */
+    {"\xe0\x80\xaf", REPLACED REPLACED REPLACED}, /* overlong */
+    {"\xf0\x80\x80\xaf", REPLACED REPLACED REPLACED REPLACED},
+    {"\xed\xa0\x80", REPLACED REPLACED REPLACED},              /* a surrogate */
+    {"\xf4\x90\x80\x80", REPLACED REPLACED REPLACED REPLACED}, /* above U+10FFFF */
+    {"\xf5\x80", REPLACED REPLACED},
+    {"\"\xff\"", "\\\"" REPLACED "\\\""},
+};
+
+static void escapes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_OF(strings); i++) {
+        struct text t = {0}, wanted = {0};
+        struct json j = json_of(&t);
+        uint8_t *copy = exact((const uint8_t *)strings[i].in, strlen(strings[i].in));
+        json_bytes(&j, NULL, copy, strlen(strings[i].in));
+        free(copy);
+        text_printf(&wanted, "\"%s\"", strings[i].out);
+        if (strcmp(text_string(&t), text_string(&wanted)) != 0)
+            fail_msg("row %zu: %s", i, text_string(&t));
+        text_fini(&t);
+        text_fini(&wanted);
+    }
+}
+
+static void bytes_and_keys(void **state)
+{
+    (void)state;
+    struct text t = {0};
+    struct json j = json_of(&t);
+    json_object(&j, NULL);
+    json_bytes(&j, "k\"\n", "a\0b", 3);
+    json_bytes(&j, "none", NULL, 0);
+    json_end_object(&j);
+    assert_string_equal(text_string(&t), "{\"k\\\"\\u000a\":\"a\\u0000b\",\"none\":\"\"}");
+    text_fini(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(structure),
+        cmocka_unit_test(escapes),
+        cmocka_unit_test(bytes_and_keys),
+    };
+    return cmocka_run_group_tests_name("json", tests, NULL, NULL);
+}

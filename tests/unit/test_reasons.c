@@ -1,0 +1,161 @@
+/* Snapshot of every verdict: code, leg, alert, HTTP, Proxy-Status, blame, downgrade. The
+ * codes are a public interface (policy.md, "Verdicts"): a red line here breaks its users. */
+#include "helper.h"
+
+#include "policy/reasons.h"
+
+#define C LEG_CLIENT
+#define U LEG_UPSTREAM
+#define E LEG_EITHER
+#define BY_CLIENT BLAME_CLIENT
+#define BY_UPSTREAM BLAME_UPSTREAM
+#define BY_OPERATOR BLAME_OPERATOR
+#define NO DOWNGRADE_NO
+#define YES DOWNGRADE_YES
+#define UNKNOWN DOWNGRADE_UNKNOWN
+
+static const struct {
+    enum reason reason;
+    const char *code;
+    enum reason_leg leg;
+    int alert; /* -1 none, -2 as sent */
+    unsigned http;
+    const char *error;
+    enum reason_blame blame;
+    enum reason_downgrade downgrade;
+} rows[] = {
+    /* clang-format off */
+    {REASON_CLIENT_PLAINTEXT_HTTP, "client_plaintext_http", C, -1, 403, "http_request_denied", BY_CLIENT, YES},
+    {REASON_CLIENT_NOT_TLS, "client_not_tls", C, -1, 0, "", BY_CLIENT, NO},
+    {REASON_CLIENT_BAD_REQUEST, "client_bad_request", C, -1, 400, "http_request_error", BY_CLIENT, NO},
+    {REASON_CLIENT_SSLV2_HELLO, "client_sslv2_hello", C, 70, 0, "", BY_CLIENT, YES},
+    {REASON_CLIENT_PROTOCOL_TOO_OLD, "client_protocol_too_old", C, 70, 0, "", BY_CLIENT, YES},
+    {REASON_CLIENT_FALLBACK, "client_fallback", C, 86, 0, "", BY_CLIENT, YES},
+    {REASON_CLIENT_TLS13_ONLY, "client_tls13_only", C, 70, 0, "", BY_CLIENT, NO},
+    {REASON_CLIENT_NO_APPROVED_SUITE, "client_no_approved_suite", C, 40, 0, "", BY_CLIENT, YES},
+    {REASON_CLIENT_NO_USABLE_CERTIFICATE, "client_no_usable_certificate", C, 40, 0, "", BY_OPERATOR, NO},
+    {REASON_CLIENT_NO_COMMON_GROUP, "client_no_common_group", C, 40, 0, "", BY_CLIENT, NO},
+    {REASON_CLIENT_NO_COMMON_SIGNATURE, "client_no_common_signature", C, 40, 0, "", BY_CLIENT, YES},
+    {REASON_CLIENT_BAD_POINT_FORMAT, "client_bad_point_format", C, 47, 0, "", BY_CLIENT, NO},
+    {REASON_CLIENT_COMPRESSION_ONLY, "client_compression_only", C, 47, 0, "", BY_CLIENT, NO},
+    {REASON_CLIENT_MALFORMED_HELLO, "client_malformed_hello", C, 50, 0, "", BY_CLIENT, NO},
+    {REASON_CLIENT_HELLO_TOO_LARGE, "client_hello_too_large", C, 47, 0, "", BY_CLIENT, NO},
+    {REASON_CLIENT_HELLO_TIMEOUT, "client_hello_timeout", C, -1, 0, "", BY_CLIENT, NO},
+    {REASON_CLIENT_SERVER_NAME_MISMATCH, "client_server_name_mismatch", C, 112, 0, "", BY_CLIENT, NO},
+    {REASON_CLIENT_RENEGOTIATION, "client_renegotiation", C, 40, 0, "", BY_CLIENT, YES},
+    {REASON_CLIENT_REJECTED_CERTIFICATE, "client_rejected_certificate", C, -1, 0, "", BY_OPERATOR, NO},
+    {REASON_CLIENT_HANDSHAKE_FAILED, "client_handshake_failed", C, -2, 0, "", BY_CLIENT, NO},
+    {REASON_CLIENT_DENIED, "client_denied", C, -1, 403, "http_request_denied", BY_OPERATOR, NO},
+    {REASON_DESTINATION_DENIED, "destination_denied", C, -1, 403, "http_request_denied", BY_OPERATOR, NO},
+    {REASON_PROXY_LOOP, "proxy_loop", C, -1, 502, "proxy_loop_detected", BY_OPERATOR, NO},
+    {REASON_CLIENT_FALLBACK_RETRY, "client_fallback_retry", C, -1, 0, "", BY_CLIENT, YES},
+    {REASON_UPSTREAM_NAME_NOT_FOUND, "upstream_name_not_found", U, -1, 502, "dns_error", BY_UPSTREAM, NO},
+    {REASON_UPSTREAM_NAME_LOOKUP_FAILED, "upstream_name_lookup_failed", U, -1, 504, "dns_timeout", BY_UPSTREAM, NO},
+    {REASON_UPSTREAM_UNREACHABLE, "upstream_unreachable", U, -1, 502, "connection_refused", BY_UPSTREAM, NO},
+    {REASON_UPSTREAM_TIMEOUT, "upstream_timeout", U, -1, 504, "connection_timeout", BY_UPSTREAM, NO},
+    {REASON_UPSTREAM_CLOSED_HANDSHAKE, "upstream_closed_handshake", U, -1, 502, "connection_terminated", BY_UPSTREAM, UNKNOWN},
+    {REASON_UPSTREAM_NOT_TLS, "upstream_not_tls", U, -1, 502, "tls_protocol_error", BY_UPSTREAM, YES},
+    {REASON_UPSTREAM_PROTOCOL_TOO_OLD, "upstream_protocol_too_old", U, 70, 502, "tls_protocol_error", BY_UPSTREAM, YES},
+    {REASON_UPSTREAM_PROTOCOL_REFUSED, "upstream_protocol_refused", U, -1, 502, "tls_alert_received", BY_UPSTREAM, NO},
+    {REASON_UPSTREAM_NO_APPROVED_SUITE, "upstream_no_approved_suite", U, -1, 502, "tls_alert_received", BY_UPSTREAM, YES},
+    {REASON_UPSTREAM_SUITE_NOT_OFFERED, "upstream_suite_not_offered", U, 47, 502, "tls_protocol_error", BY_UPSTREAM, YES},
+    {REASON_UPSTREAM_DOWNGRADE_MARKER, "upstream_downgrade_marker", U, 47, 502, "tls_protocol_error", BY_UPSTREAM, YES},
+    {REASON_UPSTREAM_NO_SECURE_RENEGOTIATION, "upstream_no_secure_renegotiation", U, 40, 502, "tls_protocol_error", BY_UPSTREAM, YES},
+    {REASON_UPSTREAM_CERTIFICATE_EXPIRED, "upstream_certificate_expired", U, 45, 502, "tls_certificate_error", BY_UPSTREAM, NO},
+    {REASON_UPSTREAM_CERTIFICATE_NOT_YET_VALID, "upstream_certificate_not_yet_valid", U, 45, 502, "tls_certificate_error", BY_UPSTREAM, NO},
+    {REASON_UPSTREAM_CERTIFICATE_UNTRUSTED, "upstream_certificate_untrusted", U, 48, 502, "tls_certificate_error", BY_UPSTREAM, NO},
+    {REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH, "upstream_certificate_name_mismatch", U, 42, 502, "tls_certificate_error", BY_UPSTREAM, NO},
+    {REASON_UPSTREAM_CERTIFICATE_REVOKED, "upstream_certificate_revoked", U, 44, 502, "tls_certificate_error", BY_UPSTREAM, NO},
+    {REASON_UPSTREAM_CERTIFICATE_WEAK, "upstream_certificate_weak", U, 42, 502, "tls_certificate_error", BY_UPSTREAM, YES},
+    {REASON_UPSTREAM_CERTIFICATE_INVALID, "upstream_certificate_invalid", U, 42, 502, "tls_certificate_error", BY_UPSTREAM, NO},
+    {REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE, "upstream_wants_client_certificate", U, -1, 502, "tls_alert_received", BY_OPERATOR, NO},
+    {REASON_UPSTREAM_REVOCATION_UNKNOWN, "upstream_revocation_unknown", U, 42, 502, "tls_certificate_error", BY_OPERATOR, NO},
+    {REASON_UPSTREAM_RENEGOTIATION, "upstream_renegotiation", U, -1, 0, "", BY_UPSTREAM, YES},
+    {REASON_UPSTREAM_TRUNCATED, "upstream_truncated", U, -1, 0, "", BY_UPSTREAM, NO},
+    {REASON_UPSTREAM_HANDSHAKE_FAILED, "upstream_handshake_failed", U, -2, 502, "tls_alert_received", BY_UPSTREAM, NO},
+    {REASON_LIMIT_REACHED, "limit_reached", E, -1, 503, "connection_limit_reached", BY_OPERATOR, NO},
+    {REASON_SHUTTING_DOWN, "shutting_down", E, -1, 503, "connection_terminated", BY_OPERATOR, NO},
+    {REASON_AUDIT_UNAVAILABLE, "audit_unavailable", E, -1, 503, "proxy_internal_error", BY_OPERATOR, NO},
+    {REASON_INTERNAL_ERROR, "internal_error", E, 80, 500, "proxy_internal_error", BY_OPERATOR, NO},
+    /* clang-format on */
+};
+
+static void every_code(void **state)
+{
+    (void)state;
+    assert_int_equal(REASON_COUNT - 1, N_OF(rows));
+    for (size_t i = 0; i < N_OF(rows); i++) {
+        const struct reason_row *r = reason_row(rows[i].reason);
+        if (strcmp(r->code, rows[i].code) != 0 || strcmp(r->error, rows[i].error) != 0 ||
+            r->leg != rows[i].leg || r->alert != rows[i].alert || r->http != rows[i].http ||
+            r->blame != rows[i].blame || r->downgrade != rows[i].downgrade)
+            fail_msg("%s has changed: %s alert %d http %u %s blame %d downgrade %d", rows[i].code,
+                     r->code, r->alert, r->http, r->error, (int)r->blame, (int)r->downgrade);
+    }
+}
+
+static void codes_are_unique(void **state)
+{
+    (void)state;
+    for (size_t i = 1; i < REASON_COUNT; i++)
+        for (size_t k = 1; k < i; k++)
+            assert_string_not_equal(reason_row((enum reason)i)->code,
+                                    reason_row((enum reason)k)->code);
+}
+
+/* A sentence fits behind "refused: "; a remedy stands alone. Neither can break JSON, HTML or
+ * a header. */
+static void sentences(void **state)
+{
+    (void)state;
+    for (size_t i = 1; i < REASON_COUNT; i++) {
+        const struct reason_row *r = reason_row((enum reason)i);
+        size_t n = strlen(r->sentence), m = strlen(r->remedy);
+        assert_true(n > 10 && m > 10);
+        assert_true(r->sentence[0] >= 'a' && r->sentence[0] <= 'z');
+        assert_true(r->sentence[n - 1] != '.');
+        assert_true(r->remedy[0] >= 'A' && r->remedy[0] <= 'Z');
+        assert_true(r->remedy[m - 1] == '.');
+        assert_null(strpbrk(r->sentence, "\"\\<>&\r\n"));
+        assert_null(strpbrk(r->remedy, "\"\\<>&\r\n"));
+    }
+}
+
+static void names(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_OF(rows); i++) {
+        if (rows[i].alert >= 0)
+            assert_string_not_equal(reason_alert_name(rows[i].alert), "unknown");
+        if (rows[i].http) assert_string_not_equal(reason_http_phrase(rows[i].http), "unknown");
+        /* An HTTP answer has its Proxy-Status error, and the other way round. */
+        assert_int_equal(rows[i].http != 0, rows[i].error[0] != '\0');
+    }
+    assert_string_equal(reason_alert_name(40), "handshake_failure");
+    assert_string_equal(reason_alert_name(70), "protocol_version");
+    assert_string_equal(reason_alert_name(86), "inappropriate_fallback");
+    assert_string_equal(reason_alert_name(112), "unrecognized_name");
+    assert_string_equal(reason_alert_name(255), "unknown");
+    assert_string_equal(reason_alert_name(-1), "unknown");
+    assert_string_equal(reason_http_phrase(403), "Forbidden");
+    assert_string_equal(reason_leg_name(LEG_CLIENT), "client");
+    assert_string_equal(reason_leg_name(LEG_UPSTREAM), "upstream");
+    assert_string_equal(reason_leg_name(LEG_EITHER), "either");
+    assert_string_equal(reason_blame_name(BLAME_CLIENT), "client");
+    assert_string_equal(reason_blame_name(BLAME_UPSTREAM), "upstream");
+    assert_string_equal(reason_blame_name(BLAME_OPERATOR), "operator");
+    assert_string_equal(reason_downgrade_name(DOWNGRADE_NO), "no");
+    assert_string_equal(reason_downgrade_name(DOWNGRADE_YES), "yes");
+    assert_string_equal(reason_downgrade_name(DOWNGRADE_UNKNOWN), "unknown");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_code),
+        cmocka_unit_test(codes_are_unique),
+        cmocka_unit_test(sentences),
+        cmocka_unit_test(names),
+    };
+    return cmocka_run_group_tests_name("reasons", tests, NULL, NULL);
+}

@@ -1,0 +1,343 @@
+/* Audit records: one valid JSON line each, the fields of policy.md ("One record"), and
+ * nothing a peer sends can break the line. */
+#include "helper.h"
+
+#include "audit/record.h"
+
+/* A strict reader of one JSON text (RFC 8259): where it ends, NULL when it is not valid. */
+static const char *json_skip(const char *s, unsigned depth);
+
+static const char *json_skip_string(const char *s)
+{
+    if (*s++ != '"') return NULL;
+    for (; *s != '"'; s++) {
+        if ((unsigned char)*s < 0x20) return NULL;
+        if (*s != '\\') continue;
+        s++;
+        if (!*s || !strchr("\"\\/bfnrtu", *s)) return NULL;
+        if (*s == 'u' && strspn(s + 1, "0123456789abcdefABCDEF") < 4) return NULL;
+    }
+    return s + 1;
+}
+
+static const char *json_skip_members(const char *s, bool keys, char close, unsigned depth)
+{
+    if (*s == close) return s + 1;
+    for (;;) {
+        if (keys) {
+            s = json_skip_string(s);
+            if (!s || *s++ != ':') return NULL;
+        }
+        s = json_skip(s, depth + 1);
+        if (!s) return NULL;
+        if (*s == close) return s + 1;
+        if (*s++ != ',') return NULL;
+    }
+}
+
+static const char *json_skip(const char *s, unsigned depth)
+{
+    if (depth > 20) return NULL;
+    if (*s == '{') return json_skip_members(s + 1, true, '}', depth);
+    if (*s == '[') return json_skip_members(s + 1, false, ']', depth);
+    if (*s == '"') return json_skip_string(s);
+    static const char *const words[] = {"true", "false", "null"};
+    for (size_t i = 0; i < N_OF(words); i++)
+        if (strncmp(s, words[i], strlen(words[i])) == 0) return s + strlen(words[i]);
+    size_t n = strspn(s, "-0123456789");
+    return n ? s + n : NULL;
+}
+
+/* Exactly one object and one line end. */
+static void assert_one_line(const struct text *t)
+{
+    const char *s = text_string(t);
+    const char *end = s[0] == '{' ? json_skip(s, 0) : NULL;
+    if (!end || strcmp(end, "\n") != 0) fail_msg("not one JSON line: %s", s);
+}
+
+static void assert_has(const struct text *t, const char *part)
+{
+    if (!strstr(text_string(t), part)) fail_msg("no %s in %s", part, text_string(t));
+}
+
+static void assert_lacks(const struct text *t, const char *part)
+{
+    if (strstr(text_string(t), part)) fail_msg("%s in %s", part, text_string(t));
+}
+
+static struct blob message;
+static struct addr source, destination;
+static const struct audit_policy policy = {"2021", "00ff"};
+static const struct timespec at = {951782400, 123456789};
+
+static struct hello parse(const struct hello_spec *s)
+{
+    struct hello h;
+    uint8_t alert;
+    blob_hello(&message, s);
+    assert_int_equal(hello_parse((struct span){message.p, message.n}, &h, &alert), HELLO_COMPLETE);
+    return h;
+}
+
+static struct audit_event event_of(enum audit_action action)
+{
+    return (struct audit_event){.action = action,
+                                .at = at,
+                                .duration_ns = 1500,
+                                .policy = &policy,
+                                .listener = "front",
+                                .connection_id = "c-1",
+                                .source = &source,
+                                .alert_sent = -1,
+                                .alert_received = -1};
+}
+
+static void refused(void **state)
+{
+    (void)state;
+    struct hello_spec s = {.version = 0x0303,
+                           .suites = "0a0a 002f c02f fe01 00ff 1301 5600 cca8",
+                           .versions = "1a1a 0303 0301",
+                           .groups = "2a2a 001d 0099",
+                           .schemes = "0401 0201 fe02",
+                           .compression = "01 00",
+                           .name = "gate.example"};
+    struct hello h = parse(&s);
+    struct audit_event e = event_of(AUDIT_CONNECTION_REFUSED);
+    e.reason = REASON_CLIENT_NO_COMMON_GROUP;
+    e.domain = "gate.example";
+    e.destination_port = 443;
+    e.identity = "gate.example";
+    e.hello = &h;
+    e.offered = 0x04;
+    e.ja4 = "t12d0000_x";
+    e.alert_sent = 40;
+    struct text t = {0};
+    audit_render(&e, &t);
+    assert_one_line(&t);
+    static const char *const parts[] = {
+        "\"@timestamp\":\"2000-02-29T00:00:00.123Z\"",
+        "\"ecs\":{\"version\":\"",
+        "\"log\":{\"level\":\"warning\"}",
+        "\"message\":\"Refused 192.0.2.1:50000 to gate.example:443: the client offers none of the "
+        "allowed groups.\"",
+        "\"event\":{\"kind\":\"event\",\"category\":[\"network\"],\"type\":[\"denied\"],"
+        "\"dataset\":\"suitegate.audit\",\"action\":\"connection-refused\",\"outcome\":\"failure\","
+        "\"code\":\"client_no_common_group\",\"reason\":\"the client offers none of the allowed "
+        "groups\",\"duration\":1500}",
+        "\"observer\":{\"name\":\"suitegate\",\"vendor\":\"",
+        "\"rule\":{\"ruleset\":\"2021\"}",
+        "\"source\":{\"ip\":\"192.0.2.1\",\"port\":50000}",
+        "\"destination\":{\"port\":443,\"domain\":\"gate.example\"}",
+        "\"established\":false",
+        "\"server_name\":\"gate.example\"",
+        "\"supported_ciphers\":[\"TLS_RSA_WITH_AES_128_CBC_SHA\","
+        "\"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\",\"0xFE01\",\"TLS_EMPTY_RENEGOTIATION_INFO_"
+        "SCSV\","
+        "\"TLS_AES_128_GCM_SHA256\",\"TLS_FALLBACK_SCSV\","
+        "\"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256\"]",
+        "\"ja4\":\"t12d0000_x\"",
+        "\"policy\":{\"digest\":\"00ff\"}",
+        "\"listener\":\"front\"",
+        "\"connection_id\":\"c-1\"",
+        "\"identity\":\"gate.example\"",
+        "\"leg\":\"client\",\"blame\":\"client\",\"downgrade\":\"no\"",
+        "\"alert\":{\"sent\":40}",
+        "\"hello_version\":\"TLS 1.2\"",
+        "\"supported_versions\":[\"TLS 1.2\",\"TLS 1.0\"]",
+        "\"groups\":[\"x25519\",\"0x0099\"]",
+        "\"signature_schemes\":[\"rsa_pkcs1_sha256\",\"rsa_pkcs1_sha1\",\"0xFE02\"]",
+        "\"approved\":[\"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"]",
+        /* GREASE, the signals, TLS 1.3 and ECDHE with an AEAD cipher are not weak. */
+        "\"weak_offers\":[\"TLS "
+        "1.0\",\"TLS_RSA_WITH_AES_128_CBC_SHA\",\"0xFE01\",\"rsa_pkcs1_sha1\","
+        "\"DEFLATE\"]",
+        "\"fallback_scsv\":true,\"grease\":true",
+    };
+    for (size_t i = 0; i < N_OF(parts); i++) assert_has(&t, parts[i]);
+    assert_lacks(&t, "\"upstream\"");
+    assert_lacks(&t, "0x0A0A");
+    assert_lacks(&t, "0x2A2A");
+    text_fini(&t);
+}
+
+static void opened_and_closed(void **state)
+{
+    (void)state;
+    struct audit_event e = event_of(AUDIT_CONNECTION_OPENED);
+    e.destination = &destination;
+    e.destination_port = 443;
+    e.domain = "gate.example";
+    e.identity = "gate.example";
+    e.client = (struct audit_leg){.known = true,
+                                  .established = true,
+                                  .extended_master_secret = true,
+                                  .version = 0x0303,
+                                  .suite = 0xc02b,
+                                  .group = 0x001d,
+                                  .next_protocol = "h2",
+                                  .subject = "CN=gate.example",
+                                  .issuer = "CN=local",
+                                  .sha256 = "abcd",
+                                  .not_before = 0,
+                                  .not_after = 951782400};
+    e.upstream = e.client;
+    e.upstream.resumed = true;
+    e.upstream.speaks_tls13 = true;
+    e.upstream.suite = 0xc027;
+    struct text t = {0};
+    audit_render(&e, &t);
+    assert_one_line(&t);
+    static const char *const parts[] = {
+        "\"action\":\"connection-opened\",\"outcome\":\"success\",\"duration\":1500}",
+        "\"type\":[\"start\"]",
+        "\"level\":\"info\"",
+        "\"destination\":{\"ip\":\"2001:db8::1\",\"port\":443,\"domain\":\"gate.example\"}",
+        "\"tls\":{\"version\":\"1.2\",\"version_protocol\":\"tls\","
+        "\"cipher\":\"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\",\"curve\":\"x25519\","
+        "\"established\":true,\"resumed\":false",
+        "\"next_protocol\":\"h2\"",
+        "\"server\":{\"subject\":\"CN=gate.example\",\"issuer\":\"CN=local\","
+        "\"not_before\":\"1970-01-01T00:00:00Z\",\"not_after\":\"2000-02-29T00:00:00Z\","
+        "\"hash\":{\"sha256\":\"abcd\"}}",
+        "\"upstream\":{\"tls\":{\"version\":\"1.2\"",
+        "\"cipher\":\"TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256\"",
+        "\"resumed\":true",
+        "\"speaks_tls13\":true",
+    };
+    for (size_t i = 0; i < N_OF(parts); i++) assert_has(&t, parts[i]);
+    assert_lacks(&t, "\"code\"");
+    assert_lacks(&t, "\"blame\"");
+    assert_lacks(&t, "\"bytes\"");
+    text_fini(&t);
+
+    e.action = AUDIT_CONNECTION_CLOSED;
+    e.reason = REASON_UPSTREAM_TRUNCATED;
+    e.closed_by = "upstream";
+    e.has_bytes = true;
+    e.source_bytes = 5;
+    e.destination_bytes = 104857600;
+    audit_render(&e, &t);
+    assert_one_line(&t);
+    static const char *const closed[] = {
+        "\"action\":\"connection-closed\",\"outcome\":\"success\",\"code\":\"upstream_truncated\"",
+        "\"type\":[\"end\"]",
+        "\"source\":{\"ip\":\"192.0.2.1\",\"port\":50000,\"bytes\":5}",
+        "\"bytes\":104857600",
+        "\"closed_by\":\"upstream\"",
+        "\"leg\":\"upstream\",\"blame\":\"upstream\",\"downgrade\":\"no\"",
+    };
+    for (size_t i = 0; i < N_OF(closed); i++) assert_has(&t, closed[i]);
+    text_fini(&t);
+}
+
+/* Every action and every code renders, with as little known as can be. */
+static void every_code(void **state)
+{
+    (void)state;
+    static const char *const actions[] = {
+        "connection-refused", "connection-opened", "connection-closed",    "client-fallback-retry",
+        "proxy-started",      "proxy-stopped",     "configuration-loaded", "configuration-rejected",
+    };
+    for (size_t a = 0; a < N_OF(actions); a++) {
+        struct audit_event e = event_of((enum audit_action)a);
+        struct text t = {0};
+        char part[64];
+        if (a >= AUDIT_PROXY_STARTED) e.connection_id = NULL;
+        e.source = NULL;
+        e.duration_ns = -1;
+        audit_render(&e, &t);
+        assert_one_line(&t);
+        snprintf(part, sizeof part, "\"action\":\"%s\"", actions[a]);
+        assert_has(&t, part);
+        assert_lacks(&t, "\"duration\"");
+        assert_lacks(&t, "\"source\"");
+        text_fini(&t);
+    }
+    for (enum reason r = REASON_OK + 1; r < REASON_COUNT; r++) {
+        struct audit_event e = event_of(AUDIT_CONNECTION_REFUSED);
+        struct text t = {0};
+        char part[96];
+        e.reason = r;
+        audit_render(&e, &t);
+        assert_one_line(&t);
+        snprintf(part, sizeof part, "\"code\":\"%s\"", reason_row(r)->code);
+        assert_has(&t, part);
+        text_fini(&t);
+    }
+}
+
+/* What a peer chooses: a certificate's names, an ALPN, an identity. */
+static void hostile_text(void **state)
+{
+    (void)state;
+    struct audit_event e = event_of(AUDIT_CONNECTION_REFUSED);
+    struct text t = {0};
+    e.reason = REASON_UPSTREAM_CERTIFICATE_INVALID;
+    e.identity = "a\"},\"x\":{\"";
+    e.domain = "a\nb";
+    e.upstream = (struct audit_leg){.known = true,
+                                    .next_protocol = "\xff\x01\"",
+                                    .subject = "CN=\"\\\r\n\x7f\xc0\x80",
+                                    .issuer = "</script>\xed\xa0\x80"};
+    e.detail = "it said \"no\"";
+    audit_render(&e, &t);
+    assert_one_line(&t);
+    assert_has(&t, "\"identity\":\"a\\\"},\\\"x\\\":{\\\"\"");
+    assert_has(&t, "\"detail\":\"it said \\\"no\\\"\"");
+    assert_int_equal(strchr(text_string(&t), '\n') - text_string(&t), (long)t.size - 1);
+    text_fini(&t);
+}
+
+static void fallback(void **state)
+{
+    (void)state;
+    struct audit_offer before = {.present = true,
+                                 .failed = true,
+                                 .highest_version = 0x0303,
+                                 .approved = 0x05,
+                                 .source = source,
+                                 .identity = "gate.example",
+                                 .listener = "front",
+                                 .connection_id = "c-1"};
+    struct audit_offer now = before;
+    struct text t = {0};
+    now.highest_version = 0x0302;
+    now.approved = 0;
+    strcpy(now.connection_id, "c-2");
+    audit_render_fallback(&before, &now, at, &policy, &t);
+    assert_one_line(&t);
+    static const char *const parts[] = {
+        "\"action\":\"client-fallback-retry\",\"outcome\":\"failure\","
+        "\"code\":\"client_fallback_retry\"",
+        "\"previous_offer\":{\"connection_id\":\"c-1\",\"highest_version\":\"TLS "
+        "1.2\",\"approved\":"
+        "[\"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\",\"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"]}",
+        "\"offer\":{\"connection_id\":\"c-2\",\"highest_version\":\"TLS 1.1\",\"approved\":[]}",
+        "\"downgrade\":\"yes\"",
+        "\"identity\":\"gate.example\"",
+        "\"source\":{\"ip\":\"192.0.2.1\",\"port\":50000}",
+    };
+    for (size_t i = 0; i < N_OF(parts); i++) assert_has(&t, parts[i]);
+    text_fini(&t);
+}
+
+static int set_addresses(void **state)
+{
+    (void)state;
+    return addr_from_text("192.0.2.1:50000", &source) &&
+                   addr_from_text("[2001:db8::1]:443", &destination)
+               ? 0
+               : 1;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(refused),    cmocka_unit_test(opened_and_closed),
+        cmocka_unit_test(every_code), cmocka_unit_test(hostile_text),
+        cmocka_unit_test(fallback),
+    };
+    return cmocka_run_group_tests_name("record", tests, set_addresses, NULL);
+}
