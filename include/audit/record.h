@@ -84,7 +84,6 @@ struct audit_offer {
 
 /* The record of a retry that offers less: it names both offers. */
 void audit_render_fallback(const struct audit_offer *before, const struct audit_offer *now,
-                           struct timespec at, const struct audit_policy *policy,
-                           struct text *out);
+                           struct timespec at, const struct audit_policy *policy, struct text *out);
 
 #endif

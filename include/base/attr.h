@@ -4,6 +4,14 @@
 
 #define WARN_UNUSED __attribute__((warn_unused_result))
 #define PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
+/* Set by the Makefile; these serve tools that look at one file. */
+#ifndef SUITEGATE_VERSION
+#define SUITEGATE_VERSION "0"
+#endif
+#ifndef SUITEGATE_CONFIG
+#define SUITEGATE_CONFIG "/etc/suitegate/suitegate.ini"
+#endif
+
 #define COUNT_OF(a) (sizeof(a) / sizeof((a)[0]))
 
 #endif

@@ -45,7 +45,6 @@ WARN_UNUSED bool buf_append(struct buf *b, const void *p, size_t n);
 /* Drops n bytes from the head (n <= buf_size); memory goes when the queue is empty. */
 void buf_consume(struct buf *b, size_t n);
 
-
 /* Frees the blocks kept for the thread's next queues; for a thread that ends. */
 void buf_thread_fini(void);
 

@@ -30,8 +30,4 @@ void cli_print_errors(const struct text *errors);
 /* Writes text to standard output; CLI_CANNOT when that fails. */
 int cli_print(const struct text *text, int status);
 
-#ifndef SUITEGATE_CONFIG
-#define SUITEGATE_CONFIG "/etc/suitegate/suitegate.ini"
-#endif
-
 #endif

@@ -16,18 +16,18 @@ enum cert_key { CERT_KEY_RSA, CERT_KEY_EC, CERT_KEY_OTHER };
 enum cert_signature { CERT_SIGNATURE_STRONG, CERT_SIGNATURE_WEAK, CERT_SIGNATURE_OTHER };
 
 struct cert {
-    struct span der;     /* the whole */
-    struct span serial;  /* INTEGER's content, leading zero taken off */
-    struct span issuer;  /* Name with its header */
-    struct span subject; /* likewise */
-    struct span spki;    /* SubjectPublicKeyInfo with its header */
+    struct span der;      /* the whole */
+    struct span serial;   /* INTEGER's content, leading zero taken off */
+    struct span issuer;   /* Name with its header */
+    struct span subject;  /* likewise */
+    struct span spki;     /* SubjectPublicKeyInfo with its header */
     struct span key_bits; /* the BIT STRING's content, for key identifiers */
-    struct span san;     /* GeneralNames content, n = 0 when absent */
+    struct span san;      /* GeneralNames content, n = 0 when absent */
     struct span subject_key_id, authority_key_id; /* n = 0 when absent */
     time_t not_before, not_after;
     enum cert_key key;
-    unsigned bits;       /* RSA modulus, or the EC field's size */
-    uint16_t group;      /* supported_groups id of an EC key, 0: none that is allowed */
+    unsigned bits;  /* RSA modulus, or the EC field's size */
+    uint16_t group; /* supported_groups id of an EC key, 0: none that is allowed */
     enum cert_signature signature;
     bool is_ca, can_sign_certs, can_sign_crls; /* the last two: absent keyUsage allows */
 };

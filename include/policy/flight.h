@@ -31,7 +31,7 @@ struct flight {
     bool secure_renegotiation, extended_master_secret, encrypt_then_mac, ticket;
     bool speaks_tls13; /* the harmless marker of RFC 8446 section 4.1.3 */
     bool seen_byte;
-    int alert;           /* description of the plaintext alert, -1: none */
+    int alert;              /* description of the plaintext alert, -1: none */
     uint16_t alert_version; /* of its record */
     /* Internal: record and message reassembly. */
     uint8_t header[5];

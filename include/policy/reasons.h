@@ -12,7 +12,7 @@ enum { REASON_ALERT_NONE = -1, REASON_ALERT_AS_SENT = -2 };
 
 enum reason {
     REASON_OK, /* nothing to refuse */
-#define REASON(name, code, leg, alert, http, error, blame, downgrade, sentence, remedy)            \
+#define REASON(name, code, leg, alert, http, error, blame, downgrade, sentence, remedy) \
     REASON_##name,
 #include "policy/reasons.def"
 #undef REASON

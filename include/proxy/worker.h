@@ -15,8 +15,8 @@ struct worker;
 /* What all workers share. */
 struct worker_shared {
     struct writer *writer;
-    unsigned active;  /* atomic: connections of all workers */
-    unsigned long unspoken; /* atomic: connections that ended before their first byte */
+    unsigned active;          /* atomic: connections of all workers */
+    unsigned long unspoken;   /* atomic: connections that ended before their first byte */
     void (*ended)(void *arg); /* a worker's loop is over; called on its thread */
     void *ended_arg;
 };

@@ -7,10 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#ifndef SUITEGATE_VERSION
-#define SUITEGATE_VERSION "0"
-#endif
-
 struct action_row {
     const char *name, *type, *kind;
     const char *sentence; /* what happened, when there is no connection to tell of */
@@ -46,12 +42,17 @@ static void describe_destination(const struct audit_event *e, char out[TARGET_TE
                  e->destination_port);
 }
 
+static bool ends_sentence(const char *s)
+{
+    return *s && s[strlen(s) - 1] == '.';
+}
+
 static void message(const struct audit_event *e, struct text *out)
 {
     char source[ADDR_TEXT_SIZE] = "?", destination[TARGET_TEXT_SIZE];
     if (!about_connection(e)) {
         text_add(out, actions[e->action].sentence);
-        if (e->detail) text_printf(out, " %s", e->detail);
+        if (e->detail) text_printf(out, " %s%s", e->detail, ends_sentence(e->detail) ? "" : ".");
         return;
     }
     if (e->source && e->source->length) addr_format(e->source, source);
@@ -59,8 +60,8 @@ static void message(const struct audit_event *e, struct text *out)
     if (e->action == AUDIT_CONNECTION_REFUSED)
         text_printf(out, "Refused %s to %s: ", source, destination);
     else if (e->action == AUDIT_CONNECTION_OPENED)
-        text_printf(out, "Opened %s to %s with TLS 1.2 and an allowed suite on both legs",
-                    source, destination);
+        text_printf(out, "Opened %s to %s with TLS 1.2 and an allowed suite on both legs", source,
+                    destination);
     else
         text_printf(out, "Closed %s to %s by %s", source, destination,
                     e->closed_by ? e->closed_by : "error");

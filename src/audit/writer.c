@@ -41,7 +41,7 @@ struct writer {
     char profile[16], digest[65];
 
     atomic_bool failing;
-    atomic_size_t queued; /* incoming and pending */
+    atomic_size_t queued;    /* incoming and pending */
     atomic_size_t uncounted; /* refusals that found no room */
 
     /* The thread's own. */

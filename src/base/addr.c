@@ -86,14 +86,14 @@ uint8_t addr_bytes(const struct addr *a, uint8_t out[16])
 
 bool addr_is_loopback(const struct addr *a)
 {
-    uint8_t b[16];
+    uint8_t b[16] = {0};
     if (addr_bytes(a, b) == 4) return b[0] == 127;
     return memcmp(b, &in6addr_loopback, 16) == 0;
 }
 
 bool addr_is_unspecified(const struct addr *a)
 {
-    uint8_t b[16];
+    uint8_t b[16] = {0};
     static const uint8_t zero[16];
     return memcmp(b, zero, addr_bytes(a, b)) == 0;
 }
@@ -109,7 +109,8 @@ void addr_format_ip(const struct addr *a, char out[ADDR_TEXT_SIZE])
 {
     uint8_t b[16];
     int family = addr_bytes(a, b) == 4 ? AF_INET : AF_INET6;
-    if (!a->length || !inet_ntop(family, b, out, ADDR_TEXT_SIZE)) snprintf(out, ADDR_TEXT_SIZE, "-");
+    if (!a->length || !inet_ntop(family, b, out, ADDR_TEXT_SIZE))
+        snprintf(out, ADDR_TEXT_SIZE, "-");
 }
 
 void addr_format(const struct addr *a, char out[ADDR_TEXT_SIZE])

@@ -54,8 +54,10 @@ uint8_t *buf_reserve(struct buf *b, size_t n)
     }
     uint8_t *data = capacity == BLOCK ? block_take() : malloc(capacity);
     if (!data) return NULL;
-    if (have) memcpy(data, b->data + b->start, have);
-    if (b->data) block_give(b->data, b->capacity);
+    if (b->data) {
+        memcpy(data, b->data + b->start, have);
+        block_give(b->data, b->capacity);
+    }
     *b = (struct buf){.data = data, .end = have, .capacity = capacity};
     return data + have;
 }

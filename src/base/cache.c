@@ -7,7 +7,7 @@
 enum { BUCKETS = 1024 };
 
 struct entry {
-    struct entry *chain;        /* of the bucket */
+    struct entry *chain;         /* of the bucket */
     struct entry *newer, *older; /* by last use */
     void *value;
     char key[];

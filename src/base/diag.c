@@ -16,13 +16,13 @@ static void say(const char *level, const char *format, va_list args)
     fprintf(stderr, "%s suitegate %s: %s\n", time_text, level, line);
 }
 
-#define DIAG(name, level)                                                                          \
-    void diag_##name(const char *format, ...)                                                      \
-    {                                                                                              \
-        va_list args;                                                                              \
-        va_start(args, format);                                                                    \
-        say(level, format, args);                                                                  \
-        va_end(args);                                                                              \
+#define DIAG(name, level)                     \
+    void diag_##name(const char *format, ...) \
+    {                                         \
+        va_list args;                         \
+        va_start(args, format);               \
+        say(level, format, args);             \
+        va_end(args);                         \
     }
 
 DIAG(info, "info")

@@ -37,8 +37,8 @@ static void json_quote(struct text *out, const uint8_t *p, size_t n)
     size_t i = 0;
     while (i < n) {
         size_t length = utf8_length(p + i, n - i);
-        bool escape = length == 0 || (length == 1 && (p[i] < 0x20 || p[i] == '"' || p[i] == '\\' ||
-                                                      p[i] == 0x7f));
+        bool escape = length == 0 ||
+                      (length == 1 && (p[i] < 0x20 || p[i] == '"' || p[i] == '\\' || p[i] == 0x7f));
         if (!escape) {
             plain += length;
             i += length;

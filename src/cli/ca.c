@@ -1,8 +1,8 @@
+#include "pki/ca.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "cli/cli.h"
 #include "config/config.h"
-#include "pki/ca.h"
 #include "pki/cert.h"
 
 #include <errno.h>
@@ -124,8 +124,8 @@ static int show(int argc, char **argv)
     bool unreadable;
     int status = cli_parse(argc, argv, "c", show_help, &options);
     if (status >= 0) return status;
-    struct config *config = config_load(options.config ? options.config : SUITEGATE_CONFIG, &errors,
-                                        &unreadable);
+    struct config *config =
+        config_load(options.config ? options.config : SUITEGATE_CONFIG, &errors, &unreadable);
     if (!config) {
         cli_print_errors(&errors);
         text_fini(&errors);

@@ -1,5 +1,5 @@
-#include "cli/cli.h"
 #include "config/config.h"
+#include "cli/cli.h"
 #include "proxy/site.h"
 
 static const char help[] =

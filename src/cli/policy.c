@@ -1,6 +1,6 @@
+#include "policy/policy.h"
 #include "base/json.h"
 #include "cli/cli.h"
-#include "policy/policy.h"
 #include "policy/reasons.h"
 
 #include <stdio.h>
@@ -31,9 +31,10 @@ static void print_text(struct text *out)
         if (row->alert >= 0) snprintf(alert, sizeof alert, "%d", row->alert);
         if (row->alert == REASON_ALERT_AS_SENT) snprintf(alert, sizeof alert, "as sent");
         if (row->http) snprintf(http, sizeof http, "%u", row->http);
-        text_printf(out, "%s\n    leg %s, alert %s, HTTP %s, blame %s, downgrade %s\n    %s.\n    %s\n",
-                    row->code, reason_leg_name(row->leg), alert, http, reason_blame_name(row->blame),
-                    reason_downgrade_name(row->downgrade), row->sentence, row->remedy);
+        text_printf(
+            out, "%s\n    leg %s, alert %s, HTTP %s, blame %s, downgrade %s\n    %s.\n    %s\n",
+            row->code, reason_leg_name(row->leg), alert, http, reason_blame_name(row->blame),
+            reason_downgrade_name(row->downgrade), row->sentence, row->remedy);
     }
 }
 

@@ -9,8 +9,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum section { SECTION_PROXY, SECTION_POLICY, SECTION_CA, SECTION_UPSTREAM, SECTION_AUDIT,
-               SECTION_LISTEN, SECTION_COUNT, SECTION_NONE = SECTION_COUNT };
+enum section {
+    SECTION_PROXY,
+    SECTION_POLICY,
+    SECTION_CA,
+    SECTION_UPSTREAM,
+    SECTION_AUDIT,
+    SECTION_LISTEN,
+    SECTION_COUNT,
+    SECTION_NONE = SECTION_COUNT
+};
 
 static const char *const section_names[SECTION_COUNT] = {"proxy",    "policy", "ca",
                                                          "upstream", "audit",  "listen"};
@@ -32,7 +40,7 @@ struct option {
 #define HOLDER_LISTEN struct listen_config
 
 static const struct option options[] = {
-#define OPTION(section, key, kind, member, standard, text)                                         \
+#define OPTION(section, key, kind, member, standard, text) \
     {SECTION_##section, #key, kind, offsetof(HOLDER_##section, member), standard, text},
 #include "config/options.def"
 #undef OPTION
@@ -115,8 +123,8 @@ static void look_at_line(struct parser *p, const char *line, size_t n)
     if (n > 0 && (line[0] == ' ' || line[0] == '\t')) {
         size_t blank = strspn(line, " \t");
         if (blank < n && !strchr("\r\n;#", line[blank]))
-            complain(p, p->line, "the line is indented; an option that takes several values repeats",
-                     "");
+            complain(p, p->line,
+                     "the line is indented; an option that takes several values repeats", "");
         return;
     }
     if (n == 0 || line[0] != '[') return;
@@ -228,8 +236,8 @@ static void check_fixed(struct parser *p, const struct listen_config *l)
         return;
     }
     if (l->upstream.host[0] || l->upstream_name || l->certificates.n || l->keys.n)
-        complain(p, l->line,
-                 "upstream, upstream_name, certificate and key are for fixed listeners", l->name);
+        complain(p, l->line, "upstream, upstream_name, certificate and key are for fixed listeners",
+                 l->name);
 }
 
 static void finish_listener(struct parser *p, struct listen_config *l)
@@ -246,8 +254,9 @@ static void finish_listener(struct parser *p, struct listen_config *l)
         if (o->address.length && l->address.length && addr_same_ip(&o->address, &l->address) &&
             addr_port(&o->address) == addr_port(&l->address))
             complain(p, l->line, "another listener has the same address", o->name);
-    if (l->allow_clients.n == 0 && (value_parse(KIND_CIDR_LIST, "127.0.0.0/8", "", &l->allow_clients) ||
-                                    value_parse(KIND_CIDR_LIST, "::1/128", "", &l->allow_clients)))
+    if (l->allow_clients.n == 0 &&
+        (value_parse(KIND_CIDR_LIST, "127.0.0.0/8", "", &l->allow_clients) ||
+         value_parse(KIND_CIDR_LIST, "::1/128", "", &l->allow_clients)))
         complain(p, l->line, "out of memory", l->name);
     if (l->type == LISTEN_FIXED && !l->upstream_name && l->upstream.host[0])
         l->upstream_name = text_copy(l->upstream.host, strlen(l->upstream.host));
@@ -257,7 +266,7 @@ static void finish_listener(struct parser *p, struct listen_config *l)
 static char *directory_of(const char *file)
 {
     const char *slash = strrchr(file, '/');
-    char *named = !slash           ? text_copy(".", 1)
+    char *named = !slash          ? text_copy(".", 1)
                   : slash == file ? text_copy("/", 1)
                                   : text_copy(file, (size_t)(slash - file));
     char *absolute = named ? realpath(named, NULL) : NULL;
@@ -278,7 +287,8 @@ struct config *config_parse(const char *text, size_t n, const char *file, struct
     if (p.config && p.directory) {
         set_defaults(&p);
         int fault = ini_parse_stream(read_line, &p, take_option, &p);
-        if (fault > 0) complain(&p, (unsigned)fault, "not a [section], a comment or key = value", "");
+        if (fault > 0)
+            complain(&p, (unsigned)fault, "not a [section], a comment or key = value", "");
         if (fault < 0) complain(&p, p.line, "out of memory", "");
         finish_policy(&p);
         for (size_t i = 0; i < p.config->listener_count; i++)
@@ -312,8 +322,7 @@ struct config *config_load(const char *file, struct text *errors, bool *unreadab
     if (bad) text_printf(errors, "%s: %s\n", file, ferror(f) ? strerror(errno) : "too large");
     fclose(f);
     *unreadable = bad;
-    struct config *c =
-        bad ? NULL : config_parse(text_string(&content), content.size, file, errors);
+    struct config *c = bad ? NULL : config_parse(text_string(&content), content.size, file, errors);
     text_fini(&content);
     return c;
 }

@@ -79,8 +79,9 @@ static bool is_local(const struct addr *target)
         if (!i->ifa_addr) continue;
         int family = i->ifa_addr->sa_family;
         if (family != AF_INET && family != AF_INET6) continue;
-        struct addr own = addr_from_sockaddr(
-            i->ifa_addr, family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+        struct addr own =
+            addr_from_sockaddr(i->ifa_addr, family == AF_INET ? sizeof(struct sockaddr_in)
+                                                              : sizeof(struct sockaddr_in6));
         found = addr_same_ip(target, &own);
     }
     freeifaddrs(list);

@@ -133,7 +133,12 @@ void resolver_free(struct resolver *r)
     if (!r) return;
     for (struct lookup *l = r->first; l; l = l->next) l->answer = NULL;
     ares_destroy(r->channel); /* calls every callback with ARES_EDESTRUCTION */
-    while (r->first) free_lookup(r->first);
+    while (r->first) {
+        struct lookup *next = r->first->next;
+        ev_timer_stop(r->loop, &r->first->deliver);
+        free(r->first);
+        r->first = next;
+    }
     ev_timer_stop(r->loop, &r->timer);
     for (size_t i = 0; i < SOCKETS; i++)
         if (r->sockets[i].used) ev_io_stop(r->loop, &r->sockets[i].io);
@@ -195,16 +200,19 @@ struct lookup *resolver_start(struct resolver *r, const char *host, uint16_t por
     struct lookup *l = calloc(1, sizeof *l);
     char service[8];
     if (!l) return NULL;
-    *l = (struct lookup){.next = r->first, .link = &r->first, .resolver = r, .answer = answer,
-                         .arg = arg, .in_ares = true};
+    *l = (struct lookup){.next = r->first,
+                         .link = &r->first,
+                         .resolver = r,
+                         .answer = answer,
+                         .arg = arg,
+                         .in_ares = true};
     if (r->first) r->first->link = &l->next;
     r->first = l;
     ev_timer_init(&l->deliver, on_deliver, 0., 0.);
     l->deliver.data = l;
     snprintf(service, sizeof service, "%u", port);
-    struct ares_addrinfo_hints hints = {.ai_family = AF_UNSPEC,
-                                        .ai_socktype = SOCK_STREAM,
-                                        .ai_flags = ARES_AI_NUMERICSERV};
+    struct ares_addrinfo_hints hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = ARES_AI_NUMERICSERV};
     ares_getaddrinfo(r->channel, host, service, &hints, on_answer, l);
     rearm(r);
     return l;

@@ -38,7 +38,8 @@ static const uint8_t oid_server_auth[] = {0x2b, 6, 1, 5, 5, 7, 3, 1};
 static const uint8_t true_element[] = {0x01, 1, 0xff};
 
 /* What decides a certificate; the writer below knows nothing else. */
-struct template {
+struct template
+{
     struct span serial, issuer, spki, authority_key_id;
     uint8_t subject_key_id[20];
     time_t not_before, not_after;
@@ -108,9 +109,9 @@ static void put_extensions(struct der *d, const struct template *t)
 {
     /* keyCertSign and cRLSign; digitalSignature (RFC 5280 section 4.2.1.3). */
     static const uint8_t ca_usage[] = {1, 0x06}, leaf_usage[] = {7, 0x80};
-    size_t all = d->at, end = d->at;
+    size_t all = d->at;
     put_crl_url(d, t->crl_url);
-    end = d->at;
+    size_t end = d->at;
     der_element(d, 0x80, t->authority_key_id.p, t->authority_key_id.n);
     der_wrap(d, TAG_SEQUENCE, end);
     end_extension(d, 35, false, end);

@@ -62,8 +62,12 @@ bool der_time(const struct der_item *item, time_t *out)
     for (size_t i = 0; i < 5; i++)
         if (!digits(p + year_digits + 2 * i, 2, &part[i])) return false;
     if (year_digits == 2) year += year < 50 ? 2000 : 1900;
-    struct tm tm = {.tm_year = year - 1900, .tm_mon = part[0] - 1, .tm_mday = part[1],
-                    .tm_hour = part[2], .tm_min = part[3], .tm_sec = part[4]};
+    struct tm tm = {.tm_year = year - 1900,
+                    .tm_mon = part[0] - 1,
+                    .tm_mday = part[1],
+                    .tm_hour = part[2],
+                    .tm_min = part[3],
+                    .tm_sec = part[4]};
     *out = timegm(&tm);
     return true;
 }
@@ -83,7 +87,8 @@ static bool oid_is(struct span s, const struct oid *oid)
 enum cert_signature der_signature_strength(struct span algorithm)
 {
     static const struct oid strong[] = {
-        {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10}}, /* RSASSA-PSS; wolfSSL checks its hash */
+        {9,
+         {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10}}, /* RSASSA-PSS; wolfSSL checks its hash */
         {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11}},
         {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 12}},
         {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 13}},
@@ -283,8 +288,8 @@ static const char *attribute_name(struct span oid)
     static const struct {
         uint8_t last;
         const char *name;
-    } names[] = {{3, "CN"}, {6, "C"},  {7, "L"}, {8, "ST"}, {9, "STREET"},
-                 {10, "O"}, {11, "OU"}, {5, "serialNumber"}};
+    } names[] = {{3, "CN"},     {6, "C"},  {7, "L"},   {8, "ST"},
+                 {9, "STREET"}, {10, "O"}, {11, "OU"}, {5, "serialNumber"}};
     static const struct oid component = {
         10, {0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x19}};
     if (oid_is(oid, &component)) return "DC";

@@ -69,8 +69,7 @@ static bool read_tbs(struct span content, struct crl *crl)
         !der_time(&next_update, &crl->next_update))
         return false;
     crl->issuer = issuer.whole;
-    if (r.left > 0 && r.p[0] == 0x30)
-        return der_next(&r, &item) && read_revoked(item.content, crl);
+    if (r.left > 0 && r.p[0] == 0x30) return der_next(&r, &item) && read_revoked(item.content, crl);
     return true;
 }
 
@@ -196,7 +195,8 @@ enum crl_answer crl_check(struct crl_set *set, const struct cert *c, const struc
         asked = true;
         if (now < crl->this_update || now > crl->next_update || !believed(crl, issuer)) continue;
         known = true;
-        if (crl->count && bsearch(&c->serial, crl->serials, crl->count, sizeof *crl->serials, compare_serials))
+        if (crl->count &&
+            bsearch(&c->serial, crl->serials, crl->count, sizeof *crl->serials, compare_serials))
             return CRL_REVOKED;
     }
     return asked && !known ? CRL_UNKNOWN : CRL_PASS;

@@ -63,7 +63,9 @@ void decoded_key_fini(struct decoded_key *key)
 static bool key_set(struct private_key *out, enum key_type type, const uint8_t *der, int size)
 {
     if (size <= 0) return false;
-    *out = (struct private_key){.type = type, .der = malloc((size_t)size), .size = (size_t)size};
+    out->type = type;
+    out->size = (size_t)size;
+    out->der = malloc(out->size);
     if (!out->der) return false;
     memcpy(out->der, der, out->size);
     return true;
@@ -129,8 +131,8 @@ static bool add_pem(const uint8_t *der, size_t n, int type, struct text *out)
 
 bool key_to_pem(const struct private_key *key, struct text *out)
 {
-    return add_pem(key->der, key->size, key->type == KEY_ECDSA ? ECC_PRIVATEKEY_TYPE : PRIVATEKEY_TYPE,
-                   out);
+    return add_pem(key->der, key->size,
+                   key->type == KEY_ECDSA ? ECC_PRIVATEKEY_TYPE : PRIVATEKEY_TYPE, out);
 }
 
 bool pem_add_certificate(struct span der, struct text *out)
@@ -158,7 +160,8 @@ size_t key_spki(const struct private_key *key, uint8_t out[KEY_SPKI_LIMIT])
 bool pem_each(const char *pem, size_t n, enum pem_kind kind,
               bool (*each)(void *arg, struct span der), void *arg)
 {
-    const char *begin = kind == PEM_CRL ? "-----BEGIN X509 CRL-----" : "-----BEGIN CERTIFICATE-----";
+    const char *begin =
+        kind == PEM_CRL ? "-----BEGIN X509 CRL-----" : "-----BEGIN CERTIFICATE-----";
     const char *end = kind == PEM_CRL ? "-----END X509 CRL-----" : "-----END CERTIFICATE-----";
     const char *at = pem, *stop = pem + n;
     bool ok = true;

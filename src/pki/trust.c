@@ -50,8 +50,9 @@ struct trust *trust_new(const struct text *anchors, const char *anchors_name,
     trust->minimum_rsa_bits = minimum_rsa_bits;
     bool ok = pem_each(text_string(anchors), anchors->size, PEM_CERTIFICATE, add_anchor, trust) &&
               trust->n > 0;
-    if (!ok) text_printf(errors, "%s holds no CA certificate that can be read (PEM is expected)\n",
-                         anchors_name);
+    if (!ok)
+        text_printf(errors, "%s holds no CA certificate that can be read (PEM is expected)\n",
+                    anchors_name);
     if (ok && crls) {
         trust->crls = crl_set_new(crls, crls_name, errors);
         ok = trust->crls != NULL;
@@ -171,7 +172,8 @@ static enum reason judge_path(const struct trust *trust, const struct cert *cert
         if (!issuer) return REASON_UPSTREAM_CERTIFICATE_UNTRUSTED;
         enum reason reason = judge_link(trust, c, issuer, now);
         if (reason != REASON_OK) return reason;
-        if (anchored) return key_is_weak(trust, issuer) ? REASON_UPSTREAM_CERTIFICATE_WEAK : REASON_OK;
+        if (anchored)
+            return key_is_weak(trust, issuer) ? REASON_UPSTREAM_CERTIFICATE_WEAK : REASON_OK;
         c = issuer;
     }
     return REASON_UPSTREAM_CERTIFICATE_UNTRUSTED;
@@ -225,9 +227,8 @@ enum reason trust_reason_of_error(int error)
         return REASON_UPSTREAM_CERTIFICATE_INVALID;
     default:
         /* The errors of parsing lie in one range. */
-        return error <= ASN_PARSE_E && error >= ASN_CRIT_EXT_E
-                   ? REASON_UPSTREAM_CERTIFICATE_INVALID
-                   : REASON_OK;
+        return error <= ASN_PARSE_E && error >= ASN_CRIT_EXT_E ? REASON_UPSTREAM_CERTIFICATE_INVALID
+                                                               : REASON_OK;
     }
 }
 
@@ -239,7 +240,8 @@ static enum reason reason_of_error(const struct peer_check *check, int error, st
         reason == REASON_UPSTREAM_CERTIFICATE_NOT_YET_VALID)
         return reason;
     /* What the library cannot verify because it is weak fails under various names. */
-    if (cert_parse(der, &c) && (key_is_weak(check->trust, &c) || c.signature == CERT_SIGNATURE_WEAK))
+    if (cert_parse(der, &c) &&
+        (key_is_weak(check->trust, &c) || c.signature == CERT_SIGNATURE_WEAK))
         return REASON_UPSTREAM_CERTIFICATE_WEAK;
     return reason == REASON_OK ? REASON_UPSTREAM_CERTIFICATE_INVALID : reason;
 }

@@ -78,7 +78,7 @@ static bool read_extension(struct flight *f, const struct flight_offer *offer, u
 static void note_marker(struct flight *f, struct span random, bool *downgraded)
 {
     static const uint8_t marker[7] = {'D', 'O', 'W', 'N', 'G', 'R', 'D'};
-    if (memcmp(random.p + 24, marker, sizeof marker) != 0) return;
+    if (random.n != 32 || memcmp(random.p + 24, marker, sizeof marker) != 0) return;
     *downgraded = random.p[31] == 0;
     f->speaks_tls13 = random.p[31] == 1;
 }
@@ -130,8 +130,7 @@ static enum reason read_key_exchange(struct flight *f, const struct flight_offer
     if (!offer) return REASON_OK;
     if (r.failed) return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert);
     const struct scheme *scheme = scheme_by_id(f->scheme);
-    if (curve_type != 3 || !group_allowed(f->group) || !scheme ||
-        scheme->verdict != SCHEME_ALLOWED)
+    if (curve_type != 3 || !group_allowed(f->group) || !scheme || scheme->verdict != SCHEME_ALLOWED)
         return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_ILLEGAL_PARAMETER, alert);
     return REASON_OK;
 }
@@ -194,9 +193,8 @@ static enum reason check_record(struct flight *f, const struct flight_offer *off
     bool tls = type >= RECORD_CHANGE_CIPHER_SPEC && type <= 23 && version >> 8 == 3;
     if (!tls || f->record_left > RECORD_LIMIT) {
         if (!offer) return REASON_OK;
-        return f->has_hello
-                   ? fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert)
-                   : fault(REASON_UPSTREAM_NOT_TLS, REASON_ALERT_NONE, alert);
+        return f->has_hello ? fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert)
+                            : fault(REASON_UPSTREAM_NOT_TLS, REASON_ALERT_NONE, alert);
     }
     if (type == RECORD_ALERT) {
         f->alert_version = version;
@@ -242,7 +240,8 @@ enum reason flight_feed(struct flight *f, const struct flight_offer *offer, cons
 
 enum reason flight_explain(const struct flight *f, bool closed)
 {
-    if (f->alert >= 0 && f->has_certificate_request) return REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE;
+    if (f->alert >= 0 && f->has_certificate_request)
+        return REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE;
     if (f->alert >= 0 && !f->has_hello) {
         if (f->alert_version < TLS_1_2) return REASON_UPSTREAM_PROTOCOL_TOO_OLD;
         if (f->alert == ALERT_PROTOCOL_VERSION) return REASON_UPSTREAM_PROTOCOL_REFUSED;

@@ -20,8 +20,7 @@ static int ascending(const void *a, const void *b)
 
 static void join(const struct list *list, struct text *out)
 {
-    for (size_t i = 0; i < list->n; i++)
-        text_printf(out, "%s%04x", i ? "," : "", list->values[i]);
+    for (size_t i = 0; i < list->n; i++) text_printf(out, "%s%04x", i ? "," : "", list->values[i]);
 }
 
 static bool hash(const struct text *t, ja4_sha256 *sha256, char out[HASH_DIGITS + 1])

@@ -13,7 +13,7 @@ const struct suite suites[] = {
 #define SUITE(...) +1
 _Static_assert(0
 #include "policy/suites.def"
-                       == SUITE_COUNT,
+                   == SUITE_COUNT,
                "the policy is exactly eight suites");
 #undef SUITE
 
@@ -36,12 +36,24 @@ static const struct id_name groups[] = {
 
 /* Names of groups that are not allowed, for the record only (IANA TLS Supported Groups). */
 static const struct id_name other_groups[] = {
-    {0x0001, "sect163k1"},       {0x0013, "secp192r1"},       {0x0015, "secp224r1"},
-    {0x0016, "secp256k1"},       {0x001a, "brainpoolP256r1"}, {0x001b, "brainpoolP384r1"},
-    {0x001c, "brainpoolP512r1"}, {0x001e, "x448"},            {0x0100, "ffdhe2048"},
-    {0x0101, "ffdhe3072"},       {0x0102, "ffdhe4096"},       {0x0103, "ffdhe6144"},
-    {0x0104, "ffdhe8192"},       {0x0200, "MLKEM512"},        {0x0201, "MLKEM768"},
-    {0x0202, "MLKEM1024"},       {0x11eb, "SecP256r1MLKEM768"}, {0x11ec, "X25519MLKEM768"},
+    {0x0001, "sect163k1"},
+    {0x0013, "secp192r1"},
+    {0x0015, "secp224r1"},
+    {0x0016, "secp256k1"},
+    {0x001a, "brainpoolP256r1"},
+    {0x001b, "brainpoolP384r1"},
+    {0x001c, "brainpoolP512r1"},
+    {0x001e, "x448"},
+    {0x0100, "ffdhe2048"},
+    {0x0101, "ffdhe3072"},
+    {0x0102, "ffdhe4096"},
+    {0x0103, "ffdhe6144"},
+    {0x0104, "ffdhe8192"},
+    {0x0200, "MLKEM512"},
+    {0x0201, "MLKEM768"},
+    {0x0202, "MLKEM1024"},
+    {0x11eb, "SecP256r1MLKEM768"},
+    {0x11ec, "X25519MLKEM768"},
     {0x6399, "X25519Kyber768Draft00"},
 };
 
@@ -117,7 +129,17 @@ static const char *name_in(const struct id_name *table, size_t n, uint16_t id)
 const char *cipher_name(uint16_t id)
 {
     const struct suite *s = suite_by_id(id);
-    return s ? s->iana : name_in(cipher_names, COUNT_OF(cipher_names), id);
+    if (s) return s->iana;
+    size_t low = 0, high = COUNT_OF(cipher_names); /* the table is sorted */
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (cipher_names[middle].id == id) return cipher_names[middle].name;
+        if (cipher_names[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
 }
 
 const char *group_name(uint16_t id)

@@ -8,7 +8,7 @@
 #define AS_SENT REASON_ALERT_AS_SENT
 
 static const struct reason_row rows[REASON_COUNT] = {
-#define REASON(name, code, leg, alert, http, error, blame, downgrade, sentence, remedy)            \
+#define REASON(name, code, leg, alert, http, error, blame, downgrade, sentence, remedy) \
     [REASON_##name] = {code, leg, alert, http, error, blame, downgrade, sentence, remedy},
 #include "policy/reasons.def"
 #undef REASON
@@ -91,8 +91,8 @@ const char *reason_alert_name(int description)
 const char *reason_http_phrase(unsigned status)
 {
     static const struct number_name names[] = {
-        {200, "Connection established"}, {400, "Bad Request"},         {403, "Forbidden"},
-        {500, "Internal Server Error"},  {502, "Bad Gateway"},         {503, "Service Unavailable"},
+        {200, "Connection established"}, {400, "Bad Request"}, {403, "Forbidden"},
+        {500, "Internal Server Error"},  {502, "Bad Gateway"}, {503, "Service Unavailable"},
         {504, "Gateway Timeout"},
     };
     return name_of(names, COUNT_OF(names), (int)status);

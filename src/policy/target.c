@@ -120,7 +120,8 @@ static enum target_status parse_line(const char *line, size_t n, struct target *
     const char *second = memchr(authority, ' ', rest);
     if (!second) return bad(why, "The request line has no HTTP version.");
     size_t version = rest - (size_t)(second + 1 - authority);
-    if (version != 8 || (memcmp(second + 1, "HTTP/1.1", 8) && memcmp(second + 1, "HTTP/1.0", 8)))
+    if (version != 8 ||
+        (memcmp(second + 1, "HTTP/1.1", 8) != 0 && memcmp(second + 1, "HTTP/1.0", 8) != 0))
         return bad(why, "The HTTP version is not 1.1 or 1.0.");
     if (!is_connect) return TARGET_NOT_CONNECT;
     if (!target_from_text(authority, (size_t)(second - authority), t))
@@ -149,8 +150,7 @@ enum target_status target_parse_request(const uint8_t *p, size_t n, struct targe
     if (status == TARGET_BAD) return status;
     if (end == 0) return TARGET_MORE;
     size_t fields = (size_t)(newline - p) + 1;
-    if (!fields_are_sane(p + fields, end - fields))
-        return bad(why, "A header field is malformed.");
+    if (!fields_are_sane(p + fields, end - fields)) return bad(why, "A header field is malformed.");
     *used = end;
     return status;
 }

@@ -41,8 +41,8 @@ static enum reason judge(struct conn *c)
     const struct policy *policy = &conn_config(c)->policy;
     a->verdict = verdict_judge(&a->hello, policy, &c->listener->keys);
     if (a->verdict.reason != REASON_OK) return a->verdict.reason;
-    bool named = c->listener->config->type == LISTEN_FORWARD && !c->target.is_ip &&
-                 a->hello.server_name[0];
+    bool named =
+        c->listener->config->type == LISTEN_FORWARD && !c->target.is_ip && a->hello.server_name[0];
     if (named && !policy->allow_server_name_mismatch &&
         strcmp(a->hello.server_name, c->target.host) != 0)
         return REASON_CLIENT_SERVER_NAME_MISMATCH;
@@ -150,8 +150,9 @@ static enum step handshake_failed(struct conn *c)
 {
     c->alert_received = session_alert_received(c->client.tls);
     c->alert_sent = session_alert_sent(c->client.tls);
-    enum reason reason = is_certificate_alert(c->alert_received) ? REASON_CLIENT_REJECTED_CERTIFICATE
-                                                                 : REASON_CLIENT_HANDSHAKE_FAILED;
+    enum reason reason = is_certificate_alert(c->alert_received)
+                             ? REASON_CLIENT_REJECTED_CERTIFICATE
+                             : REASON_CLIENT_HANDSHAKE_FAILED;
     if (c->client.end_of_data && c->alert_received < 0)
         c->detail = "The client closed the connection in the handshake.";
     return conn_refuse(c, reason);

@@ -33,7 +33,7 @@ struct state_row {
 };
 
 static const struct state_row states[CONN_STATES] = {
-#define STATE(name, step, deadline, reads, successors)                                             \
+#define STATE(name, step, deadline, reads, successors) \
     [CONN_##name] = {#name, step, deadline, reads, (successors) | TO(DONE)},
 #include "conn_state.def"
 #undef STATE

@@ -53,7 +53,7 @@ struct attempt {
     bool resuming, redialled;
 
     enum answer answer;
-    int answer_alert;        /* to the client, -1: none */
+    int answer_alert;         /* to the client, -1: none */
     const char *proxy_status; /* error type */
     unsigned http;
 };

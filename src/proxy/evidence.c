@@ -112,7 +112,8 @@ void evidence_refused(struct conn *c, bool wait)
     c->recorded = true;
     struct writer_reply reply = {on_written, c->worker, c};
     if (!wait) {
-        if (writer_has_room(worker_shared(c->worker)->writer)) submit(c, AUDIT_CONNECTION_REFUSED, NULL);
+        if (writer_has_room(worker_shared(c->worker)->writer))
+            submit(c, AUDIT_CONNECTION_REFUSED, NULL);
         return;
     }
     c->waiting_for_audit = true;

@@ -90,8 +90,8 @@ static bool build(struct gate *gate, const struct gate *old, struct text *errors
     for (size_t i = 0; i < c->listener_count; i++) gate->listeners[i].fd = -1;
     gate->listener_count = c->listener_count;
     if (config_needs_ca(c)) {
-        gate->ca = ca_new(&site->ca_certificate, &site->ca_key, c->ca.crl_url, c->ca.certificate,
-                          errors);
+        gate->ca =
+            ca_new(&site->ca_certificate, &site->ca_key, c->ca.crl_url, c->ca.certificate, errors);
         if (!gate->ca) return false;
     }
     gate->trust = trust_new(&site->anchors, c->upstream.trust, site->has_crls ? &site->crls : NULL,
@@ -147,8 +147,8 @@ static struct leaf *mint(struct gate *gate, const char *identity, bool is_ip, en
     if (!leaf) return NULL;
     if (ca_mint(gate->ca, identity, is_ip, &gate->leaf_keys->keys[key], time(NULL), &chain,
                 &leaf->expires))
-        leaf->context = tls_context_server(&gate->site->config->policy, &chain,
-                                           &gate->leaf_keys->keys[key]);
+        leaf->context =
+            tls_context_server(&gate->site->config->policy, &chain, &gate->leaf_keys->keys[key]);
     text_fini(&chain);
     if (leaf->context) return leaf;
     free(leaf);

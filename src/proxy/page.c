@@ -26,9 +26,8 @@ static void put_escaped(struct text *out, const char *s)
 
 static const char *who(enum reason_blame blame)
 {
-    static const char *const names[] = {
-        "the client", "the server at the other end",
-        "the operator of this proxy"};
+    static const char *const names[] = {"the client", "the server at the other end",
+                                        "the operator of this proxy"};
     return names[blame];
 }
 

@@ -156,8 +156,8 @@ static void send_page(struct conn *c, const struct buf *request)
                         .destination = destination,
                         .connection_id = c->id,
                         .html = wants_html(buf_head(request), buf_size(request)),
-                        .head_only = buf_size(request) > 5 &&
-                                     memcmp(buf_head(request), "HEAD ", 5) == 0};
+                        .head_only =
+                            buf_size(request) > 5 && memcmp(buf_head(request), "HEAD ", 5) == 0};
     page_render(&page, &text);
     if (session_write(c->client.tls, text_string(&text), text.size))
         session_close_notify(c->client.tls);
@@ -193,8 +193,8 @@ enum step page_step(struct conn *c)
             session_fatal_alert(c->client.tls, ALERT_INTERNAL_ERROR);
             return page_over(c);
         }
-        bool whole = memmem(p, buf_size(request), "\r\n\r\n", 4) ||
-                     memmem(p, buf_size(request), "\n\n", 2);
+        bool whole =
+            memmem(p, buf_size(request), "\r\n\r\n", 4) || memmem(p, buf_size(request), "\n\n", 2);
         if (!whole && buf_size(request) < TARGET_REQUEST_LIMIT) continue;
         send_page(c, request);
         return page_over(c);

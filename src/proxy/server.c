@@ -139,7 +139,8 @@ static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
     } else {
         char *faults = text_take(&errors);
         if (faults) to_one_line(faults);
-        diag_error("configuration rejected, the old one goes on: %s", faults ? faults : "no memory");
+        diag_error("configuration rejected, the old one goes on: %s",
+                   faults ? faults : "no memory");
         record(s, AUDIT_CONFIGURATION_REJECTED, faults);
         free(faults);
     }

@@ -63,9 +63,8 @@ static void load_trust(struct site *site, struct text *errors)
     site->has_crls = c->upstream.crl != NULL;
     if (!read_pem(path, 0, &site->anchors, errors)) return;
     if (site->has_crls && !read_pem(c->upstream.crl, 0, &site->crls, errors)) return;
-    struct trust *trust =
-        trust_new(&site->anchors, path, site->has_crls ? &site->crls : NULL, c->upstream.crl,
-                  c->policy.minimum_rsa_bits, errors);
+    struct trust *trust = trust_new(&site->anchors, path, site->has_crls ? &site->crls : NULL,
+                                    c->upstream.crl, c->policy.minimum_rsa_bits, errors);
     if (trust) {
         time_t end = trust_crl_expiry(trust);
         if (end && end < time(NULL)) warn_of_end("a CRL of [upstream] crl", end);
@@ -131,7 +130,8 @@ static void load_own(struct site *site, size_t listener, size_t pair, struct tex
     }
     *own = (struct own_certificate){.chain = chain, .key = key, .present = true};
     struct leaf_check check = {&key, own, path, errors, true};
-    if (!pem_each(text_string(&chain), chain.size, PEM_CERTIFICATE, check_leaf, &check) || check.first)
+    if (!pem_each(text_string(&chain), chain.size, PEM_CERTIFICATE, check_leaf, &check) ||
+        check.first)
         text_printf(errors, "%s holds no certificate that can be read (PEM is expected)\n", path);
 }
 
@@ -145,8 +145,8 @@ static void describe_policy(struct site *site, struct text *errors)
     else
         text_hex(digest, sizeof digest, site->digest);
     text_fini(&description);
-    site->audit_policy = (struct audit_policy){policy_profile_name(site->config->policy.profile),
-                                               site->digest};
+    site->audit_policy =
+        (struct audit_policy){policy_profile_name(site->config->policy.profile), site->digest};
 }
 
 static void load_files(struct site *site, struct text *errors)

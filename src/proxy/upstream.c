@@ -14,7 +14,8 @@ static enum step dial(struct conn *c)
     struct attempt *a = c->attempt;
     const struct site *site = c->gate->site;
     for (size_t i = 0; i < a->address_count; i++)
-        if (listener_is_own(&a->addresses[i], site->listener_addresses, site->config->listener_count))
+        if (listener_is_own(&a->addresses[i], site->listener_addresses,
+                            site->config->listener_count))
             return conn_refuse(c, REASON_PROXY_LOOP);
     conn_set_state(c, CONN_DIALLING);
     a->dial = dial_start(c->gate->loop, a->addresses, a->address_count, on_dialled, c);
@@ -157,9 +158,8 @@ enum step upstream_start_handshake(struct conn *c)
                                  .alpn = {a->alpn_wire, a->alpn_wire_size}};
     const struct upstream_session *known = find_session(c);
     a->resuming = known != NULL;
-    c->upstream.tls =
-        session_client(c->gate->upstream, c->identity_is_ip ? NULL : c->identity, a->alpn, &offer,
-                       &a->check, known ? known->saved : NULL);
+    c->upstream.tls = session_client(c->gate->upstream, c->identity_is_ip ? NULL : c->identity,
+                                     a->alpn, &offer, &a->check, known ? known->saved : NULL);
     if (!c->upstream.tls) return conn_refuse(c, REASON_INTERNAL_ERROR);
     conn_set_state(c, CONN_UPSTREAM_HANDSHAKE);
     return STEP_AGAIN;

@@ -10,8 +10,13 @@
  * session stands. Declared in the library's internal.h, present in the static library. */
 extern int SendAlert(WOLFSSL *ssl, int severity, int type);
 
-enum { ALERT_RECORD = 21, ALERT_RECORD_SIZE = 7, LEVEL_WARNING = 1, LEVEL_FATAL = 2,
-       ALERT_NO_RENEGOTIATION = 100 };
+enum {
+    ALERT_RECORD = 21,
+    ALERT_RECORD_SIZE = 7,
+    LEVEL_WARNING = 1,
+    LEVEL_FATAL = 2,
+    ALERT_NO_RENEGOTIATION = 100
+};
 
 /* What only the handshake needs. */
 struct handshake {
@@ -26,7 +31,8 @@ struct session {
     struct handshake *handshake; /* NULL once it is over */
     struct session_facts facts;
     int error, alert_sent;
-    bool is_server, established, end_of_data, closed_by_peer, failed, ended, sent_in_read, no_memory;
+    bool is_server, established, end_of_data, closed_by_peer, failed, ended, sent_in_read,
+        no_memory;
 };
 
 struct saved_session {
@@ -72,7 +78,8 @@ int session_send_callback(WOLFSSL *ssl, char *buffer, int size, void *context)
     choose_alert(s, buffer, size, place);
     if (s->is_server && s->handshake) {
         int unused;
-        enum reason ignored = flight_feed(&s->handshake->flight, NULL, place, (size_t)size, &unused);
+        enum reason ignored =
+            flight_feed(&s->handshake->flight, NULL, place, (size_t)size, &unused);
         (void)ignored;
     }
     buf_commit(&s->out, (size_t)size);
@@ -177,7 +184,8 @@ enum reason session_received(struct session *s, size_t n, int *alert)
 {
     *alert = REASON_ALERT_NONE;
     if (s->is_server || !s->handshake) return REASON_OK;
-    return flight_feed(&s->handshake->flight, &s->handshake->offer, s->in.data + s->in.end - n, n, alert);
+    return flight_feed(&s->handshake->flight, &s->handshake->offer, s->in.data + s->in.end - n, n,
+                       alert);
 }
 
 void session_end_of_data(struct session *s)

@@ -1,5 +1,6 @@
 """The audit file: what is in it, when, and what happens when it cannot be written."""
 
+import contextlib
 import json
 import resource
 import socket
@@ -296,7 +297,8 @@ def limited(scene, pki):
             resource.prlimit(s.gate.pid, resource.RLIMIT_FSIZE, (hard, hard))
 
         yield s, limit, lift
-        lift()
+        with contextlib.suppress(ProcessLookupError):
+            lift()
 
 
 def first_refusal(s):

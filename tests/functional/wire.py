@@ -328,7 +328,7 @@ def get(tls, path="/", **headers):
 
 
 def connect(port, target):
-    """CONNECT target; (socket, Answer). After a 200 the socket is the tunnel."""
+    """CONNECT target; (socket, Answer). After a 200 the socket is the tunnel, else it is closed."""
     sock = dial(port)
     sock.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
     data = bytearray()
@@ -343,4 +343,5 @@ def connect(port, target):
         assert not rest, "bytes after the 200 before the client's hello"
         return sock, Answer(status, headers, "")
     body = rest + read_to_end(sock)
+    sock.close()  # the gate waits for it
     return sock, Answer(status, headers, body.decode("latin-1"))

@@ -1,0 +1,57 @@
+/* Prints the README's generated parts from the tables: docs options | docs reasons, and the
+ * option keys with their defaults for checking the sample file: docs keys. */
+#include "config/config.h"
+#include "policy/reasons.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void option_row(void *arg, const char *section, const char *key, const char *standard,
+                       bool repeats, const char *text)
+{
+    (void)arg;
+    printf("| `[%s]` | `%s`%s | %s%s%s | %s |\n", section, key, repeats ? " (repeats)" : "",
+           standard ? "`" : "", standard ? standard : "", standard ? "`" : "", text);
+}
+
+static void key_row(void *arg, const char *section, const char *key, const char *standard,
+                    bool repeats, const char *text)
+{
+    (void)arg;
+    (void)repeats;
+    (void)text;
+    printf("%s\t%s\t%s\n", section, key, standard ? standard : "");
+}
+
+static void print_reasons(void)
+{
+    printf(
+        "| code | leg | alert | HTTP | Proxy-Status error | blame | downgrade | what happened |\n"
+        "|---|---|---|---|---|---|---|---|\n");
+    for (int r = REASON_OK + 1; r < REASON_COUNT; r++) {
+        const struct reason_row *row = reason_row((enum reason)r);
+        char alert[16] = "", http[16] = "";
+        if (row->alert >= 0) snprintf(alert, sizeof alert, "%d", row->alert);
+        if (row->alert == REASON_ALERT_AS_SENT) snprintf(alert, sizeof alert, "as sent");
+        if (row->http) snprintf(http, sizeof http, "%u", row->http);
+        printf("| `%s` | %s | %s | %s | %s | %s | %s | %s |\n", row->code,
+               reason_leg_name(row->leg), alert, http, row->error, reason_blame_name(row->blame),
+               reason_downgrade_name(row->downgrade), row->sentence);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc == 2 ? argv[1] : "";
+    if (strcmp(what, "options") == 0) {
+        printf("| section | option | default | meaning |\n|---|---|---|---|\n");
+        config_describe(option_row, NULL);
+    } else if (strcmp(what, "reasons") == 0) {
+        print_reasons();
+    } else if (strcmp(what, "keys") == 0) {
+        config_describe(key_row, NULL);
+    } else {
+        return 64;
+    }
+    return 0;
+}
