@@ -1,12 +1,13 @@
 """Fixtures every functional test may use. No test runs longer than its alarm."""
 
+import functools
 import signal
 import types
 
 import pytest
 
 import upstreams
-from gate import Gate, ca_init, free_port, ini
+from gate import Gate, Shared, ca_init, free_port, ini
 from pki import LOOPBACK, Pki
 
 ALARM_SECONDS = 60
@@ -63,6 +64,16 @@ def origin(pki, tmp_path_factory):
         yield types.SimpleNamespace(port=port, body=BODY, blob=blob)
 
 
+def finish(gates):
+    failures = []
+    for gate in gates:
+        try:
+            gate.finish()
+        except AssertionError as failure:
+            failures.append(str(failure))
+    assert not failures, "\n".join(failures)
+
+
 @pytest.fixture
 def make_gate(tmp_path):
     """make_gate(config, folder=None, **options) -> Gate; all end with the test."""
@@ -74,13 +85,7 @@ def make_gate(tmp_path):
         return gate
 
     yield make
-    failures = []
-    for gate in gates:
-        try:
-            gate.finish()
-        except AssertionError as failure:
-            failures.append(str(failure))
-    assert not failures, "\n".join(failures)
+    finish(gates)
 
 
 def merged(sections, extra):
@@ -96,15 +101,14 @@ def merged(sections, extra):
     return sections
 
 
-@pytest.fixture
-def make_forward(make_gate, pki, ca_folder):
-    """make_forward(address=None, wrapper=(), proxy={..}, policy={..}, listen={..}) -> Gate with
-    .port, .ca_path and .url of its forward listener."""
+@pytest.fixture(scope="session")
+def start_forward(pki, ca_folder):
+    """start_forward(make, address=.., options=.., SECTION={..}) -> make(configuration)."""
 
-    def make(*, address="127.0.0.1", options=None, **extra):
+    def start(make, *, address="127.0.0.1", options=None, **extra):
         port = free_port(address)
         host = f"[{address}]" if ":" in address else address
-        gate = make_gate(ini(merged({
+        gate = make(ini(merged({
             "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
             "upstream": {"trust": pki.trust},
             "audit": {"file": "audit.jsonl"},
@@ -115,20 +119,14 @@ def make_forward(make_gate, pki, ca_folder):
         gate.url = f"http://{host}:{port}"
         return gate
 
-    return make
+    return start
 
 
-@pytest.fixture
-def forward(make_forward):
-    return make_forward()
+@pytest.fixture(scope="session")
+def start_fixed(pki, origin):
+    """start_fixed(make, keys=.., upstream=.., options=.., SECTION={..}) -> make(configuration)."""
 
-
-@pytest.fixture
-def make_fixed(make_gate, pki, origin):
-    """make_fixed(keys=("ec", "rsa"), upstream=None, proxy={..}, ...) -> Gate in front of the
-    origin with its own certificates: .port and .ca_path of the test root."""
-
-    def make(*, keys=("ec", "rsa"), upstream=None, options=None, **extra):
+    def start(make, *, keys=("ec", "rsa"), upstream=None, options=None, **extra):
         port = free_port()
         listener = [("type", "fixed"), ("address", f"127.0.0.1:{port}"),
                     ("upstream", f"127.0.0.1:{upstream or origin.port}"),
@@ -136,7 +134,7 @@ def make_fixed(make_gate, pki, origin):
         for key in keys:
             leaf = getattr(pki, key)
             listener += [("certificate", leaf.chain), ("key", leaf.key)]
-        gate = make_gate(ini(merged({
+        gate = make(ini(merged({
             "upstream": {"trust": pki.trust},
             "audit": {"file": "audit.jsonl"},
             "listen front": listener,
@@ -145,9 +143,70 @@ def make_fixed(make_gate, pki, origin):
         gate.ca_path = pki.trust
         return gate
 
-    return make
+    return start
 
 
 @pytest.fixture
-def fixed(make_fixed):
-    return make_fixed()
+def make_forward(make_gate, start_forward):
+    """make_forward(address=None, proxy={..}, policy={..}, listen={..}) -> Gate of this test
+    with .port, .ca_path and .url of its forward listener."""
+    return functools.partial(start_forward, make_gate)
+
+
+@pytest.fixture
+def make_fixed(make_gate, start_fixed):
+    """make_fixed(keys=("ec", "rsa"), upstream=None, proxy={..}, ...) -> Gate of this test in
+    front of the origin with its own certificates: .port and .ca_path of the test root."""
+    return functools.partial(start_fixed, make_gate)
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory):
+    """running(start, **options) -> the gate that start made with these options, once."""
+    gates = {}
+
+    def get(start, **options):
+        key = start, repr(sorted(options.items()))
+        if key not in gates or not gates[key].alive():
+            gates[key] = start(functools.partial(Gate, tmp_path_factory.mktemp("gate")), **options)
+        return gates[key]
+
+    yield get
+    finish(gates.values())
+
+
+@pytest.fixture
+def share(running):
+    """share(start, **options) -> this test's view of a gate that is kept for others; for
+    tests that neither stop it nor care what came before."""
+    views = []
+
+    def view(start, **options):
+        views.append(Shared(running(start, **options)))
+        return views[-1]
+
+    yield view
+    for one in views:
+        one.settle()
+
+
+@pytest.fixture
+def share_forward(share, start_forward):
+    """As make_forward, but shared."""
+    return functools.partial(share, start_forward)
+
+
+@pytest.fixture
+def share_fixed(share, start_fixed):
+    """As make_fixed, but shared."""
+    return functools.partial(share, start_fixed)
+
+
+@pytest.fixture
+def forward(share_forward):
+    return share_forward()
+
+
+@pytest.fixture
+def fixed(share_fixed):
+    return share_fixed()

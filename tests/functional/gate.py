@@ -18,6 +18,7 @@ BINARY = os.environ.get("SUITEGATE", str(ROOT / "build" / "suitegate"))
 START_SECONDS = 15
 RECORD_SECONDS = 10
 STOP_SECONDS = 45
+POLL_SECONDS = 0.01
 SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "runtime error:",
                    "UndefinedBehaviorSanitizer", "ThreadSanitizer")
 
@@ -67,7 +68,34 @@ class StartError(AssertionError):
     """The process ended, or never said that it is ready."""
 
 
-class Gate:
+class Evidence:
+    """What a test asks of the records() of a gate."""
+
+    def matching(self, predicate=None, *, code=None, action=None):
+        """The records so far that match, without waiting."""
+        def fits(record):
+            event = record.get("event", {})
+            return ((code is None or event.get("code") == code)
+                    and (action is None or event.get("action") == action)
+                    and (predicate is None or bool(predicate(record))))
+        return [record for record in self.records() if fits(record)]
+
+    def wait_record(self, predicate=None, *, code=None, action=None, count=1,
+                    timeout=RECORD_SECONDS):
+        """The last of the first COUNT matching records, awaited."""
+        deadline = time.monotonic() + timeout
+        while True:
+            found = self.matching(predicate, code=code, action=action)
+            if len(found) >= count:
+                return found[count - 1]
+            if time.monotonic() > deadline:
+                seen = [(r["event"].get("action"), r["event"].get("code")) for r in self.records()]
+                raise AssertionError(f"{len(found)} of {count} records with code={code} "
+                                     f"action={action}; seen {seen}\n{self.stderr}")
+            time.sleep(POLL_SECONDS)
+
+
+class Gate(Evidence):
     """Starts at once and is ready when the constructor returns.
 
     wrapper: argv put before the binary (it must exec, so that the pid stays).
@@ -99,14 +127,15 @@ class Gate:
 
     def _await_ready(self):
         deadline = time.monotonic() + START_SECONDS
-        while "suitegate: ready" not in self.stdout:
+        # Where the records take standard output, these lines go to standard error.
+        while "suitegate: ready" not in self.stdout + self.stderr:
             if self.process.poll() is not None:
                 self.exit_code = self.process.returncode
                 raise StartError(f"exit {self.exit_code}\n{self.stdout}\n{self.stderr}")
             if time.monotonic() > deadline:
                 self.kill()
                 raise StartError(f"not ready in {START_SECONDS} s\n{self.stdout}\n{self.stderr}")
-            time.sleep(0.02)
+            time.sleep(POLL_SECONDS)
 
     @property
     def stdout(self):
@@ -116,39 +145,18 @@ class Gate:
     def stderr(self):
         return self.stderr_path.read_text(errors="replace")
 
-    def records(self):
-        """Every whole line of the audit file, oldest first."""
+    def records(self, start=0):
+        """Every whole line of the audit file from byte start on, oldest first."""
         if self.audit_path.name == "-":
             lines = [line for line in self.stdout.splitlines() if line.startswith("{")]
         else:
             if not self.audit_path.is_file():  # /dev/full can be read without end
                 return []
-            raw = self.audit_path.read_bytes()
+            with open(self.audit_path, "rb") as audit:
+                audit.seek(start)
+                raw = audit.read()
             lines = raw[:raw.rfind(b"\n") + 1].splitlines()
         return [json.loads(line) for line in lines]
-
-    def matching(self, predicate=None, *, code=None, action=None):
-        """The records so far that match, without waiting."""
-        def fits(record):
-            event = record.get("event", {})
-            return ((code is None or event.get("code") == code)
-                    and (action is None or event.get("action") == action)
-                    and (predicate is None or bool(predicate(record))))
-        return [record for record in self.records() if fits(record)]
-
-    def wait_record(self, predicate=None, *, code=None, action=None, count=1,
-                    timeout=RECORD_SECONDS):
-        """The last of the first COUNT matching records, awaited."""
-        deadline = time.monotonic() + timeout
-        while True:
-            found = self.matching(predicate, code=code, action=action)
-            if len(found) >= count:
-                return found[count - 1]
-            if time.monotonic() > deadline:
-                seen = [(r["event"].get("action"), r["event"].get("code")) for r in self.records()]
-                raise AssertionError(f"{len(found)} of {count} records with code={code} "
-                                     f"action={action}; seen {seen}\n{self.stderr}")
-            time.sleep(0.02)
 
     def reload(self):
         """SIGHUP; returns the configuration-loaded or -rejected record of it."""
@@ -177,6 +185,10 @@ class Gate:
             except subprocess.TimeoutExpired:
                 self.kill()
         return self.exit_code
+
+    def settle(self):
+        """Nothing more will be recorded."""
+        self.stop()
 
     def kill(self):
         if self.process.poll() is None:
@@ -207,3 +219,36 @@ class Gate:
     def fds(self):
         """How many descriptors the process has open."""
         return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+
+class Shared(Evidence):
+    """One test's view of a gate that serves many: its records begin with the test.
+
+    That the source tried with more before is the other tests' doing, so
+    client-fallback-retry is left out; whoever tests that wants a gate of his own.
+    """
+
+    def __init__(self, gate):
+        self.gate = gate
+        self.start = gate.audit_path.stat().st_size
+        self.idle_fds = gate.fds()
+
+    def __getattr__(self, name):
+        return getattr(self.gate, name)
+
+    def records(self):
+        return [record for record in self.gate.records(self.start)
+                if record["event"]["action"] != "client-fallback-retry"]
+
+    def settle(self):
+        """This test's connections have ended, their descriptors are given back and their
+        records written: nothing more will be recorded."""
+        deadline = time.monotonic() + RECORD_SECONDS
+        while True:
+            assert self.gate.alive(), self.gate.stderr
+            running = len(self.matching(action="connection-opened")) - \
+                len(self.matching(action="connection-closed"))
+            if self.gate.fds() <= self.idle_fds and running == 0:
+                return
+            assert time.monotonic() < deadline, (running, self.gate.fds(), self.idle_fds)
+            time.sleep(POLL_SECONDS)

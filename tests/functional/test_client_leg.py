@@ -495,7 +495,7 @@ def test_second_hello_is_refused(fixed, pki):
     assert record["event"]["action"] == "connection-closed"
     assert record["suitegate"]["alert"]["sent"] == 10
     assert record["suitegate"]["downgrade"] == "yes"
-    fixed.stop()
+    fixed.settle()
     assert [r["event"]["action"] for r in connection_records(fixed)] == \
         ["connection-opened", "connection-closed"]
 

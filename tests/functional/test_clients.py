@@ -352,7 +352,7 @@ def test_same_offer_again_is_no_fallback(fixed, stranger):
     for count in (1, 2):
         s_client(fixed.port, stranger, "-tls1_2")
         fixed.wait_record(code="client_rejected_certificate", count=count)
-    fixed.stop()
+    fixed.settle()
     assert retry_records(fixed) == []
 
 
@@ -361,7 +361,7 @@ def test_less_after_success_is_no_fallback(fixed, origin):
     assert origin.body in done.stdout
     done = s_client(fixed.port, fixed.ca_path, "-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA256")
     assert origin.body in done.stdout
-    fixed.stop()
+    fixed.settle()
     assert retry_records(fixed) == []
 
 
@@ -369,5 +369,5 @@ def test_refused_weak_client_that_comes_back_better_is_no_fallback(fixed, origin
     s_client(fixed.port, fixed.ca_path, "-tls1_1", "-cipher", WEAK)
     assert_refusal(fixed.wait_record(code="client_protocol_too_old"), "client_protocol_too_old")
     assert origin.body in s_client(fixed.port, fixed.ca_path, "-tls1_2").stdout
-    fixed.stop()
+    fixed.settle()
     assert retry_records(fixed) == []

@@ -236,9 +236,11 @@ def test_nothing_of_the_payload_is_in_the_file(scene, how, pki):
     sock.sendall(f"CONNECT 127.0.0.1:{s.upstream} HTTP/1.1\r\n"
                  f"Proxy-Authorization: Basic {marker}-proxy\r\n\r\n".encode())
     wire.read_to_end(sock)
+    sock.close()
     sock = wire.dial(s.forward)
     sock.sendall(f"GET http://localhost/{marker}-plain HTTP/1.1\r\nCookie: {marker}\r\n\r\n".encode())
     wire.read_to_end(sock)
+    sock.close()
     s.gate.wait_record(code="client_plaintext_http")
     assert s.gate.stop() == 0
     for path in (s.gate.audit_path, s.gate.stderr_path, s.gate.stdout_path):

@@ -384,7 +384,7 @@ def test_a_slow_upstream_slows_the_client(scene, how, pki):
         s = scene(upstream.port)
         rss = s.gate.rss_kib()
         with s.client(how) as tls:
-            tls.sock.settimeout(2)
+            tls.sock.settimeout(0.5)
             sent = 0
             with pytest.raises(socket.timeout):
                 while sent < 200 * MIB:
@@ -445,4 +445,4 @@ def test_a_tampered_record_ends_the_session(scene, how, pki):
                 tls.recv()
         s.gate.wait_record(action="connection-closed")
     assert heard in ([], [b""])
-    assert at(s.opened_closed()[0][1], "suitegate.closed_by") in ("client", "error")
+    assert at(s.opened_closed()[0][1], "suitegate.closed_by") == "client"

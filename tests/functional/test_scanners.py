@@ -95,7 +95,7 @@ def test_profile_2020_is_the_four_rsa_suites(make_fixed):
 def test_scan_is_on_record(fixed):
     """A scanner's probes are refusals with codes, none of them an internal error."""
     nmap(fixed.port)
-    fixed.stop()
+    fixed.settle()
     codes = {r["event"].get("code") for r in fixed.records()}
     assert "client_no_approved_suite" in codes
     assert "client_protocol_too_old" in codes

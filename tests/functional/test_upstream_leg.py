@@ -8,7 +8,8 @@ import pytest
 import wire
 from pki import DAY
 from scene import at, how, received_alert, scene, sent_alert  # noqa: F401 (fixtures)
-from upstreams import (Blackhole, Peer, Scripted, TlsPeer, gnutls_serv, nginx, page, s_server)
+from upstreams import (Blackhole, Peer, Scripted, Tap, TlsPeer, gnutls_serv, nginx, page,
+                       s_server)
 from gate import free_port
 
 DOWNGRADED_BELOW_12 = bytes(24) + b"DOWNGRD\0"
@@ -58,7 +59,7 @@ def test_no_route_is_unroutable(scene):
 
 def test_connect_timeout_before_the_200(scene):
     with Blackhole() as hole:
-        s = scene(hole.port, proxy={"connect_timeout": "500ms"})
+        s = scene(hole.port, proxy={"connect_timeout": "300ms"})
         _, answer = wire.connect(s.forward, f"127.0.0.1:{hole.port}")
         check_page(answer, "upstream_timeout", 504, "connection_timeout")
     check_blame(s.only_refusal("upstream_timeout"), "upstream", "no")
@@ -66,7 +67,7 @@ def test_connect_timeout_before_the_200(scene):
 
 def test_connect_timeout_in_the_session(scene):
     with Blackhole() as hole:
-        s = scene(hole.port, proxy={"connect_timeout": "500ms"})
+        s = scene(hole.port, proxy={"connect_timeout": "300ms"})
         check_page(s.get("fixed"), "upstream_timeout", 504, "connection_timeout")
     check_blame(s.only_refusal("upstream_timeout"), "upstream", "no")
 
@@ -89,7 +90,7 @@ def test_a_name_server_that_is_not_there(scene, tmp_path):
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
     wrapper = ["unshare", *user, "--mount", "sh", "-c",
                f'mount --bind "{conf}" /etc/resolv.conf && exec "$@"', "sh"]
-    s = scene(free_port(), proxy={"connect_timeout": "3s"}, options={"wrapper": wrapper})
+    s = scene(free_port(), proxy={"connect_timeout": "2s"}, options={"wrapper": wrapper})
     _, answer = wire.connect(s.forward, "www.suitegate.example:443")
     check_page(answer, "upstream_name_lookup_failed", 504, "dns_timeout")
     check_blame(s.only_refusal("upstream_name_lookup_failed"), "upstream", "no")
@@ -173,7 +174,7 @@ def test_a_banner_before_the_hello_is_not_tls(scene, how):
 
 def test_silence_in_the_handshake_is_a_timeout(scene, how):
     with Scripted(b"") as upstream:
-        s = scene(upstream.port, proxy={"handshake_timeout": "700ms"})
+        s = scene(upstream.port, proxy={"handshake_timeout": "300ms"})
         check_page(s.get(how), "upstream_timeout", 504, "connection_read_timeout")
     check_blame(s.only_refusal("upstream_timeout"), "upstream", "no")
 
@@ -290,15 +291,18 @@ def test_an_upstream_that_would_like_a_client_certificate(scene, how, pki, tmp_p
 
 
 def test_an_upstream_that_renegotiates(scene, how, pki, tmp_path):
-    with s_server(tmp_path, pki.ec, "-tls1_2", "-msg", www=False, stdin=True) as upstream:
-        s = scene(upstream.port)
+    with s_server(tmp_path, pki.ec, "-tls1_2", "-msg", www=False, stdin=True) as upstream, \
+            Tap(upstream.port) as tap:
+        s = scene(tap.port)
         with s.client(how) as tls:
             tls.send(b"are you there\n")
             upstream.wait_output("are you there")
             upstream.send("R\n")
-            tls.ending()
+            assert tls.ending() != "close_notify"
         upstream.wait_output("no_renegotiation")
-        upstream.wait_output("close_notify")
+        s.gate.wait_record(action="connection-closed")
+    # OpenSSL reads nothing after the warning: the second alert is seen by its record alone.
+    assert [kind for kind, _, _ in wire.records(tap.sent[0])][-2:] == [21, 21]
     _, closed = s.opened_closed()[0]
     assert at(closed, "event.code") == "upstream_renegotiation"
     check_blame(closed, "upstream", "yes")
@@ -318,7 +322,7 @@ CERTIFICATES = {
     "sha1_leaf": ("upstream_certificate_weak", 42, "yes"),
     "sha1_inter": ("upstream_certificate_weak", 42, "yes"),
     "no_server_auth": ("upstream_certificate_invalid", 42, "no"),
-    "ca_without_constraints": ("upstream_certificate_untrusted", 48, "no"),
+    "ca_without_constraints": ("upstream_certificate_invalid", 42, "no"),
 }
 
 
@@ -518,7 +522,7 @@ def test_a_client_that_does_not_speak_http_gets_alert_80_in_its_session(scene, h
 
 def test_a_client_that_says_nothing_gets_alert_80_in_its_session(scene, how):
     with Scripted(REFUSAL) as upstream:
-        s = scene(upstream.port, proxy={"hello_timeout": "700ms"})
+        s = scene(upstream.port, proxy={"hello_timeout": "300ms"})
         with s.client(how) as tls:
             assert tls.ending() == "TLSV1_ALERT_INTERNAL_ERROR"
     s.only_refusal("upstream_no_approved_suite")

@@ -175,6 +175,34 @@ class Peer:
         assert not self.failures, self.failures
 
 
+class Tap(Peer):
+    """Forwards to a server and keeps what each of its clients sent, as raw bytes."""
+
+    def __init__(self, to):
+        super().__init__(self._play)
+        self._to, self.sent = to, {}
+
+    def _play(self, sock, number):
+        self.sent[number] = bytearray()
+        with wire.dial(self._to) as server:
+            back = threading.Thread(target=self._copy, args=(server, sock), daemon=True)
+            back.start()
+            try:
+                self._copy(sock, server, self.sent[number])
+            finally:
+                back.join(wire.TIMEOUT)
+
+    @staticmethod
+    def _copy(source, target, kept=None):
+        with contextlib.suppress(OSError):
+            while chunk := source.recv(65536):
+                if kept is not None:
+                    kept += chunk
+                target.sendall(chunk)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+
 class Scripted(Peer):
     """Reads the ClientHello, answers with fixed bytes, then keeps all that comes back."""
 

@@ -108,8 +108,8 @@ def assert_refusal(record, code):
 
 
 def only_refusal(gate, code):
-    """Stops the gate: this refusal and nothing else was recorded. Returns its record."""
-    gate.stop()
+    """In the end this refusal and nothing else is recorded. Returns its record."""
+    gate.settle()
     records = connection_records(gate)
     assert [r["event"].get("code") for r in records] == [code], records
     assert_refusal(records[0], code)
