@@ -69,7 +69,8 @@ $(BUILD)/libcore.a: $(CORE)
 
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcore.a $(wildcard tests/unit/*.h)
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(BUILD)/libcore.a $(LIBS) -lcmocka -o $@
+	@echo "cc $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(BUILD)/libcore.a $(LIBS) -lcmocka -o $@
 
 certs/ca.pem: | $(BUILD)/suitegate
 	@[ -e $@ ] || $(BUILD)/suitegate ca init --out certs
@@ -89,7 +90,7 @@ test: all
 	@$(MAKE) --no-print-directory unit fuzz-short functional
 
 unit: $(UNIT_PROGRAMS)
-	@set -e; for t in $^; do echo "$$t"; $$t 2>&1; done
+	@.make/unit.sh $^
 
 functional: $(BUILD)/suitegate
 	SUITEGATE=$(abspath $(BUILD)/suitegate) $(PYTEST) tests/functional
@@ -108,7 +109,7 @@ asan: all
 FUZZ_SOURCES := $(sort $(wildcard src/base/*.c src/policy/*.c src/config/*.c))
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES) $(HEADERS)
 	@mkdir -p $(@D)
-	clang -std=c11 $(DEFINES) -Iinclude -g -O1 -fsanitize=fuzzer,address,undefined \
+	clang -std=c11 $(DEFINES) -Iinclude -Isrc -g -O1 -fsanitize=fuzzer,address,undefined \
 	    -fno-sanitize-recover=all $< $(FUZZ_SOURCES) -linih -lpthread -o $@
 
 fuzz-short: $(FUZZ_PROGRAMS)
@@ -146,7 +147,8 @@ docs: $(BUILD)/docs
 	/usr/bin/python3 -B .make/docs.py $(BUILD)/docs --write
 
 $(BUILD)/docs: tests/tools/docs.c $(BUILD)/libcore.a
-	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(BUILD)/libcore.a $(LIBS) -o $@
+	@echo "cc $<"
+	@$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(BUILD)/libcore.a $(LIBS) -o $@
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR)/suitegate

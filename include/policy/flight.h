@@ -31,7 +31,7 @@ struct flight {
     bool secure_renegotiation, extended_master_secret, encrypt_then_mac, ticket;
     bool speaks_tls13; /* the harmless marker of RFC 8446 section 4.1.3 */
     bool seen_byte;
-    int alert;              /* description of the plaintext alert, -1: none */
+    int alert;              /* description of the plaintext fatal alert, -1: none */
     uint16_t alert_version; /* of its record */
     /* Internal: record and message reassembly. */
     uint8_t header[5];
@@ -42,6 +42,8 @@ struct flight {
     uint8_t message_header_size;
     uint8_t head[FLIGHT_HEAD]; /* the first bytes of the message's body */
     size_t head_size;
+    uint8_t alert_bytes[2];
+    uint8_t alert_size;
 };
 
 /* A zeroed flight with alert = -1 is ready. */

@@ -61,7 +61,8 @@ struct hello {
     char server_name[HELLO_NAME_SIZE]; /* lower case, no final dot; "" when absent */
 };
 
-/* Parses a whole handshake message. HELLO_COMPLETE, or HELLO_MALFORMED with *alert. */
+/* Parses a whole handshake message. HELLO_COMPLETE, HELLO_MALFORMED with *alert, or
+ * HELLO_TOO_LARGE for more than 2,048 suites. */
 WARN_UNUSED enum hello_status hello_parse(struct span message, struct hello *h, uint8_t *alert);
 
 /* A DNS name as it may stand in a certificate: LDH labels and underscores, 1 to 253

@@ -71,6 +71,8 @@ struct session_facts session_facts(const struct session *s);
 int session_error(const struct session *s);          /* the library's last error */
 int session_alert_sent(const struct session *s);     /* -1: none */
 int session_alert_received(const struct session *s); /* -1: none */
+/* The session failed because a handshake message came twice, such as a second hello. */
+bool session_hello_repeated(const struct session *s);
 /* The peer asked to renegotiate since the handshake. */
 bool session_renegotiation_asked(const struct session *s);
 

@@ -133,8 +133,13 @@ bool cidr_from_text(const char *s, struct cidr *out)
     ip[n] = '\0';
     if (!addr_from_ip(ip, 0, &a)) return false;
     out->family_size = addr_bytes(&a, out->bytes);
-    uint64_t bits = (uint64_t)out->family_size * 8;
-    if (slash && !units_count(slash + 1, bits, &bits)) return false;
+    uint64_t bits = (uint64_t)out->family_size * 8, given;
+    if (slash) {
+        /* A mapped IPv4 range is written with the bits of the IPv6 form. */
+        uint64_t mapped = a.sa.sa_family == AF_INET6 && out->family_size == 4 ? 96 : 0;
+        if (!units_count(slash + 1, bits + mapped, &given) || given < mapped) return false;
+        bits = given - mapped;
+    }
     out->bits = (uint8_t)bits;
     return true;
 }

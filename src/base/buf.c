@@ -8,7 +8,10 @@
  * and gives back one a wake-up. Under a sanitizer every block goes back to malloc. */
 enum { BLOCK = 65536, BLOCKS_KEPT = 16 };
 
-#if defined(__SANITIZE_ADDRESS__)
+#if !defined(__has_feature)
+#define __has_feature(x) 0 /* a clang builtin */
+#endif
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer)
 #define BLOCK_CACHE 0
 #else
 #define BLOCK_CACHE 1

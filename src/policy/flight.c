@@ -68,7 +68,8 @@ static bool read_extension(struct flight *f, const struct flight_offer *offer, u
         f->ticket = true;
         return true;
     case 0xff01:
-        f->secure_renegotiation = true;
+        /* Empty in a first handshake (RFC 5746 section 3.4). */
+        f->secure_renegotiation = body.n == 1 && body.p[0] == 0;
         return true;
     default:
         return offer == NULL;
@@ -198,7 +199,7 @@ static enum reason check_record(struct flight *f, const struct flight_offer *off
     }
     if (type == RECORD_ALERT) {
         f->alert_version = version;
-        f->head_size = 0;
+        f->alert_size = 0;
     }
     f->done = type == RECORD_CHANGE_CIPHER_SPEC;
     return REASON_OK;
@@ -206,8 +207,11 @@ static enum reason check_record(struct flight *f, const struct flight_offer *off
 
 static void read_alert(struct flight *f, const uint8_t *p, size_t n)
 {
-    for (size_t i = 0; i < n && f->head_size < 2; i++) f->head[f->head_size++] = p[i];
-    if (f->head_size == 2) f->alert = f->head[1];
+    enum { LEVEL_FATAL = 2 };
+    for (size_t i = 0; i < n && f->alert_size < sizeof f->alert_bytes; i++)
+        f->alert_bytes[f->alert_size++] = p[i];
+    if (f->alert_size == sizeof f->alert_bytes && f->alert_bytes[0] == LEVEL_FATAL)
+        f->alert = f->alert_bytes[1];
 }
 
 enum reason flight_feed(struct flight *f, const struct flight_offer *offer, const uint8_t *p,

@@ -245,6 +245,7 @@ static bool extension_repeats(struct span extensions, const uint8_t *upto, uint1
     return false;
 }
 
+enum { SUITES_LIMIT = 2048 };    /* what the TLS library takes; no client sends as many */
 enum { EXTENSIONS_LIMIT = 128 }; /* more than any client sends; bounds the search above */
 
 static uint8_t parse_extensions(struct hello *h)
@@ -272,7 +273,7 @@ static void note_versions(struct hello *h)
         uint16_t v = span_u16(h->supported_versions, i);
         if (is_grease(v))
             h->grease = true;
-        else if (v > h->highest_version && v >> 8 == 3)
+        else if (v > h->highest_version)
             h->highest_version = v;
     }
 }
@@ -304,6 +305,7 @@ enum hello_status hello_parse(struct span message, struct hello *h, uint8_t *ale
     if (body.failed || h->session_id.n > 32 || h->cipher_suites.n == 0 ||
         h->cipher_suites.n % 2 != 0 || h->compression.n == 0 || h->legacy_version >> 8 != 3)
         return HELLO_MALFORMED;
+    if (h->cipher_suites.n / 2 > SUITES_LIMIT) return HELLO_TOO_LARGE;
     if (body.left > 0) {
         h->extensions = reader_vector(&body, 2);
         if (!reader_done(&body)) return HELLO_MALFORMED;

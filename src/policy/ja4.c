@@ -68,8 +68,12 @@ static bool hash_extensions(const struct hello *h, ja4_sha256 *sha256, size_t *c
     }
     qsort(list.values, list.n, sizeof list.values[0], ascending);
     join(&list, &joined);
-    for (size_t i = 0; i < h->schemes.n / 2; i++)
-        text_printf(&joined, "%s%04x", i ? "," : "_", span_u16(h->schemes, i));
+    const char *before = "_";
+    for (size_t i = 0; i < h->schemes.n / 2; i++) {
+        if (is_grease(span_u16(h->schemes, i))) continue;
+        text_printf(&joined, "%s%04x", before, span_u16(h->schemes, i));
+        before = ",";
+    }
     bool ok = hash(&joined, sha256, out);
     if (ok && *count == 0) memset(out, '0', HASH_DIGITS);
     text_fini(&joined);

@@ -14,7 +14,7 @@ static bool host_from_text(const char *s, size_t n, struct target *t)
         s++;
         n -= 2;
     }
-    if (n == 0 || n >= sizeof t->host) return false;
+    if (n == 0 || n >= sizeof t->host || memchr(s, '\0', n)) return false;
     memcpy(t->host, s, n);
     t->host[n] = '\0';
     struct addr a;
@@ -33,7 +33,8 @@ bool target_from_text(const char *s, size_t n, struct target *t)
     while (colon > 0 && s[colon - 1] != ':') colon--;
     char port_text[6];
     uint64_t port;
-    if (colon < 2 || n - colon == 0 || n - colon >= sizeof port_text) return false;
+    if (colon < 2 || n - colon == 0 || n - colon >= sizeof port_text || memchr(s, '\0', n))
+        return false;
     memcpy(port_text, s + colon, n - colon);
     port_text[n - colon] = '\0';
     if (!units_count(port_text, 65535, &port) || port == 0) return false;
@@ -178,14 +179,15 @@ static bool parse_ports(const char *s, struct pattern *out)
     return out->port_count > 0;
 }
 
-/* "[2001:db8::]/32" without its brackets. */
+/* "[2001:db8::]/32" without its brackets, which are for IPv6 and only for IPv6. */
 static bool range_from_text(const char *s, struct cidr *out)
 {
     char plain[ADDR_TEXT_SIZE + 8];
     const char *close = s[0] == '[' ? strchr(s, ']') : NULL;
     if (!close) return strchr(s, ':') == NULL && cidr_from_text(s, out);
+    if (close[1] != '\0' && close[1] != '/') return false;
     int n = snprintf(plain, sizeof plain, "%.*s%s", (int)(close - s - 1), s + 1, close + 1);
-    return n > 0 && (size_t)n < sizeof plain && cidr_from_text(plain, out);
+    return n > 0 && (size_t)n < sizeof plain && strchr(plain, ':') && cidr_from_text(plain, out);
 }
 
 bool pattern_from_text(const char *s, struct pattern *out)

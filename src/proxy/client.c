@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RECORD_LIMIT = 16384 };
+enum { RECORD_LIMIT = 16384, ALERT_UNEXPECTED_MESSAGE = 10 };
 
 void client_set_identity(struct conn *c)
 {
@@ -53,8 +53,10 @@ static enum step hello_complete(struct conn *c)
 {
     struct attempt *a = c->attempt;
     struct span message = {buf_head(&a->reader.message), buf_size(&a->reader.message)};
-    if (hello_parse(message, &a->hello, &a->hello_alert) != HELLO_COMPLETE)
+    enum hello_status status = hello_parse(message, &a->hello, &a->hello_alert);
+    if (status == HELLO_MALFORMED)
         return conn_refuse_with(c, REASON_CLIENT_MALFORMED_HELLO, a->hello_alert, NULL);
+    if (status != HELLO_COMPLETE) return conn_refuse(c, verdict_of_status(status));
     a->has_hello = true;
     ja4_format(&a->hello, digest_sha256, a->ja4);
     client_set_identity(c);
@@ -150,6 +152,8 @@ static enum step handshake_failed(struct conn *c)
 {
     c->alert_received = session_alert_received(c->client.tls);
     c->alert_sent = session_alert_sent(c->client.tls);
+    if (session_hello_repeated(c->client.tls))
+        return conn_refuse_with(c, REASON_CLIENT_RENEGOTIATION, ALERT_UNEXPECTED_MESSAGE, NULL);
     enum reason reason = is_certificate_alert(c->alert_received)
                              ? REASON_CLIENT_REJECTED_CERTIFICATE
                              : REASON_CLIENT_HANDSHAKE_FAILED;

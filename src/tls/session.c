@@ -290,7 +290,8 @@ void session_close_notify(struct session *s)
 
 void session_fatal_alert(struct session *s, int description)
 {
-    if (s->failed || s->ended) return;
+    /* A session that failed may still have something to say, but only once. */
+    if (s->ended || session_alert_sent(s) >= 0) return;
     s->ended = true;
     if (SendAlert(s->ssl, LEVEL_FATAL, description) == 0) s->alert_sent = description;
     s->failed = true;
@@ -331,6 +332,11 @@ int session_alert_received(const struct session *s)
     WOLFSSL_ALERT_HISTORY history;
     if (wolfSSL_get_alert_history(s->ssl, &history) != WOLFSSL_SUCCESS) return -1;
     return history.last_rx.level == LEVEL_FATAL ? history.last_rx.code : -1;
+}
+
+bool session_hello_repeated(const struct session *s)
+{
+    return s->failed && s->error == DUPLICATE_MSG_E;
 }
 
 bool session_renegotiation_asked(const struct session *s)

@@ -60,10 +60,12 @@ class World:
 
     def ask(self, port, raw):
         """hellos.ask() from inside; returns the raw answer."""
-        code = ("import sys, hellos; sys.stdout.buffer.write("
+        # nsenter goes to the root of the other mount namespace: no relative path from here.
+        code = (f"import sys; sys.path.insert(0, {str(HERE)!r}); import hellos; "
+                "sys.stdout.buffer.write("
                 "hellos.ask(int(sys.argv[1]), sys.stdin.buffer.read()).raw)")
-        done = subprocess.run([*self.enter, sys.executable, "-c", code, str(port)], input=raw,
-                              cwd=HERE, capture_output=True, timeout=40, check=False)
+        done = subprocess.run([*self.enter, sys.executable, "-B", "-c", code, str(port)], input=raw,
+                              capture_output=True, timeout=40, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -89,9 +89,9 @@ def test_openssl_with_each_suite_through_the_forward_proxy(forward, origin, suit
 
 @pytest.mark.parametrize("group", GROUP_NAMES)
 @pytest.mark.parametrize("key", ["ec", "rsa"])
-def test_openssl_with_each_group(make_fixed, origin, group, key):
+def test_openssl_with_each_group(share_fixed, origin, group, key):
     """An ECDSA P-256 certificate is of use only where P-256 is offered too (RFC 8422 5.1)."""
-    gate = make_fixed(keys=(key,))
+    gate = share_fixed(keys=(key,))
     groups = group if key == "rsa" or group == "P-256" else f"{group}:P-256"
     done = s_client(gate.port, gate.ca_path, "-tls1_2", "-groups", groups)
     assert origin.body in done.stdout, done.stderr
@@ -144,16 +144,16 @@ def test_openssl_refused_through_the_forward_proxy(forward, origin, name):
     only_refusal(forward, code)
 
 
-def test_openssl_resumes_with_a_ticket_or_a_session(fixed, origin, tmp_path):
-    """If this proxy resumes at all, the resumed session is as compliant as the first."""
+def test_no_session_is_resumed(fixed, origin, tmp_path):
+    """-reconnect comes back five times with whatever session it was given: with none."""
     session = tmp_path / "session.pem"
-    first = s_client(fixed.port, fixed.ca_path, "-tls1_2", "-sess_out", session)
-    assert origin.body in first.stdout, first.stderr
-    second = s_client(fixed.port, fixed.ca_path, "-tls1_2", "-sess_in", session)
-    assert origin.body in second.stdout, second.stderr
-    opened = fixed.wait_record(action="connection-opened", count=2)
-    assert opened["tls"]["resumed"] is (b"Reused, TLSv1.2" in second.stdout)
-    assert opened["tls"]["cipher"] in [iana for iana, _ in SUITES.values()]
+    done = s_client(fixed.port, fixed.ca_path, "-tls1_2", "-reconnect", "-sess_out", session)
+    assert origin.body in done.stdout, done.stderr
+    assert done.stdout.count(b"New, TLSv1.2") == 6
+    assert b"Reused" not in done.stdout
+    assert not session.exists()
+    fixed.wait_record(action="connection-opened", count=6)
+    assert not any(r["tls"]["resumed"] for r in fixed.matching(action="connection-opened"))
 
 
 # ---- gnutls ---------------------------------------------------------------------------------
@@ -242,8 +242,8 @@ def test_curl_to_an_address(forward, origin, host, ip):
     assert opened["suitegate"]["identity"] == ip
 
 
-def test_curl_on_an_ipv6_listener(make_forward, origin):
-    gate = make_forward(address="::1")
+def test_curl_on_an_ipv6_listener(share_forward, origin):
+    gate = share_forward(address="::1")
     done = curl(gate, f"https://localhost:{origin.port}/hello.txt")
     assert done.stdout == origin.body, done.stderr
     assert gate.wait_record(action="connection-opened")["source"]["ip"] == "::1"
@@ -319,16 +319,22 @@ def test_node_that_does_not_trust_the_ca(forward, origin, stranger):
 
 # ---- a client that comes back with less -----------------------------------------------------
 
+@pytest.fixture
+def alone(make_fixed):
+    """Of this test alone: what others tried with counts here."""
+    return make_fixed()
+
+
 def retry_records(gate):
     return gate.matching(code="client_fallback_retry")
 
 
-def test_retry_with_a_lower_version_is_recorded(fixed, stranger):
-    s_client(fixed.port, stranger, "-tls1_2")
-    fixed.wait_record(code="client_rejected_certificate")
-    s_client(fixed.port, stranger, "-tls1_1", "-cipher", WEAK)
-    fixed.wait_record(code="client_protocol_too_old")
-    record = fixed.wait_record(code="client_fallback_retry")
+def test_retry_with_a_lower_version_is_recorded(alone, stranger):
+    s_client(alone.port, stranger, "-tls1_2")
+    alone.wait_record(code="client_rejected_certificate")
+    s_client(alone.port, stranger, "-tls1_1", "-cipher", WEAK)
+    alone.wait_record(code="client_protocol_too_old")
+    record = alone.wait_record(code="client_fallback_retry")
     assert record["event"]["action"] == "client-fallback-retry"
     assert record["suitegate"]["downgrade"] == "yes"
     assert record["suitegate"]["identity"] == "localhost"
@@ -336,38 +342,38 @@ def test_retry_with_a_lower_version_is_recorded(fixed, stranger):
     now = record["suitegate"]["client"]["offer"]
     assert before != now
     assert "1.2" in str(before) and "1.1" in str(now)
-    assert len(retry_records(fixed)) == 1
+    assert len(retry_records(alone)) == 1
 
 
-def test_retry_with_fewer_suites_is_recorded_and_let_in(fixed, stranger, origin):
-    s_client(fixed.port, stranger, "-tls1_2")
-    fixed.wait_record(code="client_rejected_certificate")
-    done = s_client(fixed.port, fixed.ca_path, "-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA256")
+def test_retry_with_fewer_suites_is_recorded_and_let_in(alone, stranger, origin):
+    s_client(alone.port, stranger, "-tls1_2")
+    alone.wait_record(code="client_rejected_certificate")
+    done = s_client(alone.port, alone.ca_path, "-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA256")
     assert origin.body in done.stdout
-    fixed.wait_record(code="client_fallback_retry")
-    fixed.wait_record(action="connection-opened")
+    alone.wait_record(code="client_fallback_retry")
+    alone.wait_record(action="connection-opened")
 
 
-def test_same_offer_again_is_no_fallback(fixed, stranger):
+def test_same_offer_again_is_no_fallback(alone, stranger):
     for count in (1, 2):
-        s_client(fixed.port, stranger, "-tls1_2")
-        fixed.wait_record(code="client_rejected_certificate", count=count)
-    fixed.settle()
-    assert retry_records(fixed) == []
+        s_client(alone.port, stranger, "-tls1_2")
+        alone.wait_record(code="client_rejected_certificate", count=count)
+    alone.settle()
+    assert retry_records(alone) == []
 
 
-def test_less_after_success_is_no_fallback(fixed, origin):
-    done = s_client(fixed.port, fixed.ca_path, "-tls1_2")
+def test_less_after_success_is_no_fallback(alone, origin):
+    done = s_client(alone.port, alone.ca_path, "-tls1_2")
     assert origin.body in done.stdout
-    done = s_client(fixed.port, fixed.ca_path, "-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA256")
+    done = s_client(alone.port, alone.ca_path, "-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA256")
     assert origin.body in done.stdout
-    fixed.settle()
-    assert retry_records(fixed) == []
+    alone.settle()
+    assert retry_records(alone) == []
 
 
-def test_refused_weak_client_that_comes_back_better_is_no_fallback(fixed, origin):
-    s_client(fixed.port, fixed.ca_path, "-tls1_1", "-cipher", WEAK)
-    assert_refusal(fixed.wait_record(code="client_protocol_too_old"), "client_protocol_too_old")
-    assert origin.body in s_client(fixed.port, fixed.ca_path, "-tls1_2").stdout
-    fixed.settle()
-    assert retry_records(fixed) == []
+def test_refused_weak_client_that_comes_back_better_is_no_fallback(alone, origin):
+    s_client(alone.port, alone.ca_path, "-tls1_1", "-cipher", WEAK)
+    assert_refusal(alone.wait_record(code="client_protocol_too_old"), "client_protocol_too_old")
+    assert origin.body in s_client(alone.port, alone.ca_path, "-tls1_2").stdout
+    alone.settle()
+    assert retry_records(alone) == []

@@ -200,8 +200,8 @@ def test_connect_cut_short(forward):
     only_refusal(forward, "client_bad_request")
 
 
-def test_connect_that_never_ends_meets_hello_timeout(make_forward):
-    gate = make_forward(proxy={"hello_timeout": "1s"})
+def test_connect_that_never_ends_meets_hello_timeout(share_forward):
+    gate = share_forward(proxy={"hello_timeout": "1s"})
     with hellos.connect(gate.port) as sock:
         sock.sendall(b"CONNECT localhost:443 HTTP/1.1\r\nA: ")
         hellos.read_all(sock)
@@ -209,9 +209,9 @@ def test_connect_that_never_ends_meets_hello_timeout(make_forward):
     only_refusal(gate, "client_hello_timeout")
 
 
-def test_silence_after_the_200_is_no_attempt_at_tls(make_forward, origin):
+def test_silence_after_the_200_is_no_attempt_at_tls(share_forward, origin):
     """The tunnel was asked for, so this one is on record, unlike a silent TCP connection."""
-    gate = make_forward(proxy={"hello_timeout": "1s"})
+    gate = share_forward(proxy={"hello_timeout": "1s"})
     with hellos.open_tunnel(gate.port, f"localhost:{origin.port}") as sock:
         assert hellos.read_all(sock) == b""
     gate.wait_record(code="client_hello_timeout")
@@ -220,14 +220,14 @@ def test_silence_after_the_200_is_no_attempt_at_tls(make_forward, origin):
 
 # ---- where it may lead ------------------------------------------------------------------
 
-def test_denied_client_gets_403(make_forward, origin):
-    gate = make_forward(listen={"allow_clients": "192.0.2.0/24"})
+def test_denied_client_gets_403(share_forward, origin):
+    gate = share_forward(listen={"allow_clients": "192.0.2.0/24"})
     assert_answered(gate, connect_request(f"localhost:{origin.port}"), 403, "http_request_denied",
                     "client_denied")
 
 
-def test_allowed_client_range(make_forward, origin):
-    gate = make_forward(listen={"allow_clients": ["192.0.2.0/24", "127.0.0.0/8"]})
+def test_allowed_client_range(share_forward, origin):
+    gate = share_forward(listen={"allow_clients": ["192.0.2.0/24", "127.0.0.0/8"]})
     hellos.open_tunnel(gate.port, f"localhost:{origin.port}").close()
 
 
@@ -249,8 +249,8 @@ def test_denied_destination_gets_403(make_forward, allowed, authority, error):
 
 
 @pytest.mark.parametrize("allowed", ["localhost", "*", "LOCALHOST:1-65535", "*:*"])
-def test_allowed_destination(make_forward, origin, allowed):
-    gate = make_forward(listen={"allow_upstreams": ["192.0.2.1", allowed]})
+def test_allowed_destination(share_forward, origin, allowed):
+    gate = share_forward(listen={"allow_upstreams": ["192.0.2.1", allowed]})
     hellos.open_tunnel(gate.port, f"localhost:{origin.port}").close()
 
 
@@ -270,8 +270,8 @@ def test_loop_to_another_listener(make_forward, origin, pki):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "0.0.0.0", "localhost"])
-def test_loop_to_a_wildcard_listener(make_forward, host):
-    gate = make_forward(address="0.0.0.0", listen={"allow_clients": "127.0.0.0/8"})
+def test_loop_to_a_wildcard_listener(share_forward, host):
+    gate = share_forward(address="0.0.0.0", listen={"allow_clients": "127.0.0.0/8"})
     assert_answered(gate, connect_request(f"{host}:{gate.port}"), 502, "proxy_loop_detected",
                     "proxy_loop")
 
@@ -282,8 +282,8 @@ def test_refused_by_the_destination(forward):
     assert record["suitegate"]["leg"] == "upstream"
 
 
-def test_destination_that_does_not_answer(make_forward):
-    gate = make_forward(proxy={"connect_timeout": "1s"})
+def test_destination_that_does_not_answer(share_forward):
+    gate = share_forward(proxy={"connect_timeout": "1s"})
     port = free_port()
     with BlackHole("127.0.0.1", port):
         assert_answered(gate, connect_request(f"127.0.0.1:{port}"), 504, "connection_timeout",
@@ -377,8 +377,8 @@ def test_server_name_other_than_the_connect_host(forward, origin):
     assert record["tls"]["client"]["server_name"] == "other.example.test"
 
 
-def test_mismatch_allowed_is_verified_against_the_connect_host(make_forward, origin):
-    gate = make_forward(policy={"server_name_mismatch": "allow"})
+def test_mismatch_allowed_is_verified_against_the_connect_host(share_forward, origin):
+    gate = share_forward(policy={"server_name_mismatch": "allow"})
     done = s_client(gate, f"localhost:{origin.port}", "-servername", "other.invalid",
                     "-verify_hostname", "localhost")
     assert origin.body in done.stdout, done.stderr

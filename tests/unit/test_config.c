@@ -31,7 +31,7 @@ static void defaults(void **state)
     (void)state;
     struct config *c = parse_good(LISTEN);
     assert_true(c->proxy.workers > 0);
-    assert_int_equal(c->proxy.max_connections, 10000);
+    assert_int_equal(c->proxy.max_connections, 8000);
     assert_int_equal(c->proxy.hello_max_size, 80 * 1024);
     assert_int_equal(c->proxy.hello_timeout, 10000);
     assert_int_equal(c->proxy.handshake_timeout, 10000);
