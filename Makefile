@@ -114,10 +114,12 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES) $(HEADERS)
 
 fuzz-short: $(FUZZ_PROGRAMS)
 	@/usr/bin/python3 -B tests/fuzz/seed.py $(BUILD)/fuzz/corpus
-	@set -e; for t in $^; do name=$$(basename $$t); echo "$$t"; \
+	@set -e; for t in $^; do name=$$(basename $$t); \
 	    mkdir -p $(BUILD)/fuzz/corpus/$$name; \
-	    $$t -max_total_time=5 -verbosity=0 -print_final_stats=0 \
-	        -artifact_prefix=$(BUILD)/fuzz/ $(BUILD)/fuzz/corpus/$$name; done
+	    $$t -max_total_time=5 -verbosity=0 -artifact_prefix=$(BUILD)/fuzz/ \
+	        $(BUILD)/fuzz/corpus/$$name >$(BUILD)/fuzz/$$name.log 2>&1 || \
+	        { cat $(BUILD)/fuzz/$$name.log; exit 1; }; \
+	    echo "$$name: clean for 5 seconds"; done
 
 fuzz: all
 	@.make/deps.sh test

@@ -4,7 +4,7 @@
 passed=0 failed=0
 for program in "$@"; do
     if output=$("$program" 2>&1); then
-        n=$(printf '%s\n' "$output" | sed -n 's/.*PASSED  \] \([0-9]*\) test.*/\1/p' | paste -sd+ | sed 's/^$/0/')
+        n=$(printf '%s\n' "$output" | sed -n 's/.*PASSED  \] \([0-9]*\) test.*/\1/p' | awk '{ n += $1 } END { print n + 0 }')
         passed=$((passed + n))
     else
         printf '%s\n' "$program" "$output"

@@ -58,7 +58,10 @@ struct hello {
     struct span renegotiation;      /* renegotiated_connection, empty in a first hello */
     bool has_versions, has_groups, has_schemes, has_point_formats, has_renegotiation, has_ticket;
     bool fallback_scsv, grease;
-    char server_name[HELLO_NAME_SIZE]; /* lower case, no final dot; "" when absent */
+    /* Lower case, no final dot, visible ASCII; "" when absent. Some clients send an address
+     * or a port with it, against RFC 6066 section 3: usable tells that it is a DNS name. */
+    char server_name[HELLO_NAME_SIZE];
+    bool server_name_usable;
 };
 
 /* Parses a whole handshake message. HELLO_COMPLETE, HELLO_MALFORMED with *alert, or

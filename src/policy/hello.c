@@ -1,6 +1,5 @@
 #include "policy/hello.h"
 
-#include "base/addr.h"
 #include "base/text.h"
 
 #include <string.h>
@@ -164,16 +163,13 @@ static bool parse_server_name(struct reader body, struct hello *h)
         seen = true;
         size_t n = name.n;
         if (n > 1 && name.p[n - 1] == '.') n--;
-        if (n >= sizeof h->server_name) return false;
+        if (n == 0 || n >= sizeof h->server_name) return false;
+        for (size_t i = 0; i < n; i++)
+            if (name.p[i] <= ' ' || name.p[i] > '~') return false;
         memcpy(h->server_name, name.p, n);
         h->server_name[n] = '\0';
         text_lower(h->server_name);
-        if (hello_name_is_valid((const char *)name.p, n)) continue;
-        /* Some clients send an address, against RFC 6066 section 3: as good as none. */
-        struct addr ip;
-        bool is_ip = strlen(h->server_name) == n && addr_from_ip(h->server_name, 0, &ip);
-        h->server_name[0] = '\0';
-        if (!is_ip) return false;
+        h->server_name_usable = hello_name_is_valid(h->server_name, n);
     }
     return true;
 }

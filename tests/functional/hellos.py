@@ -173,18 +173,37 @@ def alert_bytes(number):
     return bytes([21, 3, 3, 0, 2, 2, number])
 
 
-def server_messages(data):
-    """The types of the plaintext handshake messages in a server's answer."""
-    stream, kinds = b"", []
+def server_flight(data):
+    """(type, body) of the plaintext handshake messages in a server's answer."""
+    stream, messages = b"", []
     while len(data) >= 5:
         size = int.from_bytes(data[3:5], "big")
         if data[0] == 22:
             stream += data[5:5 + size]
         data = data[5 + size:]
     while len(stream) >= 4:
-        kinds.append(stream[0])
-        stream = stream[4 + int.from_bytes(stream[1:4], "big"):]
-    return kinds
+        end = 4 + int.from_bytes(stream[1:4], "big")
+        messages.append((stream[0], stream[4:end]))
+        stream = stream[end:]
+    return messages
+
+
+def server_messages(data):
+    return [kind for kind, _ in server_flight(data)]
+
+
+class ServerHello:
+    """What a server chose: .version, .suite, .compression, .extensions {type: body}."""
+
+    def __init__(self, body):
+        self.version = int.from_bytes(body[:2], "big")
+        rest = body[35 + body[34]:]
+        self.suite, self.compression = int.from_bytes(rest[:2], "big"), rest[2]
+        self.extensions, rest = {}, rest[5:]
+        while rest:
+            end = 4 + int.from_bytes(rest[2:4], "big")
+            self.extensions[int.from_bytes(rest[:2], "big")] = rest[4:end]
+            rest = rest[end:]
 
 
 def drip(sock, data, pause=0.002):

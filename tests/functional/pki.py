@@ -103,7 +103,7 @@ class Pki:
         self._made[name] = (args, made)
         return made
 
-    def _sign(self, name, issuer, key, extensions, start, end, digest, subject):
+    def _sign(self, name, issuer, key, extensions, start, end, digest, subject, padding=None):
         """Writes name.pem; issuer None means self-signed in a database of its own."""
         cert = self.dir / f"{name}.pem"
         csr = self.dir / f"{name}.csr"
@@ -118,7 +118,8 @@ class Pki:
         )
         openssl("ca", "-batch", "-notext", "-config", home / "ca.cnf", *signer, "-in", csr,
                 "-out", cert, "-startdate", asn1_time(start), "-enddate", asn1_time(end),
-                "-md", digest, "-extfile", ext, "-extensions", "ext")
+                "-md", digest, "-extfile", ext, "-extensions", "ext",
+                *(("-sigopt", f"rsa_padding_mode:{padding}") if padding else ()))
         return cert
 
     def _request_config(self):
@@ -144,9 +145,11 @@ class Pki:
         return home
 
     def ca(self, name, issuer=None, key="ec256", digest="sha256", start=-DAY, end=3650 * DAY,
-           constraints="critical,CA:TRUE", usage="critical,keyCertSign,cRLSign", subject=None):
+           constraints="critical,CA:TRUE", usage="critical,keyCertSign,cRLSign", subject=None,
+           extra=()):
         """A CA below issuer, or a root when issuer is None. constraints None leaves them out."""
-        args = (issuer and issuer.name, key, digest, start, end, constraints, usage, subject)
+        args = (issuer and issuer.name, key, digest, start, end, constraints, usage, subject,
+                tuple(extra))
 
         def make():
             own_key = self.key(key, f"ca-{name}")
@@ -157,6 +160,7 @@ class Pki:
                 extensions.append(f"basicConstraints = {constraints}")
             if usage:
                 extensions.append(f"keyUsage = {usage}")
+            extensions.extend(extra)
             cert = self._sign(name, issuer, own_key, extensions, start, end, digest,
                               subject or f"/CN=suitegate test {name}")
             chain = [cert, *issuer.chain] if issuer else []
@@ -166,14 +170,15 @@ class Pki:
 
     def leaf(self, name, san=LOOPBACK, start=-3600, end=30 * DAY, days=None, key="ec256",
              issuer="inter", eku="serverAuth", digest="sha256", usage=None, extra=(),
-             subject=None):
-        """A server certificate. issuer None is self-signed; start and end are seconds from now."""
+             subject=None, padding=None):
+        """A server certificate. issuer None is self-signed; start and end are seconds from now;
+        padding is of an RSA issuer's signature."""
         if days is not None:
             end = days * DAY
         if issuer == "inter":
             issuer = self.inter
         args = (tuple(san), start, end, key, issuer and issuer.name, eku, digest, usage,
-                tuple(extra), subject)
+                tuple(extra), subject, padding)
 
         def make():
             own_key = self.key(key)
@@ -186,7 +191,8 @@ class Pki:
             if san:
                 extensions.append(f"subjectAltName = {','.join(san)}")
             extensions.extend(extra)
-            cert = self._sign(name, issuer, own_key, extensions, start, end, digest, subject)
+            cert = self._sign(name, issuer, own_key, extensions, start, end, digest, subject,
+                              padding)
             chain = self.bundle(f"{name}-chain", cert, *(issuer.chain if issuer else ()))
             return Leaf(name, cert, chain, own_key)
 
@@ -268,6 +274,34 @@ class Pki:
         """Signed by a certificate that is not a CA."""
         return self.leaf("under-no-ca",
                          issuer=self.ca("no-ca", issuer=self.root, constraints=None))
+
+    @property
+    def too_deep(self):
+        """A CA below one whose path length is 0."""
+        shallow = self.ca("path-length-0", issuer=self.root,
+                          constraints="critical,CA:TRUE,pathlen:0")
+        return self.leaf("too-deep", issuer=self.ca("below-path-length-0", issuer=shallow))
+
+    @property
+    def issuer_may_not_sign(self):
+        return self.leaf("under-no-cert-sign",
+                         issuer=self.ca("no-cert-sign", issuer=self.root,
+                                        usage="critical,cRLSign"))
+
+    @property
+    def outside_name_constraints(self):
+        return self.leaf("outside", issuer=self.ca(
+            "constrained", issuer=self.root,
+            extra=("nameConstraints = critical,permitted;DNS:example.com",)))
+
+    @property
+    def unknown_critical_extension(self):
+        return self.leaf("unknown-critical", extra=("1.2.3.4.5.6 = critical,DER:0500",))
+
+    @property
+    def key_may_not_sign(self):
+        """Only for key transport, which ECDHE is not."""
+        return self.leaf("key-transport", key="rsa2048", usage="critical,keyEncipherment")
 
     @property
     def revoked(self):

@@ -126,11 +126,11 @@ class Scene:
             time.sleep(0.05)
         return seen[-1]
 
-    def wait_baseline(self, fds, seconds=15):
+    def wait_baseline(self, fds, seconds=15, what=""):
         """Until no more descriptors are open than before."""
         deadline = time.monotonic() + seconds
         while self.gate.fds() > fds:
-            assert time.monotonic() < deadline, f"{self.gate.fds()} descriptors, {fds} before"
+            assert time.monotonic() < deadline, f"{self.gate.fds()} descriptors, {fds} before {what}"
             time.sleep(0.05)
 
 

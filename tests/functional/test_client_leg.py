@@ -18,7 +18,7 @@ from hellos import (ECDSA_SUITES, EIGHT, FALLBACK_SCSV, GREASE, RSA_SUITES, SCHE
                     hello, records)
 from verdicts import SUITES, VERDICTS, assert_refusal, connection_records, only_refusal
 
-PADDING = 21
+PADDING, ENCRYPT_THEN_MAC, MASTER_SECRET = 21, 22, 23
 SERVER_FLIGHT = [2, 11, 12, 14]  # ServerHello, Certificate, ServerKeyExchange, Done
 
 
@@ -65,6 +65,16 @@ def assert_refused(gate, data, code, alert):
     return record
 
 
+def flight(gate, sock):
+    """The server's whole flight."""
+    answer = b""
+    while hellos.server_messages(answer) != SERVER_FLIGHT:
+        chunk = sock.recv(65536)
+        assert chunk, (answer.hex(), gate.records())
+        answer += chunk
+    return answer
+
+
 def assert_accepted(gate, data, split=None):
     """The server's whole flight comes back; returns the record of the abandoned handshake."""
     with gate.open() as sock:
@@ -72,12 +82,18 @@ def assert_accepted(gate, data, split=None):
             split(sock, data)
         else:
             sock.sendall(data)
-        answer = b""
-        while hellos.server_messages(answer) != SERVER_FLIGHT:
-            chunk = sock.recv(65536)
-            assert chunk, (answer.hex(), gate.records())
-            answer += chunk
+        flight(gate, sock)
     return gate.wait_record(code="client_handshake_failed")
+
+
+def chosen(gate, data):
+    """The ServerHello and the scheme that signed the key exchange."""
+    with hellos.connect(gate.port) as sock:
+        sock.sendall(data)
+        bodies = dict(hellos.server_flight(flight(gate, sock)))
+    exchange = bodies[12]  # curve type, curve, point, scheme, signature (RFC 8422 section 5.4)
+    at = 4 + exchange[3]
+    return hellos.ServerHello(bodies[2]), int.from_bytes(exchange[at:at + 2], "big")
 
 
 REFUSED_HELLOS = {
@@ -218,11 +234,11 @@ def test_hello_is_refused_by_its_length_field(leg):
     assert_refused(leg(), b"\x16\3\1\0\x40\1\xff\xff\xff" + bytes(60), "client_hello_too_large", 47)
 
 
-def test_hello_of_68_kib_is_accepted_by_default(leg):
+def test_hello_of_67_kib_is_accepted_by_default(leg):
     """As long as 2000 suites and the length field of the extensions let it get."""
     message = client_hello(suites=(*range(0x4000, 0x4000 + 2000), *EIGHT),
                            extra=extension(PADDING, bytes(65300)))
-    assert len(message) > 68 * 1024
+    assert len(message) > 67 * 1024
     record = assert_accepted(leg(), records(message))
     assert len(record["tls"]["client"]["supported_ciphers"]) >= 8
 
@@ -326,25 +342,52 @@ def test_hello_with_renegotiation_scsv_instead_of_extension(leg):
 
 @pytest.mark.parametrize("suite", EIGHT, ids=[SUITES[s][1] for s in EIGHT])
 def test_hello_with_one_suite_gets_that_suite(fixed, suite):
-    fixed.open = lambda: hellos.connect(fixed.port)
-    with fixed.open() as sock:
-        sock.sendall(hello(suites=(suite,)))
-        answer = b""
-        while hellos.server_messages(answer) != SERVER_FLIGHT:
-            chunk = sock.recv(65536)
-            assert chunk, fixed.records()
-            answer += chunk
-    session_id = answer[43]
-    assert int.from_bytes(answer[44 + session_id:46 + session_id], "big") == suite
-    assert answer[46 + session_id] == 0  # no compression
+    server, _ = chosen(fixed, hello(suites=(suite,)))
+    assert (server.version, server.suite, server.compression) == (TLS12, suite, 0)
 
 
 def test_server_prefers_its_own_order(fixed):
-    with hellos.connect(fixed.port) as sock:
-        sock.sendall(hello(suites=tuple(reversed(EIGHT))))
-        answer = hellos.read_until(sock, b"\x0e\0\0\0")
-    session_id = answer[43]
-    assert int.from_bytes(answer[44 + session_id:46 + session_id], "big") == EIGHT[0]
+    assert chosen(fixed, hello(suites=tuple(reversed(EIGHT))))[0].suite == EIGHT[0]
+
+
+def test_server_takes_up_what_protects_and_nothing_else(fixed):
+    """Encrypt-then-mac is for CBC only (RFC 7366 section 3)."""
+    weak = (extension(1, b"\1") + extension(4) + extension(5, b"\1\0\0\0\0") + extension(15, b"\1")
+            + extension(18) + extension(hellos.TICKET))
+    data = {"extra": extension(ENCRYPT_THEN_MAC) + extension(MASTER_SECRET) + weak,
+            "versions": (TLS12, TLS11)}
+    needed = {MASTER_SECRET, hellos.RENEGOTIATION}
+    gcm, _ = chosen(fixed, hello(suites=(0xC02B,), **data))
+    assert needed <= set(gcm.extensions) <= needed | {hellos.POINTS}
+    assert gcm.extensions[hellos.RENEGOTIATION] == b"\0"
+    needed.add(ENCRYPT_THEN_MAC)
+    cbc, _ = chosen(fixed, hello(suites=(0xC023,), **data))
+    assert needed <= set(cbc.extensions) <= needed | {hellos.POINTS}
+
+
+@pytest.mark.parametrize("suites, schemes", [
+    (ECDSA_SUITES, (0x0403,)), (ECDSA_SUITES, (0x0503,)), (ECDSA_SUITES, (0x0603,)),
+    (RSA_SUITES, (0x0401,)), (RSA_SUITES, (0x0501,)), (RSA_SUITES, (0x0601,)),
+    (RSA_SUITES, (0x0804,)), (RSA_SUITES, (0x0805,)), (RSA_SUITES, (0x0806,)),
+    (EIGHT, (*WEAK_SCHEMES, 0x0401)), (EIGHT, (*WEAK_SCHEMES, 0x0403)),
+], ids=lambda values: "_".join(f"{v:04x}" for v in values[-1:]))
+def test_server_signs_with_an_offered_and_allowed_scheme(fixed, suites, schemes):
+    server, scheme = chosen(fixed, hello(suites=suites, schemes=schemes))
+    assert server.suite in suites
+    assert scheme == schemes[-1]
+
+
+@pytest.mark.parametrize("have, parts", [
+    ("rsa", {"schemes": (0x0403, 0x0503)}), ("ec", {"schemes": (0x0401, 0x0804)}),
+    ("ec", {"groups": (0x001D,)}),
+], ids=["ecdsa_schemes", "rsa_schemes", "other_curve"])
+def test_certificate_no_scheme_or_curve_of_the_hello_can_use(share_fixed, have, parts):
+    """RFC 8422 section 5.1: the groups are also those of the certificate's key."""
+    gate = share_fixed(keys=(have,))
+    gate.open = lambda: hellos.connect(gate.port)
+    assert_refused(gate, hello(**parts), "client_no_usable_certificate", 40)
+    both = share_fixed()
+    assert chosen(both, hello(**parts))[0].suite in EIGHT
 
 
 # ---- what the record says of the hello ---------------------------------------------
@@ -566,3 +609,13 @@ def test_second_hello_inside_the_handshake(fixed):
         answer = hellos.read_all(sock)
     assert answer == alert_bytes(10)
     only_refusal(fixed, "client_renegotiation")
+
+
+def test_handshake_that_stalls_meets_handshake_timeout(share_fixed):
+    gate = share_fixed(proxy={"handshake_timeout": "1s"})
+    with hellos.connect(gate.port) as sock:
+        sock.sendall(hello())
+        flight(gate, sock)
+        rest = hellos.read_all(sock)
+    assert rest in (b"", alert_bytes(80), alert_bytes(40)), rest
+    only_refusal(gate, "client_handshake_failed")

@@ -204,6 +204,23 @@ def test_sighup_reopens_the_file_after_a_rename(scene, pki):
                                                           "connection-closed"]
 
 
+def test_a_reload_moves_the_records_to_another_file(scene, pki, tmp_path):
+    with TlsPeer(wire.server_context(pki.ec)) as upstream:
+        s = scene(upstream.port)
+        with s.client("forward") as tls:
+            s.gate.wait_record(action="connection-opened")
+            s.sections["audit"]["file"] = "other.jsonl"
+            s.rewrite()
+            assert s.gate.reload()["event"]["action"] == "configuration-loaded"
+            tls.close_notify()
+            s.gate.wait_record(action="connection-closed")
+    old = (tmp_path / "audit.jsonl").read_text().splitlines()
+    assert [json.loads(line)["event"]["action"] for line in old] == ["proxy-started",
+                                                                    "connection-opened"]
+    assert s.gate.stop() == 0
+    check_all(s)
+
+
 def test_the_file_is_appended_to(scene, tmp_path):
     (tmp_path / "audit.jsonl").write_text('{"event":{"action":"older"}}\n')
     s = scene(free_port())
@@ -349,6 +366,22 @@ def test_no_new_connections_while_the_file_cannot_grow(limited, spare):
     closed = {at(r, "suitegate.connection_id") for r in records
               if r["event"]["action"] == "connection-closed"}
     assert opened == closed, "a record is lost"
+
+
+def test_a_torn_line_goes_whole_into_the_next_file(limited):
+    """logrotate's rename and SIGHUP, while the file takes half a line and no more."""
+    s, limit, _ = limited
+    before = s.gate.audit_path.read_bytes()
+    limit(10)
+    first_refusal(s)
+    old = s.gate.audit_path.with_suffix(".1")
+    s.gate.audit_path.rename(old)
+    assert s.gate.reload()["event"]["action"] == "configuration-loaded"
+    assert old.read_bytes() == before
+    codes = [r["event"].get("code") for r in check_all(s)]
+    assert codes[0] == "client_handshake_failed" and "audit_unavailable" in codes
+    wait_until(lambda: wire.connect(s.forward, f"127.0.0.1:{s.upstream}")[1].status == 200,
+               what="recovery")
 
 
 def test_an_open_tunnel_survives_a_file_that_cannot_grow(scene, pki):

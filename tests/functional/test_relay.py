@@ -12,7 +12,7 @@ import time
 import pytest
 
 import wire
-from scene import at, how, scene, wait_until  # noqa: F401 (fixtures)
+from scene import at, how, scene, sent_alert, wait_until  # noqa: F401 (fixtures)
 from upstreams import TlsPeer, nginx
 
 MIB = 1 << 20
@@ -272,6 +272,30 @@ def test_a_truncating_upstream_is_passed_on_as_truncation(scene, how, pki):
     assert at(closed, "suitegate.blame") == "upstream"
 
 
+@pytest.mark.parametrize("end", ["alert", "reset"])
+def test_an_upstream_that_breaks_off_is_truncation(scene, how, pki, end):
+    """A fatal alert cannot be passed on as what it was, but it is no proper end."""
+    def handler(tls, _):
+        tls.send(b"partial")
+        tls.recv()
+        if end == "alert":
+            tls.sock.sendall(wire.alert(80))  # not encrypted: answered as a bad record
+            tls.recv()
+        else:
+            wire.reset(tls.sock)
+
+    with TlsPeer(wire.server_context(pki.ec), handler) as upstream:
+        s = scene(upstream.port)
+        with s.client(how) as tls:
+            assert tls.recv_exactly(7) == b"partial"
+            tls.send(b"x")
+            assert tls.ending() in ("truncated", "reset")
+    _, closed = s.opened_closed()[0]
+    assert at(closed, "event.code") == "upstream_truncated"
+    assert at(closed, "suitegate.closed_by") == "upstream"
+    assert sent_alert(closed) == (20 if end == "alert" else None)
+
+
 def test_a_truncating_client_is_passed_on_as_truncation(scene, how, pki):
     endings = []
 
@@ -397,7 +421,7 @@ def test_a_slow_upstream_slows_the_client(scene, how, pki):
         s.gate.wait_record(action="connection-closed")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("how,workers", [("forward", 2), ("fixed", 1)])
 def test_five_hundred_tunnels_at_once(scene, how, pki, workers):
     def echo(tls, _):
         while data := tls.recv():

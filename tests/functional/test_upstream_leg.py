@@ -1,12 +1,14 @@
 """What a non-compliant upstream gets, what its client is told, and the one record of it."""
 
 import os
+import socket
 import ssl
+import time
 
 import pytest
 
 import wire
-from pki import DAY
+from pki import DAY, Leaf
 from scene import at, how, received_alert, scene, sent_alert  # noqa: F401 (fixtures)
 from upstreams import (Blackhole, Peer, Scripted, Tap, TlsPeer, gnutls_serv, nginx, page,
                        s_server)
@@ -135,6 +137,9 @@ HANDSHAKES = {
                     "tls_protocol_error", "yes"),
     "extension": (wire.server_hello(extensions=wire.RENEGOTIATION_INFO + HEARTBEAT), "read",
                   "upstream_suite_not_offered", 110, "tls_protocol_error", "yes"),
+    "alpn": (wire.server_hello(extensions=wire.RENEGOTIATION_INFO + wire.extension(
+        16, b"\0\5\4spdy")), "read", "upstream_suite_not_offered", 110, "tls_protocol_error",
+        "yes"),
     "downgrade 00": (wire.server_hello(random=DOWNGRADED_BELOW_12), "read",
                      "upstream_downgrade_marker", 47, "tls_protocol_error", "yes"),
     "no reneg info": (wire.server_hello(extensions=b""), "read",
@@ -263,7 +268,8 @@ def test_a_server_that_could_do_tls_1_3_is_allowed(scene, how, pki, tmp_path):
     with s_server(tmp_path, pki.ec) as upstream:
         s = scene(upstream.port)
         assert s.get(how).status == 200
-    s.opened_closed()
+    opened, _ = s.opened_closed()[0]
+    assert at(opened, "suitegate.upstream.speaks_tls13") is True
 
 
 @pytest.mark.parametrize("suite", wire.EIGHT)
@@ -322,6 +328,11 @@ CERTIFICATES = {
     "sha1_leaf": ("upstream_certificate_weak", 42, "yes"),
     "sha1_inter": ("upstream_certificate_weak", 42, "yes"),
     "no_server_auth": ("upstream_certificate_invalid", 42, "no"),
+    "too_deep": ("upstream_certificate_invalid", 42, "no"),
+    "issuer_may_not_sign": ("upstream_certificate_invalid", 42, "no"),
+    "outside_name_constraints": ("upstream_certificate_invalid", 42, "no"),
+    "unknown_critical_extension": ("upstream_certificate_invalid", 42, "no"),
+    "key_may_not_sign": ("upstream_certificate_invalid", 42, "no"),
     "ca_without_constraints": ("upstream_certificate_invalid", 42, "no"),
 }
 
@@ -354,6 +365,55 @@ def test_a_sha1_signature_on_the_trust_anchor_itself_is_no_matter(scene, how, pk
         s = scene(upstream.port, upstream_leg={"trust": pki.ca("sha1-root", digest="sha1").cert})
         assert s.get(how).body == "sound"
     s.opened_closed()
+
+
+@pytest.mark.parametrize("count", [0, 13])
+def test_a_certificate_message_out_of_bounds(scene, pki, count):
+    """None at all, and more than any path has."""
+    ders = [pki.ec.der, *[Leaf("", pki.inter.cert, "", "").der] * 12][:count]
+    with Scripted(wire.server_hello() + wire.certificate_message(*ders)) as upstream:
+        s = scene(upstream.port)
+        check_page(s.get("fixed"), "upstream_certificate_invalid", 502, "tls_certificate_error")
+        assert upstream.alerts()[0] == (2, 42)
+    assert sent_alert(s.only_refusal("upstream_certificate_invalid")) == 42
+
+
+# What an upstream sends, and the trust where it is not the usual root
+SOUND_CHAINS = {
+    "with the root": (lambda p: p.with_chain(p.ec, "and-root", p.inter.cert, p.root.cert), None),
+    "the root in between": (
+        lambda p: p.with_chain(p.ec, "root-between", p.root.cert, p.inter.cert), None),
+    "with a stranger": (
+        lambda p: p.with_chain(p.ec, "and-stranger", p.inter.cert, p.ca("strange-root").cert),
+        None),
+    "with one that has expired": (
+        lambda p: p.with_chain(p.ec, "and-expired", p.inter.cert,
+                               p.ca("expired-root", start=-10 * DAY, end=-DAY).cert), None),
+    "p521 and sha512": (lambda p: p.leaf("p521", key="ec521", digest="sha512"), None),
+    "signed with pss": (
+        lambda p: p.leaf("pss", issuer=p.ca("rsa-root", key="rsa2048"), padding="pss"),
+        lambda p: p.ca("rsa-root", key="rsa2048").cert),
+    "the intermediate is trusted": (lambda p: p.ec, lambda p: p.inter.cert),
+    "self-signed and trusted": (lambda p: p.self_signed, lambda p: p.self_signed.cert),
+}
+
+
+@pytest.mark.parametrize("name", SOUND_CHAINS)
+def test_a_chain_that_leads_to_an_anchor_is_allowed(scene, pki, name):
+    chain, trust = SOUND_CHAINS[name]
+    with TlsPeer(wire.server_context(chain(pki)), page("sound")) as upstream:
+        s = scene(upstream.port, upstream_leg={"trust": trust(pki)} if trust else {})
+        assert s.get("forward").body == "sound"
+    s.opened_closed()
+
+
+def test_one_upstreams_intermediate_does_not_complete_anothers_chain(scene, pki):
+    port = free_port()
+    s = scene(port, upstream_leg={"resume": "no"})
+    with TlsPeer(wire.server_context(pki.ec), page("sound"), port=port):
+        assert s.get("forward").body == "sound"
+    with TlsPeer(wire.server_context(pki.truncated_chain), page(), port=port):
+        check_page(s.get("forward"), "upstream_certificate_untrusted")
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
@@ -487,6 +547,26 @@ def test_the_page_ends_with_close_notify(scene, how):
         with s.client(how) as tls:
             wire.get(tls)
             assert tls.ending() == "close_notify"
+    s.only_refusal("upstream_no_approved_suite")
+
+
+def test_a_head_request_gets_no_body(scene, how):
+    with Scripted(REFUSAL) as upstream:
+        s = scene(upstream.port)
+        with s.client(how) as tls:
+            tls.send(b"HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            head, _, body = tls.recv_to_end().partition(b"\r\n\r\n")
+    assert wire.parse_head(head)[0] == 502 and body == b""
+    s.only_refusal("upstream_no_approved_suite")
+
+
+def test_a_request_in_single_bytes_gets_the_page(scene, how):
+    with Scripted(REFUSAL) as upstream:
+        s = scene(upstream.port)
+        with s.client(how) as tls:
+            for byte in b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n":
+                tls.send(bytes([byte]))
+            check_page(wire.read_answer(tls.recv), "upstream_no_approved_suite")
     s.only_refusal("upstream_no_approved_suite")
 
 
@@ -644,6 +724,50 @@ def test_an_upstream_that_forgot_its_tickets(scene, how, pki, tmp_path):
     with s_server(tmp_path, pki.ec, "-tls1_2", "-no_ticket", port=port):
         assert resumptions(s, how, 1)[0] == [False]
     s.opened_closed(2)
+
+
+def test_an_upstream_that_breaks_off_at_a_ticket(scene, how, pki):
+    """It is dialled once more without one, and the client notices nothing."""
+    context, tickets = wire.server_context(pki.ec), []
+
+    def script(sock, number):
+        tickets.append(wire.Hello(sock.recv(65536, socket.MSG_PEEK)).extensions[35])
+        if tickets[-1]:
+            wire.reset(sock)
+            return
+        page("as ever")(wire.Tls(sock, context, server_side=True).handshake(), number)
+
+    with Peer(script) as upstream:
+        s = scene(upstream.port)
+        assert [s.get(how).body for _ in range(2)] == ["as ever", "as ever"]
+    assert [bool(t) for t in tickets] == [False, True, False]
+    assert [at(o, "suitegate.upstream.tls.resumed") for o, _ in s.opened_closed(2)] == [False] * 2
+
+
+def test_a_session_ends_with_the_certificate(scene, pki, tmp_path):
+    """The upstream would resume it: only the gate knows that its certificate has expired."""
+    port = free_port()
+    s = scene(port)
+    ends = int(time.time()) + 4
+    with nginx(tmp_path, pki.leaf("short-lived", end=ends - time.time()), port=port):
+        assert resumptions(s)[0] == [False, True]
+        time.sleep(ends + 2 - time.time())
+        check_page(s.get("forward", "/facts"), "upstream_certificate_expired")
+
+
+def test_a_narrower_policy_ends_the_sessions(scene, pki, tmp_path):
+    with nginx(tmp_path, pki.ec) as upstream:
+        s = scene(upstream.port)
+        resumed, opened = resumptions(s)
+        assert resumed == [False, True]
+        left = "ECDHE-ECDSA-AES256-SHA384"
+        assert at(opened[1], "suitegate.upstream.tls.cipher") != wire.EIGHT[left]
+        s.sections["policy"] = {"suite": left}
+        s.rewrite()
+        s.gate.reload()
+        resumed, opened = resumptions(s)
+        assert resumed == [False, True]
+        assert {at(r, "suitegate.upstream.tls.cipher") for r in opened} == {wire.EIGHT[left]}
 
 
 def test_a_session_of_a_suite_that_the_client_lacks_is_no_trouble(scene, how, pki, tmp_path):

@@ -52,7 +52,7 @@ static void check_parsed(struct span message)
     CHECK(inside(h.groups, h.extensions) && inside(h.schemes, h.extensions));
     CHECK(inside(h.alpn, h.extensions) && inside(h.renegotiation, h.extensions));
     CHECK(inside(h.supported_versions, h.extensions) && inside(h.point_formats, h.extensions));
-    CHECK(!h.server_name[0] || hello_name_is_valid(h.server_name, strlen(h.server_name)));
+    CHECK(!h.server_name_usable || hello_name_is_valid(h.server_name, strlen(h.server_name)));
     struct reader names = reader_of(h.alpn);
     size_t total = 0;
     for (;;) {
