@@ -50,22 +50,21 @@ deps:
 	@.make/wolfssl.sh $(WOLFSSL)
 
 # wolfSSL is made by deps; a build that starts from another goal makes it too.
-$(WOLFSSL)/profile.stamp: .make/wolfssl.sh .make/wolfssl.profile
-	@.make/deps.sh build
-	@.make/wolfssl.sh $(WOLFSSL)
+$(WOLFSSL)/profile.stamp: .make/wolfssl.sh .make/wolfssl.profile | deps
 	@touch $@
 
-$(BUILD)/obj/%.o: src/%.c Makefile | $(WOLFSSL)/profile.stamp
+$(BUILD)/obj/%.o: src/%.c Makefile $(WOLFSSL)/profile.stamp
 	@mkdir -p $(@D)
 	@echo "cc $<"
 	@$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
 $(BUILD)/suitegate: $(OBJECTS)
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $^ $(LIBS) -o $@
+	@echo "link $@"
+	@$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(OBJECTS) $(LIBS) -o $@
 
 $(BUILD)/libcore.a: $(CORE)
 	@rm -f $@
-	ar rcs $@ $^
+	@ar rcs $@ $^
 
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcore.a $(wildcard tests/unit/*.h)
 	@mkdir -p $(@D)

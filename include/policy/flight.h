@@ -42,6 +42,10 @@ struct flight {
     uint8_t message_header_size;
     uint8_t head[FLIGHT_HEAD]; /* the first bytes of the message's body */
     size_t head_size;
+    /* The Certificate message: a list length, then a length and a body each. */
+    size_t certificate_left, certificate_length;
+    unsigned certificate_length_size, certificates;
+    bool certificate_list;
     uint8_t alert_bytes[2];
     uint8_t alert_size;
 };

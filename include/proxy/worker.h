@@ -15,10 +15,12 @@ struct worker;
 /* What all workers share. */
 struct worker_shared {
     struct writer *writer;
-    unsigned active;          /* atomic: connections of all workers */
-    unsigned long unspoken;   /* atomic: connections that ended before their first byte */
-    void (*ended)(void *arg); /* a worker's loop is over; called on its thread */
-    void *ended_arg;
+    unsigned active;        /* atomic: connections of all workers */
+    unsigned long unspoken; /* atomic: connections that ended before their first byte */
+    /* Called on a worker's thread: its loop is over; it has taken the gate it was sent. */
+    void (*ended)(void *arg);
+    void (*gate_taken)(void *arg);
+    void *arg;
 };
 
 enum mail_kind { MAIL_AUDIT, MAIL_GATE, MAIL_DRAIN, MAIL_SHUT_DOWN };

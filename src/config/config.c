@@ -47,6 +47,7 @@ static const struct option options[] = {
 };
 _Static_assert(COUNT_OF(options) <= 64, "one bit an option in `seen`");
 
+enum { SUITE_LINES = 2 * SUITE_COUNT };
 enum { LINE_LIMIT = 198, NAME_LIMIT = 40 }; /* what the INI library keeps of a line */
 
 struct parser {
@@ -55,6 +56,7 @@ struct parser {
     enum section section;
     const char *next, *end; /* text not yet handed to the library */
     unsigned line;
+    unsigned suite_lines[SUITE_LINES]; /* of the suite options, the first of them */
     const char *file;
     char *directory;
     struct text *errors;
@@ -130,6 +132,10 @@ static void look_at_line(struct parser *p, const char *line, size_t n)
     if (n == 0 || line[0] != '[') return;
     const char *close = memchr(line, ']', n);
     if (!close) return; /* the library reports it */
+    const char *rest = close + 1;
+    while (rest < line + n && strchr(" \t\r\n", *rest)) rest++;
+    if (rest < line + n && *rest != ';' && *rest != '#')
+        complain(p, p->line, "text behind the section's name", "");
     char name[LINE_LIMIT + 1];
     size_t length = (size_t)(close - line) - 1;
     memcpy(name, line + 1, length);
@@ -137,23 +143,20 @@ static void look_at_line(struct parser *p, const char *line, size_t n)
     begin_section(p, name);
 }
 
-/* ini_reader: the next line, as fgets() would give it. */
+/* ini_reader: the next line, as fgets() would give it but for its end. */
 static char *read_line(char *out, int size, void *stream)
 {
     struct parser *p = stream;
     if (p->next == p->end) return NULL;
-    const char *newline = memchr(p->next, '\n', (size_t)(p->end - p->next));
-    const char *stop = newline ? newline + 1 : p->end;
-    size_t n = (size_t)(stop - p->next);
     const char *line = p->next;
-    p->next = stop;
+    const char *newline = memchr(line, '\n', (size_t)(p->end - line));
+    size_t n = (size_t)((newline ? newline : p->end) - line);
+    p->next = newline ? newline + 1 : p->end;
     p->line++;
-    char kept[LINE_LIMIT + 2] = "";
-    size_t keep = n <= LINE_LIMIT ? n : LINE_LIMIT;
-    memcpy(kept, line, keep);
-    const char *start = kept;
-    if (p->line == 1 && strncmp(kept, "\xef\xbb\xbf", 3) == 0) start += 3;
-    look_at_line(p, start, n > LINE_LIMIT + 1 ? n : keep - (size_t)(start - kept));
+    char kept[LINE_LIMIT + 1] = "";
+    memcpy(kept, line, n <= LINE_LIMIT ? n : LINE_LIMIT);
+    size_t mark = p->line == 1 && strncmp(kept, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    look_at_line(p, kept + mark, n - mark);
     snprintf(out, (size_t)size, "%s", kept);
     return out;
 }
@@ -192,6 +195,8 @@ static int take_option(void *user, const char *section, const char *key, const c
     uint64_t bit = (uint64_t)1 << (o - options);
     if (*seen & bit && !value_repeats(o->kind)) complain(p, p->line, "given twice", key);
     *seen |= bit;
+    if (o->kind == KIND_SUITE_LIST && p->config->suite_names.n < SUITE_LINES)
+        p->suite_lines[p->config->suite_names.n] = p->line;
     const char *fault = value_parse(o->kind, value, p->directory, member_of(p, o));
     if (fault) {
         char about[320];
@@ -218,7 +223,8 @@ static void finish_policy(struct parser *p)
     for (size_t i = 0; i < c->suite_names.n; i++) {
         suite_set bit = suite_bit(suite_by_name(c->suite_names.items[i]));
         if (!(bit & profile))
-            complain(p, p->line, "not in this profile (the policy can only be narrowed)",
+            complain(p, i < SUITE_LINES ? p->suite_lines[i] : p->line,
+                     "not in this profile (the policy can only be narrowed)",
                      c->suite_names.items[i]);
         chosen |= bit;
     }

@@ -8,9 +8,12 @@ enum {
     RECORD_HANDSHAKE = 22,
     RECORD_LIMIT = 16384 + 2048, /* RFC 5246 section 6.2.3 */
     MESSAGE_SERVER_HELLO = 2,
+    MESSAGE_CERTIFICATE = 11,
     MESSAGE_SERVER_KEY_EXCHANGE = 12,
     MESSAGE_CERTIFICATE_REQUEST = 13,
+    CHAIN_LIMIT = 9, /* what the TLS library takes */
     ALERT_HANDSHAKE_FAILURE = 40,
+    ALERT_BAD_CERTIFICATE = 42,
     ALERT_ILLEGAL_PARAMETER = 47,
     ALERT_DECODE_ERROR = 50,
     ALERT_PROTOCOL_VERSION = 70,
@@ -136,12 +139,38 @@ static enum reason read_key_exchange(struct flight *f, const struct flight_offer
     return REASON_OK;
 }
 
+/* Counts the certificates of the chain (RFC 5246 section 7.4.2) without keeping them. */
+static void count_certificates(struct flight *f, const uint8_t *p, size_t n)
+{
+    while (n > 0) {
+        if (f->certificate_left > 0) {
+            size_t take = n < f->certificate_left ? n : f->certificate_left;
+            f->certificate_left -= take;
+            p += take;
+            n -= take;
+            continue;
+        }
+        f->certificate_length = f->certificate_length << 8 | *p++;
+        n--;
+        if (++f->certificate_length_size < 3) continue;
+        if (f->certificate_list) {
+            f->certificates++;
+            f->certificate_left = f->certificate_length;
+        }
+        f->certificate_list = true;
+        f->certificate_length = f->certificate_length_size = 0;
+    }
+}
+
 static enum reason end_message(struct flight *f, const struct flight_offer *offer, int *alert)
 {
     uint8_t type = f->message_header[0];
     f->message_header_size = 0;
     if (type == MESSAGE_SERVER_HELLO && !f->has_hello) return read_server_hello(f, offer, alert);
     if (type == MESSAGE_SERVER_KEY_EXCHANGE) return read_key_exchange(f, offer, alert);
+    bool chain = f->certificates > 0 && f->certificates <= CHAIN_LIMIT;
+    if (type == MESSAGE_CERTIFICATE && offer && !chain)
+        return fault(REASON_UPSTREAM_CERTIFICATE_INVALID, ALERT_BAD_CERTIFICATE, alert);
     if (type == MESSAGE_CERTIFICATE_REQUEST) f->has_certificate_request = true;
     return REASON_OK;
 }
@@ -177,6 +206,7 @@ static enum reason read_handshake(struct flight *f, const struct flight_offer *o
         size_t keep = FLIGHT_HEAD - f->head_size < take ? FLIGHT_HEAD - f->head_size : take;
         memcpy(f->head + f->head_size, p, keep);
         f->head_size += keep;
+        if (f->message_header[0] == MESSAGE_CERTIFICATE) count_certificates(f, p, take);
         f->message_left -= take;
         p += take;
         n -= take;

@@ -213,6 +213,9 @@ static bool parse_extension(uint16_t type, struct span s, struct hello *h)
         return whole_vector(body, 2, 2, &h->schemes);
     case 16:
         return parse_alpn(body, h);
+    case 22: /* encrypt_then_mac (RFC 7366) and extended_master_secret (RFC 7627) are empty */
+    case 23:
+        return s.n == 0;
     case 35:
         h->has_ticket = s.n > 0;
         return true;

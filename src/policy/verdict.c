@@ -34,7 +34,9 @@ suite_set verdict_offered(const struct hello *h, suite_set allowed)
 
 static enum reason judge_version(const struct hello *h)
 {
-    if (h->highest_version < TLS_1_2) return REASON_CLIENT_PROTOCOL_TOO_OLD;
+    /* TLS 1.2 itself is negotiated by the old field (RFC 5246 section 7.4.1.2). */
+    if (h->highest_version < TLS_1_2 || h->legacy_version < TLS_1_2)
+        return REASON_CLIENT_PROTOCOL_TOO_OLD;
     if (!h->has_versions) return REASON_OK;
     for (size_t i = 0; i < h->supported_versions.n / 2; i++)
         if (span_u16(h->supported_versions, i) == TLS_1_2) return REASON_OK;

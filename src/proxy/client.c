@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { RECORD_LIMIT = 16384, ALERT_UNEXPECTED_MESSAGE = 10 };
+enum { RECORD_LIMIT = 16384, ALERT_UNEXPECTED_MESSAGE = 10, ALERT_DECODE_ERROR = 50 };
 
 void client_set_identity(struct conn *c)
 {
@@ -154,6 +154,9 @@ static enum step handshake_failed(struct conn *c)
     c->alert_sent = session_alert_sent(c->client.tls);
     if (session_hello_repeated(c->client.tls))
         return conn_refuse_with(c, REASON_CLIENT_RENEGOTIATION, ALERT_UNEXPECTED_MESSAGE, NULL);
+    /* What our parser does not look into, the library may still not be able to read. */
+    bool unread = c->alert_sent == ALERT_DECODE_ERROR && !session_flight(c->client.tls)->has_hello;
+    if (unread) return conn_refuse(c, REASON_CLIENT_MALFORMED_HELLO);
     enum reason reason = is_certificate_alert(c->alert_received)
                              ? REASON_CLIENT_REJECTED_CERTIFICATE
                              : REASON_CLIENT_HANDSHAKE_FAILED;

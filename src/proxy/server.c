@@ -23,9 +23,11 @@ struct server {
     struct worker **workers;
     struct gate **gates; /* the one each worker was given last */
     unsigned count, started, ended;
+    unsigned gates_taken; /* atomic: since the last reload */
+    bool reloading, reload_again;
     struct ev_loop *loop;
     ev_signal hup, term, interrupt;
-    ev_async worker_ended;
+    ev_async worker_ended, gate_taken;
     ev_timer drain_over;
     bool draining;
 };
@@ -113,6 +115,8 @@ static bool try_reload(struct server *s, struct text *errors)
         return false;
     }
     writer_set_policy(s->shared.writer, &site->audit_policy);
+    __atomic_store_n(&s->gates_taken, 0, __ATOMIC_RELAXED);
+    s->reloading = true;
     for (unsigned i = 0; i < s->count; i++) {
         struct mail *mail = calloc(1, sizeof *mail);
         if (!mail) abort(); /* half a reload would leave two policies in force */
@@ -126,17 +130,13 @@ static bool try_reload(struct server *s, struct text *errors)
     return true;
 }
 
-static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
+static void reload(struct server *s)
 {
-    (void)loop;
-    (void)events;
-    struct server *s = signal->data;
     struct text errors = {0};
     if (s->draining) return;
-    if (try_reload(s, &errors)) {
-        diag_info("configuration reloaded");
-        record(s, AUDIT_CONFIGURATION_LOADED, NULL);
-    } else {
+    s->reload_again = s->reloading; /* one at a time */
+    if (s->reloading) return;
+    if (!try_reload(s, &errors)) {
         char *faults = text_take(&errors);
         if (faults) to_one_line(faults);
         diag_error("configuration rejected, the old one goes on: %s",
@@ -145,6 +145,34 @@ static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
         free(faults);
     }
     text_fini(&errors);
+}
+
+static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    (void)loop;
+    (void)events;
+    reload(signal->data);
+}
+
+/* On a worker's thread. */
+static void tell_gate_taken(void *arg)
+{
+    struct server *s = arg;
+    __atomic_add_fetch(&s->gates_taken, 1, __ATOMIC_RELEASE);
+    ev_async_send(s->loop, &s->gate_taken);
+}
+
+/* Loaded is what every worker uses. */
+static void on_gate_taken(struct ev_loop *loop, ev_async *async, int events)
+{
+    (void)loop;
+    (void)events;
+    struct server *s = async->data;
+    if (!s->reloading || __atomic_load_n(&s->gates_taken, __ATOMIC_ACQUIRE) < s->count) return;
+    s->reloading = false;
+    diag_info("configuration reloaded");
+    record(s, AUDIT_CONFIGURATION_LOADED, NULL);
+    if (s->reload_again) reload(s);
 }
 
 static void post_all(struct server *s, enum mail_kind kind)
@@ -277,6 +305,9 @@ static void watch_signals(struct server *s)
     ev_async_init(&s->worker_ended, on_worker_ended);
     s->worker_ended.data = s;
     ev_async_start(s->loop, &s->worker_ended);
+    ev_async_init(&s->gate_taken, on_gate_taken);
+    s->gate_taken.data = s;
+    ev_async_start(s->loop, &s->gate_taken);
     ev_timer_init(&s->drain_over, on_drain_over, 0., 0.);
     s->drain_over.data = s;
 }
@@ -309,7 +340,8 @@ int server_run(const char *config_file, struct text *errors)
     raise_descriptors(s.site->config);
     s.loop = ev_default_loop(EVFLAG_NOENV);
     s.shared.ended = tell_ended;
-    s.shared.ended_arg = &s;
+    s.shared.gate_taken = tell_gate_taken;
+    s.shared.arg = &s;
     s.shared.writer = writer_new(s.site->config->audit.file, errors);
     if (s.loop && s.shared.writer) writer_set_policy(s.shared.writer, &s.site->audit_policy);
     if (s.loop) watch_signals(&s);

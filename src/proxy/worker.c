@@ -173,6 +173,7 @@ static void change_gate(struct worker *w, struct gate *gate)
     use_gate(w, gate);
     leave_listeners(w, old);
     gate_release(old);
+    w->shared->gate_taken(w->shared->arg);
 }
 
 static void drain(struct worker *w)
@@ -270,7 +271,7 @@ static void *run(void *arg)
     w->gate = NULL;
     random_thread_fini();
     buf_thread_fini();
-    w->shared->ended(w->shared->ended_arg);
+    w->shared->ended(w->shared->arg);
     return NULL;
 }
 

@@ -80,7 +80,7 @@ static void good_flight(void **state)
     add_hello(&message, SERVER_HELLO(.extensions = SECURE "0017 0000 0016 0000 0023 0000 "
                                                           "000b 0002 01 00 0000 0000 "
                                                           "0010 0005 0003 02 6832"));
-    add_message(&message, 11, "00", 5000); /* Certificate, larger than what is kept */
+    add_message(&message, 11, "001385 001382", 5000); /* Certificate, larger than what is kept */
     add_key_exchange(&message, "001d", "0804", 256);
     add_message(&message, 13, "01 40", 2);
     add_message(&message, 14, "", 0);
