@@ -95,11 +95,12 @@ void conn_set_state(struct conn *c, enum conn_state state)
     arm(c, ns);
 }
 
-static void attempt_free(struct attempt *a)
+void attempt_free(struct attempt *a)
 {
     if (!a) return;
     hello_reader_fini(&a->reader);
     cert_facts_fini(&a->check.facts);
+    cert_facts_fini(&a->known_facts);
     free(a);
 }
 

@@ -46,6 +46,7 @@ struct attempt {
     size_t address_count;
 
     struct peer_check check;
+    struct cert_facts known_facts; /* of the session that is offered for resumption */
     char alpn[ALPN_LIMIT];         /* offered upstream, comma-separated */
     uint8_t alpn_wire[ALPN_LIMIT]; /* the same, length-prefixed */
     size_t alpn_wire_size;
@@ -106,6 +107,7 @@ struct conn {
 void conn_set_state(struct conn *c, enum conn_state state);
 void conn_run(struct conn *c);
 void conn_on_leg(struct ev_loop *loop, ev_io *io, int events);
+void attempt_free(struct attempt *a);
 const struct config *conn_config(const struct conn *c);
 /* It no longer counts against max_connections: it is refused or has ended. */
 void conn_uncount(struct conn *c);

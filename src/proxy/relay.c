@@ -4,17 +4,12 @@
 
 #include "base/clock.h"
 
-#include <stdlib.h>
-
 /* A leg's out queue is filled up to here; with one more record it stays in one block. */
 enum { QUEUE_HIGH = 47 * 1024, ROUNDS = 8 };
 
 static void attempt_over(struct conn *c)
 {
-    struct attempt *a = c->attempt;
-    hello_reader_fini(&a->reader);
-    cert_facts_fini(&a->check.facts);
-    free(a);
+    attempt_free(c->attempt);
     c->attempt = NULL;
     session_handshake_done(c->client.tls);
     session_handshake_done(c->upstream.tls);

@@ -123,6 +123,13 @@ static const struct upstream_session *find_session(struct conn *c)
     return gate_find_session(c->gate, key);
 }
 
+static void forget_session(struct conn *c)
+{
+    char key[2 * HELLO_NAME_SIZE];
+    session_key(c, key);
+    gate_drop_session(c->gate, key);
+}
+
 /* HTTP/2 forbids the CBC suites (RFC 9113 section 9.2.2): h2 is offered only where the
  * client's own suite will be a GCM one, and not to an upstream that then chose CBC. Names
  * that the library's comma-separated list cannot carry are left out. */
@@ -156,10 +163,17 @@ enum step upstream_start_handshake(struct conn *c)
         .trust = c->gate->trust, .identity = c->identity, .is_ip = c->identity_is_ip};
     struct flight_offer offer = {.suites = conn_config(c)->policy.allowed,
                                  .alpn = {a->alpn_wire, a->alpn_wire_size}};
+    const char *server_name = c->identity_is_ip ? NULL : c->identity;
     const struct upstream_session *known = find_session(c);
-    a->resuming = known != NULL;
-    c->upstream.tls = session_client(c->gate->upstream, c->identity_is_ip ? NULL : c->identity,
-                                     a->alpn, &offer, &a->check, known ? known->saved : NULL);
+    cert_facts_fini(&a->known_facts);
+    if (known && cert_facts_copy(&a->known_facts, &known->facts))
+        c->upstream.tls = session_client(c->gate->upstream, server_name, a->alpn, &offer, &a->check,
+                                         known->saved);
+    a->resuming = c->upstream.tls != NULL;
+    if (known && !a->resuming) forget_session(c); /* past the lifetime its server gave it */
+    if (!a->resuming)
+        c->upstream.tls =
+            session_client(c->gate->upstream, server_name, a->alpn, &offer, &a->check, NULL);
     if (!c->upstream.tls) return conn_refuse(c, REASON_INTERNAL_ERROR);
     conn_set_state(c, CONN_UPSTREAM_HANDSHAKE);
     return STEP_AGAIN;
@@ -190,9 +204,7 @@ static enum step handshake_failed(struct conn *c)
     enum reason reason = a->check.reason;
     if (reason == REASON_OK && a->resuming) {
         /* A server that forgot the session and cannot say so (RFC 5077 section 3.4). */
-        char key[2 * HELLO_NAME_SIZE];
-        session_key(c, key);
-        gate_drop_session(c->gate, key);
+        forget_session(c);
         a->without_resumption = true;
         return redial(c);
     }
@@ -219,19 +231,20 @@ static bool agreed_is_allowed(const struct conn *c, const struct session_facts *
            (f->resumed ? a->resuming : a->check.verified && group_allowed(f->group));
 }
 
-static bool remember_session(struct conn *c, const struct session_facts *f)
+static void remember_session(struct conn *c, const struct session_facts *f)
 {
     struct attempt *a = c->attempt;
     if (f->resumed) {
-        const struct upstream_session *known = find_session(c);
-        if (!known || !cert_facts_copy(&a->check.facts, &known->facts)) return false;
+        /* The certificate is the one that was verified when the session began. */
+        cert_facts_fini(&a->check.facts);
+        a->check.facts = a->known_facts;
+        a->known_facts = (struct cert_facts){0};
     }
     if (conn_config(c)->upstream.resume) {
         char key[2 * HELLO_NAME_SIZE];
         session_key(c, key);
         gate_keep_session(c->gate, key, session_save(c->upstream.tls), &a->check.facts);
     }
-    return true;
 }
 
 static enum step handshake_done(struct conn *c)
@@ -243,7 +256,7 @@ static enum step handshake_done(struct conn *c)
         a->without_h2 = true;
         return redial(c);
     }
-    if (!remember_session(c, &f)) return conn_refuse(c, REASON_INTERNAL_ERROR);
+    remember_session(c, &f);
     return client_start_handshake(c, f.alpn);
 }
 
