@@ -16,7 +16,8 @@ enum cert_key { CERT_KEY_RSA, CERT_KEY_EC, CERT_KEY_OTHER };
 enum cert_signature { CERT_SIGNATURE_STRONG, CERT_SIGNATURE_WEAK, CERT_SIGNATURE_OTHER };
 
 struct cert {
-    struct span der;      /* the whole */
+    struct span der;                                      /* the whole */
+    struct span tbs, signature_algorithm, signature_bits; /* for signature_valid() */
     struct span serial;   /* INTEGER's content, leading zero taken off */
     struct span issuer;   /* Name with its header */
     struct span subject;  /* likewise */

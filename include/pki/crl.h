@@ -1,5 +1,6 @@
 /* Certificate revocation lists (RFC 5280 section 5) by issuer. Only issuers that have one
  * here are asked; a list is believed when the issuer's own key signed it and it is current.
+ * A list with a critical extension (a delta, a shard) revokes but never clears.
  * A struct crl_set belongs to one thread; it owns its bytes. */
 #ifndef PKI_CRL_H
 #define PKI_CRL_H

@@ -1,6 +1,6 @@
 /* Judges an upstream's certificate chain: what the TLS library found, and what it does not
- * look at (the name by RFC 9525, the path through what this upstream itself sent, CRLs by
- * issuer, weak signatures). It only ever refuses more than the library.
+ * look at (the name by RFC 9525, a path whose every link holds, CRLs by issuer, weak
+ * signatures and keys). It only ever refuses more than the library.
  * A struct trust belongs to one thread; a struct peer_check to one handshake. */
 #ifndef PKI_TRUST_H
 #define PKI_TRUST_H
@@ -36,6 +36,7 @@ struct peer_check {
     enum reason reason; /* the first fault */
     bool verified;      /* the leaf passed everything */
     bool called;        /* a certificate was looked at */
+    bool overrode;      /* a fault of one that may not be needed was passed over */
     struct cert_facts facts;
 };
 

@@ -224,7 +224,7 @@ bool ca_create(enum key_type type, time_t now, struct text *certificate, struct 
     gethostname(host, sizeof host - 1);
     clock_format_seconds(now, date);
     /* Its own name each time: two roots of one name confuse clients. */
-    snprintf(name, sizeof name, "suitegate local CA %.10s %02x%02x%02x %.28s", date, serial[1],
+    snprintf(name, sizeof name, "suitegate local CA %.10s %02x%02x%02x %.27s", date, serial[1],
              serial[2], serial[3], host);
     struct template t = {.serial = {serial, sizeof serial},
                          .spki = {spki, key_spki(&private, spki)},

@@ -277,10 +277,16 @@ bool cert_parse(struct span der, struct cert *out)
 {
     *out = (struct cert){.der = der, .can_sign_certs = true, .can_sign_crls = true};
     struct reader r = reader_of(der);
-    struct der_item certificate, tbs;
+    struct der_item certificate, tbs, algorithm, signature;
     if (!der_expect(&r, DER_SEQUENCE, &certificate) || r.left > 0) return false;
     struct reader inner = reader_of(certificate.content);
-    return der_expect(&inner, DER_SEQUENCE, &tbs) && read_tbs(tbs.content, out);
+    if (!der_expect(&inner, DER_SEQUENCE, &tbs) || !der_expect(&inner, DER_SEQUENCE, &algorithm) ||
+        !der_expect(&inner, DER_BIT_STRING, &signature) || signature.content.n < 1)
+        return false;
+    out->tbs = tbs.whole;
+    out->signature_algorithm = algorithm.content;
+    out->signature_bits = (struct span){signature.content.p + 1, signature.content.n - 1};
+    return read_tbs(tbs.content, out);
 }
 
 static const char *attribute_name(struct span oid)

@@ -1,7 +1,7 @@
 #include "pki/crl.h"
 
 #include "pki/keys.h"
-#include "pki/wolfcrypt.h"
+#include "pki/signature.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +14,7 @@ struct crl {
     struct span *serials; /* sorted, leading zeros taken off */
     size_t count;
     time_t this_update, next_update;
+    bool partial;             /* has a critical extension: it may revoke, but never clear */
     uint8_t checked_with[32]; /* SHA-256 of the key that `trust` is about */
     enum crl_trust trust;
 };
@@ -36,22 +37,46 @@ static struct span trim(struct span s)
     return s;
 }
 
+/* Extensions (RFC 5280 section 4.2) with a critical one among them. */
+static bool any_critical(struct span content)
+{
+    struct reader r = reader_of(content);
+    struct der_item extension, id, next;
+    while (r.left > 0) {
+        if (!der_expect(&r, 0x30, &extension)) return true;
+        struct reader e = reader_of(extension.content);
+        if (!der_expect(&e, 0x06, &id) || !der_next(&e, &next)) return true;
+        if (next.tag == 0x01 && next.content.n == 1 && next.content.p[0]) return true;
+    }
+    return false;
+}
+
+static bool add_serial(struct crl *crl, struct span serial, size_t *room)
+{
+    if (crl->count == *room) {
+        *room = *room ? *room * 2 : 64;
+        struct span *more = realloc(crl->serials, *room * sizeof *more);
+        if (!more) return false;
+        crl->serials = more;
+    }
+    crl->serials[crl->count++] = trim(serial);
+    return true;
+}
+
 static bool read_revoked(struct span content, struct crl *crl)
 {
     struct reader r = reader_of(content);
-    struct der_item entry, serial;
+    struct der_item entry, serial, date, extensions;
     size_t room = 0;
     while (r.left > 0) {
         if (!der_expect(&r, 0x30, &entry)) return false;
         struct reader e = reader_of(entry.content);
-        if (!der_expect(&e, 0x02, &serial)) return false;
-        if (crl->count == room) {
-            room = room ? room * 2 : 64;
-            struct span *more = realloc(crl->serials, room * sizeof *more);
-            if (!more) return false;
-            crl->serials = more;
-        }
-        crl->serials[crl->count++] = trim(serial.content);
+        if (!der_expect(&e, 0x02, &serial) || !der_next(&e, &date)) return false;
+        /* A critical entry extension names another issuer (section 5.3.3): not ours. */
+        bool foreign =
+            e.left > 0 && (!der_expect(&e, 0x30, &extensions) || any_critical(extensions.content));
+        crl->partial = crl->partial || foreign;
+        if (!foreign && !add_serial(crl, serial.content, &room)) return false;
     }
     if (crl->count) qsort(crl->serials, crl->count, sizeof *crl->serials, compare_serials);
     return true;
@@ -123,56 +148,6 @@ void crl_set_free(struct crl_set *set)
     free(set);
 }
 
-/* The hash of a signature algorithm by the last byte of its OID, which the strength check
- * has already limited to the RSA PKCS #1 and ECDSA families. */
-static enum wc_HashType hash_of(struct span algorithm, bool ecdsa)
-{
-    struct reader r = reader_of(algorithm);
-    struct der_item oid;
-    if (!der_expect(&r, 0x06, &oid) || oid.content.n == 0) return WC_HASH_TYPE_NONE;
-    switch (oid.content.p[oid.content.n - 1] + (ecdsa ? 9 : 0)) {
-    case 11:
-        return WC_HASH_TYPE_SHA256;
-    case 12:
-        return WC_HASH_TYPE_SHA384;
-    case 13:
-        return WC_HASH_TYPE_SHA512;
-    default:
-        return WC_HASH_TYPE_NONE;
-    }
-}
-
-static bool verify(const struct crl *crl, const struct cert *issuer)
-{
-    struct span spki = issuer->spki;
-    word32 index = 0;
-    bool ecdsa = issuer->key == CERT_KEY_EC, ok = false;
-    enum wc_HashType hash = hash_of(crl->algorithm, ecdsa);
-    if (der_signature_strength(crl->algorithm) != CERT_SIGNATURE_STRONG ||
-        hash == WC_HASH_TYPE_NONE || !issuer->can_sign_crls)
-        return false;
-    union {
-        ecc_key ecc;
-        RsaKey rsa;
-    } key;
-    if (ecdsa) {
-        if (wc_ecc_init(&key.ecc) != 0) return false;
-        ok = wc_EccPublicKeyDecode(spki.p, &index, &key.ecc, (word32)spki.n) == 0 &&
-             wc_SignatureVerify(hash, WC_SIGNATURE_TYPE_ECC, crl->tbs.p, (word32)crl->tbs.n,
-                                crl->signature.p, (word32)crl->signature.n, &key.ecc,
-                                sizeof key.ecc) == 0;
-        wc_ecc_free(&key.ecc);
-        return ok;
-    }
-    if (wc_InitRsaKey(&key.rsa, NULL) != 0) return false;
-    ok = wc_RsaPublicKeyDecode(spki.p, &index, &key.rsa, (word32)spki.n) == 0 &&
-         wc_SignatureVerify(hash, WC_SIGNATURE_TYPE_RSA_W_ENC, crl->tbs.p, (word32)crl->tbs.n,
-                            crl->signature.p, (word32)crl->signature.n, &key.rsa,
-                            sizeof key.rsa) == 0;
-    wc_FreeRsaKey(&key.rsa);
-    return ok;
-}
-
 /* The signature is checked once a list and key. */
 static bool believed(struct crl *crl, const struct cert *issuer)
 {
@@ -180,7 +155,9 @@ static bool believed(struct crl *crl, const struct cert *issuer)
     if (!digest_sha256(issuer->spki.p, issuer->spki.n, digest)) return false;
     if (crl->trust == TRUST_UNCHECKED || memcmp(digest, crl->checked_with, sizeof digest) != 0) {
         memcpy(crl->checked_with, digest, sizeof digest);
-        crl->trust = verify(crl, issuer) ? TRUST_GOOD : TRUST_BAD;
+        bool good = issuer->can_sign_crls &&
+                    signature_valid(crl->tbs, crl->algorithm, crl->signature, issuer);
+        crl->trust = good ? TRUST_GOOD : TRUST_BAD;
     }
     return crl->trust == TRUST_GOOD;
 }
@@ -194,7 +171,7 @@ enum crl_answer crl_check(struct crl_set *set, const struct cert *c, const struc
         if (!span_equal(crl->issuer, c->issuer)) continue;
         asked = true;
         if (now < crl->this_update || now > crl->next_update || !believed(crl, issuer)) continue;
-        known = true;
+        known = known || !crl->partial;
         if (crl->count &&
             bsearch(&c->serial, crl->serials, crl->count, sizeof *crl->serials, compare_serials))
             return CRL_REVOKED;

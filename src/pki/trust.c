@@ -3,13 +3,14 @@
 #include "base/addr.h"
 #include "pki/crl.h"
 #include "pki/keys.h"
+#include "pki/signature.h"
 #include "pki/wolfcrypt.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <wolfssl/error-ssl.h>
 
-enum { CHAIN_LIMIT = 10 };
+enum { CHAIN_LIMIT = 10, LINKS_LIMIT = 64 };
 
 struct anchor {
     uint8_t *der;
@@ -139,12 +140,30 @@ static bool key_is_weak(const struct trust *trust, const struct cert *c)
     return false;
 }
 
-static enum reason judge_link(const struct trust *trust, const struct cert *c,
-                              const struct cert *issuer, time_t now)
+/* One search for a path from the leaf to an anchor through what this upstream sent. */
+struct search {
+    const struct peer_check *check;
+    const struct cert *certs;
+    size_t n;
+    time_t now;
+    unsigned budget; /* links still to be looked at: bounds what a crafted chain can cost */
+};
+
+static enum reason judge_dates(const struct cert *c, time_t now)
 {
-    if (key_is_weak(trust, c) || c->signature == CERT_SIGNATURE_WEAK)
+    if (now > c->not_after) return REASON_UPSTREAM_CERTIFICATE_EXPIRED;
+    return now < c->not_before ? REASON_UPSTREAM_CERTIFICATE_NOT_YET_VALID : REASON_OK;
+}
+
+static enum reason judge_link(const struct search *s, const struct cert *c,
+                              const struct cert *issuer)
+{
+    const struct trust *trust = s->check->trust;
+    enum reason reason = judge_dates(issuer, s->now);
+    if (reason != REASON_OK) return reason;
+    if (key_is_weak(trust, c) || key_is_weak(trust, issuer) || c->signature == CERT_SIGNATURE_WEAK)
         return REASON_UPSTREAM_CERTIFICATE_WEAK;
-    switch (crl_check(trust->crls, c, issuer, now)) {
+    switch (crl_check(trust->crls, c, issuer, s->now)) {
     case CRL_REVOKED:
         return REASON_UPSTREAM_CERTIFICATE_REVOKED;
     case CRL_UNKNOWN:
@@ -155,28 +174,56 @@ static enum reason judge_link(const struct trust *trust, const struct cert *c,
     return REASON_OK;
 }
 
-/* From the leaf to an anchor through what this upstream sent: the library's memory of other
- * upstreams' intermediates must not help this one. The library has verified each signature. */
-static enum reason judge_path(const struct trust *trust, const struct cert *certs, size_t n)
+/* How many could have issued it, by name. */
+static size_t candidates(const struct search *s, const struct cert *c)
 {
-    const struct cert *c = &certs[0];
-    time_t now = time(NULL);
-    for (size_t step = 0; step <= n; step++) {
-        if (anchor_equal(trust, c->der)) return REASON_OK;
-        const struct cert *issuer = NULL;
-        for (size_t i = 0; i < trust->n && !issuer; i++)
-            if (issued_by(c, &trust->anchors[i].cert)) issuer = &trust->anchors[i].cert;
-        bool anchored = issuer != NULL;
-        for (size_t i = 1; i < n && !issuer; i++)
-            if (&certs[i] != c && issued_by(c, &certs[i])) issuer = &certs[i];
-        if (!issuer) return REASON_UPSTREAM_CERTIFICATE_UNTRUSTED;
-        enum reason reason = judge_link(trust, c, issuer, now);
-        if (reason != REASON_OK) return reason;
-        if (anchored)
-            return key_is_weak(trust, issuer) ? REASON_UPSTREAM_CERTIFICATE_WEAK : REASON_OK;
-        c = issuer;
+    size_t count = 0;
+    for (size_t i = 0; i < s->check->trust->n; i++)
+        count += span_equal(c->issuer, s->check->trust->anchors[i].cert.subject);
+    for (size_t i = 1; i < s->n; i++) count += span_equal(c->issuer, s->certs[i].subject);
+    return count;
+}
+
+/* The library has verified the leaf, so where one candidate exists it was that one's key. It
+ * passes over intermediates it cannot verify: their links are always verified here. */
+static bool link_holds(const struct search *s, const struct cert *c, const struct cert *issuer)
+{
+    if (!issued_by(c, issuer)) return false;
+    bool library_did = c == &s->certs[0] && !s->check->overrode && candidates(s, c) == 1;
+    return library_did ||
+           signature_valid(c->tbs, c->signature_algorithm, c->signature_bits, issuer);
+}
+
+/* The better of two answers to be told: that there is a path with a fault says more than that
+ * there is none. */
+static enum reason worse_known(enum reason before, enum reason now)
+{
+    return before == REASON_UPSTREAM_CERTIFICATE_UNTRUSTED ? now : before;
+}
+
+static enum reason search_path(struct search *s, const struct cert *c, size_t depth)
+{
+    enum reason found = REASON_UPSTREAM_CERTIFICATE_UNTRUSTED;
+    const struct trust *trust = s->check->trust;
+    if (anchor_equal(trust, c->der)) return judge_dates(c, s->now);
+    for (size_t i = 0; i < trust->n; i++) {
+        const struct cert *anchor = &trust->anchors[i].cert;
+        if (s->budget == 0 || !link_holds(s, c, anchor)) continue;
+        s->budget--;
+        enum reason reason = judge_link(s, c, anchor);
+        if (reason == REASON_OK) return REASON_OK;
+        found = worse_known(found, reason);
     }
-    return REASON_UPSTREAM_CERTIFICATE_UNTRUSTED;
+    for (size_t i = 1; i < s->n && depth < s->n; i++) {
+        const struct cert *issuer = &s->certs[i];
+        if (issuer == c || s->budget == 0 || !issuer->is_ca || !link_holds(s, c, issuer)) continue;
+        s->budget--;
+        enum reason reason = judge_link(s, c, issuer);
+        if (reason == REASON_OK) reason = search_path(s, issuer, depth + 1);
+        if (reason == REASON_OK) return REASON_OK;
+        found = worse_known(found, reason);
+    }
+    return found;
 }
 
 static bool name_matches(const struct peer_check *check, const struct cert *leaf)
@@ -192,7 +239,8 @@ static enum reason judge_chain(const struct peer_check *check, const struct span
     if (n == 0 || n > CHAIN_LIMIT) return REASON_UPSTREAM_CERTIFICATE_INVALID;
     for (size_t i = 0; i < n; i++)
         if (!cert_parse(chain[i], &certs[i])) return REASON_UPSTREAM_CERTIFICATE_INVALID;
-    enum reason reason = judge_path(check->trust, certs, n);
+    struct search search = {check, certs, n, time(NULL), LINKS_LIMIT};
+    enum reason reason = search_path(&search, &certs[0], 0);
     if (reason != REASON_OK) return reason;
     return name_matches(check, &certs[0]) ? REASON_OK : REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH;
 }
@@ -254,7 +302,13 @@ bool trust_judge(struct peer_check *check, const struct span *chain, size_t n, s
     if (check->reason != REASON_OK || depth >= n) return false;
     /* An upstream that sends its own root along: the anchor is trusted for being here, its
      * signature says nothing. */
-    if (error == HASH_TYPE_E && depth > 0 && anchor_equal(check->trust, chain[depth])) return true;
+    bool own_root = error == HASH_TYPE_E && anchor_equal(check->trust, chain[depth]);
+    /* One that is out of date may not be needed: the search looks at dates and signatures. */
+    bool date = error == ASN_AFTER_DATE_E || error == ASN_BEFORE_DATE_E;
+    if (depth > 0 && (own_root || date)) {
+        check->overrode = true;
+        return true;
+    }
     if (error != 0)
         check->reason = reason_of_error(check, error, chain[depth]);
     else if (depth == 0)

@@ -148,7 +148,9 @@ void conn_run(struct conn *c)
         conn_free(c);
         return;
     }
-    if (c->state != CONN_AUDIT) {
+    /* The relay has flushed: doing it again behind its back could take away the very event
+     * that would make it look at what is still to be moved. */
+    if (c->state != CONN_AUDIT && c->state != CONN_RELAY) {
         leg_flush(&c->client);
         leg_flush(&c->upstream);
     }

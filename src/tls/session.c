@@ -202,7 +202,7 @@ static enum session_status fail(struct session *s)
 /* What one upstream sent as intermediates must not help another to a verdict. */
 static void forget_intermediates(struct session *s)
 {
-    if (!s->handshake->check || !s->handshake->check->called) return;
+    if (s->is_server || s->handshake->flight.certificates == 0) return;
     WOLFSSL_CTX *context = wolfSSL_get_SSL_CTX(s->ssl);
     wolfSSL_CertManagerUnloadIntermediateCerts(wolfSSL_CTX_GetCertManager(context));
 }

@@ -103,6 +103,8 @@ REFUSED_HELLOS = {
     "tls10": ("client_protocol_too_old", hello(version=TLS10)),
     "tls11": ("client_protocol_too_old", hello(version=TLS11)),
     "versions_below": ("client_protocol_too_old", hello(versions=(TLS11, TLS10))),
+    "tls12_in_versions_alone": ("client_protocol_too_old", hello(version=TLS11,
+                                                                 versions=(TLS12, TLS11))),
     "fallback": ("client_fallback", hello(version=TLS11, suites=(*EIGHT, FALLBACK_SCSV))),
     "tls13_only": ("client_tls13_only", hello(versions=(TLS13,))),
     "tls13_draft_and_tls11": ("client_tls13_only", hello(versions=(TLS13, TLS11))),
@@ -128,6 +130,17 @@ REFUSED_HELLOS = {
     "trailing_byte": ("client_malformed_hello", records(handshake(
         1, client_hello()[4:] + b"\0"))),
     "extension_overrun": ("client_malformed_hello", hello(extensions=b"\0\x0a\0\xff\0\2\0\x1d")),
+    "too_many_suites": ("client_hello_too_large", records(client_hello(
+        suites=(*range(0x5700, 0x5700 + 2048), *EIGHT)))),
+    "master_secret_body": ("client_malformed_hello", hello(extra=extension(MASTER_SECRET, b"\0"))),
+    "status_request_body": ("client_malformed_hello", hello(extra=extension(5, b"\1"))),
+    "empty_server_names": ("client_malformed_hello", hello(
+        name=None, extra=extension(hellos.SERVER_NAME, b"\0\0"))),
+    "empty_groups": ("client_malformed_hello", hello(groups=())),
+    "odd_schemes": ("client_malformed_hello", hello(
+        schemes=None, extra=extension(hellos.SIGNATURES, b"\0\3\4\3\4"))),
+    "empty_compression": ("client_malformed_hello", hello(compression=b"")),
+    "empty_alpn_name": ("client_malformed_hello", hello(alpn=("",))),
     "empty_record": ("client_malformed_hello", b"\x16\3\1\0\0" + hello()),
 }
 
@@ -143,6 +156,9 @@ RFC_ALERTS = {
     "repeated_extension": (47, hello(extra=extension(23) + extension(23))),
     "record_overflow": (22, b"\x16\3\1" + (16385).to_bytes(2, "big") + bytes(64)),
     "server_hello": (10, records(handshake(2, client_hello()[4:]))),
+    "second_message": (10, records(client_hello() + client_hello())),
+    "alert": (10, alert_bytes(0)),
+    "change_cipher_spec": (10, b"\x14\3\3\0\1\1"),
     "application_data": (10, records(b"x" * 32, version=TLS12, kind=23)),
 }
 
@@ -438,15 +454,16 @@ def test_record_names_both_ends(fixed):
 
 
 UNREADABLE = [b"a.test\n{\"forged\":1}", b"a\0b.test", b"a b.test", b"", b"\xff\xfe",
-              "b\u00fccher.test".encode(), b"a.test\r\nX: y", b"\x7f.test", b"a\t.test"]
+              "b\u00fccher.test".encode(), b"a.test\r\nX: y", b"\x7f.test", b"a\t.test",
+              b".".join([b"a" * 60] * 5)]
 NO_NAMES = [b'x"},"event":{"code":"forged"', b"*.example.test", b"a.test,DNS:b.test", b"DNS:a.test",
-            b"a_b,c", b"..", b"a" * 64 + b".test", b".".join([b"a" * 60] * 5), b"localhost:443",
+            b"a_b,c", b"..", b"a" * 64 + b".test", b"localhost:443",
             b"../../etc/passwd", b"CN=a,O=b", b"<script>alert(1)</script>", b"\\u0000", b"%n%s",
             b"127.0.0.9", b"::1", b"[::1]", b"192.0.2.1"]
 
 
 @pytest.mark.parametrize("name", UNREADABLE, ids=range(len(UNREADABLE)))
-def test_server_name_beyond_visible_ascii_is_malformed(forward, origin, name):
+def test_server_name_too_long_or_not_visible_ascii_is_malformed(forward, origin, name):
     forward.open = lambda: hellos.open_tunnel(forward.port, f"127.0.0.1:{origin.port}")
     with forward.open() as sock:
         sock.sendall(hello(name=name))
@@ -613,14 +630,18 @@ def test_garbage_instead_of_the_key_exchange(fixed):
     assert record["suitegate"]["alert"]["sent"] == answer[6]
 
 
-def test_second_hello_inside_the_handshake(fixed):
+@pytest.mark.parametrize("together", [False, True], ids=["after_the_flight", "at_once"])
+def test_second_hello_inside_the_handshake(fixed, together):
+    second = records(client_hello(), version=TLS12)
     with hellos.connect(fixed.port) as sock:
-        sock.sendall(hello())
-        hellos.read_until(sock, b"\x0e\0\0\0")
-        sock.sendall(hello())
+        sock.sendall(hello() + (second if together else b""))
+        if not together:
+            flight(fixed, sock)
+            sock.sendall(second)
         answer = hellos.read_all(sock)
-    assert answer == alert_bytes(10)
-    only_refusal(fixed, "client_renegotiation")
+    assert answer.endswith(alert_bytes(10)), answer[-20:]
+    record = only_refusal(fixed, "client_renegotiation")
+    assert record["suitegate"]["alert"]["sent"] == 10
 
 
 def test_handshake_that_stalls_meets_handshake_timeout(share_fixed):
