@@ -12,7 +12,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Werror
 HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE -fno-strict-aliasing
 DEFINES := -D_GNU_SOURCE -DSUITEGATE_VERSION='"$(VERSION)"' \
 	-DSUITEGATE_CONFIG='"$(SYSCONFDIR)/suitegate/suitegate.ini"'
-CPPFLAGS += -Iinclude -isystem $(WOLFSSL)/include $(DEFINES)
+CPPFLAGS_ALL = -Iinclude -isystem $(WOLFSSL)/include $(DEFINES) $(CPPFLAGS)
 OPTIMIZE := -O2 -g
 CFLAGS_ALL = -std=c11 $(WARNINGS) $(OPTIMIZE) $(HARDENING) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
@@ -31,7 +31,7 @@ HEADERS := $(sort $(wildcard include/*/*.h include/*/*.def src/*/*.h src/*/*.def
 FORMATTED := $(SOURCES) $(filter %.h,$(HEADERS)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c tests/tools/*.c)
 PYTEST := /usr/bin/python3 -B -m pytest -q -p no:cacheprovider
 
-.PHONY: all deps run test unit functional fuzz fuzz-short asan soak bench lint format docs install clean help
+.PHONY: FORCE all deps run test unit functional fuzz fuzz-short asan soak bench lint format docs install clean help
 .DEFAULT_GOAL := all
 
 all: deps $(BUILD)/suitegate
@@ -53,10 +53,17 @@ deps:
 $(WOLFSSL)/profile.stamp: .make/wolfssl.sh .make/wolfssl.profile | deps
 	@touch $@
 
-$(BUILD)/obj/%.o: src/%.c Makefile $(WOLFSSL)/profile.stamp
+# Rewritten only when the compiler or its flags are others than last time.
+$(BUILD)/flags.stamp: FORCE
+	@mkdir -p $(@D)
+	@echo '$(subst ','"'"',$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL))' | cmp -s - $@ || \
+	    echo '$(subst ','"'"',$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL))' >$@
+FORCE:
+
+$(BUILD)/obj/%.o: src/%.c $(BUILD)/flags.stamp $(WOLFSSL)/profile.stamp
 	@mkdir -p $(@D)
 	@echo "cc $<"
-	@$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
+	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
 $(BUILD)/suitegate: $(OBJECTS)
 	@echo "link $@"
@@ -69,7 +76,7 @@ $(BUILD)/libcore.a: $(CORE)
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcore.a $(wildcard tests/unit/*.h)
 	@mkdir -p $(@D)
 	@echo "cc $<"
-	@$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(BUILD)/libcore.a $(LIBS) -lcmocka -o $@
+	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(BUILD)/libcore.a $(LIBS) -lcmocka -o $@
 
 certs/ca.pem: | $(BUILD)/suitegate
 	@[ -e $@ ] || $(BUILD)/suitegate ca init --out certs
@@ -149,7 +156,7 @@ docs: $(BUILD)/docs
 
 $(BUILD)/docs: tests/tools/docs.c $(BUILD)/libcore.a
 	@echo "cc $<"
-	@$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(BUILD)/libcore.a $(LIBS) -o $@
+	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(BUILD)/libcore.a $(LIBS) -o $@
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR)/suitegate

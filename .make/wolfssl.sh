@@ -21,9 +21,14 @@ aarch64) assembly=--enable-armasm ;;
 *) assembly= ;;
 esac
 options=$(grep -v '^#' "$here/wolfssl.profile" | tr '\n' ' ')
-stamp=$(printf '%s|%s|%s|%s|%s' "$options" "$assembly" "$defines" "${WOLFSSL_DIR:-}" \
-    "${WOLFSSL_TARBALL:-}" | sha256sum | cut -c1-32)
-[ "$(cat "$prefix/profile.stamp" 2>/dev/null)" = "$stamp" ] && exit 0
+profile=$(printf '%s|%s|%s' "$options" "$assembly" "$defines" | sha256sum | cut -c1-32)
+origin="${WOLFSSL_DIR:-}|${WOLFSSL_TARBALL:-}"
+# What is there is good enough unless another origin is asked for by name.
+{ read -r have && read -r from; } 2>/dev/null <"$prefix/profile.stamp" || have=
+if [ "$have" = "$profile" ]; then
+    if [ "$origin" = "|" ] || [ "$origin" = "$from" ]; then exit 0; fi
+fi
+rm -f "$prefix/profile.stamp"
 
 die() { echo "wolfssl: $*" >&2; exit 1; }
 work=$(mktemp -d "${TMPDIR:-/tmp}/suitegate-wolfssl.XXXXXX")
@@ -34,7 +39,7 @@ trap 'exit 1' INT TERM
 archives() {
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
     apt-get indextargets --no-release-info --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
-        awk -v c="$codename" '$1 == c && !seen[$2]++ { print $2 }'
+        awk -v c="$codename" '($1 == c || $1 ~ /^(old)?stable$/) && !seen[$2]++ { print $2 }'
 }
 
 fetch() {
@@ -95,5 +100,5 @@ sed -n 's/^SUITE(.*"\(ECDHE-[A-Z0-9-]*\)".*/\1/p' "$here/../include/policy/suite
 [ "$(wc -l <"$work/wants")" -eq 8 ] || die "suites.def does not list eight suites"
 cmp -s "$work/has" "$work/wants" ||
     die "the library's suites are not the eight: $(tr '\n' ' ' <"$work/has")"
-echo "$stamp" >"$prefix/profile.stamp"
+printf '%s\n%s\n' "$profile" "$origin" >"$prefix/profile.stamp"
 echo "wolfssl: ready, exactly the eight suites"

@@ -11,6 +11,9 @@ WARN_UNUSED int listener_open(const struct addr *address);
  * with another process of the same user. */
 WARN_UNUSED int listener_probe(const struct addr *address);
 
+/* What the kernel may hold that is not yet on its way, a socket: it bounds a slow peer's cost. */
+enum { LISTENER_UNSENT = 256 * 1024 };
+
 enum accept_status { ACCEPT_OK, ACCEPT_NONE, ACCEPT_RETRY, ACCEPT_NO_DESCRIPTORS };
 /* ACCEPT_OK: *fd is non-blocking with TCP_NODELAY. */
 WARN_UNUSED enum accept_status listener_accept(int listener, int *fd, struct addr *peer);

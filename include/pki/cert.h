@@ -59,5 +59,11 @@ WARN_UNUSED bool der_expect(struct reader *r, uint8_t tag, struct der_item *out)
 /* UTCTime or GeneralizedTime in the form RFC 5280 section 4.1.2.5 demands. */
 WARN_UNUSED bool der_time(const struct der_item *item, time_t *out);
 enum cert_signature der_signature_strength(struct span algorithm);
+/* RSASSA-PSS-params (RFC 8017 appendix A.2.3) with their defaults. */
+struct der_pss {
+    unsigned digest_bits; /* of a SHA-2 hash: 256, 384, 512; 0 for any other hash */
+    unsigned salt;        /* bytes */
+};
+struct der_pss der_pss_parameters(struct reader parameters);
 
 #endif

@@ -17,9 +17,10 @@ WARN_UNUSED struct crl_set *crl_set_new(const struct text *pem, const char *name
                                         struct text *errors);
 void crl_set_free(struct crl_set *set);
 
-/* May c, issued by issuer, be used now? A NULL set passes everything. */
+/* May c, issued by issuer, be used now? A NULL set passes everything. *until is lowered to
+ * the time when the answer has to be asked for again. */
 enum crl_answer crl_check(struct crl_set *set, const struct cert *c, const struct cert *issuer,
-                          time_t now);
+                          time_t now, time_t *until);
 
 /* When the first list here runs out; 0 when there is none. For a warning to the operator. */
 time_t crl_first_expiry(const struct crl_set *set);

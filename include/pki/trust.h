@@ -23,6 +23,7 @@ time_t trust_crl_expiry(const struct trust *trust);
 struct cert_facts {
     char *subject, *issuer; /* RFC 4514; NULL: no certificate seen */
     time_t not_before, not_after;
+    time_t valid_until; /* of the whole path and the CRLs that were asked; 0: not verified */
     char sha256[65];
     bool present;
 };

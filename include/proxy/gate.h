@@ -62,13 +62,13 @@ WARN_UNUSED struct tls_context *gate_server_context(struct gate *gate,
 struct upstream_session {
     struct saved_session *saved;
     struct cert_facts facts;
-    int64_t saved_ns; /* steady */
+    int64_t verified_ns; /* steady: when a full handshake showed the certificate */
 };
 /* NULL when there is none that may be used now. Valid until the next call. */
 const struct upstream_session *gate_find_session(struct gate *gate, const char *key);
-/* Takes saved; copies the facts. */
+/* Takes saved; copies the facts, which were verified at that steady time. */
 void gate_keep_session(struct gate *gate, const char *key, struct saved_session *saved,
-                       const struct cert_facts *facts);
+                       const struct cert_facts *facts, int64_t verified_ns);
 void gate_drop_session(struct gate *gate, const char *key);
 
 #endif

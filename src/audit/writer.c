@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -46,7 +47,6 @@ struct writer {
 
     /* The thread's own. */
     int fd;
-    bool owns_fd;
     struct list pending;
     size_t written; /* bytes of pending's first line that are in the file */
     struct fallback_memory *memory;
@@ -65,22 +65,29 @@ static void list_add(struct list *l, struct item *i)
     l->tail = &i->next;
 }
 
+/* Non-blocking, so that a pipe that nobody reads cannot hold the thread. */
 static int open_file(const char *path, struct text *errors)
 {
-    int fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-    /* A device such as a pipe may be writable only. */
-    if (fd < 0 && errno == EACCES) fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY);
-    if (fd < 0) {
-        text_printf(errors, "audit file %s: %s\n", path, strerror(errno));
-        return -1;
-    }
-    /* A process that was killed may have left half a line. */
+    enum { FLAGS = O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY };
+    bool standard = strcmp(path, "-") == 0;
+    /* A description of our own: the terminal or pipe may be shared with others. */
+    const char *name = standard ? "/proc/self/fd/1" : path;
+    int fd = standard ? -1 : open(name, O_RDWR | O_CREAT | FLAGS, 0640);
+    /* Some devices are writable only. */
+    if (fd < 0) fd = open(name, O_WRONLY | FLAGS);
+    if (fd < 0 && standard) fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0) text_printf(errors, "audit file %s: %s\n", path, strerror(errno));
+    return fd;
+}
+
+/* A process that was killed, or a disk that was full, may have left half a line. */
+static void end_half_line(int fd)
+{
     struct stat st;
     char last = '\n';
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 &&
         pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n' && write(fd, "\n", 1) < 0)
-        diag_warning("audit file %s ends in half a line: %s", path, strerror(errno));
-    return fd;
+        diag_warning("the audit file ends in half a line: %s", strerror(errno));
 }
 
 static void item_free(struct item *i)
@@ -169,6 +176,9 @@ static bool write_batch(struct writer *w)
     }
     ssize_t n = writev(w->fd, parts, count);
     if (n < 0 && errno == EINTR) return true;
+    struct pollfd slow = {.fd = w->fd, .events = POLLOUT};
+    if (n < 0 && errno == EAGAIN && poll(&slow, 1, RETRY_MS) > 0 && slow.revents == POLLOUT)
+        return true; /* a reader that is only slow */
     if (n <= 0) {
         if (n == 0) errno = ENOSPC;
         return false;
@@ -195,18 +205,23 @@ static void end_failing(struct writer *w)
     if (lost) diag_warning("%zu refusals meanwhile found no room in the queue", lost);
 }
 
+/* The file was opened anew: another one after a rotation, or the same one. */
 static void change_file(struct writer *w, int fd)
 {
+    struct stat before, after;
     if (fd < 0) return;
-    /* The line that was cut short goes whole into the new file, and out of the old one. */
-    struct stat st;
-    if (w->written > 0 && fstat(w->fd, &st) == 0 && S_ISREG(st.st_mode) &&
-        ftruncate(w->fd, st.st_size - (off_t)w->written) < 0)
-        diag_warning("the old audit file ends in half a line: %s", strerror(errno));
-    if (w->owns_fd) close(w->fd);
+    bool same = fstat(w->fd, &before) == 0 && fstat(fd, &after) == 0 &&
+                before.st_dev == after.st_dev && before.st_ino == after.st_ino;
+    if (!same) {
+        /* The line that was cut short goes whole into the new file, and out of the old one. */
+        if (w->written > 0 && fstat(w->fd, &before) == 0 && S_ISREG(before.st_mode) &&
+            ftruncate(w->fd, before.st_size - (off_t)w->written) < 0)
+            diag_warning("the old audit file ends in half a line: %s", strerror(errno));
+        w->written = 0;
+        end_half_line(fd);
+    }
+    close(w->fd);
     w->fd = fd;
-    w->owns_fd = true;
-    w->written = 0;
 }
 
 static void wait_for_work(struct writer *w, bool retry)
@@ -254,20 +269,19 @@ static void *run(void *arg)
 struct writer *writer_new(const char *path, struct text *errors)
 {
     struct writer *w = calloc(1, sizeof *w);
-    bool standard = strcmp(path, "-") == 0;
     if (!w) return NULL;
     list_clear(&w->incoming);
     list_clear(&w->pending);
     w->new_fd = -1;
     w->policy = (struct audit_policy){w->profile, w->digest};
-    w->owns_fd = !standard;
-    w->fd = standard ? STDOUT_FILENO : open_file(path, errors);
+    w->fd = open_file(path, errors);
+    if (w->fd >= 0) end_half_line(w->fd);
     w->memory = fallback_memory_new();
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->wake, NULL);
     if (w->fd >= 0 && w->memory && pthread_create(&w->thread, NULL, run, w) == 0) return w;
     if (w->fd >= 0) text_add(errors, "audit: out of memory or threads\n");
-    if (w->fd >= 0 && w->owns_fd) close(w->fd);
+    if (w->fd >= 0) close(w->fd);
     fallback_memory_free(w->memory);
     free(w);
     return NULL;
@@ -288,7 +302,7 @@ size_t writer_free(struct writer *w)
         left++;
     }
     left += atomic_load(&w->uncounted);
-    if (w->owns_fd) close(w->fd);
+    close(w->fd);
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->wake);
     fallback_memory_free(w->memory);
@@ -331,8 +345,7 @@ bool writer_has_room(struct writer *w)
 
 bool writer_reopen(struct writer *w, const char *path, struct text *errors)
 {
-    bool standard = strcmp(path, "-") == 0;
-    int fd = standard ? dup(STDOUT_FILENO) : open_file(path, errors);
+    int fd = open_file(path, errors);
     if (fd < 0) return false;
     pthread_mutex_lock(&w->lock);
     if (w->new_fd >= 0) close(w->new_fd);

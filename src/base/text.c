@@ -21,6 +21,7 @@ static bool text_grow(struct text *t, size_t more)
     char *data = realloc(t->data, capacity);
     if (!data) {
         t->failed = true;
+        t->size = 0;
         return false;
     }
     t->data = data;
@@ -52,6 +53,7 @@ void text_printf(struct text *t, const char *format, ...)
         t->size += (size_t)n;
     } else {
         t->failed = true;
+        t->size = 0;
     }
     va_end(again);
     va_end(args);

@@ -156,7 +156,7 @@ static char *read_line(char *out, int size, void *stream)
     char kept[LINE_LIMIT + 1] = "";
     memcpy(kept, line, n <= LINE_LIMIT ? n : LINE_LIMIT);
     size_t mark = p->line == 1 && strncmp(kept, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    look_at_line(p, kept + mark, n - mark);
+    look_at_line(p, kept + mark, n > LINE_LIMIT ? n : n - mark);
     snprintf(out, (size_t)size, "%s", kept);
     return out;
 }

@@ -1,5 +1,6 @@
 #include "net/dialler.h"
 
+#include "net/listener.h"
 #include "net/resolver.h"
 
 #include <errno.h>
@@ -71,7 +72,7 @@ static void on_connected(struct ev_loop *loop, ev_io *io, int events)
     (void)events;
     struct attempt *a = io->data;
     struct dial *d = a->dial;
-    int fd = a->fd, fault = 0, on = 1;
+    int fd = a->fd, fault = 0, on = 1, unsent = LISTENER_UNSENT;
     socklen_t n = sizeof fault;
     ev_io_stop(loop, io);
     a->fd = -1;
@@ -79,6 +80,7 @@ static void on_connected(struct ev_loop *loop, ev_io *io, int events)
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &fault, &n) < 0) fault = errno;
     if (fault == 0) {
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
         finish(d, fd, &d->addresses[a->index]);
         return;
     }

@@ -46,13 +46,14 @@ int listener_probe(const struct addr *address)
 
 enum accept_status listener_accept(int listener, int *fd, struct addr *peer)
 {
-    int on = 1;
+    int on = 1, unsent = LISTENER_UNSENT;
     struct sockaddr_storage from = {0};
     socklen_t n = sizeof from;
     *fd = accept4(listener, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (*fd >= 0) {
         *peer = addr_from_sockaddr((struct sockaddr *)&from, n);
         setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        setsockopt(*fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
         return ACCEPT_OK;
     }
     switch (errno) {

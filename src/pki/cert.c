@@ -17,6 +17,7 @@ enum {
     DER_SEQUENCE = 0x30,
     DER_SET = 0x31,
     DER_CONTEXT_0 = 0xa0,
+    DER_CONTEXT_2 = 0xa2,
     DER_CONTEXT_3 = 0xa3,
 };
 
@@ -82,13 +83,55 @@ static bool oid_is(struct span s, const struct oid *oid)
     return s.n == oid->n && memcmp(s.p, oid->bytes, s.n) == 0;
 }
 
+static const struct oid pss_oid = {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10}};
+
+/* Bits of a SHA-2 hash by its OID, id-sha256, 384 and 512: 2.16.840.1.101.3.4.2.{1,2,3}. */
+static unsigned digest_bits(struct span algorithm)
+{
+    static const uint8_t prefix[] = {0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2};
+    struct reader r = reader_of(algorithm);
+    struct der_item sequence, oid;
+    if (!der_expect(&r, DER_SEQUENCE, &sequence)) return 0;
+    r = reader_of(sequence.content);
+    if (!der_expect(&r, DER_OID, &oid) || oid.content.n != sizeof prefix + 1 ||
+        memcmp(oid.content.p, prefix, sizeof prefix) != 0)
+        return 0;
+    switch (oid.content.p[sizeof prefix]) {
+    case 1:
+        return 256;
+    case 2:
+        return 384;
+    case 3:
+        return 512;
+    default:
+        return 0;
+    }
+}
+
+struct der_pss der_pss_parameters(struct reader parameters)
+{
+    struct der_pss pss = {.digest_bits = 0, .salt = 20};
+    struct der_item sequence, item, number;
+    if (!der_expect(&parameters, DER_SEQUENCE, &sequence)) return pss;
+    struct reader r = reader_of(sequence.content);
+    while (r.left > 0 && der_next(&r, &item)) {
+        struct reader value = reader_of(item.content);
+        if (item.tag == DER_CONTEXT_0) pss.digest_bits = digest_bits(item.content);
+        if (item.tag != DER_CONTEXT_2) continue;
+        if (!der_expect(&value, DER_INTEGER, &number) || number.content.n > 2)
+            return (struct der_pss){0};
+        pss.salt = 0;
+        for (size_t i = 0; i < number.content.n; i++)
+            pss.salt = pss.salt << 8 | number.content.p[i];
+    }
+    return pss;
+}
+
 /* Signature algorithms by strength: SHA-256 or better, with RSA or ECDSA (RFC 8017 appendix
  * A.2.4, RFC 5758 section 3.2); MD2, MD5, SHA-1 and SHA-224 are weak. */
 enum cert_signature der_signature_strength(struct span algorithm)
 {
     static const struct oid strong[] = {
-        {9,
-         {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10}}, /* RSASSA-PSS; wolfSSL checks its hash */
         {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11}},
         {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 12}},
         {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 13}},
@@ -107,6 +150,8 @@ enum cert_signature der_signature_strength(struct span algorithm)
     struct reader r = reader_of(algorithm);
     struct der_item id;
     if (!der_expect(&r, DER_OID, &id)) return CERT_SIGNATURE_OTHER;
+    if (oid_is(id.content, &pss_oid))
+        return der_pss_parameters(r).digest_bits ? CERT_SIGNATURE_STRONG : CERT_SIGNATURE_WEAK;
     for (size_t i = 0; i < COUNT_OF(strong); i++)
         if (oid_is(id.content, &strong[i])) return CERT_SIGNATURE_STRONG;
     for (size_t i = 0; i < COUNT_OF(weak); i++)
@@ -151,7 +196,6 @@ static void read_modulus(struct span key, struct cert *c)
 static bool read_spki(struct span spki, struct cert *c)
 {
     static const struct oid rsa = {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1}};
-    static const struct oid pss = {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10}};
     static const struct oid ec = {7, {0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1}};
     struct reader r = reader_of(spki);
     struct der_item algorithm, bits, id, parameter;
@@ -162,7 +206,7 @@ static bool read_spki(struct span spki, struct cert *c)
     struct reader a = reader_of(algorithm.content);
     if (!der_expect(&a, DER_OID, &id)) return false;
     c->key = CERT_KEY_OTHER;
-    if (oid_is(id.content, &rsa) || oid_is(id.content, &pss)) {
+    if (oid_is(id.content, &rsa) || oid_is(id.content, &pss_oid)) {
         c->key = CERT_KEY_RSA;
         read_modulus(c->key_bits, c);
     } else if (oid_is(id.content, &ec)) {

@@ -162,21 +162,28 @@ static bool believed(struct crl *crl, const struct cert *issuer)
     return crl->trust == TRUST_GOOD;
 }
 
-enum crl_answer crl_check(struct crl_set *set, const struct cert *c, const struct cert *issuer,
-                          time_t now)
+static bool lists(const struct crl *crl, struct span serial)
 {
-    bool asked = false, known = false;
+    return crl->count &&
+           bsearch(&serial, crl->serials, crl->count, sizeof *crl->serials, compare_serials);
+}
+
+enum crl_answer crl_check(struct crl_set *set, const struct cert *c, const struct cert *issuer,
+                          time_t now, time_t *until)
+{
+    bool asked = false;
+    time_t known_until = 0;
     for (size_t i = 0; set && i < set->n; i++) {
         struct crl *crl = &set->items[i];
         if (!span_equal(crl->issuer, c->issuer)) continue;
         asked = true;
         if (now < crl->this_update || now > crl->next_update || !believed(crl, issuer)) continue;
-        known = known || !crl->partial;
-        if (crl->count &&
-            bsearch(&c->serial, crl->serials, crl->count, sizeof *crl->serials, compare_serials))
-            return CRL_REVOKED;
+        if (lists(crl, c->serial)) return CRL_REVOKED;
+        if (!crl->partial && crl->next_update > known_until) known_until = crl->next_update;
     }
-    return asked && !known ? CRL_UNKNOWN : CRL_PASS;
+    if (!asked) return CRL_PASS;
+    if (known_until && known_until < *until) *until = known_until;
+    return known_until ? CRL_PASS : CRL_UNKNOWN;
 }
 
 time_t crl_first_expiry(const struct crl_set *set)

@@ -146,6 +146,7 @@ struct search {
     const struct cert *certs;
     size_t n;
     time_t now;
+    time_t valid_until;
     unsigned budget; /* links still to be looked at: bounds what a crafted chain can cost */
 };
 
@@ -155,15 +156,15 @@ static enum reason judge_dates(const struct cert *c, time_t now)
     return now < c->not_before ? REASON_UPSTREAM_CERTIFICATE_NOT_YET_VALID : REASON_OK;
 }
 
-static enum reason judge_link(const struct search *s, const struct cert *c,
-                              const struct cert *issuer)
+static enum reason judge_link(struct search *s, const struct cert *c, const struct cert *issuer)
 {
     const struct trust *trust = s->check->trust;
     enum reason reason = judge_dates(issuer, s->now);
     if (reason != REASON_OK) return reason;
     if (key_is_weak(trust, c) || key_is_weak(trust, issuer) || c->signature == CERT_SIGNATURE_WEAK)
         return REASON_UPSTREAM_CERTIFICATE_WEAK;
-    switch (crl_check(trust->crls, c, issuer, s->now)) {
+    time_t until = c->not_after < issuer->not_after ? c->not_after : issuer->not_after;
+    switch (crl_check(trust->crls, c, issuer, s->now, &until)) {
     case CRL_REVOKED:
         return REASON_UPSTREAM_CERTIFICATE_REVOKED;
     case CRL_UNKNOWN:
@@ -171,6 +172,8 @@ static enum reason judge_link(const struct search *s, const struct cert *c,
     case CRL_PASS:
         break;
     }
+    /* Links of paths that lead nowhere only make this earlier. */
+    if (until < s->valid_until) s->valid_until = until;
     return REASON_OK;
 }
 
@@ -216,7 +219,9 @@ static enum reason search_path(struct search *s, const struct cert *c, size_t de
     }
     for (size_t i = 1; i < s->n && depth < s->n; i++) {
         const struct cert *issuer = &s->certs[i];
-        if (issuer == c || s->budget == 0 || !issuer->is_ca || !link_holds(s, c, issuer)) continue;
+        if (issuer == c || s->budget == 0 || !issuer->is_ca || !issuer->can_sign_certs ||
+            !link_holds(s, c, issuer))
+            continue;
         s->budget--;
         enum reason reason = judge_link(s, c, issuer);
         if (reason == REASON_OK) reason = search_path(s, issuer, depth + 1);
@@ -233,15 +238,21 @@ static bool name_matches(const struct peer_check *check, const struct cert *leaf
     return addr_from_ip(check->identity, 0, &ip) && cert_matches_ip(leaf, &ip);
 }
 
-static enum reason judge_chain(const struct peer_check *check, const struct span *chain, size_t n)
+static enum reason judge_chain(struct peer_check *check, const struct span *chain, size_t n)
 {
     struct cert certs[CHAIN_LIMIT];
     if (n == 0 || n > CHAIN_LIMIT) return REASON_UPSTREAM_CERTIFICATE_INVALID;
     for (size_t i = 0; i < n; i++)
         if (!cert_parse(chain[i], &certs[i])) return REASON_UPSTREAM_CERTIFICATE_INVALID;
-    struct search search = {check, certs, n, time(NULL), LINKS_LIMIT};
+    struct search search = {.check = check,
+                            .certs = certs,
+                            .n = n,
+                            .now = time(NULL),
+                            .valid_until = certs[0].not_after,
+                            .budget = LINKS_LIMIT};
     enum reason reason = search_path(&search, &certs[0], 0);
     if (reason != REASON_OK) return reason;
+    check->facts.valid_until = search.valid_until;
     return name_matches(check, &certs[0]) ? REASON_OK : REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH;
 }
 

@@ -117,7 +117,10 @@ enum hello_status hello_reader_feed(struct hello_reader *r, const uint8_t *p, si
             continue;
         }
         size_t take = n - i < r->record_left ? n - i : r->record_left;
-        if (!buf_append(&r->message, p + i, take)) return HELLO_NO_MEMORY;
+        if (!buf_append(&r->message, p + i, take)) {
+            status = HELLO_NO_MEMORY;
+            break;
+        }
         i += take;
         r->record_left -= take;
         status = check_message(r);

@@ -64,7 +64,8 @@ static enum step hello_complete(struct conn *c)
     if (reason != REASON_OK) return conn_refuse(c, reason);
     if (c->listener->config->type == LISTEN_FORWARD) return upstream_start_handshake(c);
     if (!listen_allows_upstream(c->listener->config, &c->target))
-        return conn_refuse(c, REASON_DESTINATION_DENIED);
+        return conn_refuse_with(c, REASON_DESTINATION_DENIED, REASON_ALERT_AS_SENT,
+                                c->target.is_ip ? "destination_ip_prohibited" : NULL);
     return upstream_begin(c);
 }
 

@@ -17,10 +17,10 @@ enum deadline {
     DEADLINE_CONNECT,
     DEADLINE_HANDSHAKE,
     DEADLINE_IDLE,
-    DEADLINE_ANSWER,
+    DEADLINE_LINGER,
 };
-enum reads { READS_NOTHING, READS_CLIENT, READS_UPSTREAM, READS_RELAY };
-enum { ANSWER_MS = 2000 };
+enum reads { READS_NOTHING, READS_CLIENT, READS_UPSTREAM, READS_BOTH, READS_RELAY };
+enum { LINGER_MS = 2000 };
 
 #define TO(name) (1u << CONN_##name)
 
@@ -76,7 +76,7 @@ static int64_t deadline_ms(const struct conn *c, enum deadline deadline)
     case DEADLINE_IDLE:
         return (int64_t)config->proxy.idle_timeout;
     default:
-        return ANSWER_MS;
+        return LINGER_MS;
     }
 }
 
@@ -135,7 +135,7 @@ static int events_of(struct conn *c, struct leg *l)
     enum reads reads = states[c->state].reads;
     bool client = l == &c->client;
     if (reads == READS_RELAY) return events | relay_events(c, l);
-    bool wanted = reads == (client ? READS_CLIENT : READS_UPSTREAM);
+    bool wanted = reads == READS_BOTH || reads == (client ? READS_CLIENT : READS_UPSTREAM);
     return events | (wanted && !l->end_of_data ? EV_READ : 0);
 }
 
@@ -199,7 +199,7 @@ static void on_deadline(struct conn *c)
         conn_set_state(c, CONN_ANSWER);
         break;
     default:
-        conn_set_state(c, CONN_DONE);
+        conn_set_state(c, linger_goes_on(c) ? c->state : CONN_DONE);
     }
 }
 
@@ -233,11 +233,12 @@ void conn_shut_down(struct conn *c)
         break;
     case CONN_PAGE:
     case CONN_ANSWER:
+    case CONN_LINGER:
     case CONN_DONE:
         conn_set_state(c, CONN_DONE);
         break;
     default:
-        if (!c->spoken)
+        if (!c->spoken || c->reason != REASON_OK)
             conn_set_state(c, CONN_DONE);
         else
             conn_refuse(c, REASON_SHUTTING_DOWN);

@@ -46,6 +46,7 @@ struct attempt {
     size_t address_count;
 
     struct peer_check check;
+    int64_t verified_ns;           /* when the upstream's certificate was, steady */
     struct cert_facts known_facts; /* of the session that is offered for resumption */
     char alpn[ALPN_LIMIT];         /* offered upstream, comma-separated */
     uint8_t alpn_wire[ALPN_LIMIT]; /* the same, length-prefixed */
@@ -100,7 +101,8 @@ struct conn {
     bool counted;      /* among the connections that max_connections is about */
     bool more;         /* the relay has bytes left that no socket will announce */
     bool relay_ending; /* both directions were ended by us; only the queues go out */
-    size_t discarded;  /* bytes read and thrown away while an answer goes out */
+    size_t discarded;  /* bytes read and thrown away while the last ones go out */
+    int unsent;        /* bytes in the sockets' send queues when last looked at */
 };
 
 /* conn.c */
@@ -120,7 +122,9 @@ enum step client_handshake_step(struct conn *c);   /* client.c */
 enum step upstream_handshake_step(struct conn *c); /* upstream.c */
 enum step relay_step(struct conn *c);              /* relay.c */
 enum step page_step(struct conn *c);               /* refusal.c */
-enum step answer_step(struct conn *c);             /* refusal.c */
+enum step linger_step(struct conn *c);             /* linger.c */
+/* The moment is over: is there still progress? False: end it. */
+bool linger_goes_on(struct conn *c);
 
 /* upstream.c: on towards the target, which is set; and what the deadline means there. */
 enum step upstream_begin(struct conn *c);

@@ -177,20 +177,20 @@ const struct upstream_session *gate_find_session(struct gate *gate, const char *
 {
     struct upstream_session *session = cache_get(gate->sessions, key);
     if (!session) return NULL;
-    if (time(NULL) < session->facts.not_after &&
-        clock_steady_ns() - session->saved_ns < session_lifetime_ns)
+    if (time(NULL) < session->facts.valid_until &&
+        clock_steady_ns() - session->verified_ns < session_lifetime_ns)
         return session;
     cache_drop(gate->sessions, key);
     return NULL;
 }
 
 void gate_keep_session(struct gate *gate, const char *key, struct saved_session *saved,
-                       const struct cert_facts *facts)
+                       const struct cert_facts *facts, int64_t verified_ns)
 {
     struct upstream_session *session = calloc(1, sizeof *session);
     if (session && saved) {
         session->saved = saved;
-        session->saved_ns = clock_steady_ns();
+        session->verified_ns = verified_ns;
         if (cert_facts_copy(&session->facts, facts)) {
             cache_put(gate->sessions, key, session);
             return;

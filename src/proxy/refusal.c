@@ -1,12 +1,10 @@
 /* Refusing: one verdict, one record, one answer, in this order. */
 #include "conn_impl.h"
 
-#include <errno.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/socket.h>
 
-enum { DISCARD_LIMIT = 1 << 20, ALERT_INTERNAL_ERROR = 80 };
+enum { ALERT_INTERNAL_ERROR = 80 };
 
 /* After the 200, or on a fixed listener. */
 static void choose_tls_answer(struct conn *c, int alert)
@@ -26,6 +24,8 @@ static void choose_tls_answer(struct conn *c, int alert)
     } else if (row->leg != LEG_UPSTREAM && alert >= 0) {
         a->answer = ANSWER_ALERT;
         a->answer_alert = alert;
+    } else if (row->leg == LEG_EITHER) {
+        a->answer = ANSWER_CLOSE;
     } else if (judged && row->http && c->reason != REASON_CLIENT_SERVER_NAME_MISMATCH) {
         a->answer = hello_wants_http(a) ? ANSWER_PAGE : ANSWER_ALERT;
         a->answer_alert = ALERT_INTERNAL_ERROR;
@@ -76,8 +76,6 @@ static void answer_alert(struct conn *c)
 /* The record stands (or cannot): now the peers may know. */
 static enum step tell(struct conn *c)
 {
-    leg_flush(&c->upstream);
-    leg_end(&c->upstream);
     if (c->attempt->answer == ANSWER_PAGE)
         return client_start_handshake(c, c->attempt->hello.alpn.n ? "http/1.1" : "");
     if (c->attempt->answer == ANSWER_HTTP) answer_http(c);
@@ -201,23 +199,4 @@ enum step page_step(struct conn *c)
         send_page(c, request);
         return page_over(c);
     }
-}
-
-/* What is queued goes out, then the peer's end is awaited for a moment: closing at once
- * with unread bytes would reset the connection and destroy the answer. */
-enum step answer_step(struct conn *c)
-{
-    leg_flush(&c->client);
-    leg_end(&c->client);
-    struct buf *in = &c->client.in;
-    uint8_t *scratch = worker_scratch(c->worker);
-    buf_fini(in);
-    while (!c->client.broken && !c->client.end_of_data) {
-        ssize_t n = recv(c->client.fd, scratch, WORKER_SCRATCH, 0);
-        if (n < 0 && errno == EAGAIN) return STEP_WAIT;
-        if (n <= 0) c->client.end_of_data = true;
-        if (n > 0 && (c->discarded += (size_t)n) > DISCARD_LIMIT) break;
-    }
-    conn_set_state(c, CONN_DONE);
-    return STEP_AGAIN;
 }

@@ -46,8 +46,8 @@ static void source_failed(struct conn *c, struct leg *from)
     c->alert_sent = session_alert_sent(from->tls);
     c->alert_received = session_alert_received(from->tls);
     /* A ClientHello within the session: the library has sent its fatal alert. */
-    if (is_client && c->alert_sent == 10 && c->alert_received < 0)
-        c->reason = REASON_CLIENT_RENEGOTIATION;
+    if (is_client && session_hello_repeated(from->tls)) c->reason = REASON_CLIENT_RENEGOTIATION;
+    if (!is_client && c->alert_received >= 0) c->reason = REASON_UPSTREAM_TRUNCATED;
     abort_relay(c, is_client ? "client" : "upstream");
 }
 
@@ -74,7 +74,6 @@ static void pump(struct conn *c, struct direction *d, struct leg *from, struct l
         switch (status) {
         case SESSION_OK:
             d->bytes += n;
-            c->active_ns = clock_steady_ns();
             if (!session_write(to->tls, scratch, n)) abort_relay(c, "error");
             break;
         case SESSION_WANT_BYTES:
@@ -84,6 +83,8 @@ static void pump(struct conn *c, struct direction *d, struct leg *from, struct l
             end_direction(c, d, to, false, by);
             break;
         case SESSION_TRUNCATED:
+            if (from == &c->upstream && c->reason == REASON_OK)
+                c->reason = REASON_UPSTREAM_TRUNCATED;
             end_direction(c, d, to, true, by);
             break;
         case SESSION_FAILED:
@@ -114,11 +115,10 @@ static void settle(struct direction *d, struct leg *to)
 
 static void finish(struct conn *c)
 {
-    bool cut = c->to_client.truncated && c->closed_by && c->closed_by[0] == 'u';
-    if (c->reason == REASON_OK && cut) c->reason = REASON_UPSTREAM_TRUNCATED;
     if (!c->closed_by) c->closed_by = "error";
     evidence_closed(c);
-    conn_set_state(c, CONN_DONE);
+    conn_uncount(c);
+    conn_set_state(c, c->relay_ending ? CONN_DONE : CONN_LINGER);
 }
 
 enum step relay_step(struct conn *c)
@@ -130,6 +130,8 @@ enum step relay_step(struct conn *c)
         size_t up = buf_size(leg_out(&c->upstream)), down = buf_size(leg_out(&c->client));
         leg_flush(&c->upstream);
         leg_flush(&c->client);
+        if (buf_size(leg_out(&c->upstream)) < up || buf_size(leg_out(&c->client)) < down)
+            c->active_ns = clock_steady_ns();
         if (c->client.broken) end_direction(c, &c->to_upstream, &c->upstream, true, "client");
         if (c->upstream.broken) end_direction(c, &c->to_client, &c->client, true, "upstream");
         settle(&c->to_upstream, &c->upstream);

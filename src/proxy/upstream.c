@@ -1,6 +1,7 @@
 /* The upstream's leg: its address, the TCP connection, its handshake and verdict. */
 #include "conn_impl.h"
 
+#include "base/clock.h"
 #include "net/listener.h"
 
 #include <errno.h>
@@ -170,6 +171,7 @@ enum step upstream_start_handshake(struct conn *c)
         c->upstream.tls = session_client(c->gate->upstream, server_name, a->alpn, &offer, &a->check,
                                          known->saved);
     a->resuming = c->upstream.tls != NULL;
+    a->verified_ns = a->resuming ? known->verified_ns : 0;
     if (known && !a->resuming) forget_session(c); /* past the lifetime its server gave it */
     if (!a->resuming)
         c->upstream.tls =
@@ -239,11 +241,14 @@ static void remember_session(struct conn *c, const struct session_facts *f)
         cert_facts_fini(&a->check.facts);
         a->check.facts = a->known_facts;
         a->known_facts = (struct cert_facts){0};
+    } else {
+        a->verified_ns = clock_steady_ns();
     }
     if (conn_config(c)->upstream.resume) {
         char key[2 * HELLO_NAME_SIZE];
         session_key(c, key);
-        gate_keep_session(c->gate, key, session_save(c->upstream.tls), &a->check.facts);
+        gate_keep_session(c->gate, key, session_save(c->upstream.tls), &a->check.facts,
+                          a->verified_ns);
     }
 }
 

@@ -100,9 +100,10 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
 static enum reason admit(struct worker *w, const struct gate_listener *l, const struct addr *peer)
 {
     unsigned active = __atomic_add_fetch(&w->shared->active, 1, __ATOMIC_RELAXED);
+    /* First: the other refusals wait for a record that could not be written. */
+    if (!writer_available(w->shared->writer)) return REASON_AUDIT_UNAVAILABLE;
     if (w->draining) return REASON_SHUTTING_DOWN;
     if (!listen_allows_client(l->config, peer)) return REASON_CLIENT_DENIED;
-    if (!writer_available(w->shared->writer)) return REASON_AUDIT_UNAVAILABLE;
     if (active > l->gate->site->config->proxy.max_connections) return REASON_LIMIT_REACHED;
     return REASON_OK;
 }
@@ -236,8 +237,9 @@ void worker_post(struct worker *w, struct mail *mail)
     pthread_mutex_lock(&w->lock);
     *w->mail_end = mail;
     w->mail_end = &mail->next;
-    pthread_mutex_unlock(&w->lock);
+    /* Within the lock: once the mail can be taken, the worker may end and be freed. */
     ev_async_send(w->loop, &w->wake);
+    pthread_mutex_unlock(&w->lock);
 }
 
 struct worker *worker_new(unsigned number, struct worker_shared *shared)
@@ -289,6 +291,12 @@ void worker_join(struct worker *w)
 
 void worker_free(struct worker *w)
 {
+    while (w->mail) {
+        struct mail *mail = w->mail;
+        w->mail = mail->next;
+        if (mail->kind == MAIL_GATE) gate_release(mail->gate);
+        if (mail->heap) free(mail);
+    }
     ev_loop_destroy(w->loop);
     pthread_mutex_destroy(&w->lock);
     free(w);

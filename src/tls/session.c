@@ -15,6 +15,7 @@ enum {
     ALERT_RECORD_SIZE = 7,
     LEVEL_WARNING = 1,
     LEVEL_FATAL = 2,
+    ALERT_BAD_CERTIFICATE = 42,
     ALERT_NO_RENEGOTIATION = 100
 };
 
@@ -62,6 +63,9 @@ static void choose_alert(struct session *s, const char *record, int size, uint8_
         int alert = reason_row(h->check->reason)->alert;
         if (alert >= 0) copy[6] = (uint8_t)alert;
     }
+    /* A chain that the library cannot even read fails before it asks about it. */
+    bool unread = h->check && !h->check->called && h->flight.certificates > 0 && !h->flight.group;
+    if (unread && r[5] == LEVEL_FATAL) copy[6] = ALERT_BAD_CERTIFICATE;
     s->alert_sent = copy[6];
 }
 

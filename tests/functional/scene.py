@@ -130,7 +130,8 @@ class Scene:
         """Until no more descriptors are open than before."""
         deadline = time.monotonic() + seconds
         while self.gate.fds() > fds:
-            assert time.monotonic() < deadline, f"{self.gate.fds()} descriptors, {fds} before {what}"
+            assert time.monotonic() < deadline, (
+                f"{self.gate.fds()} descriptors, {fds} before {what}")
             time.sleep(0.05)
 
 

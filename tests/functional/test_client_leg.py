@@ -429,6 +429,13 @@ def test_strong_hello_has_no_weak_offers(leg):
     assert sorted(client["approved"]) == sorted(name for name, _ in SUITES.values())
 
 
+def test_forward_secret_aead_suites_are_no_weak_offers(leg):
+    """ChaCha20-Poly1305, CCM and those of TLS 1.3: outside the policy, but not weak."""
+    others = (0xCCA8, 0xCCA9, 0xC0AC, 0xC0AD, 0x1301, 0x1302, 0x1303)
+    data = hello(suites=(*others, *EIGHT), versions=(TLS13, TLS12))
+    assert assert_accepted(leg(), data)["suitegate"]["client"].get("weak_offers", []) == []
+
+
 def test_refused_hello_is_described(fixed):
     fixed.open = lambda: hellos.connect(fixed.port)
     data = hello(version=TLS11, suites=(0x002F, 0x0035, FALLBACK_SCSV), name="Legacy.Example.test")

@@ -41,7 +41,7 @@ def answers(size):
     return handler
 
 
-# ---- one connection, its records -----------------------------------------------------------------
+# ---- one connection, its records ---------------------------------------------------------------
 
 def test_an_allowed_connection_is_opened_and_closed(scene, how, pki):
     with TlsPeer(wire.server_context(pki.ec), page()) as upstream:
@@ -152,7 +152,7 @@ def test_connection_ids_are_unique(scene):
     assert len({at(r, "suitegate.connection_id") for r in s.traffic()}) == 40
 
 
-# ---- the life of the process ---------------------------------------------------------------------
+# ---- the life of the process -------------------------------------------------------------------
 
 def test_start_reload_and_stop_are_recorded(scene):
     s = scene(free_port())
@@ -181,7 +181,7 @@ def test_the_policy_digest_changes_with_the_policy(scene):
     assert s.gate.reload()["suitegate"]["policy"]["digest"] != before
 
 
-# ---- the file ------------------------------------------------------------------------------------
+# ---- the file ----------------------------------------------------------------------------------
 
 def test_sighup_reopens_the_file_after_a_rename(scene, pki):
     with TlsPeer(wire.server_context(pki.ec), page()) as upstream:
@@ -255,7 +255,8 @@ def test_nothing_of_the_payload_is_in_the_file(scene, how, pki):
     wire.read_to_end(sock)
     sock.close()
     sock = wire.dial(s.forward)
-    sock.sendall(f"GET http://localhost/{marker}-plain HTTP/1.1\r\nCookie: {marker}\r\n\r\n".encode())
+    sock.sendall(f"GET http://localhost/{marker}-plain HTTP/1.1\r\n"
+                 f"Cookie: {marker}\r\n\r\n".encode())
     wire.read_to_end(sock)
     sock.close()
     s.gate.wait_record(code="client_plaintext_http")
@@ -267,7 +268,7 @@ def test_nothing_of_the_payload_is_in_the_file(scene, how, pki):
 
 def test_hostile_names_stay_inside_their_string(scene):
     """A server name with quotes, line ends and bytes that are not UTF-8 tears no line."""
-    s = scene(free_port())
+    s = scene(free_port(), proxy={"handshake_timeout": "300ms"})
     for name in (b'a","event":{"action":"forged"},"b":"', b"a\r\n{}\r\n", b"\xff\xfe\x00\x1f",
                  "gr\u00fc\u00dfe".encode("latin-1")):
         sock = wire.dial(s.fixed)
@@ -280,7 +281,7 @@ def test_hostile_names_stay_inside_their_string(scene):
     assert "forged" not in [r["event"]["action"] for r in check_all(s)]
 
 
-# ---- a file that cannot be written -----------------------------------------------------------------
+# ---- a file that cannot be written -------------------------------------------------------------
 
 def test_a_full_device_at_start(scene, pki):
     """Either it says so and does not start, or it starts and lets nobody through."""

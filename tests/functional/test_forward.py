@@ -163,6 +163,7 @@ BAD = {
     "endless_line": b"CONNECT " + b"a" * 17000,
     "endless_fields": b"CONNECT localhost:443 HTTP/1.1\r\n" + b"A: b\r\n" * 3000,
     "tls": hello(),
+    "sslv2": hellos.sslv2_hello(),
 }
 
 

@@ -358,7 +358,7 @@ def test_without_descriptors_it_does_not_spin(scene, echoing):
     assert wait_until(lambda: s.echoes(), what="service")
 
 
-# ---- time ----------------------------------------------------------------------------------------
+# ---- time --------------------------------------------------------------------------------------
 
 def test_an_idle_tunnel_is_closed(scene, how, echoing):
     s = scene(echoing.port, proxy={"idle_timeout": "300ms"})
@@ -394,7 +394,7 @@ def test_a_client_that_stops_in_its_handshake_is_cut(scene, how, echoing):
     s.only_refusal("client_handshake_failed")
 
 
-# ---- clients that vanish ---------------------------------------------------------------------------
+# ---- clients that vanish -----------------------------------------------------------------------
 
 def stage_connected(s, how):
     return wire.dial(s.forward if how == "forward" else s.fixed)
@@ -500,7 +500,7 @@ def test_a_tunnel_that_waits_does_not_spin(scene, pki):
 
 def test_clients_that_vanish_while_the_upstream_is_silent(scene, how):
     with Scripted(b"") as upstream:
-        s = scene(upstream.port, proxy={"handshake_timeout": "1s"})
+        s = scene(upstream.port, proxy={"handshake_timeout": "500ms"})
         fds = s.gate.fds()
         for _ in range(10):
             sock = s.tunnel(how)
@@ -511,7 +511,7 @@ def test_clients_that_vanish_while_the_upstream_is_silent(scene, how):
 
 def test_clients_that_vanish_while_the_upstream_is_dialled(scene):
     with Blackhole() as hole:
-        s = scene(hole.port)
+        s = scene(hole.port, proxy={"connect_timeout": "500ms"})
         fds = s.gate.fds()
         for _ in range(10):
             sock = wire.dial(s.forward)
@@ -574,7 +574,7 @@ def test_a_flood_of_half_open_handshakes_is_bounded(scene, how, echoing):
     s.wait_baseline(fds)
 
 
-# ---- what the operator is told ---------------------------------------------------------------------
+# ---- what the operator is told -----------------------------------------------------------------
 
 def test_a_ca_near_its_end_is_warned_of(make_gate, pki, tmp_path):
     ca = pki.ca("ending-ca", end=5 * 24 * 3600)

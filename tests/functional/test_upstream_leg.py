@@ -458,7 +458,7 @@ def test_minimum_rsa_bits_lets_longer_keys_pass(scene, pki):
     s.opened_closed()
 
 
-# ---- revocation ----------------------------------------------------------------------------------
+# ---- revocation --------------------------------------------------------------------------------
 
 def test_a_revoked_certificate(scene, how, pki):
     leaf, crl = pki.revoked, pki.crl("revoking")
@@ -521,7 +521,7 @@ def test_a_reload_with_a_crl_stops_a_resumable_session(scene, pki):
     s.gate.wait_record(code="upstream_certificate_revoked")
 
 
-# ---- how the client is told ------------------------------------------------------------------------
+# ---- how the client is told --------------------------------------------------------------------
 
 def test_the_page_is_html_for_those_who_take_it(scene, how):
     with Scripted(REFUSAL) as upstream:
@@ -608,7 +608,7 @@ def test_a_client_that_says_nothing_gets_alert_80_in_its_session(scene, how):
     s.only_refusal("upstream_no_approved_suite")
 
 
-# ---- ALPN ------------------------------------------------------------------------------------------
+# ---- ALPN --------------------------------------------------------------------------------------
 
 def offered(scene, how, pki, alpn, ciphers=None):
     """The ALPN names that an upstream sees."""
@@ -660,7 +660,7 @@ def test_cbc_with_h2_is_dialled_once_more_without_h2(scene, how, pki):
     assert at(opened, "suitegate.upstream.tls.cipher") == "TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA384"
 
 
-# ---- resumption --------------------------------------------------------------------------------------
+# ---- resumption --------------------------------------------------------------------------------
 
 def resumptions(s, how="forward", count=2):
     """Whether each of some connections in a row was resumed upstream, as the records say."""

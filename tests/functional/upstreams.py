@@ -109,7 +109,9 @@ http {{
     ssl_protocols {protocols};
     {f"ssl_ciphers {ciphers};" if ciphers else ""}
     root {files or home};
-    location = /facts {{ return 200 "$ssl_session_reused $ssl_cipher $ssl_protocol $server_protocol"; }}
+    location = /facts {{
+      return 200 "$ssl_session_reused $ssl_cipher $ssl_protocol $server_protocol";
+    }}
     {extra}
   }}
 }}

@@ -64,6 +64,29 @@ static struct crl_set *lists(const char *name)
 static struct blob ca_der, other_der, good_der, bad_der;
 static struct cert ca, other, good, bad;
 
+static enum crl_answer answer(struct crl_set *set, const struct cert *c, const struct cert *issuer,
+                              time_t now)
+{
+    time_t until = now + (time_t)1000 * 86400;
+    enum crl_answer a = crl_check(set, c, issuer, now, &until);
+    /* Where a list cleared it, the answer ends with the list. */
+    if (a != CRL_PASS) assert_true(until == now + (time_t)1000 * 86400);
+    return a;
+}
+
+static void valid_until(void **state)
+{
+    (void)state;
+    time_t now = time(NULL), until = now + (time_t)1000 * 86400;
+    struct crl_set *set = lists("ca.crl");
+    assert_int_equal(crl_check(set, &good, &ca, now, &until), CRL_PASS);
+    assert_true(until == crl_first_expiry(set));
+    crl_set_free(set);
+    until = 5;
+    assert_int_equal(crl_check(NULL, &good, &ca, now, &until), CRL_PASS);
+    assert_true(until == 5);
+}
+
 static void answers(void **state)
 {
     (void)state;
@@ -82,13 +105,13 @@ static void answers(void **state)
     for (size_t i = 0; i < N_OF(rows); i++) {
         struct crl_set *set = lists(rows[i].file);
         for (unsigned again = 0; again < 2; again++) {
-            if (crl_check(set, &good, &ca, now) != rows[i].good ||
-                crl_check(set, &bad, &ca, now) != rows[i].bad)
+            if (answer(set, &good, &ca, now) != rows[i].good ||
+                answer(set, &bad, &ca, now) != rows[i].bad)
                 fail_msg("%s", rows[i].file);
         }
         crl_set_free(set);
     }
-    assert_int_equal(crl_check(NULL, &bad, &ca, now), CRL_PASS);
+    assert_int_equal(answer(NULL, &bad, &ca, now), CRL_PASS);
 }
 
 /* The list is good for ten days. */
@@ -99,14 +122,14 @@ static void stale(void **state)
     struct crl_set *set = lists("ca.crl");
     time_t expiry = crl_first_expiry(set);
     assert_true(expiry > now + 9 * day && expiry <= now + 10 * day);
-    assert_int_equal(crl_check(set, &good, &ca, expiry - 1), CRL_PASS);
-    assert_int_equal(crl_check(set, &good, &ca, expiry + 1), CRL_UNKNOWN);
-    assert_int_equal(crl_check(set, &good, &ca, now - 2 * day), CRL_UNKNOWN);
+    assert_int_equal(answer(set, &good, &ca, expiry - 1), CRL_PASS);
+    assert_int_equal(answer(set, &good, &ca, expiry + 1), CRL_UNKNOWN);
+    assert_int_equal(answer(set, &good, &ca, now - 2 * day), CRL_UNKNOWN);
     /* A key that did not sign it is not remembered as one that did. */
     struct cert impostor = ca;
     impostor.spki = other.spki;
-    assert_int_equal(crl_check(set, &good, &impostor, now), CRL_UNKNOWN);
-    assert_int_equal(crl_check(set, &good, &ca, now), CRL_PASS);
+    assert_int_equal(answer(set, &good, &impostor, now), CRL_UNKNOWN);
+    assert_int_equal(answer(set, &good, &ca, now), CRL_PASS);
     crl_set_free(set);
     assert_int_equal(crl_first_expiry(NULL), 0);
 }
@@ -166,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(answers),
+        cmocka_unit_test(valid_until),
         cmocka_unit_test(stale),
         cmocka_unit_test(not_a_list),
     };
