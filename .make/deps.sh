@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what a make target needs from the distribution's packages.
-# usage: deps.sh GROUP...   groups: build test lint soak
+# usage: deps.sh GROUP...   groups: build test lint soak bench
 # A package counts as present when the file beside it exists, so that a tool from
 # elsewhere on PATH (nodejs, java) is good enough. Without root and without a
 # password-less sudo it names what is missing in one line and stops.
@@ -17,11 +17,12 @@ group() {
         gnutls-bin:gnutls-cli nginx-light:/usr/sbin/nginx nodejs:node
         default-jdk-headless:javac nmap:nmap sslscan:sslscan clang:clang
         libclang-rt-14-dev:/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a
-        util-linux:prlimit" ;;
+        util-linux:prlimit iproute2:ip procps:pgrep" ;;
     lint) echo "clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
         python3:/usr/bin/python3" ;;
-    soak) echo "testssl.sh:testssl chromium:chromium procps:pgrep bsdextrautils:hexdump
-        dnsutils:dig" ;;
+    soak) echo "testssl.sh:testssl chromium:chromium libnss3-tools:certutil procps:pgrep
+        bsdextrautils:hexdump dnsutils:dig" ;;
+    bench) echo "hey:hey libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so" ;;
     *) echo "deps.sh: unknown group $1" >&2; exit 64 ;;
     esac
 }

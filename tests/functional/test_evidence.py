@@ -225,6 +225,7 @@ def test_the_file_is_appended_to(scene, tmp_path):
     (tmp_path / "audit.jsonl").write_text('{"event":{"action":"older"}}\n')
     s = scene(free_port())
     assert s.gate.records()[0]["event"]["action"] == "older"
+    s.gate.wait_record(action="proxy-started")
     assert s.gate.records()[1]["event"]["action"] == "proxy-started"
 
 
