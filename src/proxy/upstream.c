@@ -170,7 +170,7 @@ enum step upstream_start_handshake(struct conn *c)
     if (known && cert_facts_copy(&a->known_facts, &known->facts))
         c->upstream.tls = session_client(c->gate->upstream, server_name, a->alpn, &offer, &a->check,
                                          known->saved);
-    a->resuming = c->upstream.tls != NULL;
+    a->resuming = known && c->upstream.tls;
     a->verified_ns = a->resuming ? known->verified_ns : 0;
     if (known && !a->resuming) forget_session(c); /* past the lifetime its server gave it */
     if (!a->resuming)
