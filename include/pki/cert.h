@@ -8,6 +8,7 @@
 #include "base/attr.h"
 #include "base/reader.h"
 #include "base/text.h"
+#include "pki/der.h"
 
 #include <stdbool.h>
 #include <time.h>
@@ -48,16 +49,6 @@ void cert_format_name(struct span name, struct text *out);
 bool cert_matches_name(const struct cert *c, const char *name);
 bool cert_matches_ip(const struct cert *c, const struct addr *ip);
 
-/* DER, one element: tag, content and the whole with header. False at malformed input. */
-struct der_item {
-    uint8_t tag;
-    struct span content, whole;
-};
-WARN_UNUSED bool der_next(struct reader *r, struct der_item *out);
-/* As der_next(), but the tag has to be this one. */
-WARN_UNUSED bool der_expect(struct reader *r, uint8_t tag, struct der_item *out);
-/* UTCTime or GeneralizedTime in the form RFC 5280 section 4.1.2.5 demands. */
-WARN_UNUSED bool der_time(const struct der_item *item, time_t *out);
 enum cert_signature der_signature_strength(struct span algorithm);
 /* RSASSA-PSS-params (RFC 8017 appendix A.2.3) with their defaults. */
 struct der_pss {

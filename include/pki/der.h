@@ -1,14 +1,27 @@
-/* Writes DER (X.690) from the back to the front, so that every length is known when its
- * header is written. The buffer is the caller's; running out of it sets `failed`. */
+/* Reads and writes DER (X.690). Reading is one element at a time through a bounded reader.
+ * Writing goes from the back to the front, so that every length is known when its header is
+ * written; the buffer is the caller's, and running out of it sets `failed`. */
 #ifndef PKI_DER_H
 #define PKI_DER_H
 
+#include "base/attr.h"
 #include "base/reader.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
+
+/* DER, one element: tag, content and the whole with header. False at malformed input. */
+struct der_item {
+    uint8_t tag;
+    struct span content, whole;
+};
+WARN_UNUSED bool der_next(struct reader *r, struct der_item *out);
+/* As der_next(), but the tag has to be this one. */
+WARN_UNUSED bool der_expect(struct reader *r, uint8_t tag, struct der_item *out);
+/* UTCTime or GeneralizedTime in the form RFC 5280 section 4.1.2.5 demands. */
+WARN_UNUSED bool der_time(const struct der_item *item, time_t *out);
 
 struct der {
     uint8_t *buffer;

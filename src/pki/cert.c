@@ -12,66 +12,12 @@ enum {
     DER_BIT_STRING = 0x03,
     DER_OCTET_STRING = 0x04,
     DER_OID = 0x06,
-    DER_UTC_TIME = 0x17,
-    DER_GENERALIZED_TIME = 0x18,
     DER_SEQUENCE = 0x30,
     DER_SET = 0x31,
     DER_CONTEXT_0 = 0xa0,
     DER_CONTEXT_2 = 0xa2,
     DER_CONTEXT_3 = 0xa3,
 };
-
-bool der_next(struct reader *r, struct der_item *out)
-{
-    const uint8_t *start = r->p;
-    out->tag = reader_u8(r);
-    size_t length = reader_u8(r);
-    if (length & 0x80) {
-        size_t width = length & 0x7f;
-        if (width == 0 || width > 4) r->failed = true;
-        length = r->failed ? 0 : reader_number(r, width);
-    }
-    out->content = reader_bytes(r, length);
-    if (r->failed || (out->tag & 0x1f) == 0x1f) return false;
-    out->whole = (struct span){start, (size_t)(r->p - start)};
-    return true;
-}
-
-bool der_expect(struct reader *r, uint8_t tag, struct der_item *out)
-{
-    return der_next(r, out) && out->tag == tag;
-}
-
-static bool digits(const uint8_t *p, size_t n, int *out)
-{
-    *out = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (p[i] < '0' || p[i] > '9') return false;
-        *out = *out * 10 + (p[i] - '0');
-    }
-    return true;
-}
-
-bool der_time(const struct der_item *item, time_t *out)
-{
-    const uint8_t *p = item->content.p;
-    size_t year_digits = item->tag == DER_GENERALIZED_TIME ? 4 : 2;
-    if (item->tag != DER_UTC_TIME && item->tag != DER_GENERALIZED_TIME) return false;
-    if (item->content.n != year_digits + 11 || p[item->content.n - 1] != 'Z') return false;
-    int year, part[5];
-    if (!digits(p, year_digits, &year)) return false;
-    for (size_t i = 0; i < 5; i++)
-        if (!digits(p + year_digits + 2 * i, 2, &part[i])) return false;
-    if (year_digits == 2) year += year < 50 ? 2000 : 1900;
-    struct tm tm = {.tm_year = year - 1900,
-                    .tm_mon = part[0] - 1,
-                    .tm_mday = part[1],
-                    .tm_hour = part[2],
-                    .tm_min = part[3],
-                    .tm_sec = part[4]};
-    *out = timegm(&tm);
-    return true;
-}
 
 struct oid {
     uint8_t n;
