@@ -18,6 +18,12 @@ struct own_certificate {
     bool present;
 };
 
+/* Something that runs out. */
+struct site_end {
+    char *what;
+    time_t end, warn_from;
+};
+
 struct site {
     struct config *config;
     struct text ca_certificate, ca_key; /* empty when no listener mints */
@@ -27,12 +33,15 @@ struct site {
     struct addr *listener_addresses;
     char digest[65];
     struct audit_policy audit_policy;
+    struct site_end *ends;
+    size_t end_count;
     int references; /* atomic */
 };
 
-/* NULL with one line a fault in errors. Tells the operator (diag) what is not wrong but
- * worth a warning: certificates and CRLs near their end. */
+/* NULL with one line a fault in errors. */
 WARN_UNUSED struct site *site_load(const char *file, struct text *errors);
+/* One sentence for each CA, certificate and CRL that is near its end or past it, a line each. */
+void site_warnings(const struct site *site, time_t now, struct text *out);
 struct site *site_hold(struct site *site);
 void site_release(struct site *site);
 

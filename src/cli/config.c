@@ -17,6 +17,8 @@ int cli_config(int argc, char **argv)
     if (status >= 0) return status;
     struct site *site = site_load(options.config ? options.config : SUITEGATE_CONFIG, &errors);
     if (site) {
+        site_warnings(site, time(NULL), &errors);
+        if (errors.size) cli_print_errors(&errors);
         config_print(site->config, &out);
         status = cli_print(&out, CLI_DONE);
     } else {

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-enum { LEAF_RSA_BITS = 2048, DESCRIPTORS_SPARE = 64 };
+enum { LEAF_RSA_BITS = 2048, DESCRIPTORS_SPARE = 64, DAY_SECONDS = 86400 };
 
 struct server {
     const char *config_file;
@@ -28,7 +28,7 @@ struct server {
     struct ev_loop *loop;
     ev_signal hup, term, interrupt;
     ev_async worker_ended, gate_taken;
-    ev_timer drain_over;
+    ev_timer drain_over, daily;
     bool draining;
 };
 
@@ -52,7 +52,33 @@ static void to_one_line(char *s)
     size_t n = strlen(s);
     while (n > 0 && s[n - 1] == '\n') s[--n] = '\0';
     for (; *s; s++)
-        if (*s == '\n') *s = ';';
+        if (*s == '\n') *s = ' ';
+}
+
+/* Tells the operator what runs out, and puts it into the record of this start or reload. */
+static void record_with_warnings(struct server *s, enum audit_action action)
+{
+    struct text warnings = {0};
+    site_warnings(s->site, time(NULL), &warnings);
+    char *detail = warnings.size ? text_take(&warnings) : NULL;
+    if (detail) {
+        to_one_line(detail);
+        diag_warning("%s", detail);
+    }
+    record(s, action, detail);
+    free(detail);
+    text_fini(&warnings);
+}
+
+static void on_new_day(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct server *s = timer->data;
+    struct text warnings = {0};
+    site_warnings(s->site, time(NULL), &warnings);
+    if (warnings.size) diag_warning("%s", text_string(&warnings));
+    text_fini(&warnings);
 }
 
 static bool build_gates(struct server *s, struct site *site, struct gate **gates, bool follow,
@@ -171,7 +197,7 @@ static void on_gate_taken(struct ev_loop *loop, ev_async *async, int events)
     if (!s->reloading || __atomic_load_n(&s->gates_taken, __ATOMIC_ACQUIRE) < s->count) return;
     s->reloading = false;
     diag_info("configuration reloaded");
-    record(s, AUDIT_CONFIGURATION_LOADED, NULL);
+    record_with_warnings(s, AUDIT_CONFIGURATION_LOADED);
     if (s->reload_again) reload(s);
 }
 
@@ -310,11 +336,14 @@ static void watch_signals(struct server *s)
     ev_async_start(s->loop, &s->gate_taken);
     ev_timer_init(&s->drain_over, on_drain_over, 0., 0.);
     s->drain_over.data = s;
+    ev_timer_init(&s->daily, on_new_day, DAY_SECONDS, DAY_SECONDS);
+    s->daily.data = s;
+    ev_timer_start(s->loop, &s->daily);
 }
 
 static void serve(struct server *s)
 {
-    record(s, AUDIT_PROXY_STARTED, NULL);
+    record_with_warnings(s, AUDIT_PROXY_STARTED);
     announce(s);
     ev_run(s->loop, 0);
 }

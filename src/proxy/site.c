@@ -1,7 +1,6 @@
 #include "proxy/site.h"
 
 #include "base/clock.h"
-#include "base/diag.h"
 #include "base/file.h"
 #include "pki/ca.h"
 #include "pki/cert.h"
@@ -12,7 +11,7 @@
 
 static const char system_bundle[] = "/etc/ssl/certs/ca-certificates.crt";
 static const size_t pem_limit = 64 << 20;
-static const time_t warn_before = (time_t)30 * 86400;
+static const time_t warn_at_most = (time_t)30 * 86400, warn_at_least = (time_t)7 * 86400;
 
 enum { MODE_OTHERS = 007, MODE_ALL_BUT_OWNER = 077 };
 
@@ -32,13 +31,34 @@ static bool read_pem(const char *path, mode_t forbidden, struct text *out, struc
     return true;
 }
 
-static void warn_of_end(const char *what, time_t end)
+static void note_end(struct site *site, const char *what, time_t end, time_t warn_from)
+{
+    struct site_end *more = realloc(site->ends, (site->end_count + 1) * sizeof *more);
+    if (!more) return;
+    site->ends = more;
+    char *copy = text_copy(what, strlen(what));
+    if (copy) more[site->end_count++] = (struct site_end){copy, end, warn_from};
+}
+
+/* A month before its end; one that is short-lived anyway, a third of its life, but a week. */
+static void note_certificate(struct site *site, const char *what, const struct cert *c)
+{
+    time_t before = (c->not_after - c->not_before) / 3;
+    if (before < warn_at_least) before = warn_at_least;
+    if (before > warn_at_most) before = warn_at_most;
+    note_end(site, what, c->not_after, c->not_after - before);
+}
+
+void site_warnings(const struct site *site, time_t now, struct text *out)
 {
     char when[CLOCK_TEXT_SIZE];
-    time_t now = time(NULL);
-    if (!end || end - now > warn_before) return;
-    clock_format_seconds(end, when);
-    diag_warning("%s %s on %s", what, end < now ? "expired" : "expires soon,", when);
+    for (size_t i = 0; i < site->end_count; i++) {
+        const struct site_end *e = &site->ends[i];
+        if (now < e->warn_from) continue;
+        clock_format_seconds(e->end, when);
+        text_printf(out, "%s %s %s.\n", e->what, e->end < now ? "expired on" : "expires soon, on",
+                    when);
+    }
 }
 
 static void load_ca(struct site *site, struct text *errors)
@@ -52,7 +72,7 @@ static void load_ca(struct site *site, struct text *errors)
     }
     struct ca *ca =
         ca_new(&site->ca_certificate, &site->ca_key, c->ca.crl_url, c->ca.certificate, errors);
-    if (ca) warn_of_end("the local CA", ca_certificate(ca)->not_after);
+    if (ca) note_certificate(site, "The local CA", ca_certificate(ca));
     ca_free(ca);
 }
 
@@ -67,12 +87,13 @@ static void load_trust(struct site *site, struct text *errors)
                                     c->upstream.crl, c->policy.minimum_rsa_bits, errors);
     if (trust) {
         time_t end = trust_crl_expiry(trust);
-        if (end && end < time(NULL)) warn_of_end("a CRL of [upstream] crl", end);
+        if (end) note_end(site, "A CRL of [upstream] crl", end, end);
     }
     trust_free(trust);
 }
 
 struct leaf_check {
+    struct site *site;
     const struct private_key *key;
     struct own_certificate *own;
     const char *path;
@@ -97,7 +118,7 @@ static bool check_leaf(void *arg, struct span der)
         text_printf(check->errors, "%s has a signature that the policy does not allow\n",
                     check->path);
     check->own->group = c.group;
-    warn_of_end(check->path, c.not_after);
+    note_certificate(check->site, check->path, &c);
     return true;
 }
 
@@ -129,7 +150,7 @@ static void load_own(struct site *site, size_t listener, size_t pair, struct tex
         return;
     }
     *own = (struct own_certificate){.chain = chain, .key = key, .present = true};
-    struct leaf_check check = {&key, own, path, errors, true};
+    struct leaf_check check = {site, &key, own, path, errors, true};
     if (!pem_each(text_string(&chain), chain.size, PEM_CERTIFICATE, check_leaf, &check) ||
         check.first)
         text_printf(errors, "%s holds no certificate that can be read (PEM is expected)\n", path);
@@ -201,6 +222,8 @@ void site_release(struct site *site)
     text_fini(&site->ca_key);
     text_fini(&site->anchors);
     text_fini(&site->crls);
+    for (size_t i = 0; i < site->end_count; i++) free(site->ends[i].what);
+    free(site->ends);
     config_free(site->config);
     free(site);
 }
