@@ -30,29 +30,35 @@ static size_t utf8_length(const uint8_t *p, size_t n)
     return 0;
 }
 
+static bool is_plain(uint8_t c)
+{
+    return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+static void put_escaped(struct text *out, uint8_t c)
+{
+    if (c == '"' || c == '\\')
+        text_printf(out, "\\%c", c);
+    else if (c < 0x80)
+        text_printf(out, "\\u%04x", c);
+    else
+        text_add(out, "\xef\xbf\xbd");
+}
+
 static void json_quote(struct text *out, const uint8_t *p, size_t n)
 {
     text_add_bytes(out, "\"", 1);
     size_t plain = 0; /* bytes before p[i] that need no escape and are not yet written */
     size_t i = 0;
     while (i < n) {
-        size_t length = utf8_length(p + i, n - i);
-        bool escape = length == 0 ||
-                      (length == 1 && (p[i] < 0x20 || p[i] == '"' || p[i] == '\\' || p[i] == 0x7f));
-        if (!escape) {
-            plain += length;
-            i += length;
-            continue;
-        }
+        /* Nearly every byte of a record is plain: the table is for the others. */
+        size_t length = is_plain(p[i]) ? 1 : p[i] < 0x80 ? 0 : utf8_length(p + i, n - i);
+        plain += length;
+        i += length;
+        if (length > 0) continue;
         text_add_bytes(out, p + i - plain, plain);
         plain = 0;
-        if (length == 0)
-            text_add(out, "\xef\xbf\xbd");
-        else if (p[i] == '"' || p[i] == '\\')
-            text_printf(out, "\\%c", p[i]);
-        else
-            text_printf(out, "\\u%04x", p[i]);
-        i++;
+        put_escaped(out, p[i++]);
     }
     text_add_bytes(out, p + n - plain, plain);
     text_add_bytes(out, "\"", 1);

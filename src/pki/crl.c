@@ -94,7 +94,14 @@ static bool read_tbs(struct span content, struct crl *crl)
         !der_time(&next_update, &crl->next_update))
         return false;
     crl->issuer = issuer.whole;
-    if (r.left > 0 && r.p[0] == 0x30) return der_next(&r, &item) && read_revoked(item.content, crl);
+    if (r.left > 0 && r.p[0] == 0x30 && (!der_next(&r, &item) || !read_revoked(item.content, crl)))
+        return false;
+    if (r.left == 0) return true;
+    /* A delta, a shard, a list for CAs only: all say so critically (section 5.2). */
+    if (!der_expect(&r, 0xa0, &item)) return false;
+    struct reader outer = reader_of(item.content);
+    if (!der_expect(&outer, 0x30, &item)) return false;
+    crl->partial = crl->partial || any_critical(item.content);
     return true;
 }
 
