@@ -14,6 +14,8 @@
 --disable-md5
 --disable-sha
 --disable-sha224
+# A session seeds a generator of its own: SHA-256 is the one that processors help with.
+--disable-sha512-drbg
 --disable-sha3
 --disable-pkcs12
 --enable-sp=yes,4096

@@ -16,7 +16,7 @@ static bool text_grow(struct text *t, size_t more)
     if (t->failed) return false;
     size_t need = t->size + more + 1;
     if (need <= t->capacity) return true;
-    size_t capacity = t->capacity ? t->capacity * 2 : 512;
+    size_t capacity = t->capacity ? t->capacity * 4 : 512;
     if (capacity < need) capacity = need;
     char *data = realloc(t->data, capacity);
     if (!data) {

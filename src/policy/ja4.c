@@ -18,9 +18,18 @@ static int ascending(const void *a, const void *b)
     return *(const uint16_t *)a - *(const uint16_t *)b;
 }
 
+static void add_value(struct text *out, const char *separator, uint16_t v)
+{
+    const uint8_t bytes[] = {(uint8_t)(v >> 8), (uint8_t)v};
+    char digits[5];
+    text_hex(bytes, sizeof bytes, digits);
+    text_add(out, separator);
+    text_add_bytes(out, digits, 4);
+}
+
 static void join(const struct list *list, struct text *out)
 {
-    for (size_t i = 0; i < list->n; i++) text_printf(out, "%s%04x", i ? "," : "", list->values[i]);
+    for (size_t i = 0; i < list->n; i++) add_value(out, i ? "," : "", list->values[i]);
 }
 
 static bool hash(const struct text *t, ja4_sha256 *sha256, char out[HASH_DIGITS + 1])
@@ -71,7 +80,7 @@ static bool hash_extensions(const struct hello *h, ja4_sha256 *sha256, size_t *c
     const char *before = "_";
     for (size_t i = 0; i < h->schemes.n / 2; i++) {
         if (is_grease(span_u16(h->schemes, i))) continue;
-        text_printf(&joined, "%s%04x", before, span_u16(h->schemes, i));
+        add_value(&joined, before, span_u16(h->schemes, i));
         before = ",";
     }
     bool ok = hash(&joined, sha256, out);
