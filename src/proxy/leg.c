@@ -42,16 +42,16 @@ void leg_flush(struct leg *l)
 {
     struct buf *out = leg_out(l);
     if (l->fd < 0) return;
-    while (buf_size(out) > 0 && !l->broken) {
+    while (buf_size(out) > 0 && !l->broken && !l->deaf) {
         ssize_t n = send(l->fd, buf_head(out), buf_size(out), MSG_NOSIGNAL);
         if (n > 0)
             buf_consume(out, (size_t)n);
         else if (n < 0 && errno == EAGAIN)
             return;
         else if (!(n < 0 && errno == EINTR))
-            l->broken = true;
+            l->deaf = true;
     }
-    if (l->broken) buf_fini(out);
+    if (l->broken || l->deaf) buf_fini(out);
 }
 
 void leg_end(struct leg *l)

@@ -14,7 +14,8 @@ struct leg {
     struct buf in, out; /* before there is a session; then the session's count */
     struct session *tls;
     bool end_of_data; /* the peer has ended its side of the TCP connection */
-    bool broken;      /* reset, or cannot be written: nothing more goes either way */
+    bool deaf;        /* takes no more bytes; what it has sent can still be read */
+    bool broken;      /* reset, or out of memory: nothing more goes either way */
     bool ended;       /* our side of the TCP connection is shut down */
 };
 

@@ -23,11 +23,12 @@ static bool settle_leg(struct conn *c, struct leg *l)
         ssize_t n = recv(l->fd, scratch, WORKER_SCRATCH, 0);
         if (n < 0 && errno == EAGAIN) return false;
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) l->end_of_data = true;
+        if (n < 0) l->broken = true;
+        if (n == 0) l->end_of_data = true;
         if (n > 0 && (c->discarded += (size_t)n) > DISCARD_LIMIT && c->state == CONN_ANSWER)
             return true;
     }
-    return l->broken || l->ended;
+    return l->broken || l->deaf || l->ended;
 }
 
 enum step linger_step(struct conn *c)

@@ -103,8 +103,7 @@ static bool may_go_on(const struct direction *d, struct leg *to, size_t before)
 /* A drained direction ends the receiver's TCP side as well: nothing can follow. */
 static void settle(struct direction *d, struct leg *to)
 {
-    if (d->state == DIRECTION_OPEN && !to->broken) return;
-    if (to->broken) {
+    if (to->broken || to->deaf) {
         d->state = DIRECTION_CLOSED;
         return;
     }

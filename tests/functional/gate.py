@@ -108,7 +108,7 @@ class Gate(Evidence):
         self.stdout_path = self.folder / "suitegate.stdout"
         self.stderr_path = self.folder / "suitegate.stderr"
         self.write_config(config)
-        self.exit_code = None
+        self.exit_code, self.expected_exit = None, 0
         with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen(
                 [*wrapper, BINARY, "run", "-c", str(self.config_path)],
@@ -203,7 +203,7 @@ class Gate(Evidence):
             leftover = True
         except ProcessLookupError:
             leftover = False
-        assert code == 0, f"exit {code}\n{self.stderr}"
+        assert code == self.expected_exit, f"exit {code}\n{self.stderr}"
         assert not any(mark in self.stderr for mark in SANITIZER_MARKS), self.stderr
         assert not leftover, "a child process outlived the gate"
 

@@ -119,7 +119,7 @@ class Pki:
         openssl("ca", "-batch", "-notext", "-config", home / "ca.cnf", *signer, "-in", csr,
                 "-out", cert, "-startdate", asn1_time(start), "-enddate", asn1_time(end),
                 "-md", digest, "-extfile", ext, "-extensions", "ext",
-                *(("-sigopt", f"rsa_padding_mode:{padding}") if padding else ()))
+                *(o for p in (padding or "").split() for o in ("-sigopt", f"rsa_{p}")))
         return cert
 
     def _request_config(self):
@@ -146,14 +146,17 @@ class Pki:
 
     def ca(self, name, issuer=None, key="ec256", digest="sha256", start=-DAY, end=3650 * DAY,
            constraints="critical,CA:TRUE", usage="critical,keyCertSign,cRLSign", subject=None,
-           extra=()):
-        """A CA below issuer, or a root when issuer is None. constraints None leaves them out."""
+           extra=(), twin=None, identifier="hash", padding=None):
+        """A CA below issuer, or a root when issuer is None. constraints None leaves them out.
+        twin is a CA whose name and key it has; identifier is of its own key."""
         args = (issuer and issuer.name, key, digest, start, end, constraints, usage, subject,
-                tuple(extra))
+                tuple(extra), twin and twin.name, identifier, padding)
+        if twin:
+            subject = f"/CN=suitegate test {twin.name}"
 
         def make():
-            own_key = self.key(key, f"ca-{name}")
-            extensions = ["subjectKeyIdentifier = hash"]
+            own_key = twin.key if twin else self.key(key, f"ca-{name}")
+            extensions = [f"subjectKeyIdentifier = {identifier}"]
             if issuer:
                 extensions.append("authorityKeyIdentifier = keyid")
             if constraints:
@@ -162,7 +165,7 @@ class Pki:
                 extensions.append(f"keyUsage = {usage}")
             extensions.extend(extra)
             cert = self._sign(name, issuer, own_key, extensions, start, end, digest,
-                              subject or f"/CN=suitegate test {name}")
+                              subject or f"/CN=suitegate test {name}", padding)
             chain = [cert, *issuer.chain] if issuer else []
             return Issuer(name, self._database(name), cert, own_key, chain)
 
@@ -172,7 +175,7 @@ class Pki:
              issuer="inter", eku="serverAuth", digest="sha256", usage=None, extra=(),
              subject=None, padding=None):
         """A server certificate. issuer None is self-signed; start and end are seconds from now;
-        padding is of an RSA issuer's signature."""
+        padding is of an RSA issuer's signature: such as "padding_mode:pss pss_saltlen:20"."""
         if days is not None:
             end = days * DAY
         if issuer == "inter":
@@ -304,6 +307,19 @@ class Pki:
         return self.leaf("key-transport", key="rsa2048", usage="critical,keyEncipherment")
 
     @property
+    def forged_twin(self):
+        """The revoked intermediate's name and key in a certificate that claims to be of a
+        root without a key identifier, and that this root has not signed."""
+        leaf, revoked = self.revoked_inter, self.ca("revoked-inter", issuer=self.root)
+        liar = self.ca("liar", subject="/CN=suitegate test bare-root", identifier="55:55:55:55")
+        twin = self.ca("forged-inter", issuer=liar, twin=revoked)
+        return self.with_chain(leaf, "and-forged", twin.cert, revoked.cert)
+
+    @property
+    def bare_root(self):
+        return self.ca("bare-root", identifier="none")
+
+    @property
     def revoked(self):
         return self._revoked("revoked", self.inter)
 
@@ -325,13 +341,19 @@ class Pki:
 
     # ---- CRLs -------------------------------------------------------------------------
 
-    def crl(self, name, issuer=None, last=-3600, following=30 * DAY, broken=False, key=None):
+    def crl(self, name, issuer=None, last=-3600, following=30 * DAY, broken=False, key=None,
+            extension=None):
         """A CRL of what issuer has revoked so far; broken flips a bit of its signature."""
         issuer = issuer or self.inter
         path = self.dir / f"{name}.crl.pem"
+        extensions = ()
+        if extension:
+            config = self.dir / f"{name}.cnf"
+            config.write_text(issuer.config.read_text() + f"[more]\n{extension}\n")
+            extensions = ("-config", config, "-crlexts", "more")
         openssl("ca", "-gencrl", "-config", issuer.config, "-cert", issuer.cert,
                 "-keyfile", key or issuer.key, "-crl_lastupdate", asn1_time(last),
-                "-crl_nextupdate", asn1_time(following), "-out", path)
+                "-crl_nextupdate", asn1_time(following), "-out", path, *extensions)
         if broken:
             der = bytearray(openssl("crl", "-in", path, "-outform", "DER"))
             der[-1] ^= 1

@@ -60,6 +60,8 @@ class Scene:
             return wire.dial(self.fixed, receive_buffer=receive_buffer)
         sock, answer = wire.connect(self.forward, f"{host}:{self.upstream}")
         assert answer.status == 200, (answer.status, answer.body)
+        if receive_buffer:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         return sock
 
     def client(self, how, host="127.0.0.1", context=None, session=None, **options):

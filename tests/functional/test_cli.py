@@ -1,6 +1,7 @@
 """The command line: what each command says, what it exits with, what it refuses to do."""
 
 import json
+import os
 import re
 import shutil
 import socket
@@ -9,7 +10,7 @@ import subprocess
 
 import pytest
 
-from gate import StartError, ca_init, free_port, ini, run
+from gate import BINARY, StartError, ca_init, free_port, ini, run
 from verdicts import AS_SENT, SUITES, VERDICTS
 
 COMMANDS = [(), ("run",), ("config",), ("ca",), ("ca", "init"), ("ca", "show"), ("policy",)]
@@ -128,6 +129,19 @@ def test_ca_init_into_a_missing_place_is_2(tmp_path):
     done = run("ca", "init", "--out", tmp_path / "file" / "below")
     assert done.returncode == 2
     assert "below" in done.stderr
+
+
+def test_ca_init_on_a_machine_with_a_long_name(tmp_path):
+    """A common name has 64 characters at most (RFC 5280 appendix A.1)."""
+    user = [] if os.geteuid() == 0 else ["--map-root-user"]
+    done = subprocess.run(
+        ["unshare", *user, "--uts", "sh", "-c", f"hostname {'a' * 63} && exec \"$@\"", "sh",
+         BINARY, "ca", "init", "--out", tmp_path],
+        capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    name = openssl("x509", "-in", tmp_path / "ca.pem", "-noout", "-subject", "-nameopt",
+                   "sep_multiline,utf8").split("CN=")[1].strip()
+    assert "aaaa" in name and len(name) <= 64
 
 
 def test_ca_init_twice_gives_two_cas(tmp_path):

@@ -1,11 +1,15 @@
 """The audit file: what is in it, when, and what happens when it cannot be written."""
 
 import contextlib
+import fcntl
 import json
+import os
 import resource
+import signal
 import socket
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -384,6 +388,141 @@ def test_a_torn_line_goes_whole_into_the_next_file(limited):
     assert codes[0] == "client_handshake_failed" and "audit_unavailable" in codes
     wait_until(lambda: wire.connect(s.forward, f"127.0.0.1:{s.upstream}")[1].status == 200,
                what="recovery")
+
+
+def test_a_reload_that_keeps_the_file_tears_no_line(limited):
+    """In the moment when the file has taken half a line: it goes on behind that half."""
+    s, limit, lift = limited
+    limit(10)
+    first_refusal(s)
+    lift()
+    assert s.gate.reload()["event"]["action"] == "configuration-loaded"
+    wait_until(lambda: wire.connect(s.forward, f"127.0.0.1:{s.upstream}")[1].status == 200,
+               what="recovery")
+    assert s.gate.stop() == 0
+    assert "client_handshake_failed" in [r["event"].get("code") for r in check_all(s)]
+
+
+def test_reloads_among_refusals_leave_no_empty_line(scene):
+    s = scene(free_port(), proxy={"workers": 2})
+
+    def ask():
+        for _ in range(100):
+            wire.connect(s.forward, f"127.0.0.1:{s.upstream}")[0].close()
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        s.gate.process.send_signal(signal.SIGHUP)
+        time.sleep(0.005)
+    for thread in threads:
+        thread.join()
+    assert s.gate.stop() == 0
+    check_all(s)
+    assert len(s.traffic()) == 400
+
+
+def test_who_is_not_allowed_is_refused_for_the_file_while_it_fails(scene, pki):
+    """Else anybody could fill the memory with refusals that nobody can write."""
+    with TlsPeer(wire.server_context(pki.ec), page()) as upstream:
+        s = scene(upstream.port)
+        s.sections["listen forward"]["allow_clients"] = "10.0.0.0/8"
+        s.rewrite()
+        assert s.gate.reload()["event"]["action"] == "configuration-loaded"
+        assert status_and_body(s)[0] == 403
+        _, hard = resource.prlimit(s.gate.pid, resource.RLIMIT_FSIZE)
+        size = s.gate.audit_path.stat().st_size
+        resource.prlimit(s.gate.pid, resource.RLIMIT_FSIZE, (size, hard))
+        status_and_body(s)  # shows that the file does not take it
+        for _ in range(5):
+            status, body = status_and_body(s)
+            assert status == 503 and "audit_unavailable" in body
+        resource.prlimit(s.gate.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        wait_until(lambda: status_and_body(s)[0] == 403, what="recovery")
+        assert s.gate.stop() == 0
+    assert len(s.gate.matching(code="audit_unavailable")) >= 5
+    check_all(s)
+
+
+def status_and_body(s):
+    answer = wire.connect(s.forward, f"127.0.0.1:{s.upstream}")[1]
+    return answer.status, answer.body
+
+
+class Pipe:
+    """A FIFO of one page, which nobody reads unless take() is called."""
+
+    def __init__(self, path):
+        os.mkfifo(path)
+        self._fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        fcntl.fcntl(self._fd, fcntl.F_SETPIPE_SZ, 4096)
+        self.data = bytearray()
+
+    def take(self):
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self._fd, 65536):
+                self.data += chunk
+
+    def close(self):
+        os.close(self._fd)
+
+
+@pytest.fixture(params=["fifo", "standard output"])
+def piped(request, scene, tmp_path):
+    """A scene whose records go into a pipe: (scene, pipe)."""
+    pipe = Pipe(tmp_path / "pipe")
+    name, options = "pipe", {}
+    if request.param != "fifo":
+        name, options = "-", {"wrapper": ["sh", "-c", f'exec "$@" 1<>"{tmp_path}/pipe"', "sh"]}
+    s = scene(free_port(), audit={"file": name}, proxy={"drain_timeout": "300ms"},
+              options=options)
+    yield s, pipe
+    pipe.close()
+
+
+def refuse_until_the_pipe_is_full(s):
+    for _ in range(50):
+        if "audit_unavailable" in status_and_body(s)[1]:
+            return
+    raise AssertionError("50 refusals into 4096 bytes")
+
+
+def test_a_pipe_that_nobody_reads_is_a_file_that_cannot_be_written(piped):
+    """Who waits for a record is told, nobody hangs, and a late reader gets every line."""
+    s, pipe = piped
+    refuse_until_the_pipe_is_full(s)
+    for _ in range(5):
+        status, body = status_and_body(s)
+        assert status == 503 and "audit_unavailable" in body
+    assert wire.read_to_end(wire.dial(s.fixed)) == b""
+
+    def recovered():
+        pipe.take()
+        return "upstream_unreachable" in status_and_body(s)[1]
+
+    wait_until(recovered, what="recovery")
+    pipe.take()
+    s.gate.terminate()
+    assert s.gate.wait() == 0
+    pipe.take()
+    lines = bytes(pipe.data).split(b"\n")
+    assert lines[-1] == b""
+    records = [json.loads(line) for line in lines[:-1] if not line.startswith(b"suitegate: ")]
+    for record in records:
+        check_record(record)
+    codes = [r["event"].get("code") for r in records]
+    assert codes.count("audit_unavailable") >= 6 and "upstream_unreachable" in codes
+    assert records[-1]["event"]["action"] == "proxy-stopped"
+
+
+def test_a_pipe_that_nobody_reads_does_not_hold_the_end(piped):
+    s, _ = piped
+    refuse_until_the_pipe_is_full(s)
+    s.gate.expected_exit = 2
+    s.gate.terminate()
+    assert s.gate.wait(15) == 2
+    assert "audit records could not be written" in s.gate.stderr
 
 
 def test_an_open_tunnel_survives_a_file_that_cannot_grow(scene, pki):

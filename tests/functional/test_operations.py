@@ -471,6 +471,38 @@ def test_a_drain_ends_every_stage(scene, how, echoing):
     assert ends == ["shutting_down"] * (len(STAGES) - silent)
 
 
+@pytest.mark.parametrize("stage", [stage_tunnel, stage_half_hello, stage_hello])
+def test_a_drain_waits_for_nobody_beyond_its_time(scene, how, stage):
+    """Not for a silent upstream, nor for a page that the client could be shown: the other
+    timeouts are ten minutes, so waiting for one of them is a hang."""
+    with Scripted(b"") as upstream:
+        s = scene(upstream.port, proxy={"drain_timeout": "200ms", "hello_timeout": "10m",
+                                        "handshake_timeout": "10m"})
+        sock = stage(s, how)
+        if stage is stage_hello:
+            wait_until(lambda: upstream.hellos, what="the hello to reach the upstream")
+        s.gate.terminate()
+        assert wire.read_to_end(sock) == b""
+        sock.close()
+        assert s.gate.wait(15) == 0
+    codes = [r["event"]["code"] for r in s.traffic()]
+    assert codes == [] if (stage, how) == (stage_tunnel, "fixed") else ["shutting_down"]
+
+
+def test_without_descriptors_for_the_upstream_it_just_closes(scene, echoing):
+    """One descriptor is left, for the client: no handshake, no page."""
+    s = scene(echoing.port)
+    s.echoes("fixed")
+    s.settled_fds()
+    with nofile(s.gate, s.gate.fds() + 1):
+        sock = wire.dial(s.fixed)
+        sock.sendall(hellos.hello())
+        assert wire.read_to_end(sock) == b""
+        sock.close()
+        assert at(s.gate.wait_record(code="limit_reached"), "suitegate.blame") == "operator"
+    assert wait_until(lambda: s.echoes("fixed"), what="service")
+
+
 def test_a_tunnel_that_waits_does_not_spin(scene, pki):
     """Half-closed, cut off, and stuck with full buffers: each costs no processor time."""
     go = threading.Event()

@@ -1,11 +1,14 @@
 """What goes in comes out: all of it, both ways, and ends as it ended."""
 
 import contextlib
+import fcntl
 import hashlib
 import random
 import socket
 import ssl
 import subprocess
+import sys
+import termios
 import threading
 import time
 
@@ -313,6 +316,89 @@ def test_a_truncating_client_is_passed_on_as_truncation(scene, how, pki):
     assert endings[0] in ("truncated", "reset")
 
 
+def test_a_truncation_after_a_half_close_is_on_record(scene, how, pki):
+    """Who ended first does not decide how the other side ended."""
+    def handler(tls, _):
+        tls.recv_to_end()
+        tls.send(b"partial")
+
+    with TlsPeer(wire.server_context(pki.ec), handler) as upstream:
+        s = scene(upstream.port)
+        with s.client(how) as tls:
+            tls.send(b"question")
+            tls.close_notify()
+            assert tls.recv_exactly(7) == b"partial"
+            assert tls.ending() in ("truncated", "reset")
+    _, closed = s.opened_closed()[0]
+    assert at(closed, "event.code") == "upstream_truncated"
+    assert at(closed, "suitegate.closed_by") == "client"
+    assert at(closed, "suitegate.blame") == "upstream"
+
+
+def test_what_the_upstream_sent_survives_its_refusal_of_more(scene, how, pki):
+    """The upstream sends its answer and is gone while the client still writes: that its socket
+    takes no more bytes must not throw away what it had sent before."""
+    size = 1 << 20
+
+    def handler(tls, _):
+        tls.recv_exactly(2)
+        tls.send(bytes(size))
+        tls.close_notify()
+        wait_until(lambda: unsent(tls.sock) == 0, what="the gate to take all of it")
+        tls.close()
+
+    with TlsPeer(wire.server_context(pki.ec), handler) as upstream:
+        s = scene(upstream.port)
+        tls = wire.Tls(s.tunnel(how, receive_buffer=65536), s.context(how), name="localhost")
+        with tls.handshake():
+            tls.send(b"go")
+            got = reads = 0
+            while part := tls.recv(16384):  # an end without close_notify would raise
+                got, reads = got + len(part), reads + 1
+                if reads % 8 == 0:
+                    time.sleep(0.02)
+                    with contextlib.suppress(OSError):
+                        tls.send(b"ping")
+        assert got == size
+        opened, closed = s.opened_closed()[0]
+        assert at(closed, "destination.bytes") == size
+        assert at(closed, "event.code") is None
+
+
+def test_what_is_on_its_way_survives_a_client_that_goes_on_writing(scene, how, pki):
+    """The upstream has ended and gone, and resets what still comes for it. The client, which
+    has not read all of its answer yet, must not lose the rest to that."""
+    size = 160_000
+    gone = threading.Event()
+
+    def handler(tls, _):
+        tls.recv_exactly(2)
+        tls.send(bytes(size))
+        tls.close_notify()
+        wait_until(lambda: unsent(tls.sock) == 0, what="the gate to take all of it")
+        tls.close()
+        gone.set()
+
+    with TlsPeer(wire.server_context(pki.ec), handler) as upstream:
+        s = scene(upstream.port)
+        tls = wire.Tls(s.tunnel(how, receive_buffer=16384), s.context(how), name="localhost")
+        with tls.handshake():
+            tls.send(b"go")
+            assert gone.wait(10)
+            for _ in range(4):
+                tls.send(b"ping")
+                time.sleep(0.05)
+            assert tls.recv_to_end() == bytes(size)
+    _, closed = s.opened_closed()[0]
+    assert at(closed, "destination.bytes") == size
+    assert at(closed, "event.code") is None
+
+
+def unsent(sock):
+    """Bytes that the peer has not acknowledged yet."""
+    return int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
 def test_close_notify_is_passed_on_to_the_upstream(scene, how, pki):
     endings = []
 
@@ -392,6 +478,29 @@ def test_a_slow_reader_slows_the_upstream(scene, how, pki):
             while got < 60 * MIB:
                 got += len(tls.recv(MIB))
             assert s.gate.rss_kib() < rss + 8 * 1024
+
+
+def test_a_slow_reader_is_not_idle(scene, how, pki):
+    """What the kernel holds for it is still being delivered; only the last of it may wait
+    longer than idle_timeout without a byte from the upstream."""
+    size = 6 * MIB
+
+    def handler(tls, _):
+        tls.send(bytes(size))
+        tls.close_notify()
+
+    with TlsPeer(wire.server_context(pki.ec), handler) as upstream:
+        s = scene(upstream.port, proxy={"idle_timeout": "500ms"})
+        tls = wire.Tls(s.tunnel(how, receive_buffer=65536), s.context(how), name="localhost")
+        with tls.handshake():
+            got = pieces = 0
+            while chunk := tls.recv(65536):
+                got += len(chunk)
+                pieces += 1
+                if pieces % 4 == 0 and got < size - 2 * MIB:
+                    time.sleep(0.03)
+        assert got == size
+    assert at(s.opened_closed()[0][1], "suitegate.closed_by") == "upstream"
 
 
 def test_a_slow_upstream_slows_the_client(scene, how, pki):

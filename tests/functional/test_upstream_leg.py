@@ -349,6 +349,16 @@ def test_each_certificate_failure_has_its_code(scene, how, pki, name):
     assert sent_alert(record) == alert
 
 
+def test_sha1_by_pss_is_no_signature(scene, pki):
+    root = pki.ca("rsa-root", key="rsa2048")
+    leaf = pki.leaf("sha1-pss-leaf", issuer=root, digest="sha1", padding="padding_mode:pss")
+    with TlsPeer(wire.server_context(leaf), page()) as upstream:
+        s = scene(upstream.port, upstream_leg={"trust": root.cert})
+        check_page(s.get("forward"), "upstream_certificate_invalid")
+        assert upstream.alerts()[0] == (2, 42)
+    s.only_refusal("upstream_certificate_invalid")
+
+
 def test_an_elliptic_key_below_256_bits_is_weak(scene, how, pki):
     """No server negotiates this curve with us, so the certificate is sent by hand."""
     flight = wire.server_hello() + wire.certificate_message(pki.p224.der)
@@ -378,6 +388,19 @@ def test_a_certificate_message_out_of_bounds(scene, pki, count):
     assert sent_alert(s.only_refusal("upstream_certificate_invalid")) == 42
 
 
+def pss_inter(p, salt):
+    return p.ca(f"pss-{salt}-inter", issuer=p.ca("rsa-root", key="rsa2048"), twin=p.inter,
+                padding=f"padding_mode:pss pss_saltlen:{salt}")
+
+
+def crossed(p):
+    return p.ca("crossed-inter", issuer=p.ca("strange-root"), twin=p.inter)
+
+
+def old_root(p):
+    return p.ca("old-root", twin=p.root, start=-10 * DAY, end=-DAY)
+
+
 # What an upstream sends, and the trust where it is not the usual root
 SOUND_CHAINS = {
     "with the root": (lambda p: p.with_chain(p.ec, "and-root", p.inter.cert, p.root.cert), None),
@@ -391,8 +414,32 @@ SOUND_CHAINS = {
                                p.ca("expired-root", start=-10 * DAY, end=-DAY).cert), None),
     "p521 and sha512": (lambda p: p.leaf("p521", key="ec521", digest="sha512"), None),
     "signed with pss": (
-        lambda p: p.leaf("pss", issuer=p.ca("rsa-root", key="rsa2048"), padding="pss"),
+        lambda p: p.leaf("pss", issuer=p.ca("rsa-root", key="rsa2048"),
+                         padding="padding_mode:pss"),
         lambda p: p.ca("rsa-root", key="rsa2048").cert),
+    "an intermediate signed with pss and a short salt": (
+        lambda p: p.with_chain(p.ec, "pss-20", pss_inter(p, 20).cert),
+        lambda p: p.ca("rsa-root", key="rsa2048").cert),
+    "an intermediate signed with pss and a long salt": (
+        lambda p: p.with_chain(p.ec, "pss-222", pss_inter(p, 222).cert),
+        lambda p: p.ca("rsa-root", key="rsa2048").cert),
+    "cross-signed by a stranger first": (
+        lambda p: p.with_chain(p.ec, "cross-first", crossed(p).cert, p.inter.cert), None),
+    "cross-signed by a stranger last": (
+        lambda p: p.with_chain(p.ec, "cross-last", p.inter.cert, crossed(p).cert), None),
+    "with its old intermediate": (
+        lambda p: p.with_chain(p.ec, "and-old", p.inter.cert,
+                               p.ca("old-inter", issuer=p.root, twin=p.inter, start=-10 * DAY,
+                                    end=-DAY).cert), None),
+    "with the root cross-signed by one that has expired": (
+        lambda p: p.with_chain(p.ec, "and-old-cross", p.inter.cert,
+                               p.ca("old-cross", issuer=p.ca("strange-root"), twin=p.root,
+                                    start=-10 * DAY, end=-DAY).cert),
+        lambda p: p.bundle("root-and-strange", p.root.cert, p.ca("strange-root").cert)),
+    "with its old root": (
+        lambda p: p.with_chain(p.ec, "and-old-root", p.inter.cert, old_root(p).cert), None),
+    "an old root beside its renewed twin": (
+        lambda p: p.ec, lambda p: p.bundle("old-and-new", old_root(p).cert, p.root.cert)),
     "the intermediate is trusted": (lambda p: p.ec, lambda p: p.inter.cert),
     "self-signed and trusted": (lambda p: p.self_signed, lambda p: p.self_signed.cert),
 }
@@ -405,6 +452,16 @@ def test_a_chain_that_leads_to_an_anchor_is_allowed(scene, pki, name):
         s = scene(upstream.port, upstream_leg={"trust": trust(pki)} if trust else {})
         assert s.get("forward").body == "sound"
     s.opened_closed()
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_trust_anchor_that_has_expired_vouches_for_nothing(scene, pki, sent):
+    chain = pki.with_chain(pki.ec, "sent-old-root", pki.inter.cert, old_root(pki).cert)
+    with TlsPeer(wire.server_context(chain if sent else pki.ec), page()) as upstream:
+        s = scene(upstream.port, upstream_leg={"trust": old_root(pki).cert})
+        check_page(s.get("forward"), "upstream_certificate_expired")
+        assert upstream.alerts()[0] == (2, 45)
+    s.only_refusal("upstream_certificate_expired")
 
 
 def test_one_upstreams_intermediate_does_not_complete_anothers_chain(scene, pki):
@@ -479,8 +536,21 @@ def test_a_revoked_intermediate(scene, pki):
     s.only_refusal("upstream_certificate_revoked")
 
 
+def test_a_forged_twin_does_not_hide_a_revoked_intermediate(scene, pki):
+    """The library passes over what it cannot verify; the way round must not be believed."""
+    leaf = pki.forged_twin
+    trust = pki.bundle("root-and-bare", pki.root.cert, pki.bare_root.cert)
+    with TlsPeer(wire.server_context(leaf), page()) as upstream:
+        s = scene(upstream.port, upstream_leg={
+            "trust": trust, "crl": pki.crl("root-revoking-twin", issuer=pki.root)})
+        check_page(s.get("forward"), "upstream_certificate_revoked")
+        assert upstream.alerts()[0] == (2, 44)
+    s.only_refusal("upstream_certificate_revoked")
+
+
 @pytest.mark.parametrize("name,options", [
-    ("stale", {"last": -10 * DAY, "following": -DAY}), ("broken", {"broken": True})])
+    ("stale", {"last": -10 * DAY, "following": -DAY}), ("broken", {"broken": True}),
+    ("delta", {"extension": "2.5.29.27 = critical,DER:020105"})])
 def test_a_crl_that_proves_nothing(scene, how, pki, name, options):
     crl = pki.crl(name, **options)
     with TlsPeer(wire.server_context(pki.ec), page()) as upstream:
@@ -742,6 +812,27 @@ def test_an_upstream_that_breaks_off_at_a_ticket(scene, how, pki):
         assert [s.get(how).body for _ in range(2)] == ["as ever", "as ever"]
     assert [bool(t) for t in tickets] == [False, True, False]
     assert [at(o, "suitegate.upstream.tls.resumed") for o, _ in s.opened_closed(2)] == [False] * 2
+
+
+def test_a_session_that_the_library_gave_up_is_no_failure(scene, pki, tmp_path):
+    """The server's own hint is shorter than the time the gate keeps sessions for."""
+    with nginx(tmp_path, pki.ec, extra="ssl_session_timeout 1s;") as upstream:
+        s = scene(upstream.port)
+        assert resumptions(s)[0] == [False, True]
+        time.sleep(2.1)
+        assert resumptions(s)[0] == [False, True]
+    s.opened_closed(4)
+
+
+def test_a_session_ends_with_the_crl(scene, pki, tmp_path):
+    """What a CRL said is known for as long as it is current, by resumption too."""
+    ends = int(time.time()) + 3
+    crl = pki.crl("short-lived", following=ends - time.time())
+    with nginx(tmp_path, pki.ec) as upstream:
+        s = scene(upstream.port, upstream_leg={"crl": crl})
+        assert resumptions(s)[0] == [False, True]
+        time.sleep(ends + 1.1 - time.time())
+        check_page(s.get("forward", "/facts"), "upstream_revocation_unknown")
 
 
 def test_a_session_ends_with_the_certificate(scene, pki, tmp_path):

@@ -201,6 +201,8 @@ static void facts(void **state)
         {"-newkey rsa:2048 -md5", CERT_KEY_RSA, 2048, 0, CERT_SIGNATURE_WEAK},
         {"-newkey rsa:2048 -sha256 -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest",
          CERT_KEY_RSA, 2048, 0, CERT_SIGNATURE_STRONG},
+        {"-newkey rsa:2048 -sha1 -sigopt rsa_padding_mode:pss", CERT_KEY_RSA, 2048, 0,
+         CERT_SIGNATURE_WEAK},
         {"-newkey ec -pkeyopt ec_paramgen_curve:P-256", CERT_KEY_EC, 256, 0x0017,
          CERT_SIGNATURE_STRONG},
         {"-newkey ec -pkeyopt ec_paramgen_curve:P-384 -sha384", CERT_KEY_EC, 384, 0x0018,
@@ -219,6 +221,47 @@ static void facts(void **state)
         assert_true(span_equal(parsed.issuer, parsed.subject));
         assert_int_equal(parsed.not_after - parsed.not_before, 30 * 86400);
         assert_true(parsed.is_ca && parsed.can_sign_certs && parsed.can_sign_crls);
+    }
+}
+
+#define PSS_OID "06092a864886f70d01010a"
+
+/* AlgorithmIdentifiers with RSASSA-PSS-params; without hashAlgorithm they mean SHA-1. */
+static void pss_parameters(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *parameters;
+        enum cert_signature strength;
+        unsigned digest_bits, salt;
+    } table[] = {
+        {"3000", CERT_SIGNATURE_WEAK, 0, 20},
+        {"", CERT_SIGNATURE_WEAK, 0, 20},
+        {"3005 a203020120", CERT_SIGNATURE_WEAK, 0, 32},
+        {"3014 a00d300b0609608648016503040201 a203020120", CERT_SIGNATURE_STRONG, 256, 32},
+        {"300f a00d300b0609608648016503040201", CERT_SIGNATURE_STRONG, 256, 20},
+        {"3015 a00d300b0609608648016503040202 a204020200de", CERT_SIGNATURE_STRONG, 384, 222},
+        {"3014 a00d300b0609608648016503040203 a203020100", CERT_SIGNATURE_STRONG, 512, 0},
+        {"300f a00d300b0609608648016503040204", CERT_SIGNATURE_WEAK, 0, 20}, /* SHA-224 */
+        {"3016 a00d300b0609608648016503040201 a2050203010000", CERT_SIGNATURE_WEAK, 0, 0},
+    };
+    static struct blob algorithm;
+    for (size_t i = 0; i < N_OF(table); i++) {
+        algorithm.n = 0;
+        blob_hex(&algorithm, PSS_OID);
+        blob_hex(&algorithm, table[i].parameters);
+        uint8_t *copy = exact(algorithm.p, algorithm.n);
+        struct span whole = {copy, algorithm.n};
+        struct reader r = reader_of(whole);
+        struct der_item oid;
+        assert_true(der_expect(&r, 0x06, &oid));
+        struct der_pss found = der_pss_parameters(r);
+        enum cert_signature strength = der_signature_strength(whole);
+        if (strength != table[i].strength || found.digest_bits != table[i].digest_bits ||
+            found.salt != table[i].salt)
+            fail_msg("%s: strength %d, %u bits, salt %u", table[i].parameters, (int)strength,
+                     found.digest_bits, found.salt);
+        free(copy);
     }
 }
 
@@ -279,7 +322,7 @@ int main(void)
         cmocka_unit_test(names),           cmocka_unit_test(other_kinds),
         cmocka_unit_test(malformed_names), cmocka_unit_test(addresses),
         cmocka_unit_test(facts),           cmocka_unit_test(extensions),
-        cmocka_unit_test(damaged),
+        cmocka_unit_test(damaged),         cmocka_unit_test(pss_parameters),
     };
     return cmocka_run_group_tests_name("cert", tests, NULL, finish);
 }

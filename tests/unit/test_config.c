@@ -219,6 +219,10 @@ static const struct {
     {LISTEN "[policy]\nsuite = TLS_AES_128_GCM_SHA256\n", 5, "eight suites"},
     {LISTEN "[policy]\nprofile = 2020\nsuite = ECDHE-ECDSA-AES128-GCM-SHA256\n", 6,
      "not in this profile"},
+    {LISTEN "[policy]\nsuite = ECDHE-ECDSA-AES128-GCM-SHA256\nprofile = 2020\n[proxy]\n", 5,
+     "not in this profile"},
+    {LISTEN "[proxy] workers = 2\n", 4, "text behind the section's name"},
+    {LISTEN "[proxy]]\n", 4, "text behind the section's name"},
     {LISTEN "[policy]\nminimum_rsa_bits = 1024\n", 5, "never widened"},
     {LISTEN "[policy]\nminimum_rsa_bits = 4097\n", 5, "2048 to 4096"},
     {LISTEN "[policy]\nserver_name_mismatch = yes\n", 5, "refuse or allow"},
@@ -304,6 +308,54 @@ static void without_final_newline(void **state)
     config_free(c);
 }
 
+/* A line of n characters, with or without a byte order mark (counted) and a line end. */
+static void line_of(struct text *t, const char *start, size_t n, bool mark, bool newline)
+{
+    text_fini(t);
+    if (mark) text_add(t, "\xef\xbb\xbf");
+    text_add(t, start);
+    while (t->size < n) text_add(t, "a");
+    if (newline) text_add(t, "\n");
+}
+
+/* 198 characters are a line, 199 are refused by their number; nothing is cut in silence. */
+static void line_lengths(void **state)
+{
+    (void)state;
+    static const char *const starts[] = {"[", "[a]", ";", "\t", "a = "};
+    struct text t = {0}, errors = {0};
+    for (size_t n = 190; n < 210; n++)
+        for (size_t i = 0; i < 4 * N_OF(starts); i++) {
+            line_of(&t, starts[i / 4], n, i & 1, i & 2);
+            assert_null(parse(text_string(&t), &errors));
+            bool said = strstr(text_string(&errors), "gate.ini:1: the line is longer than 198");
+            if (said != (n > 198)) fail_msg("%s%s", text_string(&t), text_string(&errors));
+            text_fini(&errors);
+        }
+    text_fini(&t);
+}
+
+static void the_longest_line(void **state)
+{
+    (void)state;
+    static const char start[] = LISTEN "[ca]\n";
+    struct text t = {0}, errors = {0};
+    for (unsigned newline = 0; newline < 2; newline++)
+        for (size_t n = 198; n <= 199; n++) {
+            text_fini(&t);
+            text_add(&t, start);
+            text_add(&t, "key = /");
+            while (t.size < sizeof start - 1 + n) text_add(&t, "a");
+            if (newline) text_add(&t, "\n");
+            struct config *c = parse(text_string(&t), &errors);
+            assert_int_equal(c != NULL, n == 198);
+            if (c) assert_int_equal(strlen(c->ca.key), n - strlen("key = "));
+            config_free(c);
+            text_fini(&errors);
+        }
+    text_fini(&t);
+}
+
 static void unreadable_file(void **state)
 {
     (void)state;
@@ -380,6 +432,8 @@ int main(void)
         cmocka_unit_test(several_errors),
         cmocka_unit_test(nul_in_text),
         cmocka_unit_test(without_final_newline),
+        cmocka_unit_test(line_lengths),
+        cmocka_unit_test(the_longest_line),
         cmocka_unit_test(unreadable_file),
         cmocka_unit_test(who_and_where),
         cmocka_unit_test(described),

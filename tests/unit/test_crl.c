@@ -1,55 +1,8 @@
 /* Revocation lists that openssl makes: only an issuer that has one is asked, and a list that
  * is stale or not signed by the issuer's key answers nothing. */
-#include "helper.h"
+#include "openssl.h"
 
 #include "pki/crl.h"
-#include "pki/keys.h"
-
-#include <time.h>
-#include <unistd.h>
-
-static char directory[] = "/tmp/suitegate-crl-XXXXXX";
-
-static void run(const char *command)
-{
-    char line[2048], out[4096];
-    snprintf(line, sizeof line, "cd %s && { %s; } 2>&1", directory, command);
-    FILE *f = popen(line, "r");
-    assert_non_null(f);
-    size_t n = fread(out, 1, sizeof out - 1, f);
-    out[n] = '\0';
-    if (pclose(f)) fail_msg("%s: %s", command, out);
-}
-
-static struct text load(const char *name)
-{
-    char path[128], block[4096];
-    struct text t = {0};
-    size_t n;
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    while ((n = fread(block, 1, sizeof block, f)) > 0) text_add_bytes(&t, block, n);
-    fclose(f);
-    return t;
-}
-
-static bool keep(void *arg, struct span s)
-{
-    blob_bytes(arg, s.p, s.n);
-    return true;
-}
-
-static struct cert certificate(const char *name, struct blob *der)
-{
-    struct text t = load(name);
-    struct cert c;
-    der->n = 0;
-    assert_true(pem_each(text_string(&t), t.size, PEM_CERTIFICATE, keep, der));
-    assert_true(cert_parse((struct span){der->p, der->n}, &c));
-    text_fini(&t);
-    return c;
-}
 
 static struct crl_set *lists(const char *name)
 {
@@ -87,14 +40,30 @@ static void valid_until(void **state)
     assert_true(until == 5);
 }
 
+struct row {
+    const char *file;
+    enum crl_answer good, bad;
+};
+
+static void check_rows(const struct row *rows, size_t n)
+{
+    time_t now = time(NULL);
+    for (size_t i = 0; i < n; i++) {
+        struct crl_set *set = lists(rows[i].file);
+        for (unsigned again = 0; again < 2; again++) {
+            enum crl_answer to_good = answer(set, &good, &ca, now),
+                            to_bad = answer(set, &bad, &ca, now);
+            if (to_good != rows[i].good || to_bad != rows[i].bad)
+                fail_msg("%s: %d and %d", rows[i].file, (int)to_good, (int)to_bad);
+        }
+        crl_set_free(set);
+    }
+}
+
 static void answers(void **state)
 {
     (void)state;
-    time_t now = time(NULL);
-    static const struct {
-        const char *file;
-        enum crl_answer good, bad;
-    } rows[] = {
+    static const struct row rows[] = {
         {"ca.crl", CRL_PASS, CRL_REVOKED},
         {"rsa-sha384.crl", CRL_PASS, CRL_REVOKED},
         {"empty.crl", CRL_PASS, CRL_PASS},
@@ -102,16 +71,8 @@ static void answers(void **state)
         {"both.crl", CRL_PASS, CRL_REVOKED},
         {"forged.crl", CRL_UNKNOWN, CRL_UNKNOWN}, /* the issuer's name, another's key */
     };
-    for (size_t i = 0; i < N_OF(rows); i++) {
-        struct crl_set *set = lists(rows[i].file);
-        for (unsigned again = 0; again < 2; again++) {
-            if (answer(set, &good, &ca, now) != rows[i].good ||
-                answer(set, &bad, &ca, now) != rows[i].bad)
-                fail_msg("%s", rows[i].file);
-        }
-        crl_set_free(set);
-    }
-    assert_int_equal(answer(NULL, &bad, &ca, now), CRL_PASS);
+    check_rows(rows, N_OF(rows));
+    assert_int_equal(answer(NULL, &bad, &ca, time(NULL)), CRL_PASS);
 }
 
 /* The list is good for ten days. */
@@ -150,25 +111,79 @@ static void not_a_list(void **state)
     }
 }
 
+/* RFC 5280 section 5.2 and 5.3: what is critical and not understood makes a list partial.
+ * Such a list may revoke, and lists no certificate as good. */
+static void partial(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"delta.crl", CRL_UNKNOWN, CRL_REVOKED},     {"delta-empty.crl", CRL_UNKNOWN, CRL_UNKNOWN},
+        {"shard.crl", CRL_UNKNOWN, CRL_REVOKED},     {"only-ca.crl", CRL_UNKNOWN, CRL_REVOKED},
+        {"not-critical.crl", CRL_PASS, CRL_REVOKED}, {"with-full.crl", CRL_PASS, CRL_REVOKED},
+        {"indirect.crl", CRL_UNKNOWN, CRL_UNKNOWN}, /* both serials are another issuer's */
+        {"by-hand.crl", CRL_PASS, CRL_REVOKED},     /* the same without what is critical */
+    };
+    check_rows(rows, N_OF(rows));
+}
+
+/* RSASSA-PSS (RFC 4055 section 3) with any length of salt; SHA-1 proves nothing. */
+static void pss(void **state)
+{
+    (void)state;
+    static const struct row rows[] = {
+        {"pss-20.crl", CRL_PASS, CRL_REVOKED},        {"pss-32.crl", CRL_PASS, CRL_REVOKED},
+        {"pss-222.crl", CRL_PASS, CRL_REVOKED},       {"pss-sha1.crl", CRL_UNKNOWN, CRL_UNKNOWN},
+        {"pss-forged.crl", CRL_UNKNOWN, CRL_UNKNOWN},
+    };
+    check_rows(rows, N_OF(rows));
+}
+
+/* openssl ca writes no certificateIssuer into an entry, so this list is put together here. */
+static const char by_hand[] =
+    "by_hand() { "
+    "serial() { openssl x509 -in $1.pem -noout -serial | sed 's/.*=/0x/'; }; "
+    "printf '%s\\n' '[tbs]' v=INTEGER:1 a=SEQUENCE:alg n=SEQUENCE:name "
+    "t=UTCTIME:$(date -u -d -1hour +%y%m%d%H%M%SZ) u=UTCTIME:$(date -u -d +1day +%y%m%d%H%M%SZ) "
+    "r=SEQUENCE:revoked '[alg]' o=OID:sha256WithRSAEncryption n=NULL '[name]' s=SET:rdn '[rdn]' "
+    "s=SEQUENCE:cn '[cn]' o=OID:commonName v=UTF8:ca '[revoked]' one=SEQUENCE:one "
+    "two=SEQUENCE:two '[one]' s=INTEGER:$(serial bad) d=UTCTIME:200101000000Z $2 '[two]' "
+    "s=INTEGER:$(serial $3) d=UTCTIME:200101000000Z $2 '[exts]' e=SEQUENCE:issuer '[issuer]' "
+    "o=OID:certificateIssuer c=BOOLEAN:true v=OCTWRAP,SEQUENCE:names '[names]' >body && "
+    "{ echo asn1=SEQUENCE:tbs; cat body; } >tbs.conf && "
+    "openssl asn1parse -genconf tbs.conf -noout -out tbs.der && "
+    "openssl dgst -sha256 -sign ca.key -out tbs.sig tbs.der && "
+    "{ printf '%s\\n' asn1=SEQUENCE:list '[list]' t=SEQUENCE:tbs a=SEQUENCE:alg "
+    "s=FORMAT:HEX,BITSTRING:$(od -An -v -tx1 tbs.sig | tr -d ' \\n'); cat body; } >list.conf && "
+    "openssl asn1parse -genconf list.conf -noout -out list.der && "
+    "openssl crl -inform DER -in list.der -out $1.crl; }; ";
+
 static int set_up(void **state)
 {
     (void)state;
-    if (!mkdtemp(directory)) return 1;
-    run("printf '[ca]\\ndefault_ca=x\\n[x]\\ndatabase=index\\ndefault_md=sha256\\n"
-        "default_crl_days=10\\n' >conf && : >index && "
-        "for n in ca other; do openssl req -x509 -newkey rsa:2048 -nodes -keyout $n.key -out "
-        "$n.pem -days 9 -subj /CN=$n; done && "
-        "for n in good bad; do openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
-        "-keyout $n.key -out $n.csr -subj /CN=$n && openssl x509 -req -in $n.csr -CA ca.pem -CAkey "
-        "ca.key -days 5 -out $n.pem; done");
-    run("g() { openssl ca -config conf -gencrl \"$@\"; }; "
-        "g -keyfile ca.key -cert ca.pem -out empty.crl && "
-        "openssl ca -config conf -keyfile ca.key -cert ca.pem -revoke bad.pem && "
-        "g -keyfile ca.key -cert ca.pem -out ca.crl && "
-        "g -keyfile ca.key -cert ca.pem -md sha384 -out rsa-sha384.crl && "
-        "g -keyfile other.key -cert other.pem -out other.crl && cat other.crl ca.crl >both.crl && "
-        "openssl req -x509 -new -key other.key -out forger.pem -days 9 -subj /CN=ca && "
-        "g -keyfile other.key -cert forger.pem -out forged.crl");
+    int failed = openssl_begin("[delta]\n2.5.29.27 = critical,DER:020105\n"
+                               "[not_critical]\n2.5.29.27 = DER:020105\n"
+                               "[shard]\nissuingDistributionPoint = critical,@shard_point\n"
+                               "[shard_point]\nfullname = URI:http://gate.example/1.crl\n"
+                               "[only_ca]\nissuingDistributionPoint = critical,@only_ca_point\n"
+                               "[only_ca_point]\nonlyCA = TRUE\n");
+    if (failed) return failed;
+    run("for n in ca other; do openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out "
+        "$n.key && cert $n $n $n ca_ext self || exit; done; key good bad && "
+        "cert forger ca other ca_ext self && cp other.key forger.key && "
+        "cert good good good leaf_ext ca && cert bad bad bad leaf_ext ca");
+    run("crl empty ca && crl delta-empty ca -crlexts delta && revoke bad ca && crl ca ca && "
+        "crl rsa-sha384 ca -md sha384 && crl other other && cat other.crl ca.crl >both.crl && "
+        "crl forged forger && crl delta ca -crlexts delta && "
+        "crl not-critical ca -crlexts not_critical && crl shard ca -crlexts shard && "
+        "crl only-ca ca -crlexts only_ca && cat delta-empty.crl ca.crl >with-full.crl");
+    run("p='-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen'; crl pss-20 ca $p:20 && "
+        "crl pss-32 ca $p:32 && crl pss-222 ca $p:222 && crl pss-sha1 ca $p:20 -md sha1 && "
+        "crl pss-forged forger $p:32");
+    struct text command = {0};
+    text_printf(&command, "%s by_hand indirect ext=SEQUENCE:exts good && by_hand by-hand '' other",
+                by_hand);
+    run(text_string(&command));
+    text_fini(&command);
     ca = certificate("ca.pem", &ca_der);
     other = certificate("other.pem", &other_der);
     good = certificate("good.pem", &good_der);
@@ -179,19 +194,14 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    char command[128];
-    random_thread_fini();
-    snprintf(command, sizeof command, "rm -r %s", directory);
-    return system(command);
+    return openssl_end();
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(answers),
-        cmocka_unit_test(valid_until),
-        cmocka_unit_test(stale),
-        cmocka_unit_test(not_a_list),
+        cmocka_unit_test(answers), cmocka_unit_test(valid_until), cmocka_unit_test(stale),
+        cmocka_unit_test(partial), cmocka_unit_test(pss),         cmocka_unit_test(not_a_list),
     };
     return cmocka_run_group_tests_name("crl", tests, set_up, tear_down);
 }
