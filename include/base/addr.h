@@ -32,7 +32,6 @@ WARN_UNUSED bool addr_from_text(const char *s, struct addr *out);
 struct addr addr_from_sockaddr(const struct sockaddr *sa, socklen_t n);
 
 uint16_t addr_port(const struct addr *a);
-void addr_set_port(struct addr *a, uint16_t port);
 /* 4 or 16 bytes, and which: the address in network order, mapped ones unwrapped. */
 uint8_t addr_bytes(const struct addr *a, uint8_t out[16]);
 bool addr_is_loopback(const struct addr *a);

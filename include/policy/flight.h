@@ -29,8 +29,7 @@ struct flight {
     char alpn[FLIGHT_ALPN_SIZE];
     bool has_hello, has_certificate_request, done;
     bool secure_renegotiation, extended_master_secret, encrypt_then_mac, ticket;
-    bool speaks_tls13; /* the harmless marker of RFC 8446 section 4.1.3 */
-    bool seen_byte;
+    bool speaks_tls13;      /* the harmless marker of RFC 8446 section 4.1.3 */
     int alert;              /* description of the plaintext fatal alert, -1: none */
     uint16_t alert_version; /* of its record */
     /* Internal: record and message reassembly. */

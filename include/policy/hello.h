@@ -28,8 +28,7 @@ struct hello_reader {
     size_t record_left; /* of the current record's fragment */
     uint8_t header[5];
     uint8_t header_size;
-    uint8_t alert;  /* for HELLO_MALFORMED (RFC 5246 section 7.2) */
-    bool seen_byte; /* anything came at all */
+    uint8_t alert; /* for HELLO_MALFORMED (RFC 5246 section 7.2) */
 };
 
 /* A zeroed reader with `limit` set is ready. hello_reader_fini() frees the message. */
@@ -56,7 +55,7 @@ struct hello {
     struct span point_formats;      /* u8 each */
     struct span alpn;               /* length-prefixed names */
     struct span renegotiation;      /* renegotiated_connection, empty in a first hello */
-    bool has_versions, has_groups, has_schemes, has_point_formats, has_renegotiation, has_ticket;
+    bool has_versions, has_groups, has_schemes, has_point_formats, has_renegotiation;
     bool fallback_scsv, grease;
     /* Lower case, no final dot, visible ASCII; "" when absent. Some clients send an address
      * or a port with it, against RFC 6066 section 3: usable tells that it is a DNS name. */

@@ -45,7 +45,6 @@ void worker_post(struct worker *w, struct mail *mail);
 void worker_join(struct worker *w);
 /* For one that was never started. */
 void worker_free(struct worker *w);
-unsigned worker_number(const struct worker *w);
 
 /* For connections, on the worker's own thread. */
 struct worker_shared *worker_shared(struct worker *w);

@@ -61,14 +61,6 @@ uint16_t addr_port(const struct addr *a)
     return ntohs(a->sa.sa_family == AF_INET6 ? a->v6.sin6_port : a->v4.sin_port);
 }
 
-void addr_set_port(struct addr *a, uint16_t port)
-{
-    if (a->sa.sa_family == AF_INET6)
-        a->v6.sin6_port = htons(port);
-    else
-        a->v4.sin_port = htons(port);
-}
-
 uint8_t addr_bytes(const struct addr *a, uint8_t out[16])
 {
     if (a->sa.sa_family == AF_INET) {

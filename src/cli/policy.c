@@ -27,8 +27,9 @@ static void print_text(struct text *out)
                 POLICY_RSA_BITS_FLOOR, POLICY_EC_BITS_FLOOR);
     for (int r = REASON_OK + 1; r < REASON_COUNT; r++) {
         const struct reason_row *row = reason_row((enum reason)r);
-        char alert[16] = "-", http[16] = "-";
-        if (row->alert >= 0) snprintf(alert, sizeof alert, "%d", row->alert);
+        char alert[48] = "-", http[16] = "-";
+        if (row->alert >= 0)
+            snprintf(alert, sizeof alert, "%d %s", row->alert, reason_alert_name(row->alert));
         if (row->alert == REASON_ALERT_AS_SENT) snprintf(alert, sizeof alert, "as sent");
         if (row->http) snprintf(http, sizeof http, "%u", row->http);
         text_printf(

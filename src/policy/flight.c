@@ -249,7 +249,6 @@ enum reason flight_feed(struct flight *f, const struct flight_offer *offer, cons
 {
     *alert = REASON_ALERT_NONE;
     enum reason reason = REASON_OK;
-    if (n > 0) f->seen_byte = true;
     while (n > 0 && !f->done && reason == REASON_OK) {
         if (f->record_left == 0) {
             f->header[f->header_size++] = *p++;

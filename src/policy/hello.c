@@ -111,7 +111,6 @@ enum hello_status hello_reader_feed(struct hello_reader *r, const uint8_t *p, si
     enum hello_status status = HELLO_MORE;
     size_t i = 0;
     while (i < n && status == HELLO_MORE) {
-        r->seen_byte = true;
         if (r->record_left == 0) {
             status = take_header(r, p[i++]);
             continue;
@@ -219,9 +218,6 @@ static bool parse_extension(uint16_t type, struct span s, struct hello *h)
     case 22: /* encrypt_then_mac (RFC 7366) and extended_master_secret (RFC 7627) are empty */
     case 23:
         return s.n == 0;
-    case 35:
-        h->has_ticket = s.n > 0;
-        return true;
     case 43:
         h->has_versions = true;
         return whole_vector(body, 1, 2, &h->supported_versions);

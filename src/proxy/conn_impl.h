@@ -52,7 +52,7 @@ struct attempt {
     uint8_t alpn_wire[ALPN_LIMIT]; /* the same, length-prefixed */
     size_t alpn_wire_size;
     bool without_h2, without_resumption; /* of a second dial */
-    bool resuming, redialled;
+    bool resuming;
 
     enum answer answer;
     int answer_alert;         /* to the client, -1: none */

@@ -38,11 +38,6 @@ struct ev_loop *worker_loop(struct worker *w)
     return w->loop;
 }
 
-unsigned worker_number(const struct worker *w)
-{
-    return w->number;
-}
-
 struct worker_shared *worker_shared(struct worker *w)
 {
     return w->shared;

@@ -32,8 +32,7 @@ struct session {
     struct handshake *handshake; /* NULL once it is over */
     struct session_facts facts;
     int error, alert_sent;
-    bool is_server, established, end_of_data, closed_by_peer, failed, ended, sent_in_read,
-        no_memory;
+    bool is_server, established, end_of_data, closed_by_peer, failed, ended, sent_in_read;
 };
 
 struct saved_session {
@@ -75,7 +74,6 @@ int session_send_callback(WOLFSSL *ssl, char *buffer, int size, void *context)
     (void)ssl;
     uint8_t *place = buf_reserve(&s->out, (size_t)size);
     if (!place) {
-        s->no_memory = true;
         return WOLFSSL_CBIO_ERR_GENERAL;
     }
     memcpy(place, buffer, (size_t)size);

@@ -20,7 +20,10 @@ static struct audit_offer offer(const char *ip, const char *identity, uint16_t v
 static bool notice(struct audit_offer o, int64_t seconds, struct audit_offer *before)
 {
     struct audit_offer scratch;
-    addr_set_port(&o.source, (uint16_t)(1024 + seconds)); /* the port differs every time */
+    /* The port differs every time. */
+    char ip[ADDR_TEXT_SIZE];
+    addr_format_ip(&o.source, ip);
+    assert_true(addr_from_ip(ip, (uint16_t)(1024 + seconds), &o.source));
     return fallback_notice(memory, &o, (1000 + seconds) * second, before ? before : &scratch);
 }
 

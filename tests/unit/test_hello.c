@@ -38,7 +38,6 @@ static void expect_whole(const struct blob *bytes, const struct blob *wanted, si
     size_t taken;
     assert_int_equal(feed(&r, bytes->p, bytes->n, piece, &taken), HELLO_COMPLETE);
     assert_int_equal(taken, bytes->n);
-    assert_true(r.seen_byte);
     assert_int_equal(buf_size(&r.message), wanted->n);
     assert_memory_equal(buf_head(&r.message), wanted->p, wanted->n);
     hello_reader_fini(&r);
@@ -136,7 +135,6 @@ static void reader_nothing(void **state)
     size_t used = 1;
     assert_int_equal(hello_reader_feed(&r, wire.p, 0, &used), HELLO_MORE);
     assert_int_equal(used, 0);
-    assert_false(r.seen_byte);
     hello_reader_fini(&r);
 }
 
@@ -240,7 +238,7 @@ static void parser_facts(void **state)
     assert_int_equal(h.schemes.n, 6);
     assert_int_equal(h.point_formats.n, 1);
     assert_true(h.has_versions && h.has_groups && h.has_schemes && h.has_point_formats);
-    assert_true(h.has_renegotiation && h.has_ticket);
+    assert_true(h.has_renegotiation);
     assert_int_equal(h.renegotiation.n, 0);
     assert_false(h.grease);
     assert_false(h.fallback_scsv);
@@ -267,7 +265,7 @@ static void parser_without_extensions(void **state)
     assert_int_equal(h.highest_version, 0x0303);
     assert_string_equal(h.server_name, "");
     assert_false(h.has_groups || h.has_schemes || h.has_point_formats || h.has_versions ||
-                 h.has_renegotiation || h.has_ticket);
+                 h.has_renegotiation);
     struct hello_spec empty = {.version = 0x0301, .suites = "002f"};
     blob_hello(&message, &empty); /* an extension block of no bytes */
     assert_int_equal(parse(&message, &h, &alert), HELLO_COMPLETE);
@@ -278,21 +276,20 @@ static void parser_flags(void **state)
     (void)state;
     static const struct {
         const char *suites, *versions, *groups, *more;
-        bool grease, scsv, ticket;
+        bool grease, scsv;
         uint16_t highest;
     } rows[] = {
-        {"c02b", NULL, NULL, NULL, false, false, false, 0x0303},
-        {"c02b 5600", NULL, NULL, NULL, false, true, false, 0x0303},
-        {"0a0a c02b", NULL, NULL, NULL, true, false, false, 0x0303},
-        {"fafa", NULL, NULL, NULL, true, false, false, 0x0303},
-        {"0a1a 1a0a 0a0b", NULL, NULL, NULL, false, false, false, 0x0303},
-        {"c02b", "dada 0304 0303", NULL, NULL, true, false, false, 0x0304},
-        {"c02b", "0302 0303 0301", NULL, NULL, false, false, false, 0x0303},
-        {"c02b", "0301", NULL, NULL, false, false, false, 0x0301},
-        {"c02b", NULL, "2a2a 001d", NULL, true, false, false, 0x0303},
-        {"c02b", NULL, NULL, "3a3a 0000", true, false, false, 0x0303},
-        {"c02b", NULL, NULL, "0023 0000", false, false, false, 0x0303},
-        {"c02b", NULL, NULL, "0023 0001 00", false, false, true, 0x0303},
+        {"c02b", NULL, NULL, NULL, false, false, 0x0303},
+        {"c02b 5600", NULL, NULL, NULL, false, true, 0x0303},
+        {"0a0a c02b", NULL, NULL, NULL, true, false, 0x0303},
+        {"fafa", NULL, NULL, NULL, true, false, 0x0303},
+        {"0a1a 1a0a 0a0b", NULL, NULL, NULL, false, false, 0x0303},
+        {"c02b", "dada 0304 0303", NULL, NULL, true, false, 0x0304},
+        {"c02b", "0302 0303 0301", NULL, NULL, false, false, 0x0303},
+        {"c02b", "0301", NULL, NULL, false, false, 0x0301},
+        {"c02b", NULL, "2a2a 001d", NULL, true, false, 0x0303},
+        {"c02b", NULL, NULL, "3a3a 0000", true, false, 0x0303},
+        {"c02b", NULL, NULL, "0023 0000", false, false, 0x0303},
     };
     for (size_t i = 0; i < N_OF(rows); i++) {
         struct hello_spec s = {.version = 0x0303,
@@ -305,9 +302,9 @@ static void parser_flags(void **state)
         blob_hello(&message, &s);
         assert_int_equal(parse(&message, &h, &alert), HELLO_COMPLETE);
         if (h.grease != rows[i].grease || h.fallback_scsv != rows[i].scsv ||
-            h.has_ticket != rows[i].ticket || h.highest_version != rows[i].highest)
-            fail_msg("row %zu: grease %d, scsv %d, ticket %d, highest %04x", i, h.grease,
-                     h.fallback_scsv, h.has_ticket, h.highest_version);
+            h.highest_version != rows[i].highest)
+            fail_msg("row %zu: grease %d, scsv %d, highest %04x", i, h.grease, h.fallback_scsv,
+                     h.highest_version);
     }
 }
 
