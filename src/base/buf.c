@@ -6,7 +6,7 @@
 
 /* Blocks of the usual size are kept for the thread's next queue: a busy relay takes
  * and gives back one a wake-up. Under a sanitizer every block goes back to malloc. */
-enum { BLOCK = 65536, BLOCKS_KEPT = 16 };
+enum { SMALL = 4096, BLOCK = 65536, BLOCKS_KEPT = 16 };
 
 #if !defined(__has_feature)
 #define __has_feature(x) 0 /* a clang builtin */
@@ -50,7 +50,8 @@ uint8_t *buf_reserve(struct buf *b, size_t n)
         b->end = have;
         return b->data + have;
     }
-    size_t capacity = b->data ? b->capacity : BLOCK;
+    /* A hello or a handshake is small; whatever is more gets a block. */
+    size_t capacity = have + n <= SMALL ? SMALL : b->capacity > BLOCK ? b->capacity : BLOCK;
     while (capacity - have < n) {
         if (capacity > SIZE_MAX / 2) return NULL;
         capacity *= 2;
