@@ -163,6 +163,11 @@ static void reload(struct server *s)
     s->reload_again = s->reloading; /* one at a time */
     if (s->reloading) return;
     if (!try_reload(s, &errors)) {
+        /* The file may have been rotated all the same. */
+        struct text unused = {0};
+        if (!writer_reopen(s->shared.writer, s->site->config->audit.file, &unused))
+            diag_error("the audit file cannot be opened anew: %s", text_string(&unused));
+        text_fini(&unused);
         char *faults = text_take(&errors);
         if (faults) to_one_line(faults);
         diag_error("configuration rejected, the old one goes on: %s",

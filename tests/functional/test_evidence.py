@@ -225,6 +225,18 @@ def test_a_reload_moves_the_records_to_another_file(scene, pki, tmp_path):
     check_all(s)
 
 
+def test_a_rotation_works_with_a_configuration_that_is_rejected(scene, tmp_path):
+    s = scene(free_port())
+    s.gate.wait_record(action="proxy-started")
+    (tmp_path / "audit.jsonl").rename(tmp_path / "audit.jsonl.1")
+    s.sections["policy"] = {"no_such_option": "1"}
+    s.rewrite()
+    assert s.gate.reload()["event"]["action"] == "configuration-rejected"
+    assert [r["event"]["action"] for r in s.gate.records()] == ["configuration-rejected"]
+    old = (tmp_path / "audit.jsonl.1").read_text().splitlines()
+    assert [json.loads(line)["event"]["action"] for line in old] == ["proxy-started"]
+
+
 def test_the_file_is_appended_to(scene, tmp_path):
     (tmp_path / "audit.jsonl").write_text('{"event":{"action":"older"}}\n')
     s = scene(free_port())

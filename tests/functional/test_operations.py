@@ -617,6 +617,8 @@ def test_a_ca_near_its_end_is_warned_of(make_gate, pki, tmp_path):
         "listen forward": {"type": "forward", "address": f"127.0.0.1:{free_port()}"},
     }))
     assert "CA expires soon" in gate.stderr
+    started = gate.wait_record(action="proxy-started")
+    assert "CA expires soon" in started["suitegate"]["detail"]
 
 
 def test_a_certificate_near_its_end_is_warned_of(scene, pki, echoing):
