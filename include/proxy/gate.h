@@ -23,6 +23,7 @@ struct leaf_keys {
 struct gate_listener {
     ev_io io;
     int fd;
+    bool borrowed; /* fd is still the former gate's; gate_take_over() changes that */
     struct gate *gate;
     const struct listen_config *config;
     struct tls_context *own[KEY_TYPES]; /* NULL: minted */
@@ -50,6 +51,9 @@ WARN_UNUSED struct gate *gate_new(struct site *site, const struct leaf_keys *key
                                   struct ev_loop *loop, const struct gate *old,
                                   struct text *errors);
 void gate_release(struct gate *gate);
+/* On the worker's thread, when this gate follows the old one: the sockets that both have are
+ * this one's from now on. */
+void gate_take_over(struct gate *gate, struct gate *old);
 
 /* The server context for this identity and key type, minted when it has to be. NULL when
  * minting failed. Valid until the next call. */

@@ -38,7 +38,7 @@ static int shared_socket(const struct gate *old, const struct addr *address)
     for (size_t i = 0; old && i < old->listener_count; i++) {
         const struct addr *have = &old->listeners[i].config->address;
         if (addr_same_ip(have, address) && addr_port(have) == addr_port(address))
-            return dup(old->listeners[i].fd);
+            return old->listeners[i].fd;
     }
     return -1;
 }
@@ -52,6 +52,7 @@ static bool open_listener(struct gate *gate, size_t i, const struct gate *old, s
     l->config = &gate->site->config->listeners[i];
     addr_format(&l->config->address, where);
     l->fd = shared_socket(old, &l->config->address);
+    l->borrowed = l->fd >= 0;
     if (l->fd < 0) l->fd = listener_open(&l->config->address);
     if (l->fd < 0) {
         text_printf(errors, "listener %s on %s: %s\n", l->config->name, where, strerror(errno));
@@ -126,7 +127,7 @@ void gate_release(struct gate *gate)
     if (!gate || --gate->references > 0) return;
     for (size_t i = 0; i < gate->listener_count; i++) {
         struct gate_listener *l = &gate->listeners[i];
-        if (l->fd >= 0) close(l->fd);
+        if (l->fd >= 0 && !l->borrowed) close(l->fd);
         for (int k = 0; k < KEY_TYPES; k++) tls_context_free(l->own[k]);
     }
     free(gate->listeners);
@@ -138,6 +139,16 @@ void gate_release(struct gate *gate)
     ca_free(gate->ca);
     site_release(gate->site);
     free(gate);
+}
+
+void gate_take_over(struct gate *gate, struct gate *old)
+{
+    for (size_t i = 0; i < gate->listener_count; i++) {
+        if (!gate->listeners[i].borrowed) continue;
+        gate->listeners[i].borrowed = false;
+        for (size_t k = 0; k < old->listener_count; k++)
+            if (old->listeners[k].fd == gate->listeners[i].fd) old->listeners[k].fd = -1;
+    }
 }
 
 static struct leaf *mint(struct gate *gate, const char *identity, bool is_ip, enum key_type key)

@@ -166,6 +166,7 @@ static void change_gate(struct worker *w, struct gate *gate)
 {
     struct gate *old = w->gate;
     stop_accepting(old);
+    gate_take_over(gate, old);
     use_gate(w, gate);
     leave_listeners(w, old);
     gate_release(old);
