@@ -25,14 +25,13 @@ struct worker_shared {
 
 enum mail_kind { MAIL_AUDIT, MAIL_GATE, MAIL_DRAIN, MAIL_SHUT_DOWN };
 
-/* Owned by its sender until it is delivered; then by the worker. */
+/* Embedded in who it is about; on its way at most once at a time. */
 struct mail {
     struct mail *next;
     enum mail_kind kind;
     struct conn *conn; /* MAIL_AUDIT */
     bool written;
     struct gate *gate; /* MAIL_GATE */
-    bool heap;         /* the worker frees it */
 };
 
 /* The loop, not yet running; gates are built on it. NULL when out of memory. */
@@ -41,6 +40,11 @@ struct ev_loop *worker_loop(struct worker *w);
 WARN_UNUSED bool worker_start(struct worker *w, struct gate *gate);
 /* From any thread. */
 void worker_post(struct worker *w, struct mail *mail);
+/* From the thread that controls the worker: follow this gate (not again before the former one
+ * is taken), stop accepting and end with the last connection, end them all. None can fail. */
+void worker_change_gate(struct worker *w, struct gate *gate);
+void worker_drain(struct worker *w);
+void worker_shut_down(struct worker *w);
 /* Waits until the worker has ended (after a drain), and frees it. */
 void worker_join(struct worker *w);
 /* For one that was never started. */

@@ -80,6 +80,12 @@ static int64_t deadline_ms(const struct conn *c, enum deadline deadline)
     }
 }
 
+void conn_set_deadline(struct conn *c, int64_t ms)
+{
+    c->deadline_ns = clock_steady_ns() + ms * 1000000;
+    arm(c, ms * 1000000);
+}
+
 void conn_set_state(struct conn *c, enum conn_state state)
 {
     assert(states[c->state].successors & (1u << state) || state == c->state);
@@ -90,9 +96,7 @@ void conn_set_state(struct conn *c, enum conn_state state)
         ev_timer_stop(c->gate->loop, &c->timer);
         return;
     }
-    int64_t ns = deadline_ms(c, deadline) * 1000000;
-    c->deadline_ns = clock_steady_ns() + ns;
-    arm(c, ns);
+    conn_set_deadline(c, deadline_ms(c, deadline));
 }
 
 void attempt_free(struct attempt *a)

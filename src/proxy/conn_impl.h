@@ -107,6 +107,8 @@ struct conn {
 
 /* conn.c */
 void conn_set_state(struct conn *c, enum conn_state state);
+/* Milliseconds from now until time is up in this state. */
+void conn_set_deadline(struct conn *c, int64_t ms);
 void conn_run(struct conn *c);
 void conn_on_leg(struct ev_loop *loop, ev_io *io, int events);
 void attempt_free(struct attempt *a);

@@ -163,10 +163,7 @@ static void end_by_proxy(struct conn *c, const char *by)
     c->closed_by = by;
     abort_relay(c, by);
     c->relay_ending = true;
-    c->deadline_ns = clock_steady_ns() + (int64_t)LAST_MS * 1000000;
-    ev_timer_stop(c->gate->loop, &c->timer);
-    ev_timer_set(&c->timer, LAST_MS / 1000., 0.);
-    ev_timer_start(c->gate->loop, &c->timer);
+    conn_set_deadline(c, LAST_MS);
 }
 
 void relay_idle(struct conn *c)

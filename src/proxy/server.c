@@ -121,8 +121,7 @@ static bool try_reload(struct server *s, struct text *errors)
 {
     struct site *site = site_load(s->config_file, errors);
     struct gate **gates = calloc(s->count, sizeof(struct gate *));
-    struct mail *mails = calloc(s->count, sizeof *mails);
-    bool ok = site && gates && mails;
+    bool ok = site && gates;
     if (ok && site->config->proxy.workers != s->count) {
         text_printf(errors, "[proxy] workers is %u now and %u before: that needs a restart\n",
                     site->config->proxy.workers, s->count);
@@ -134,7 +133,6 @@ static bool try_reload(struct server *s, struct text *errors)
         for (unsigned i = 0; i < s->count; i++) gate_release(gates[i]);
         ok = false;
     }
-    free(mails);
     if (!ok) {
         free(gates);
         site_release(site);
@@ -143,12 +141,7 @@ static bool try_reload(struct server *s, struct text *errors)
     writer_set_policy(s->shared.writer, &site->audit_policy);
     __atomic_store_n(&s->gates_taken, 0, __ATOMIC_RELAXED);
     s->reloading = true;
-    for (unsigned i = 0; i < s->count; i++) {
-        struct mail *mail = calloc(1, sizeof *mail);
-        if (!mail) abort(); /* half a reload would leave two policies in force */
-        *mail = (struct mail){.kind = MAIL_GATE, .gate = gates[i], .heap = true};
-        worker_post(s->workers[i], mail);
-    }
+    for (unsigned i = 0; i < s->count; i++) worker_change_gate(s->workers[i], gates[i]);
     free(s->gates);
     s->gates = gates;
     site_release(s->site);
@@ -206,14 +199,9 @@ static void on_gate_taken(struct ev_loop *loop, ev_async *async, int events)
     if (s->reload_again) reload(s);
 }
 
-static void post_all(struct server *s, enum mail_kind kind)
+static void each_started(struct server *s, void (*tell)(struct worker *w))
 {
-    for (unsigned i = 0; i < s->started; i++) {
-        struct mail *mail = calloc(1, sizeof *mail);
-        if (!mail) abort();
-        *mail = (struct mail){.kind = kind, .heap = true};
-        worker_post(s->workers[i], mail);
-    }
+    for (unsigned i = 0; i < s->started; i++) tell(s->workers[i]);
 }
 
 static void on_drain_over(struct ev_loop *loop, ev_timer *timer, int events)
@@ -221,7 +209,7 @@ static void on_drain_over(struct ev_loop *loop, ev_timer *timer, int events)
     (void)loop;
     (void)events;
     diag_info("drain_timeout is over: closing what is still open");
-    post_all(timer->data, MAIL_SHUT_DOWN);
+    each_started(timer->data, worker_shut_down);
 }
 
 static void on_term(struct ev_loop *loop, ev_signal *signal, int events)
@@ -231,13 +219,13 @@ static void on_term(struct ev_loop *loop, ev_signal *signal, int events)
     if (s->draining) {
         /* Asked twice: no more waiting. */
         ev_timer_stop(loop, &s->drain_over);
-        post_all(s, MAIL_SHUT_DOWN);
+        each_started(s, worker_shut_down);
         return;
     }
     s->draining = true;
     diag_info("stopping: open connections have %llu ms to end",
               (unsigned long long)s->site->config->proxy.drain_timeout);
-    post_all(s, MAIL_DRAIN);
+    each_started(s, worker_drain);
     ev_timer_set(&s->drain_over, (double)s->site->config->proxy.drain_timeout / 1000., 0.);
     ev_timer_start(loop, &s->drain_over);
 }
@@ -382,8 +370,8 @@ int server_run(const char *config_file, struct text *errors)
     bool ok = s.loop && s.shared.writer && make_leaf_keys(&s, errors) && start_workers(&s, errors);
     if (ok) serve(&s);
     if (!ok && s.started) {
-        post_all(&s, MAIL_DRAIN);
-        post_all(&s, MAIL_SHUT_DOWN);
+        each_started(&s, worker_drain);
+        each_started(&s, worker_shut_down);
     }
     end(&s);
     if (ok) {

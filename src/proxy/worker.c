@@ -30,6 +30,8 @@ struct worker {
     ev_async wake;
     pthread_mutex_t lock;
     struct mail *mail, **mail_end; /* under lock */
+    struct mail gate_mail, drain_mail, shut_down_mail;
+    bool asked_to_drain, asked_to_shut_down; /* the controlling thread's */
     uint8_t scratch[WORKER_SCRATCH];
 };
 
@@ -192,14 +194,12 @@ static void shut_down(struct worker *w)
 
 static void deliver(struct worker *w, struct mail *mail)
 {
-    struct mail m = *mail;
-    if (mail->heap) free(mail);
-    switch (m.kind) {
+    switch (mail->kind) {
     case MAIL_AUDIT:
-        conn_audit_answered(m.conn, m.written);
+        conn_audit_answered(mail->conn, mail->written);
         break;
     case MAIL_GATE:
-        change_gate(w, m.gate);
+        change_gate(w, mail->gate);
         break;
     case MAIL_DRAIN:
         drain(w);
@@ -236,6 +236,28 @@ void worker_post(struct worker *w, struct mail *mail)
     /* Within the lock: once the mail can be taken, the worker may end and be freed. */
     ev_async_send(w->loop, &w->wake);
     pthread_mutex_unlock(&w->lock);
+}
+
+void worker_change_gate(struct worker *w, struct gate *gate)
+{
+    w->gate_mail = (struct mail){.kind = MAIL_GATE, .gate = gate};
+    worker_post(w, &w->gate_mail);
+}
+
+void worker_drain(struct worker *w)
+{
+    if (w->asked_to_drain) return;
+    w->asked_to_drain = true;
+    w->drain_mail = (struct mail){.kind = MAIL_DRAIN};
+    worker_post(w, &w->drain_mail);
+}
+
+void worker_shut_down(struct worker *w)
+{
+    if (w->asked_to_shut_down) return;
+    w->asked_to_shut_down = true;
+    w->shut_down_mail = (struct mail){.kind = MAIL_SHUT_DOWN};
+    worker_post(w, &w->shut_down_mail);
 }
 
 struct worker *worker_new(unsigned number, struct worker_shared *shared)
@@ -291,7 +313,6 @@ void worker_free(struct worker *w)
         struct mail *mail = w->mail;
         w->mail = mail->next;
         if (mail->kind == MAIL_GATE) gate_release(mail->gate);
-        if (mail->heap) free(mail);
     }
     ev_loop_destroy(w->loop);
     pthread_mutex_destroy(&w->lock);

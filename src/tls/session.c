@@ -73,9 +73,7 @@ int session_send_callback(WOLFSSL *ssl, char *buffer, int size, void *context)
     struct session *s = context;
     (void)ssl;
     uint8_t *place = buf_reserve(&s->out, (size_t)size);
-    if (!place) {
-        return WOLFSSL_CBIO_ERR_GENERAL;
-    }
+    if (!place) return WOLFSSL_CBIO_ERR_GENERAL;
     memcpy(place, buffer, (size_t)size);
     choose_alert(s, buffer, size, place);
     if (s->is_server && s->handshake) {

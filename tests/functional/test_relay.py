@@ -335,19 +335,24 @@ def test_a_truncation_after_a_half_close_is_on_record(scene, how, pki):
     assert at(closed, "suitegate.blame") == "upstream"
 
 
-def test_what_the_upstream_sent_survives_its_refusal_of_more(scene, how, pki):
-    """The upstream sends its answer and is gone while the client still writes: that its socket
-    takes no more bytes must not throw away what it had sent before."""
-    size = 1 << 20
-
-    def handler(tls, _):
+def answers_and_goes(size, gone=None):
+    """An upstream's script: takes two bytes, answers, ends properly, and is gone."""
+    def script(tls, _):
         tls.recv_exactly(2)
         tls.send(bytes(size))
         tls.close_notify()
         wait_until(lambda: unsent(tls.sock) == 0, what="the gate to take all of it")
         tls.close()
+        if gone:
+            gone.set()
+    return script
 
-    with TlsPeer(wire.server_context(pki.ec), handler) as upstream:
+
+def test_what_the_upstream_sent_survives_its_refusal_of_more(scene, how, pki):
+    """The upstream sends its answer and is gone while the client still writes: that its socket
+    takes no more bytes must not throw away what it had sent before."""
+    size = 1 << 20
+    with TlsPeer(wire.server_context(pki.ec), answers_and_goes(size)) as upstream:
         s = scene(upstream.port)
         tls = wire.Tls(s.tunnel(how, receive_buffer=65536), s.context(how), name="localhost")
         with tls.handshake():
@@ -370,16 +375,7 @@ def test_what_is_on_its_way_survives_a_client_that_goes_on_writing(scene, how, p
     has not read all of its answer yet, must not lose the rest to that."""
     size = 160_000
     gone = threading.Event()
-
-    def handler(tls, _):
-        tls.recv_exactly(2)
-        tls.send(bytes(size))
-        tls.close_notify()
-        wait_until(lambda: unsent(tls.sock) == 0, what="the gate to take all of it")
-        tls.close()
-        gone.set()
-
-    with TlsPeer(wire.server_context(pki.ec), handler) as upstream:
+    with TlsPeer(wire.server_context(pki.ec), answers_and_goes(size, gone)) as upstream:
         s = scene(upstream.port)
         tls = wire.Tls(s.tunnel(how, receive_buffer=16384), s.context(how), name="localhost")
         with tls.handshake():
