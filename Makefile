@@ -18,6 +18,9 @@ CFLAGS_ALL = -std=c11 $(WARNINGS) $(OPTIMIZE) $(HARDENING) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
 LIBS := $(WOLFSSL)/lib/libwolfssl.a -lev -linih -lcares -lm -lpthread
 
+# Twice: the TLS library needs src/pki/random.c.
+CORE_LIBS := $(BUILD)/libcore.a $(LIBS) $(BUILD)/libcore.a
+
 SOURCES := $(sort $(wildcard src/*/*.c))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
 # Everything but main(), for the tests.
@@ -76,7 +79,7 @@ $(BUILD)/libcore.a: $(CORE)
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcore.a $(wildcard tests/unit/*.h)
 	@mkdir -p $(@D)
 	@echo "cc $<"
-	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(BUILD)/libcore.a $(LIBS) -lcmocka -o $@
+	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(CORE_LIBS) -lcmocka -o $@
 
 certs/ca.pem: | $(BUILD)/suitegate
 	@[ -e $@ ] || $(BUILD)/suitegate ca init --out certs
@@ -158,7 +161,7 @@ docs: $(BUILD)/docs
 
 $(BUILD)/docs: tests/tools/docs.c $(BUILD)/libcore.a
 	@echo "cc $<"
-	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(BUILD)/libcore.a $(LIBS) -o $@
+	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(CORE_LIBS) -o $@
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR)/suitegate

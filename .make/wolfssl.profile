@@ -14,8 +14,10 @@
 --disable-md5
 --disable-sha
 --disable-sha224
-# A session seeds a generator of its own: SHA-256 is the one that processors help with.
---disable-sha512-drbg
+# src/pki/random.c is the generator.
+--disable-hashdrbg
+# A certificate's signature that was verified before need not be again: see pki/trust.h.
+--enable-pkcallbacks
 --disable-sha3
 --disable-pkcs12
 --enable-sp=yes,4096

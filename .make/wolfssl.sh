@@ -10,11 +10,14 @@
 set -eu
 umask 022
 here=$(cd "$(dirname "$0")" && pwd)
+random=$here/../include/pki/random.h
 prefix=$(mkdir -p "$1" && cd "$1" && pwd)
 minimum=5.9.2
 defines="-DWOLFSSL_ALT_NAMES -DWOLFSSL_EXTRA_ALERTS -DNO_SESSION_CACHE_REF -DWOLFSSL_ALWAYS_VERIFY_CB"
 # One hello of up to 128 KiB with up to 2,048 suites.
 defines="$defines -DMAX_HANDSHAKE_SZ=131072 -DWOLFSSL_MAX_SUITE_SZ=4096"
+# Randomness comes from the kernel, through src/pki/random.c; no process id a record.
+defines="$defines -DCUSTOM_RAND_GENERATE_BLOCK=suitegate_random -DWOLFSSL_NO_GETPID"
 case $(uname -m) in
 x86_64) assembly=--enable-intelasm ;;
 aarch64) assembly=--enable-armasm ;;
@@ -68,7 +71,8 @@ build() {
     echo "wolfssl: building $version with suitegate's profile (about a minute)"
     log=$work/build.log
     { { [ -x configure ] || ./autogen.sh; } &&
-      ./configure --prefix="$prefix" $options $assembly CFLAGS="-O2 -fstack-protector-strong -fPIE $defines" &&
+      ./configure --prefix="$prefix" $options $assembly \
+          CFLAGS="-O2 -fstack-protector-strong -fPIE -include $random $defines" &&
       make -j"$(nproc)" && make install; } >"$log" 2>&1 || { tail -n 15 "$log" >&2; die "build failed"; }
     cd "$here"
 }
@@ -94,7 +98,8 @@ int main(void)
     return printf("%s\n", list) < 0;
 }
 C
-${CC:-cc} -I"$prefix/include" -o "$work/suites" "$work/suites.c" "$prefix/lib/libwolfssl.a" -lm -lpthread
+${CC:-cc} -D_GNU_SOURCE -I"$here/../include" -I"$prefix/include" -o "$work/suites" "$work/suites.c" \
+    "$here/../src/pki/random.c" "$prefix/lib/libwolfssl.a" -lm -lpthread
 "$work/suites" | tr ':' '\n' | sort >"$work/has"
 sed -n 's/^SUITE(.*"\(ECDHE-[A-Z0-9-]*\)".*/\1/p' "$here/../include/policy/suites.def" | sort >"$work/wants"
 [ "$(wc -l <"$work/wants")" -eq 8 ] || die "suites.def does not list eight suites"

@@ -17,6 +17,10 @@ struct text {
 };
 
 void text_fini(struct text *t);
+/* Room for so many bytes more, in one step. */
+void text_reserve(struct text *t, size_t n);
+/* n bytes more, for the caller to write at the returned place at once; NULL when it failed. */
+WARN_UNUSED char *text_extend(struct text *t, size_t n);
 void text_add(struct text *t, const char *s);
 void text_add_bytes(struct text *t, const void *p, size_t n);
 void text_printf(struct text *t, const char *format, ...) PRINTF(2, 3);

@@ -46,6 +46,12 @@ struct peer_check {
 WARN_UNUSED bool trust_judge(struct peer_check *check, const struct span *chain, size_t n,
                              size_t depth, int error);
 
+/* Verifies an ECDSA signature of this handshake for the library: key is a SubjectPublicKeyInfo,
+ * hash what was signed. One of a certificate that was found good before is not computed again.
+ * *good says what was found. 0, or the library's error. */
+WARN_UNUSED int trust_verify_ecdsa(struct peer_check *check, struct span key, struct span hash,
+                                   struct span signature, bool *good);
+
 /* For a handshake that failed with a library error outside any certificate callback: the
  * reason when the error is about certificates, else REASON_OK. */
 enum reason trust_reason_of_error(int error);

@@ -143,11 +143,12 @@ static void put_end(struct json *j, const char *key, const struct addr *a, uint1
     json_end_object(j);
 }
 
-static void put_u16_name(struct json *j, const char *name, uint16_t v)
+/* A number without a name stands as it is. */
+static void put_u16_name(struct json *j, const char *key, const char *name, uint16_t v)
 {
     char number[8];
-    snprintf(number, sizeof number, "0x%04X", v);
-    json_string(j, NULL, name ? name : number);
+    if (!name) snprintf(number, sizeof number, "0x%04X", v);
+    json_string(j, key, name ? name : number);
 }
 
 static void put_version(struct json *j, const struct audit_leg *leg)
@@ -180,12 +181,7 @@ static void put_certificate(struct json *j, const struct audit_leg *leg)
 static void put_leg(struct json *j, const struct audit_leg *leg)
 {
     put_version(j, leg);
-    if (leg->suite) {
-        const char *name = cipher_name(leg->suite);
-        char number[8];
-        snprintf(number, sizeof number, "0x%04X", leg->suite);
-        json_string(j, "cipher", name ? name : number);
-    }
+    if (leg->suite) put_u16_name(j, "cipher", cipher_name(leg->suite), leg->suite);
     if (leg->group) json_optional(j, "curve", group_name(leg->group));
     json_bool(j, "established", leg->established);
     if (leg->established) {
@@ -209,7 +205,7 @@ static void put_client_tls(struct json *j, const struct audit_event *e)
         json_array(j, "supported_ciphers");
         for (size_t i = 0; i < h->cipher_suites.n / 2; i++) {
             uint16_t id = span_u16(h->cipher_suites, i);
-            if (!is_grease(id)) put_u16_name(j, cipher_name(id), id);
+            if (!is_grease(id)) put_u16_name(j, NULL, cipher_name(id), id);
         }
         json_end_array(j);
         json_optional(j, "ja4", e->ja4);
@@ -236,10 +232,11 @@ static void put_weak_offers(struct json *j, const struct hello *h)
     }
     for (size_t i = 0; i < h->cipher_suites.n / 2; i++) {
         uint16_t id = span_u16(h->cipher_suites, i);
+        const char *name = cipher_name(id);
         bool tls13 = id >> 8 == 0x13;
         bool signal = id == SCSV_RENEGOTIATION || id == SCSV_FALLBACK;
-        bool strong = suite_by_id(id) || strong_elsewhere(cipher_name(id));
-        if (!tls13 && !signal && !is_grease(id) && !strong) put_u16_name(j, cipher_name(id), id);
+        bool strong = suite_by_id(id) || strong_elsewhere(name);
+        if (!tls13 && !signal && !is_grease(id) && !strong) put_u16_name(j, NULL, name, id);
     }
     for (size_t i = 0; i < h->schemes.n / 2; i++) {
         const struct scheme *s = scheme_by_id(span_u16(h->schemes, i));
@@ -272,14 +269,14 @@ static void put_hello(struct json *j, const struct hello *h, suite_set offered)
     json_array(j, "groups");
     for (size_t i = 0; i < h->groups.n / 2; i++) {
         uint16_t id = span_u16(h->groups, i);
-        if (!is_grease(id)) put_u16_name(j, group_name(id), id);
+        if (!is_grease(id)) put_u16_name(j, NULL, group_name(id), id);
     }
     json_end_array(j);
     json_array(j, "signature_schemes");
     for (size_t i = 0; i < h->schemes.n / 2; i++) {
         uint16_t id = span_u16(h->schemes, i);
         const struct scheme *s = scheme_by_id(id);
-        if (!is_grease(id)) put_u16_name(j, s ? s->name : NULL, id);
+        if (!is_grease(id)) put_u16_name(j, NULL, s ? s->name : NULL, id);
     }
     json_end_array(j);
     put_approved(j, "approved", offered);
@@ -341,8 +338,10 @@ static void put_suitegate(struct json *j, const struct audit_event *e)
 
 void audit_render(const struct audit_event *e, struct text *out)
 {
+    enum { USUAL_SIZE = 6144 };
     struct json j = json_of(out);
     struct text sentence = {0};
+    text_reserve(out, USUAL_SIZE);
     message(e, &sentence);
     json_object(&j, NULL);
     put_head(&j, e->at);

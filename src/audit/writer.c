@@ -16,7 +16,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { BATCH = 64, RETRY_MS = 200 };
+/* Records that nobody waits for are gathered for GATHER_MS: a wake-up of this thread costs more
+ * than a record. */
+enum { BATCH = 64, RETRY_MS = 200, GATHER_MS = 5 };
 
 struct item {
     struct item *next;
@@ -37,7 +39,9 @@ struct writer {
     pthread_cond_t wake;
     struct list incoming; /* under lock, with all up to new_fd */
     bool stopping;
-    int new_fd; /* to take over, -1: none */
+    bool urgent; /* somebody waits for what came in */
+    bool asleep; /* whatever comes has to wake the thread */
+    int new_fd;  /* to take over, -1: none */
     struct audit_policy policy;
     char profile[16], digest[65];
 
@@ -224,21 +228,27 @@ static void change_file(struct writer *w, int fd)
     w->fd = fd;
 }
 
-static void wait_for_work(struct writer *w, bool retry)
+/* Until something has to be done at once, at most for so long. */
+static void rest(struct writer *w, int64_t ms)
 {
-    if (!retry) {
-        while (!w->incoming.head && !w->stopping && w->new_fd < 0)
-            pthread_cond_wait(&w->wake, &w->lock);
-        return;
-    }
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_nsec += RETRY_MS * 1000000L;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += ms * 1000000L;
     until.tv_sec += until.tv_nsec / 1000000000L;
     until.tv_nsec %= 1000000000L;
-    while (!w->incoming.head && !w->stopping && w->new_fd < 0 &&
+    while (!w->urgent && !w->stopping && w->new_fd < 0 &&
            pthread_cond_timedwait(&w->wake, &w->lock, &until) == 0)
         ;
+}
+
+static void wait_for_work(struct writer *w, bool retry)
+{
+    rest(w, retry ? RETRY_MS : GATHER_MS);
+    w->asleep = true;
+    while (!retry && !w->incoming.head && !w->stopping && w->new_fd < 0)
+        pthread_cond_wait(&w->wake, &w->lock);
+    w->asleep = false;
+    w->urgent = false;
 }
 
 static void *run(void *arg)
@@ -278,7 +288,11 @@ struct writer *writer_new(const char *path, struct text *errors)
     if (w->fd >= 0) end_half_line(w->fd);
     w->memory = fallback_memory_new();
     pthread_mutex_init(&w->lock, NULL);
-    pthread_cond_init(&w->wake, NULL);
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&w->wake, &attributes);
+    pthread_condattr_destroy(&attributes);
     if (w->fd >= 0 && w->memory && pthread_create(&w->thread, NULL, run, w) == 0) return w;
     if (w->fd >= 0) text_add(errors, "audit: out of memory or threads\n");
     if (w->fd >= 0) close(w->fd);
@@ -324,9 +338,11 @@ void writer_submit(struct writer *w, char *line, const struct audit_offer *offer
     }
     atomic_fetch_add(&w->queued, 1);
     pthread_mutex_lock(&w->lock);
-    bool idle = w->incoming.head == NULL;
     list_add(&w->incoming, i);
-    if (idle) pthread_cond_signal(&w->wake);
+    bool wake = w->asleep || (reply && !w->urgent);
+    w->asleep = false;
+    w->urgent = w->urgent || reply;
+    if (wake) pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
 }
 

@@ -1,6 +1,5 @@
 #include "base/json.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 struct json json_of(struct text *out)
@@ -35,6 +34,23 @@ static bool is_plain(uint8_t c)
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
+/* How many bytes at p are plain, eight at a time: nearly every byte of a record is. A byte of
+ * `found` has its high bit set where the byte of v is below 0x20, equal to '"' or '\\', 0x7f
+ * or above; a borrow can only mark a byte above one that is marked anyway. */
+static size_t plain_length(const uint8_t *p, size_t n)
+{
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    size_t i = 0;
+    for (uint64_t v; n - i >= sizeof v; i += sizeof v) {
+        memcpy(&v, p + i, sizeof v);
+        uint64_t quote = v ^ (ones * '"'), backslash = v ^ (ones * '\\');
+        uint64_t found = (v - ones * 0x20) | (v + ones) | (quote - ones) | (backslash - ones) | v;
+        if (found & high) break;
+    }
+    while (i < n && is_plain(p[i])) i++;
+    return i;
+}
+
 static void put_escaped(struct text *out, uint8_t c)
 {
     if (c == '"' || c == '\\')
@@ -47,20 +63,25 @@ static void put_escaped(struct text *out, uint8_t c)
 
 static void json_quote(struct text *out, const uint8_t *p, size_t n)
 {
-    text_add_bytes(out, "\"", 1);
-    size_t plain = 0; /* bytes before p[i] that need no escape and are not yet written */
-    size_t i = 0;
-    while (i < n) {
-        /* Nearly every byte of a record is plain: the table is for the others. */
-        size_t length = is_plain(p[i]) ? 1 : p[i] < 0x80 ? 0 : utf8_length(p + i, n - i);
-        plain += length;
-        i += length;
-        if (length > 0) continue;
-        text_add_bytes(out, p + i - plain, plain);
-        plain = 0;
-        put_escaped(out, p[i++]);
+    size_t from = 0, i = plain_length(p, n);
+    char *place = i == n ? text_extend(out, n + 2) : NULL;
+    if (place) {
+        place[0] = place[n + 1] = '"';
+        memcpy(place + 1, p, n);
+        return;
     }
-    text_add_bytes(out, p + n - plain, plain);
+    text_add_bytes(out, "\"", 1);
+    /* What lies between from and i needs no escape and is not yet written. */
+    for (; i < n; i += plain_length(p + i, n - i)) {
+        size_t length = p[i] < 0x80 ? 0 : utf8_length(p + i, n - i);
+        if (length == 0) {
+            text_add_bytes(out, p + from, i - from);
+            put_escaped(out, p[i]);
+            from = i + 1;
+        }
+        i += length ? length : 1;
+    }
+    text_add_bytes(out, p + from, n - from);
     text_add_bytes(out, "\"", 1);
 }
 
@@ -119,8 +140,14 @@ void json_string(struct json *j, const char *key, const char *value)
 
 void json_number(struct json *j, const char *key, int64_t value)
 {
+    char digits[24];
+    char *p = digits + sizeof digits;
+    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
     json_member(j, key);
-    text_printf(j->out, "%" PRId64, value);
+    do *--p = (char)('0' + left % 10);
+    while (left /= 10);
+    if (value < 0) *--p = '-';
+    text_add_bytes(j->out, p, (size_t)(digits + sizeof digits - p));
 }
 
 void json_bool(struct json *j, const char *key, bool value)

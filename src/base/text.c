@@ -29,12 +29,24 @@ static bool text_grow(struct text *t, size_t more)
     return true;
 }
 
-void text_add_bytes(struct text *t, const void *p, size_t n)
+void text_reserve(struct text *t, size_t n)
 {
-    if (!text_grow(t, n)) return;
-    if (n) memcpy(t->data + t->size, p, n);
+    text_grow(t, n);
+}
+
+char *text_extend(struct text *t, size_t n)
+{
+    if (!text_grow(t, n)) return NULL;
+    char *place = t->data + t->size;
     t->size += n;
     t->data[t->size] = '\0';
+    return place;
+}
+
+void text_add_bytes(struct text *t, const void *p, size_t n)
+{
+    char *place = text_extend(t, n);
+    if (place && n) memcpy(place, p, n);
 }
 
 void text_add(struct text *t, const char *s)
@@ -47,14 +59,12 @@ void text_printf(struct text *t, const char *format, ...)
     va_list args, again;
     va_start(args, format);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, format, args);
-    if (n >= 0 && text_grow(t, (size_t)n)) {
+    size_t room = t->capacity - t->size;
+    int n = vsnprintf(t->data ? t->data + t->size : NULL, room, format, args);
+    if (n >= 0 && (size_t)n >= room && text_grow(t, (size_t)n))
         vsnprintf(t->data + t->size, (size_t)n + 1, format, again);
-        t->size += (size_t)n;
-    } else {
-        t->failed = true;
-        t->size = 0;
-    }
+    t->failed = t->failed || n < 0;
+    t->size = t->failed ? 0 : t->size + (size_t)n;
     va_end(again);
     va_end(args);
 }

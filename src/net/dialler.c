@@ -139,7 +139,9 @@ struct dial *dial_start(struct ev_loop *loop, const struct addr *addresses, size
     d->arg = arg;
     d->fault = EHOSTUNREACH;
     interleave(d, addresses, n);
-    ev_timer_init(&d->timer, on_timer, 0., 0.); /* the first attempt starts from the loop */
+    /* What fails at once is answered from the loop, never from here. */
+    bool under_way = d->n > 0 && open_attempt(d, d->next++);
+    ev_timer_init(&d->timer, on_timer, under_way ? attempt_delay_s : 0., 0.);
     d->timer.data = d;
     ev_timer_start(loop, &d->timer);
     return d;

@@ -4,6 +4,7 @@
 #include "pki/crl.h"
 #include "pki/keys.h"
 #include "pki/signature.h"
+#include "pki/verified.h"
 #include "pki/wolfcrypt.h"
 
 #include <stdlib.h>
@@ -22,6 +23,7 @@ struct trust {
     size_t n;
     struct crl_set *crls;
     unsigned minimum_rsa_bits;
+    struct verified verified;
 };
 
 static bool add_anchor(void *arg, struct span der)
@@ -187,14 +189,23 @@ static size_t candidates(const struct search *s, const struct cert *c)
     return count;
 }
 
+static bool signed_by(struct trust *trust, const struct cert *c, const struct cert *issuer)
+{
+    uint8_t digest[VERIFIED_DIGEST];
+    bool memory = verified_digest(issuer->spki, c->der, (struct span){0}, digest);
+    if (memory && verified_before(&trust->verified, digest)) return true;
+    if (!signature_valid(c->tbs, c->signature_algorithm, c->signature_bits, issuer)) return false;
+    if (memory) verified_note(&trust->verified, digest);
+    return true;
+}
+
 /* The library has verified the leaf, so where one candidate exists it was that one's key. It
  * passes over intermediates it cannot verify: their links are always verified here. */
 static bool link_holds(const struct search *s, const struct cert *c, const struct cert *issuer)
 {
     if (!issued_by(c, issuer)) return false;
     bool library_did = c == &s->certs[0] && !s->check->overrode && candidates(s, c) == 1;
-    return library_did ||
-           signature_valid(c->tbs, c->signature_algorithm, c->signature_bits, issuer);
+    return library_did || signed_by(s->check->trust, c, issuer);
 }
 
 /* The better of two answers to be told: that there is a path with a fault says more than that
@@ -326,4 +337,26 @@ bool trust_judge(struct peer_check *check, const struct span *chain, size_t n, s
         check->reason = judge_chain(check, chain, n);
     if (check->reason == REASON_OK && depth == 0) check->verified = true;
     return check->reason == REASON_OK;
+}
+
+int trust_verify_ecdsa(struct peer_check *check, struct span key, struct span hash,
+                       struct span signature, bool *good)
+{
+    uint8_t digest[VERIFIED_DIGEST];
+    /* Once the chain is judged it is the key exchange's own signature, which never recurs. */
+    bool certificate = !check->verified && verified_digest(key, hash, signature, digest);
+    *good = certificate && verified_before(&check->trust->verified, digest);
+    if (*good) return 0;
+    word32 index = 0;
+    ecc_key decoded;
+    int fault = wc_ecc_init(&decoded), result = 0;
+    if (fault) return fault;
+    fault = wc_EccPublicKeyDecode(key.p, &index, &decoded, (word32)key.n);
+    if (!fault)
+        fault = wc_ecc_verify_hash(signature.p, (word32)signature.n, hash.p, (word32)hash.n,
+                                   &result, &decoded);
+    wc_ecc_free(&decoded);
+    *good = !fault && result == 1;
+    if (*good && certificate) verified_note(&check->trust->verified, digest);
+    return fault;
 }

@@ -160,14 +160,16 @@ void conn_run(struct conn *c)
     }
     leg_poll(&c->client, c->gate->loop, events_of(c, &c->client));
     leg_poll(&c->upstream, c->gate->loop, events_of(c, &c->upstream));
-    if (c->more) ev_feed_event(c->gate->loop, &c->client.io, EV_READ);
+    if (c->more) ev_feed_event(c->gate->loop, &c->client.io, EV_CUSTOM);
 }
 
 void conn_on_leg(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop;
-    (void)events;
-    conn_run(io->data);
+    struct conn *c = io->data;
+    struct leg *l = io == &c->client.io ? &c->client : &c->upstream;
+    if (events & EV_READ) l->readable = true;
+    conn_run(c);
 }
 
 /* What running out of time means in each state. */
@@ -290,12 +292,10 @@ void conn_start(struct worker *worker, struct gate_listener *listener, int fd,
     c->started_ns = clock_steady_ns();
     c->peer = *peer;
     c->alert_sent = c->alert_received = -1;
-    c->client.fd = fd;
+    leg_open(&c->client, fd, conn_on_leg, c, true);
     c->upstream.fd = -1;
     set_id(c);
     link_into(c, worker_connections(worker));
-    ev_io_init(&c->client.io, conn_on_leg, fd, EV_READ);
-    c->client.io.data = c;
     ev_timer_init(&c->timer, on_timer, 0., 0.);
     c->timer.data = c;
     if (l->type == LISTEN_FIXED) {

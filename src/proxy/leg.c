@@ -16,16 +16,28 @@ struct buf *leg_out(struct leg *l)
     return l->tls ? session_out(l->tls) : &l->out;
 }
 
+void leg_open(struct leg *l, int fd, void (*on_event)(struct ev_loop *, ev_io *, int), void *owner,
+              bool expects_bytes)
+{
+    l->fd = fd;
+    l->readable = expects_bytes;
+    ev_io_init(&l->io, on_event, fd, EV_READ);
+    l->io.data = owner;
+}
+
 size_t leg_fill(struct leg *l)
 {
     struct buf *in = leg_in(l);
-    if (l->fd < 0 || l->end_of_data || l->broken) return 0;
+    if (l->fd < 0 || !l->readable || l->end_of_data || l->broken) return 0;
     uint8_t *place = buf_reserve(in, READ_SIZE);
     if (!place) {
         l->broken = true;
         return 0;
     }
-    ssize_t n = recv(l->fd, place, buf_room(in), 0);
+    size_t room = buf_room(in);
+    ssize_t n = recv(l->fd, place, room, 0);
+    /* Less than was asked for: the socket is empty, and will say when it is not. */
+    l->readable = n == (ssize_t)room || (n < 0 && errno == EINTR);
     if (n > 0) {
         buf_commit(in, (size_t)n);
         return (size_t)n;
@@ -78,6 +90,7 @@ void leg_poll(struct leg *l, struct ev_loop *loop, int events)
 {
     if (l->fd < 0) return;
     int now = ev_is_active(&l->io) ? l->io.events & (EV_READ | EV_WRITE) : 0;
+    if (!l->readable && !l->end_of_data) events |= now & EV_READ;
     if (now == events) return;
     ev_io_stop(loop, &l->io);
     if (events == 0) return;

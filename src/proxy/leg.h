@@ -13,6 +13,7 @@ struct leg {
     ev_io io;
     struct buf in, out; /* before there is a session; then the session's count */
     struct session *tls;
+    bool readable; /* there may be bytes: the socket said so, or the last read took all it could */
     bool end_of_data; /* the peer has ended its side of the TCP connection */
     bool deaf;        /* takes no more bytes; what it has sent can still be read */
     bool broken;      /* reset, or out of memory: nothing more goes either way */
@@ -21,14 +22,19 @@ struct leg {
 
 struct buf *leg_in(struct leg *l);
 struct buf *leg_out(struct leg *l);
-/* Reads once, as much as there is room for. The number of new bytes; 0 also at the end. */
+/* Takes over a connected socket. expects_bytes: they may have come already. */
+void leg_open(struct leg *l, int fd, void (*on_event)(struct ev_loop *, ev_io *, int), void *owner,
+              bool expects_bytes);
+/* Reads once, as much as there is room for, where the socket may have bytes. The number of
+ * new bytes; 0 also at the end. */
 WARN_UNUSED size_t leg_fill(struct leg *l);
 /* Writes what is queued, as far as the socket takes it. */
 void leg_flush(struct leg *l);
 /* Shuts our side of the TCP connection down, once all is written. */
 void leg_end(struct leg *l);
 void leg_close(struct leg *l, struct ev_loop *loop);
-/* Makes the watcher wait for these events (0: none). */
+/* Makes the watcher wait for these events (0: none). Reading may stay armed beyond that, as
+ * long as nothing comes: a connection that only changes its state costs no system call. */
 void leg_poll(struct leg *l, struct ev_loop *loop, int events);
 
 #endif

@@ -97,10 +97,8 @@ static void on_dialled(void *arg, int fd, const struct addr *address, int fault)
     struct conn *c = arg;
     c->attempt->dial = NULL;
     if (fd >= 0) {
-        c->upstream.fd = fd;
+        leg_open(&c->upstream, fd, conn_on_leg, c, false);
         c->upstream_address = *address;
-        ev_io_init(&c->upstream.io, conn_on_leg, fd, EV_READ);
-        c->upstream.io.data = c;
         dialled(c);
     } else {
         dial_failed(c, fault);

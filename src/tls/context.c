@@ -62,6 +62,7 @@ struct tls_context *tls_context_client(const struct policy *policy, const struct
     struct tls_context *c = wrap(wolfSSL_CTX_new(wolfTLSv1_2_client_method()));
     if (!c) return NULL;
     wolfSSL_CTX_set_verify(c->library, WOLFSSL_VERIFY_PEER, session_verify_callback);
+    wolfSSL_CTX_SetEccVerifyCb(c->library, session_ecdsa_callback);
     bool ok =
         set_suites(c->library, policy->allowed) &&
         wolfSSL_CTX_SetMinRsaKey_Sz(c->library, (short)policy->minimum_rsa_bits) ==

@@ -7,5 +7,8 @@
 int session_receive_callback(WOLFSSL *ssl, char *buffer, int size, void *context);
 int session_send_callback(WOLFSSL *ssl, char *buffer, int size, void *context);
 int session_verify_callback(int ok, WOLFSSL_X509_STORE_CTX *store);
+int session_ecdsa_callback(WOLFSSL *ssl, const unsigned char *signature, unsigned signature_size,
+                           const unsigned char *hash, unsigned hash_size, const unsigned char *key,
+                           unsigned key_size, int *result, void *context);
 
 #endif

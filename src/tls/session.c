@@ -101,6 +101,21 @@ int session_verify_callback(int ok, WOLFSSL_X509_STORE_CTX *store)
     return trust_judge(check, chain, n, (size_t)store->error_depth, error) ? 1 : 0;
 }
 
+int session_ecdsa_callback(WOLFSSL *ssl, const unsigned char *signature, unsigned signature_size,
+                           const unsigned char *hash, unsigned hash_size, const unsigned char *key,
+                           unsigned key_size, int *result, void *context)
+{
+    (void)ssl;
+    bool good = false;
+    *result = 0;
+    if (!context) return BAD_FUNC_ARG;
+    int fault =
+        trust_verify_ecdsa(context, (struct span){key, key_size}, (struct span){hash, hash_size},
+                           (struct span){signature, signature_size}, &good);
+    *result = good;
+    return fault;
+}
+
 static struct session *session_new(const struct tls_context *context, bool is_server)
 {
     struct session *s = calloc(1, sizeof *s);
@@ -147,6 +162,7 @@ struct session *session_client(const struct tls_context *context, const char *se
     s->handshake->offer = *offer;
     s->handshake->check = check;
     wolfSSL_SetCertCbCtx(s->ssl, check);
+    wolfSSL_SetEccVerifyCtx(s->ssl, check);
     bool ok = use_alpn(s, alpn);
     if (server_name)
         ok = ok && wolfSSL_UseSNI(s->ssl, WOLFSSL_SNI_HOST_NAME, server_name,
@@ -307,6 +323,7 @@ void session_handshake_done(struct session *s)
     free(s->handshake);
     s->handshake = NULL;
     wolfSSL_SetCertCbCtx(s->ssl, NULL);
+    wolfSSL_SetEccVerifyCtx(s->ssl, NULL);
 }
 
 struct session_facts session_facts(const struct session *s)

@@ -102,7 +102,7 @@ class Gate(Evidence):
     popen: further arguments for subprocess.Popen, such as preexec_fn.
     """
 
-    def __init__(self, tmp_path, config, *, wrapper=(), env=None, popen=None):
+    def __init__(self, tmp_path, config, *, wrapper=(), env=None, popen=None, binary=None):
         self.folder = pathlib.Path(tmp_path)
         self.config_path = self.folder / "suitegate.ini"
         self.stdout_path = self.folder / "suitegate.stdout"
@@ -111,7 +111,7 @@ class Gate(Evidence):
         self.exit_code, self.expected_exit = None, 0
         with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen(
-                [*wrapper, BINARY, "run", "-c", str(self.config_path)],
+                [*wrapper, binary or BINARY, "run", "-c", str(self.config_path)],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=err,
                 env={**os.environ, **(env or {})}, start_new_session=True, **(popen or {}))
         self.pid = self.process.pid

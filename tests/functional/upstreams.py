@@ -88,7 +88,7 @@ def gnutls_serv(folder, leaf, priority, port=None):
 
 
 def nginx(folder, *leaves, port=None, protocols="TLSv1.2", ciphers=None, http2=False, files=None,
-          extra=""):
+          extra="", connections=4096):
     """nginx: /facts says how the session came about, anything else is served from files."""
     port = port or free_port()
     home = pathlib.Path(folder) / f"nginx-{port}"
@@ -100,7 +100,7 @@ def nginx(folder, *leaves, port=None, protocols="TLSv1.2", ciphers=None, http2=F
     user = "user root;" if os.geteuid() == 0 else ""
     (home / "nginx.conf").write_text(f"""
 daemon off; master_process off; {user} pid {home}/pid; error_log {home}/error.log;
-events {{ worker_connections 4096; }}
+events {{ worker_connections {connections}; }}
 http {{
   access_log off; default_type application/octet-stream; {temporary}
   server {{

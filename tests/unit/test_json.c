@@ -38,6 +38,33 @@ static void structure(void **state)
     text_fini(&t);
 }
 
+/* Whatever stands before and behind it, a byte is written the same way. */
+static void every_byte_at_every_place(void **state)
+{
+    (void)state;
+    enum { LONG = 19 };
+    for (unsigned byte = 0; byte < 256; byte++) {
+        char alone[16], expected[64], in[LONG];
+        struct text t = {0};
+        struct json j = json_of(&t);
+        char c = (char)byte;
+        json_bytes(&j, NULL, &c, 1);
+        assert_true(t.size < sizeof alone);
+        snprintf(alone, sizeof alone, "%.*s", (int)t.size - 2, text_string(&t) + 1);
+        text_fini(&t);
+        for (int at = 0; at < LONG; at++) {
+            memset(in, 'x', sizeof in);
+            in[at] = c;
+            snprintf(expected, sizeof expected, "\"%.*s%s%.*s\"", at, "xxxxxxxxxxxxxxxxxxx", alone,
+                     LONG - 1 - at, "xxxxxxxxxxxxxxxxxxx");
+            j = json_of(&t);
+            json_bytes(&j, NULL, in, sizeof in);
+            assert_string_equal(text_string(&t), expected);
+            text_fini(&t);
+        }
+    }
+}
+
 static const struct {
     const char *in, *out;
 } strings[] = {
@@ -98,6 +125,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(structure),
+        cmocka_unit_test(every_byte_at_every_place),
         cmocka_unit_test(escapes),
         cmocka_unit_test(bytes_and_keys),
     };

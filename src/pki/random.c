@@ -1,0 +1,71 @@
+#include "pki/random.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
+/* A record's nonce is 8 bytes: what one call of the kernel gives is handed out in parts, each
+ * byte once and wiped as it goes. At most 256 bytes come without interruption (getrandom(2)).
+ * A child of fork() must not use this: it would repeat its parent's bytes. */
+enum { POOL = 256 };
+
+static _Thread_local unsigned char pool[POOL];
+static _Thread_local unsigned int left;
+
+/* wolfSSL 5.9.2's fe_cmov_table_avx2() loads a constant with an instruction that leaves the
+ * upper half of its register as it was, and then uses all of it: after an ECDSA verification,
+ * which leaves such halves behind, every second X25519 public key came out wrong. The
+ * library's own generator hides that, because its hash clears them; a key is generated right
+ * behind a call of this one, so this clears them too (test_random.c shows it). */
+#ifdef __x86_64__
+__attribute__((target("avx"))) static void clear_upper_halves(void)
+{
+    _mm256_zeroupper();
+}
+
+static void leave_registers_clean(void)
+{
+    if (__builtin_cpu_supports("avx")) clear_upper_halves();
+}
+#else
+static void leave_registers_clean(void)
+{
+}
+#endif
+
+static int from_kernel(unsigned char *out, unsigned int size)
+{
+    while (size > 0) {
+        ssize_t n = getrandom(out, size, 0);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return -1;
+        out += n;
+        size -= (unsigned int)n;
+    }
+    return 0;
+}
+
+static int fill(unsigned char *out, unsigned int size)
+{
+    if (size > POOL / 4) return from_kernel(out, size);
+    if (size > left) {
+        left = 0;
+        if (from_kernel(pool, POOL) != 0) return -1;
+        left = POOL;
+    }
+    unsigned char *next = pool + POOL - left;
+    memcpy(out, next, size);
+    explicit_bzero(next, size);
+    left -= size;
+    return 0;
+}
+
+int suitegate_random(unsigned char *out, unsigned int size)
+{
+    int result = fill(out, size);
+    leave_registers_clean();
+    return result;
+}

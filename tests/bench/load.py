@@ -1,0 +1,75 @@
+"""Load for a proxy: connections (hey), bulk (curl) and idle tunnels. Clients never resume.
+
+A target is where the proxy listens and how it is used: "fixed" is TLS to the port,
+"connect" is a CONNECT to the upstream through it."""
+
+import json
+import re
+import socket
+import ssl
+import subprocess
+
+GCM, CBC = "ECDHE-{}-AES128-GCM-SHA256", "ECDHE-{}-AES128-SHA256"
+
+
+class Target:
+    def __init__(self, port, mode, upstream, key="ECDSA"):
+        self.port, self.mode, self.upstream, self.key = port, mode, upstream, key
+
+    def url(self, path):
+        return f"https://localhost:{self.port if self.mode == 'fixed' else self.upstream}{path}"
+
+    def proxy(self, option):
+        return [] if self.mode == "fixed" else [option, f"http://127.0.0.1:{self.port}"]
+
+
+def connections(target, count, clients=32, rate=None):
+    """-> (how many succeeded, connections a second, {percentile: milliseconds})"""
+    paced = ["-q", f"{rate / clients:g}"] if rate else []
+    out = subprocess.run(
+        ["hey", "-n", str(count), "-c", str(clients), "-disable-keepalive", "-cpus", "1", "-t",
+         # Its server name is the Host header, which must not carry a port.
+         "30", "-host", "localhost", *paced, *target.proxy("-x"), target.url("/small")],
+        capture_output=True, text=True, check=False).stdout
+    done = re.search(r"\[200\]\s+(\d+)", out)
+    speed = re.search(r"Requests/sec:\s+([\d.]+)", out)
+    spread = {p: float(ms) * 1000 for p, ms in re.findall(r"(\d\d)% in ([\d.]+) secs", out)}
+    return int(done[1]) if done else 0, float(speed[1]) if speed else 0.0, spread
+
+
+def bulk(target, mib, suite):
+    """Fetches that much on one connection. -> bytes that came"""
+    done = subprocess.run(
+        ["curl", "-sSk", "--tls-max", "1.2", "--ciphers", suite.format(target.key), "-o",
+         "/dev/null", "-r", f"0-{(mib << 20) - 1}", "-w", "%{json}", *target.proxy("-x"),
+         target.url("/big")], capture_output=True, text=True, check=True).stdout
+    return int(json.loads(done)["size_download"])
+
+
+def tunnel(target, context, address="127.0.0.1"):
+    s = socket.create_connection((address, target.port), 30)
+    if target.mode == "connect":
+        s.sendall(f"CONNECT localhost:{target.upstream} HTTP/1.1\r\n"
+                  f"Host: localhost:{target.upstream}\r\n\r\n".encode())
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            more = s.recv(4096)
+            assert more, answer
+            answer += more
+    s = context.wrap_socket(s, server_hostname="localhost")
+    s.sendall(b"GET /small HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert s.recv(65536).startswith(b"HTTP/1.1 200")
+    return s
+
+
+def client_context():
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def idle_tunnels(target, count):
+    """Tunnels that have answered one request and are then silent; the caller closes them."""
+    context = client_context()
+    return [tunnel(target, context) for _ in range(count)]

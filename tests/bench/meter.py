@@ -1,0 +1,56 @@
+"""What a process and everything it started costs: processor time and memory, from /proc."""
+
+import os
+import pathlib
+import re
+
+
+def tree(pid):
+    """pid and its descendants."""
+    found = [pid]
+    for task in _tasks(pid):
+        try:
+            children = pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text().split()
+        except OSError:
+            continue
+        for child in children:
+            found += tree(int(child))
+    return found
+
+
+def _tasks(pid):
+    try:
+        return os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return []
+
+
+def cpu_seconds(pid):
+    """Time on a processor so far, all threads, to the nanosecond (schedstat)."""
+    total = 0
+    for process in tree(pid):
+        for task in _tasks(process):
+            try:
+                text = pathlib.Path(f"/proc/{process}/task/{task}/schedstat").read_text()
+            except OSError:
+                continue
+            total += int(text.split()[0])
+    return total / 1e9
+
+
+def memory_kib(pid):
+    """Proportional set size."""
+    total = 0
+    for process in tree(pid):
+        try:
+            text = pathlib.Path(f"/proc/{process}/smaps_rollup").read_text()
+        except OSError:
+            continue
+        total += int(re.search(r"^Pss:\s+(\d+)", text, re.M)[1])
+    return total
+
+
+def pin(pid, cores):
+    for process in tree(pid):
+        for task in _tasks(process):
+            os.sched_setaffinity(int(task), cores)
