@@ -34,6 +34,9 @@ WARN_UNUSED char *text_take(struct text *t);
 WARN_UNUSED char *text_copy(const char *s, size_t n);
 /* Lower-case ASCII; everything else as it is. */
 void text_lower(char *s);
+/* A number in decimal and a NUL into out; returns how many digits. */
+enum { TEXT_DECIMAL_SIZE = 21 };
+size_t text_decimal(uint64_t v, char out[TEXT_DECIMAL_SIZE]);
 /* 2n hexadecimal digits and a NUL into out. */
 void text_hex(const uint8_t *p, size_t n, char *out);
 

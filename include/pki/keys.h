@@ -14,6 +14,8 @@ struct private_key {
     enum key_type type;
     uint8_t *der; /* SEC 1 or PKCS #1 */
     size_t size;
+    uint8_t *spki; /* its public half: SubjectPublicKeyInfo */
+    size_t spki_size;
 };
 
 /* False when the generator or memory failed. rsa_bits is for KEY_RSA only. */
@@ -23,9 +25,8 @@ WARN_UNUSED bool key_from_pem(const char *pem, size_t n, struct private_key *out
 /* Appends PEM to out; false when it failed. */
 WARN_UNUSED bool key_to_pem(const struct private_key *key, struct text *out);
 void key_fini(struct private_key *key);
-/* SubjectPublicKeyInfo into out; its size, 0 when it failed. */
-enum { KEY_SPKI_LIMIT = 800 };
-WARN_UNUSED size_t key_spki(const struct private_key *key, uint8_t out[KEY_SPKI_LIMIT]);
+/* The public half; borrowed from the key. */
+struct span key_spki(const struct private_key *key);
 
 WARN_UNUSED bool digest_sha256(const void *p, size_t n, uint8_t out[32]);
 /* Unpredictable bytes from the thread's own generator. */

@@ -12,7 +12,8 @@
 struct WOLFSSL_CTX;
 struct tls_context;
 
-/* Server side: the PEM chain (leaf first) and its key. Only the policy's suites of the key's
+/* Server side: the PEM chain (leaf first) and the leaf's key, which the caller has made sure
+ * of: the library would compute the public half again. Only the policy's suites of the key's
  * type are on. NULL when the library refuses them. */
 WARN_UNUSED struct tls_context *tls_context_server(const struct policy *policy,
                                                    const struct text *chain,

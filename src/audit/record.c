@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "policy/target.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,16 +29,22 @@ static bool about_connection(const struct audit_event *e)
     return e->connection_id != NULL;
 }
 
-static void describe_destination(const struct audit_event *e, char out[TARGET_TEXT_SIZE])
+static void put_destination(const struct audit_event *e, struct text *out)
 {
-    char ip[ADDR_TEXT_SIZE] = "";
+    char ip[ADDR_TEXT_SIZE] = "", port[TEXT_DECIMAL_SIZE];
     if (e->destination && e->destination->length) addr_format_ip(e->destination, ip);
     const char *host = e->domain && *e->domain ? e->domain : ip;
-    if (!*host)
-        snprintf(out, TARGET_TEXT_SIZE, "listener %s", e->listener);
-    else
-        snprintf(out, TARGET_TEXT_SIZE, strchr(host, ':') ? "[%s]:%u" : "%s:%u", host,
-                 e->destination_port);
+    bool v6 = strchr(host, ':') != NULL;
+    if (!*host) {
+        text_add(out, "listener ");
+        text_add(out, e->listener);
+        return;
+    }
+    text_decimal(e->destination_port, port);
+    text_add(out, v6 ? "[" : "");
+    text_add(out, host);
+    text_add(out, v6 ? "]:" : ":");
+    text_add(out, port);
 }
 
 static bool ends_sentence(const char *s)
@@ -49,27 +54,35 @@ static bool ends_sentence(const char *s)
 
 static void message(const struct audit_event *e, struct text *out)
 {
-    char source[ADDR_TEXT_SIZE] = "?", destination[TARGET_TEXT_SIZE];
+    char source[ADDR_TEXT_SIZE] = "?";
     if (!about_connection(e)) {
         text_add(out, actions[e->action].sentence);
         if (e->detail) text_printf(out, " %s%s", e->detail, ends_sentence(e->detail) ? "" : ".");
         return;
     }
     if (e->source && e->source->length) addr_format(e->source, source);
-    describe_destination(e, destination);
-    if (e->action == AUDIT_CONNECTION_REFUSED)
-        text_printf(out, "Refused %s to %s: ", source, destination);
-    else if (e->action == AUDIT_CONNECTION_OPENED)
-        text_printf(out, "Opened %s to %s with TLS 1.2 and an allowed suite on both legs", source,
-                    destination);
-    else
-        text_printf(out, "Closed %s to %s by %s", source, destination,
-                    e->closed_by ? e->closed_by : "error");
-    if (e->reason != REASON_OK)
-        text_printf(out, "%s%s", e->action == AUDIT_CONNECTION_REFUSED ? "" : ": ",
-                    reason_row(e->reason)->sentence);
+    bool refused = e->action == AUDIT_CONNECTION_REFUSED;
+    text_add(out, refused                                ? "Refused "
+                  : e->action == AUDIT_CONNECTION_OPENED ? "Opened "
+                                                         : "Closed ");
+    text_add(out, source);
+    text_add(out, " to ");
+    put_destination(e, out);
+    if (e->action == AUDIT_CONNECTION_OPENED)
+        text_add(out, " with TLS 1.2 and an allowed suite on both legs");
+    if (e->action == AUDIT_CONNECTION_CLOSED) {
+        text_add(out, " by ");
+        text_add(out, e->closed_by ? e->closed_by : "error");
+    }
+    if (e->reason != REASON_OK) {
+        text_add(out, ": ");
+        text_add(out, reason_row(e->reason)->sentence);
+    }
     text_add(out, ".");
-    if (e->detail) text_printf(out, " %s", e->detail);
+    if (e->detail) {
+        text_add(out, " ");
+        text_add(out, e->detail);
+    }
 }
 
 static const char *level(const struct audit_event *e)

@@ -1,9 +1,9 @@
 #include "base/addr.h"
 
+#include "base/text.h"
 #include "base/units.h"
 
 #include <arpa/inet.h>
-#include <stdio.h>
 #include <string.h>
 
 static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
@@ -97,21 +97,44 @@ bool addr_same_ip(const struct addr *a, const struct addr *b)
     return n == addr_bytes(b, y) && memcmp(x, y, n) == 0;
 }
 
-void addr_format_ip(const struct addr *a, char out[ADDR_TEXT_SIZE])
+static size_t format_v4(const uint8_t b[4], char *out)
+{
+    size_t n = 0;
+    for (int i = 0; i < 4; i++) {
+        if (i > 0) out[n++] = '.';
+        n += text_decimal(b[i], out + n);
+    }
+    return n;
+}
+
+static size_t format_ip(const struct addr *a, char *out)
 {
     uint8_t b[16];
-    int family = addr_bytes(a, b) == 4 ? AF_INET : AF_INET6;
-    if (!a->length || !inet_ntop(family, b, out, ADDR_TEXT_SIZE))
-        snprintf(out, ADDR_TEXT_SIZE, "-");
+    if (a->length == 0) return (size_t)(stpcpy(out, "-") - out);
+    if (addr_bytes(a, b) == 4) return format_v4(b, out);
+    if (!inet_ntop(AF_INET6, b, out, INET6_ADDRSTRLEN)) *out = '\0';
+    return strlen(out);
+}
+
+void addr_format_ip(const struct addr *a, char out[ADDR_TEXT_SIZE])
+{
+    format_ip(a, out);
 }
 
 void addr_format(const struct addr *a, char out[ADDR_TEXT_SIZE])
 {
-    char ip[ADDR_TEXT_SIZE - 9];
-    char full[ADDR_TEXT_SIZE];
-    addr_format_ip(a, full);
-    snprintf(ip, sizeof ip, "%.54s", full);
-    snprintf(out, ADDR_TEXT_SIZE, strchr(ip, ':') ? "[%s]:%u" : "%s:%u", ip, addr_port(a));
+    char *ip = out + 1; /* the place of a bracket */
+    size_t n = format_ip(a, ip);
+    bool v6 = memchr(ip, ':', n) != NULL;
+    if (v6) {
+        out[0] = '[';
+        ip[n++] = ']';
+        n++;
+    } else {
+        memmove(out, ip, n);
+    }
+    out[n++] = ':';
+    text_decimal(addr_port(a), out + n);
 }
 
 bool cidr_from_text(const char *s, struct cidr *out)

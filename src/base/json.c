@@ -140,14 +140,11 @@ void json_string(struct json *j, const char *key, const char *value)
 
 void json_number(struct json *j, const char *key, int64_t value)
 {
-    char digits[24];
-    char *p = digits + sizeof digits;
-    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    char digits[TEXT_DECIMAL_SIZE];
+    size_t n = text_decimal(value < 0 ? -(uint64_t)value : (uint64_t)value, digits);
     json_member(j, key);
-    do *--p = (char)('0' + left % 10);
-    while (left /= 10);
-    if (value < 0) *--p = '-';
-    text_add_bytes(j->out, p, (size_t)(digits + sizeof digits - p));
+    text_add_bytes(j->out, "-", value < 0);
+    text_add_bytes(j->out, digits, n);
 }
 
 void json_bool(struct json *j, const char *key, bool value)

@@ -101,6 +101,15 @@ void text_lower(char *s)
         if (*s >= 'A' && *s <= 'Z') *s = (char)(*s - 'A' + 'a');
 }
 
+size_t text_decimal(uint64_t v, char out[TEXT_DECIMAL_SIZE])
+{
+    size_t n = 1;
+    for (uint64_t left = v; left >= 10; left /= 10) n++;
+    out[n] = '\0';
+    for (size_t i = n; i-- > 0; v /= 10) out[i] = (char)('0' + v % 10);
+    return n;
+}
+
 void text_hex(const uint8_t *p, size_t n, char *out)
 {
     static const char digits[] = "0123456789abcdef";

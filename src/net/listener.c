@@ -11,10 +11,13 @@ enum { BACKLOG = 4096 };
 
 static int open_bound(const struct addr *address, bool shared)
 {
-    int on = 1, off = 0;
+    int on = 1, off = 0, unsent = LISTENER_UNSENT;
     int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
     bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0;
+    /* What is accepted inherits these two. */
+    ok = ok && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
+         setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent) == 0;
     if (shared) ok = ok && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0;
     if (address->sa.sa_family == AF_INET6)
         ok = ok && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0;
@@ -46,14 +49,11 @@ int listener_probe(const struct addr *address)
 
 enum accept_status listener_accept(int listener, int *fd, struct addr *peer)
 {
-    int on = 1, unsent = LISTENER_UNSENT;
     struct sockaddr_storage from = {0};
     socklen_t n = sizeof from;
     *fd = accept4(listener, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (*fd >= 0) {
         *peer = addr_from_sockaddr((struct sockaddr *)&from, n);
-        setsockopt(*fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-        setsockopt(*fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
         return ACCEPT_OK;
     }
     switch (errno) {

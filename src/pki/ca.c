@@ -218,7 +218,7 @@ bool ca_create(enum key_type type, time_t now, struct text *certificate, struct 
 {
     struct private_key private = {0};
     struct decoded_key decoded;
-    uint8_t spki[KEY_SPKI_LIMIT], serial[16], der[CERT_LIMIT];
+    uint8_t serial[16], der[CERT_LIMIT];
     char host[65] = "", name[128], date[CLOCK_TEXT_SIZE];
     if (!key_generate(type, CA_RSA_BITS, &private) || !random_serial(serial)) return false;
     gethostname(host, sizeof host - 1);
@@ -227,7 +227,7 @@ bool ca_create(enum key_type type, time_t now, struct text *certificate, struct 
     snprintf(name, sizeof name, "suitegate local CA %.10s %02x%02x%02x %.27s", date, serial[1],
              serial[2], serial[3], host);
     struct template t = {.serial = {serial, sizeof serial},
-                         .spki = {spki, key_spki(&private, spki)},
+                         .spki = key_spki(&private),
                          .not_before = now - hour,
                          .not_after = now + ca_lifetime,
                          .common_name = name,
@@ -271,7 +271,6 @@ static const char *load(struct ca *ca, const struct text *certificate, const str
 {
     struct ca_loading loading = {.ca = ca};
     struct private_key private;
-    uint8_t spki[KEY_SPKI_LIMIT];
     if (!pem_each(text_string(certificate), certificate->size, PEM_CERTIFICATE, load_certificate,
                   &loading) ||
         loading.count == 0)
@@ -282,8 +281,7 @@ static const char *load(struct ca *ca, const struct text *certificate, const str
         return "has a key that the policy does not allow";
     if (!key_from_pem(text_string(key), key->size, &private))
         return "has a key file that holds no usable private key (PEM, not encrypted)";
-    size_t size = key_spki(&private, spki);
-    bool same = span_equal((struct span){spki, size}, c->spki);
+    bool same = span_equal(key_spki(&private), c->spki);
     bool decoded = decoded_key_init(&ca->key, &private);
     key_fini(&private);
     if (!decoded) {
@@ -329,14 +327,14 @@ const struct cert *ca_certificate(const struct ca *ca)
 bool ca_mint(struct ca *ca, const char *identity, bool is_ip, const struct private_key *key,
              time_t now, struct text *chain, time_t *expires)
 {
-    uint8_t spki[KEY_SPKI_LIMIT], serial[16], der[CERT_LIMIT], issuer_id[20];
+    uint8_t serial[16], der[CERT_LIMIT], issuer_id[20];
     const struct cert *issuer = &ca->certificate;
     time_t not_before = now - hour, not_after = now + leaf_lifetime;
     if (not_before < issuer->not_before) not_before = issuer->not_before;
     if (not_after > issuer->not_after) not_after = issuer->not_after;
     struct template t = {.serial = {serial, sizeof serial},
                          .issuer = issuer->subject,
-                         .spki = {spki, key_spki(key, spki)},
+                         .spki = key_spki(key),
                          .authority_key_id = issuer->subject_key_id,
                          .not_before = not_before,
                          .not_after = not_after,

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DER_LIMIT = 4096, EC_KEY_BYTES = 32 };
+enum { DER_LIMIT = 4096, EC_KEY_BYTES = 32, SPKI_LIMIT = 800 };
 
 static _Thread_local WC_RNG thread_rng;
 static _Thread_local bool thread_rng_ready;
@@ -60,6 +60,18 @@ void decoded_key_fini(struct decoded_key *key)
         wc_FreeRsaKey(&key->rsa);
 }
 
+static bool note_spki(struct private_key *out, struct decoded_key *decoded)
+{
+    uint8_t spki[SPKI_LIMIT];
+    int size = out->type == KEY_ECDSA ? wc_EccPublicKeyToDer(&decoded->ecc, spki, SPKI_LIMIT, 1)
+                                      : wc_RsaKeyToPublicDer(&decoded->rsa, spki, SPKI_LIMIT);
+    out->spki = size > 0 ? malloc((size_t)size) : NULL;
+    if (!out->spki) return false;
+    out->spki_size = (size_t)size;
+    memcpy(out->spki, spki, out->spki_size);
+    return true;
+}
+
 static bool key_set(struct private_key *out, enum key_type type, const uint8_t *der, int size)
 {
     if (size <= 0) return false;
@@ -87,7 +99,8 @@ bool key_generate(enum key_type type, unsigned rsa_bits, struct private_key *out
         if (wc_MakeRsaKey(&key.rsa, (int)rsa_bits, WC_RSA_EXPONENT, rng) == 0)
             size = wc_RsaKeyToDer(&key.rsa, der, sizeof der);
     }
-    bool ok = key_set(out, type, der, size);
+    bool ok = key_set(out, type, der, size) && note_spki(out, &key);
+    if (!ok) key_fini(out);
     explicit_bzero(der, sizeof der);
     decoded_key_fini(&key);
     return ok;
@@ -108,11 +121,11 @@ bool key_from_pem(const char *pem, size_t n, struct private_key *out)
     for (int type = KEY_ECDSA; type < KEY_TYPES && !ok && size > 0; type++) {
         struct decoded_key decoded;
         if (!key_set(out, (enum key_type)type, der, size)) break;
-        ok = decoded_key_init(&decoded, out);
-        if (ok)
+        if (decoded_key_init(&decoded, out)) {
+            ok = note_spki(out, &decoded);
             decoded_key_fini(&decoded);
-        else
-            key_fini(out);
+        }
+        if (!ok) key_fini(out);
     }
     explicit_bzero(der, sizeof der);
     return ok;
@@ -144,17 +157,13 @@ void key_fini(struct private_key *key)
 {
     if (key->der) explicit_bzero(key->der, key->size);
     free(key->der);
+    free(key->spki);
     *key = (struct private_key){0};
 }
 
-size_t key_spki(const struct private_key *key, uint8_t out[KEY_SPKI_LIMIT])
+struct span key_spki(const struct private_key *key)
 {
-    struct decoded_key decoded;
-    if (!decoded_key_init(&decoded, key)) return 0;
-    int size = key->type == KEY_ECDSA ? wc_EccPublicKeyToDer(&decoded.ecc, out, KEY_SPKI_LIMIT, 1)
-                                      : wc_RsaKeyToPublicDer(&decoded.rsa, out, KEY_SPKI_LIMIT);
-    decoded_key_fini(&decoded);
-    return size > 0 ? (size_t)size : 0;
+    return (struct span){key->spki, key->spki_size};
 }
 
 bool pem_each(const char *pem, size_t n, enum pem_kind kind,

@@ -105,12 +105,10 @@ static bool check_leaf(void *arg, struct span der)
 {
     struct leaf_check *check = arg;
     struct cert c;
-    uint8_t spki[KEY_SPKI_LIMIT];
     if (!check->first) return true;
     check->first = false;
     if (!cert_parse(der, &c)) return false;
-    size_t n = key_spki(check->key, spki);
-    if (!span_equal((struct span){spki, n}, c.spki))
+    if (!span_equal(key_spki(check->key), c.spki))
         text_printf(check->errors, "%s and its key do not belong together\n", check->path);
     else if (c.key == CERT_KEY_RSA ? c.bits < POLICY_RSA_BITS_FLOOR : c.group == 0)
         text_printf(check->errors, "%s has a key that the policy does not allow\n", check->path);

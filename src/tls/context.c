@@ -47,7 +47,6 @@ struct tls_context *tls_context_server(const struct policy *policy, const struct
                   WOLFSSL_SUCCESS &&
               wolfSSL_CTX_use_PrivateKey_buffer(c->library, key->der, (long)key->size,
                                                 WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS &&
-              wolfSSL_CTX_check_private_key(c->library) == WOLFSSL_SUCCESS &&
               /* No tickets: a foreign one, of whatever size, is then passed over. */
               wolfSSL_CTX_set_TicketEncCb(c->library, NULL) == WOLFSSL_SUCCESS &&
               wolfSSL_CTX_set_group_messages(c->library) == WOLFSSL_SUCCESS;

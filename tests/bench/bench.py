@@ -22,12 +22,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional
 
 import load  # noqa: E402
 import meter  # noqa: E402
-from peers import PEERS, SUITES, Site, suitegate  # noqa: E402
+import scale  # noqa: E402
+from peers import PEERS, Site  # noqa: E402
 from pki import Pki  # noqa: E402
-from upstreams import nginx  # noqa: E402
 
 CORE = {0}
-BIG_MIB = 1024
 METRICS = {"connection": "CPU ms a connection", "gcm": "CPU s a GiB, AES128-GCM",
            "cbc": "CPU s a GiB, AES128-CBC-SHA256", "tunnel": "KiB an idle tunnel"}
 # (ours, the peers of which the better one counts): what the issue of a row is.
@@ -41,15 +40,8 @@ def stage():
     """The upstream and all that the proxies need."""
     with tempfile.TemporaryDirectory() as folder:
         home = pathlib.Path(folder)
-        files = home / "www"
-        files.mkdir()
-        (files / "small").write_text("x" * 1024)
-        with open(files / "big", "wb") as big:
-            big.truncate(BIG_MIB << 20)
         pki = Pki(home / "pki")
-        session = "ssl_session_cache shared:s:20m; keepalive_timeout 1000; keepalive_requests 1000000;"
-        with nginx(home, pki.ec, pki.rsa, ciphers=SUITES, files=files, extra=session,
-                   connections=60000) as upstream:
+        with load.upstream(home, pki.ec, pki.rsa) as upstream:
             yield Site(home, pki, upstream.port)
 
 

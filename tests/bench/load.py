@@ -4,12 +4,34 @@ A target is where the proxy listens and how it is used: "fixed" is TLS to the po
 "connect" is a CONNECT to the upstream through it."""
 
 import json
+import pathlib
 import re
 import socket
 import ssl
 import subprocess
 
+from upstreams import nginx
+
+SUITES = ":".join(f"ECDHE-{k}-{s}" for s in ("AES128-GCM-SHA256", "AES256-GCM-SHA384",
+                                             "AES128-SHA256", "AES256-SHA384")
+                  for k in ("ECDSA", "RSA"))
 GCM, CBC = "ECDHE-{}-AES128-GCM-SHA256", "ECDHE-{}-AES128-SHA256"
+
+
+BIG_MIB = 1024
+
+
+def upstream(home, *leaves):
+    """The nginx that all proxies stand in front of: /small is 1 KiB, /big is BIG_MIB."""
+    files = pathlib.Path(home) / "www"
+    if not files.exists():
+        files.mkdir()
+        (files / "small").write_text("x" * 1024)
+        with open(files / "big", "wb") as big:
+            big.truncate(BIG_MIB << 20)
+    return nginx(home, *leaves, ciphers=SUITES, files=files, connections=60000,
+                 extra="ssl_session_cache shared:s:20m; keepalive_timeout 1000; "
+                       "keepalive_requests 1000000;")
 
 
 class Target:
@@ -23,14 +45,17 @@ class Target:
         return [] if self.mode == "fixed" else [option, f"http://127.0.0.1:{self.port}"]
 
 
+def hey(target, count, clients, *options):
+    # Its server name is the Host header, which must not carry a port.
+    return ["hey", "-n", str(count), "-c", str(clients), "-disable-keepalive", "-cpus", "1", "-t",
+            "30", "-host", "localhost", *options, *target.proxy("-x"), target.url("/small")]
+
+
 def connections(target, count, clients=32, rate=None):
     """-> (how many succeeded, connections a second, {percentile: milliseconds})"""
     paced = ["-q", f"{rate / clients:g}"] if rate else []
-    out = subprocess.run(
-        ["hey", "-n", str(count), "-c", str(clients), "-disable-keepalive", "-cpus", "1", "-t",
-         # Its server name is the Host header, which must not carry a port.
-         "30", "-host", "localhost", *paced, *target.proxy("-x"), target.url("/small")],
-        capture_output=True, text=True, check=False).stdout
+    out = subprocess.run(hey(target, count, clients, *paced), capture_output=True, text=True,
+                         check=False).stdout
     done = re.search(r"\[200\]\s+(\d+)", out)
     speed = re.search(r"Requests/sec:\s+([\d.]+)", out)
     spread = {p: float(ms) * 1000 for p, ms in re.findall(r"(\d\d)% in ([\d.]+) secs", out)}
@@ -46,17 +71,19 @@ def bulk(target, mib, suite):
     return int(json.loads(done)["size_download"])
 
 
-def tunnel(target, context, address="127.0.0.1"):
-    s = socket.create_connection((address, target.port), 30)
+def tunnel(target, context, name="localhost", address=None):
+    """A TLS session to name, which has answered one request; CONNECT goes to the address
+    where one is given."""
+    s = socket.create_connection(("127.0.0.1", target.port), 30)
     if target.mode == "connect":
-        s.sendall(f"CONNECT localhost:{target.upstream} HTTP/1.1\r\n"
-                  f"Host: localhost:{target.upstream}\r\n\r\n".encode())
+        place = f"{address or name}:{target.upstream}"
+        s.sendall(f"CONNECT {place} HTTP/1.1\r\nHost: {place}\r\n\r\n".encode())
         answer = b""
         while b"\r\n\r\n" not in answer:
             more = s.recv(4096)
             assert more, answer
             answer += more
-    s = context.wrap_socket(s, server_hostname="localhost")
+    s = context.wrap_socket(s, server_hostname=name)
     s.sendall(b"GET /small HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert s.recv(65536).startswith(b"HTTP/1.1 200")
     return s

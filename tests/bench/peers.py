@@ -10,24 +10,23 @@ import shutil
 import subprocess
 
 from gate import Gate, free_port
+from load import SUITES
 from pki import openssl
 from upstreams import Process
 
-SUITES = ":".join(f"ECDHE-{k}-{s}" for s in ("AES128-GCM-SHA256", "AES256-GCM-SHA384",
-                                             "AES128-SHA256", "AES256-SHA384")
-                  for k in ("ECDSA", "RSA"))
 STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
 
 
 class Site:
     """What every peer needs to know: a folder, the certificates, the upstream's port."""
 
-    def __init__(self, home, pki, upstream):
+    def __init__(self, home, pki, upstream, ca_key="rsa:2048"):
         self.home, self.pki, self.upstream = pathlib.Path(home), pki, upstream
         self.ca = self.home / "intercept.pem"
         self.ca_key = self.home / "intercept.key"
         self.leaf_key = self.home / "leaf.key"
-        openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=Interception",
+        key = (ca_key, ) if ":" in ca_key else (ca_key, "-pkeyopt", "ec_paramgen_curve:P-256")
+        openssl("req", "-x509", "-newkey", *key, "-nodes", "-subj", "/CN=Interception",
                 "-days", "30", "-addext", "basicConstraints=critical,CA:TRUE", "-addext",
                 "keyUsage=critical,keyCertSign,cRLSign", "-out", self.ca, "-keyout", self.ca_key)
         openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", self.leaf_key)
@@ -131,11 +130,12 @@ def mitmproxy(site):
 
 
 @contextlib.contextmanager
-def suitegate(site, binary=None, listen="fixed", resume=True, workers=1, extra=""):
+def suitegate(site, binary=None, listen="fixed", resume=True, workers=1, leaf=None, wrapper=()):
     folder, port = site.folder("suitegate")
+    leaf = leaf or site.pki.ec
     if listen == "fixed":
         rest = (f"type = fixed\nupstream = 127.0.0.1:{site.upstream}\nupstream_name = localhost\n"
-                f"certificate = {site.pki.ec.chain}\nkey = {site.pki.ec.key}\n")
+                f"certificate = {leaf.chain}\nkey = {leaf.key}\n")
         ca = ""
     else:
         rest = "type = forward\n"
@@ -150,10 +150,9 @@ trust = {site.pki.trust}
 resume = {"yes" if resume else "no"}
 [audit]
 file = audit.jsonl
-{extra}
 [listen bench]
 address = 127.0.0.1:{port}
-{rest}""", binary=binary)
+{rest}""", binary=binary, wrapper=wrapper)
     try:
         yield gate.pid, port
     finally:
