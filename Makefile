@@ -34,7 +34,7 @@ HEADERS := $(sort $(wildcard include/*/*.h include/*/*.def src/*/*.h src/*/*.def
 FORMATTED := $(SOURCES) $(filter %.h,$(HEADERS)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c tests/tools/*.c)
 PYTEST := /usr/bin/python3 -B -m pytest -q -p no:cacheprovider
 
-.PHONY: FORCE all deps run test unit functional fuzz fuzz-short asan soak bench lint format docs install clean help
+.PHONY: FORCE all deps run test unit functional fuzz fuzz-short asan soak bench bench-instructions lint format docs install clean help
 .DEFAULT_GOAL := all
 
 all: deps $(BUILD)/suitegate
@@ -45,8 +45,9 @@ help:
 	@echo 'make asan     unit and functional tests under ASan and UBSan'
 	@echo 'make lint     format, static analysis, layering, documentation'
 	@echo 'make soak     the long tests      make fuzz   fuzz for FUZZ_SECONDS each (600)'
-	@echo 'make bench    figures             make install DESTDIR= PREFIX=/usr/local'
-	@echo 'make format   make docs   make clean'
+	@echo 'make bench    cost beside nginx, HAProxy, sslsplit, Squid and mitmproxy (ten minutes)'
+	@echo 'make bench-instructions   instructions a connection and a MiB, and how they changed'
+	@echo 'make install DESTDIR= PREFIX=/usr/local   make format   make docs   make clean'
 
 deps:
 	@.make/deps.sh build
@@ -148,6 +149,10 @@ soak: all
 bench: all
 	@.make/deps.sh test bench
 	SUITEGATE=$(abspath $(BUILD)/suitegate) /usr/bin/python3 -B tests/bench/bench.py
+
+bench-instructions: all
+	@.make/deps.sh test instructions
+	@SUITEGATE=$(abspath $(BUILD)/suitegate) /usr/bin/python3 -B tests/bench/instructions.py
 
 lint: deps
 	@.make/deps.sh lint

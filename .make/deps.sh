@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what a make target needs from the distribution's packages.
-# usage: deps.sh GROUP...   groups: build test lint soak bench
+# usage: deps.sh GROUP...   groups: build test lint soak bench instructions
 # A package counts as present when the file beside it exists, so that a tool from
 # elsewhere on PATH (nodejs, java) is good enough. Without root and without a
 # password-less sudo it names what is missing in one line and stops.
@@ -22,7 +22,10 @@ group() {
         python3:/usr/bin/python3" ;;
     soak) echo "testssl.sh:testssl chromium:chromium libnss3-tools:certutil procps:pgrep
         bsdextrautils:hexdump dnsutils:dig" ;;
-    bench) echo "hey:hey libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so" ;;
+    bench) echo "hey:hey libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so
+        haproxy:/usr/sbin/haproxy sslsplit:sslsplit squid-openssl:/usr/lib/squid/security_file_certgen
+        mitmproxy:mitmdump" ;;
+    instructions) echo "valgrind:callgrind_control" ;;
     *) echo "deps.sh: unknown group $1" >&2; exit 64 ;;
     esac
 }

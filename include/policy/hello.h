@@ -55,7 +55,9 @@ struct hello {
     struct span point_formats;      /* u8 each */
     struct span alpn;               /* length-prefixed names */
     struct span renegotiation;      /* renegotiated_connection, empty in a first hello */
+    struct span session_ticket;     /* RFC 5077; empty where the client only wants one */
     bool has_versions, has_groups, has_schemes, has_point_formats, has_renegotiation;
+    bool has_session_ticket, extended_master_secret;
     bool fallback_scsv, grease;
     /* Lower case, no final dot, visible ASCII; "" when absent. Some clients send an address
      * or a port with it, against RFC 6066 section 3: usable tells that it is a DNS name. */

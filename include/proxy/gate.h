@@ -26,7 +26,7 @@ struct gate_listener {
     bool borrowed; /* fd is still the former gate's; gate_take_over() changes that */
     struct gate *gate;
     const struct listen_config *config;
-    struct tls_context *own[KEY_TYPES]; /* NULL: minted */
+    struct tls_context *own[KEY_TYPES][2]; /* without and with tickets; NULL: minted */
     struct verdict_keys keys;
 };
 
@@ -55,12 +55,12 @@ void gate_release(struct gate *gate);
  * this one's from now on. */
 void gate_take_over(struct gate *gate, struct gate *old);
 
-/* The server context for this identity and key type, minted when it has to be. NULL when
- * minting failed. Valid until the next call. */
+/* The server context for this identity and key type, with session tickets or without, minted
+ * when it has to be. NULL when minting failed. Valid until the next call. */
 WARN_UNUSED struct tls_context *gate_server_context(struct gate *gate,
                                                     const struct gate_listener *listener,
                                                     const char *identity, bool is_ip,
-                                                    enum key_type key);
+                                                    enum key_type key, bool tickets);
 
 /* An upstream session to resume, with the certificate facts that were verified with it. */
 struct upstream_session {

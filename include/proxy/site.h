@@ -33,6 +33,7 @@ struct site {
     struct addr *listener_addresses;
     char digest[65];
     struct audit_policy audit_policy;
+    uint8_t generation[16]; /* random: tells this load of the configuration from any other */
     struct site_end *ends;
     size_t end_count;
     int references; /* atomic */

@@ -7,6 +7,7 @@
 #include "base/attr.h"
 #include "proxy/conn.h"
 #include "proxy/gate.h"
+#include "tls/ticket.h"
 
 #include <ev.h>
 
@@ -21,9 +22,10 @@ struct worker_shared {
     void (*ended)(void *arg);
     void (*gate_taken)(void *arg);
     void *arg;
+    struct ticket_key first_ticket_key; /* what every worker begins with */
 };
 
-enum mail_kind { MAIL_AUDIT, MAIL_GATE, MAIL_DRAIN, MAIL_SHUT_DOWN };
+enum mail_kind { MAIL_AUDIT, MAIL_GATE, MAIL_TICKET_KEY, MAIL_DRAIN, MAIL_SHUT_DOWN };
 
 /* Embedded in who it is about; on its way at most once at a time. */
 struct mail {
@@ -41,8 +43,12 @@ WARN_UNUSED bool worker_start(struct worker *w, struct gate *gate);
 /* From any thread. */
 void worker_post(struct worker *w, struct mail *mail);
 /* From the thread that controls the worker: follow this gate (not again before the former one
- * is taken), stop accepting and end with the last connection, end them all. None can fail. */
+ * is taken), stop accepting and end with the last connection, end them all. None of these can
+ * fail. */
 void worker_change_gate(struct worker *w, struct gate *gate);
+/* Seal session tickets with this key from now on. False when the former one is still on its
+ * way. */
+bool worker_change_ticket_key(struct worker *w, const struct ticket_key *key);
 void worker_drain(struct worker *w);
 void worker_shut_down(struct worker *w);
 /* Waits until the worker has ended (after a drain), and frees it. */
@@ -54,6 +60,7 @@ void worker_free(struct worker *w);
 struct worker_shared *worker_shared(struct worker *w);
 bool worker_is_draining(const struct worker *w);
 uint64_t worker_next_id(struct worker *w);
+const struct ticket_keys *worker_ticket_keys(const struct worker *w);
 uint8_t *worker_scratch(struct worker *w); /* WORKER_SCRATCH bytes for one call's use */
 enum { WORKER_SCRATCH = 16384 };
 struct conn **worker_connections(struct worker *w);

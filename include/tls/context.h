@@ -14,10 +14,11 @@ struct tls_context;
 
 /* Server side: the PEM chain (leaf first) and the leaf's key, which the caller has made sure
  * of: the library would compute the public half again. Only the policy's suites of the key's
- * type are on. NULL when the library refuses them. */
+ * type are on. tickets: give and take session tickets (tls/ticket.h). NULL when the library
+ * refuses them. */
 WARN_UNUSED struct tls_context *tls_context_server(const struct policy *policy,
                                                    const struct text *chain,
-                                                   const struct private_key *key);
+                                                   const struct private_key *key, bool tickets);
 /* Client side: the PEM trust anchors, the policy's suites and groups. resume: offer session
  * tickets and IDs. NULL when nothing could be loaded. */
 WARN_UNUSED struct tls_context *tls_context_client(const struct policy *policy,

@@ -10,6 +10,7 @@
 #include "pki/trust.h"
 #include "policy/flight.h"
 #include "tls/context.h"
+#include "tls/ticket.h"
 
 #include <stdbool.h>
 
@@ -31,8 +32,10 @@ struct session_facts {
 struct session;
 struct saved_session; /* what a later handshake can resume */
 
-/* Server side. alpn: the one protocol to answer, "" for none. */
-WARN_UNUSED struct session *session_server(const struct tls_context *context, const char *alpn);
+/* Server side. alpn: the one protocol to answer, "" for none. tickets: copied; needed where the
+ * context has tickets and the client knows them, NULL otherwise. */
+WARN_UNUSED struct session *session_server(const struct tls_context *context, const char *alpn,
+                                           const struct ticket_scope *tickets);
 /* Client side. server_name: SNI, NULL for none; alpn: comma-separated, "" for none; the
  * offer for judging the answer (its ALPN span is borrowed until the handshake is over);
  * check: borrowed likewise; resume: may be NULL. */

@@ -74,8 +74,8 @@ static bool note_spki(struct private_key *out, struct decoded_key *decoded)
 
 static bool key_set(struct private_key *out, enum key_type type, const uint8_t *der, int size)
 {
+    *out = (struct private_key){.type = type};
     if (size <= 0) return false;
-    out->type = type;
     out->size = (size_t)size;
     out->der = malloc(out->size);
     if (!out->der) return false;
@@ -89,6 +89,7 @@ bool key_generate(enum key_type type, unsigned rsa_bits, struct private_key *out
     WC_RNG *rng = random_thread();
     uint8_t der[DER_LIMIT];
     int size = -1;
+    *out = (struct private_key){0};
     if (!rng) return false;
     if (type == KEY_ECDSA) {
         if (wc_ecc_init(&key.ecc) != 0) return false;
@@ -106,6 +107,23 @@ bool key_generate(enum key_type type, unsigned rsa_bits, struct private_key *out
     return ok;
 }
 
+static bool key_decode(enum key_type type, const uint8_t *der, int size, struct private_key *out)
+{
+    struct private_key key;
+    struct decoded_key decoded;
+    if (!key_set(&key, type, der, size)) return false;
+    bool ok = decoded_key_init(&decoded, &key);
+    if (ok) {
+        ok = note_spki(&key, &decoded);
+        decoded_key_fini(&decoded);
+    }
+    if (ok)
+        *out = key;
+    else
+        key_fini(&key);
+    return ok;
+}
+
 bool key_from_pem(const char *pem, size_t n, struct private_key *out)
 {
     uint8_t der[DER_LIMIT];
@@ -117,16 +135,7 @@ bool key_from_pem(const char *pem, size_t n, struct private_key *out)
         pem = parameters + 27;
     }
     int size = wc_KeyPemToDer((const uint8_t *)pem, (int)n, der, sizeof der, NULL);
-    bool ok = false;
-    for (int type = KEY_ECDSA; type < KEY_TYPES && !ok && size > 0; type++) {
-        struct decoded_key decoded;
-        if (!key_set(out, (enum key_type)type, der, size)) break;
-        if (decoded_key_init(&decoded, out)) {
-            ok = note_spki(out, &decoded);
-            decoded_key_fini(&decoded);
-        }
-        if (!ok) key_fini(out);
-    }
+    bool ok = key_decode(KEY_ECDSA, der, size, out) || key_decode(KEY_RSA, der, size, out);
     explicit_bzero(der, sizeof der);
     return ok;
 }

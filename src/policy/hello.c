@@ -215,9 +215,15 @@ static bool parse_extension(uint16_t type, struct span s, struct hello *h)
         return whole_vector(body, 2, 2, &h->schemes);
     case 16:
         return parse_alpn(body, h);
-    case 22: /* encrypt_then_mac (RFC 7366) and extended_master_secret (RFC 7627) are empty */
-    case 23:
+    case 22: /* encrypt_then_mac (RFC 7366) is empty */
         return s.n == 0;
+    case 23: /* RFC 7627 section 5.1 */
+        h->extended_master_secret = true;
+        return s.n == 0;
+    case 35:
+        h->has_session_ticket = true;
+        h->session_ticket = s;
+        return true;
     case 43:
         h->has_versions = true;
         return whole_vector(body, 1, 2, &h->supported_versions);

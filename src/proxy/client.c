@@ -114,11 +114,32 @@ static bool replay_hello(struct conn *c)
     return buf_append(to, buf_head(&c->client.in), buf_size(&c->client.in));
 }
 
+/* A session without extended_master_secret is not resumed (RFC 7627 section 5.3). */
+static bool may_have_ticket(const struct hello *h)
+{
+    return h->extended_master_secret && h->session_ticket.n <= TICKET_LARGEST;
+}
+
+static struct session *new_session(struct conn *c, const char *alpn)
+{
+    const struct hello *h = &c->attempt->hello;
+    const struct site *site = c->gate->site;
+    struct ticket_scope scope;
+    bool tickets = !h->has_session_ticket || may_have_ticket(h);
+    struct tls_context *context = gate_server_context(
+        c->gate, c->listener, c->identity, c->identity_is_ip, c->attempt->verdict.key, tickets);
+    if (!context) return NULL;
+    if (!tickets || !h->has_session_ticket) return session_server(context, alpn, NULL);
+    if (!ticket_scope_init(&scope, worker_ticket_keys(c->worker),
+                           (struct span){site->generation, sizeof site->generation},
+                           c->listener->config->name, c->identity))
+        return NULL;
+    return session_server(context, alpn, &scope);
+}
+
 enum step client_start_handshake(struct conn *c, const char *alpn)
 {
-    struct tls_context *context = gate_server_context(c->gate, c->listener, c->identity,
-                                                      c->identity_is_ip, c->attempt->verdict.key);
-    struct session *session = context ? session_server(context, alpn) : NULL;
+    struct session *session = new_session(c, alpn);
     if (!session) return conn_refuse(c, REASON_INTERNAL_ERROR);
     /* What is still queued, such as the 200, goes out first. */
     if (!buf_append(session_out(session), buf_head(&c->client.out), buf_size(&c->client.out))) {
@@ -141,7 +162,7 @@ static bool agreed_is_allowed(const struct conn *c)
     const struct suite *suite = suite_by_id(f.suite);
     bool h2_with_cbc = strcmp(f.alpn, "h2") == 0 && suite && suite->mode == SUITE_CBC;
     return f.version == TLS_1_2 && suite && (conn_config(c)->policy.allowed & suite_bit(suite)) &&
-           group_allowed(f.group) && !h2_with_cbc;
+           (f.resumed || group_allowed(f.group)) && !h2_with_cbc;
 }
 
 static bool is_certificate_alert(int alert)

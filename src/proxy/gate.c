@@ -66,8 +66,9 @@ static bool open_listener(struct gate *gate, size_t i, const struct gate *old, s
         l->keys.has[k] = usable && (minted || own->present);
         if (minted || !own->present || !usable) continue;
         if (k == KEY_ECDSA) l->keys.ecdsa_group = own->group;
-        l->own[k] = tls_context_server(policy, &own->chain, &own->key);
-        if (!l->own[k]) {
+        for (int tickets = 0; tickets < 2; tickets++)
+            l->own[k][tickets] = tls_context_server(policy, &own->chain, &own->key, tickets);
+        if (!l->own[k][0] || !l->own[k][1]) {
             text_printf(errors, "listener %s: the TLS library refuses its %s certificate\n",
                         l->config->name, key_type_name((enum key_type)k));
             return false;
@@ -128,7 +129,8 @@ void gate_release(struct gate *gate)
     for (size_t i = 0; i < gate->listener_count; i++) {
         struct gate_listener *l = &gate->listeners[i];
         if (l->fd >= 0 && !l->borrowed) close(l->fd);
-        for (int k = 0; k < KEY_TYPES; k++) tls_context_free(l->own[k]);
+        for (int k = 0; k < KEY_TYPES; k++)
+            for (int tickets = 0; tickets < 2; tickets++) tls_context_free(l->own[k][tickets]);
     }
     free(gate->listeners);
     cache_free(gate->leaves);
@@ -151,15 +153,16 @@ void gate_take_over(struct gate *gate, struct gate *old)
     }
 }
 
-static struct leaf *mint(struct gate *gate, const char *identity, bool is_ip, enum key_type key)
+static struct leaf *mint(struct gate *gate, const char *identity, bool is_ip, enum key_type key,
+                         bool tickets)
 {
     struct text chain = {0};
     struct leaf *leaf = calloc(1, sizeof *leaf);
     if (!leaf) return NULL;
     if (ca_mint(gate->ca, identity, is_ip, &gate->leaf_keys->keys[key], time(NULL), &chain,
                 &leaf->expires))
-        leaf->context =
-            tls_context_server(&gate->site->config->policy, &chain, &gate->leaf_keys->keys[key]);
+        leaf->context = tls_context_server(&gate->site->config->policy, &chain,
+                                           &gate->leaf_keys->keys[key], tickets);
     text_fini(&chain);
     if (leaf->context) return leaf;
     free(leaf);
@@ -167,17 +170,18 @@ static struct leaf *mint(struct gate *gate, const char *identity, bool is_ip, en
 }
 
 struct tls_context *gate_server_context(struct gate *gate, const struct gate_listener *listener,
-                                        const char *identity, bool is_ip, enum key_type key)
+                                        const char *identity, bool is_ip, enum key_type key,
+                                        bool tickets)
 {
-    if (listener->config->certificates.n) return listener->own[key];
+    if (listener->config->certificates.n) return listener->own[key][tickets];
     char name[LEAF_KEY_SIZE];
-    snprintf(name, sizeof name, "%s %s", key_type_name(key), identity);
+    snprintf(name, sizeof name, "%s%s %s", key_type_name(key), tickets ? "" : "-plain", identity);
     struct leaf *leaf = cache_get(gate->leaves, name);
     time_t now = time(NULL);
     bool stale = leaf && leaf->expires - now < leaf_renewal &&
                  leaf->expires < ca_certificate(gate->ca)->not_after;
     if (leaf && !stale && leaf->expires > now) return leaf->context;
-    leaf = mint(gate, identity, is_ip, key);
+    leaf = mint(gate, identity, is_ip, key, tickets);
     if (!leaf) return NULL;
     cache_put(gate->leaves, name, leaf);
     leaf = cache_get(gate->leaves, name);

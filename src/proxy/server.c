@@ -28,7 +28,7 @@ struct server {
     struct ev_loop *loop;
     ev_signal hup, term, interrupt;
     ev_async worker_ended, gate_taken;
-    ev_timer drain_over, daily;
+    ev_timer drain_over, daily, hourly;
     bool draining;
 };
 
@@ -171,6 +171,19 @@ static void reload(struct server *s)
     text_fini(&errors);
 }
 
+static void on_new_hour(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct server *s = timer->data;
+    struct ticket_key key;
+    bool ok = ticket_key_generate(&key);
+    for (unsigned i = 0; ok && i < s->started; i++)
+        ok = worker_change_ticket_key(s->workers[i], &key);
+    explicit_bzero(&key, sizeof key);
+    if (!ok) diag_warning("session tickets keep their key for another hour");
+}
+
 static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
 {
     (void)loop;
@@ -278,12 +291,14 @@ static bool make_leaf_keys(struct server *s, struct text *errors)
 static bool start_workers(struct server *s, struct text *errors)
 {
     sigset_t all, before;
+    if (!ticket_key_generate(&s->shared.first_ticket_key)) return false;
     s->count = s->site->config->proxy.workers;
     s->workers = calloc(s->count, sizeof(struct worker *));
     s->gates = calloc(s->count, sizeof(struct gate *));
     if (!s->workers || !s->gates) return false;
     for (unsigned i = 0; i < s->count; i++)
         if (!(s->workers[i] = worker_new(i, &s->shared))) return false;
+    explicit_bzero(&s->shared.first_ticket_key, sizeof s->shared.first_ticket_key);
     if (!probe_addresses(s->site, NULL, errors)) return false;
     if (!build_gates(s, s->site, s->gates, false, errors)) return false;
     sigfillset(&all);
@@ -332,6 +347,9 @@ static void watch_signals(struct server *s)
     ev_timer_init(&s->daily, on_new_day, DAY_SECONDS, DAY_SECONDS);
     s->daily.data = s;
     ev_timer_start(s->loop, &s->daily);
+    ev_timer_init(&s->hourly, on_new_hour, TICKET_ROTATION_S, TICKET_ROTATION_S);
+    s->hourly.data = s;
+    ev_timer_start(s->loop, &s->hourly);
 }
 
 static void serve(struct server *s)

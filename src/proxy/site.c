@@ -192,6 +192,8 @@ struct site *site_load(const char *file, struct text *errors)
     struct site *site = calloc(1, sizeof *site);
     if (!site) return NULL;
     site->references = 1;
+    if (!random_bytes(site->generation, sizeof site->generation))
+        text_add(errors, "the system gives no random bytes\n");
     site->config = config_load(file, errors, &unreadable);
     if (site->config) load_files(site, errors);
     if (site->config && errors->size == 0) return site;

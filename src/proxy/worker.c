@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 enum {
@@ -30,7 +31,10 @@ struct worker {
     ev_async wake;
     pthread_mutex_t lock;
     struct mail *mail, **mail_end; /* under lock */
-    struct mail gate_mail, drain_mail, shut_down_mail;
+    struct mail gate_mail, ticket_mail, drain_mail, shut_down_mail;
+    struct ticket_keys ticket_keys;
+    struct ticket_key next_ticket_key; /* the controlling thread's, and the worker's while on_way */
+    bool ticket_key_on_way;            /* atomic */
     bool asked_to_drain, asked_to_shut_down; /* the controlling thread's */
     uint8_t scratch[WORKER_SCRATCH];
 };
@@ -48,6 +52,11 @@ struct worker_shared *worker_shared(struct worker *w)
 uint64_t worker_next_id(struct worker *w)
 {
     return w->next_id++ << 8 | (w->number & 0xff);
+}
+
+const struct ticket_keys *worker_ticket_keys(const struct worker *w)
+{
+    return &w->ticket_keys;
 }
 
 uint8_t *worker_scratch(struct worker *w)
@@ -201,6 +210,11 @@ static void deliver(struct worker *w, struct mail *mail)
     case MAIL_GATE:
         change_gate(w, mail->gate);
         break;
+    case MAIL_TICKET_KEY:
+        ticket_keys_rotate(&w->ticket_keys, &w->next_ticket_key);
+        explicit_bzero(&w->next_ticket_key, sizeof w->next_ticket_key);
+        __atomic_store_n(&w->ticket_key_on_way, false, __ATOMIC_RELEASE);
+        break;
     case MAIL_DRAIN:
         drain(w);
         break;
@@ -244,6 +258,16 @@ void worker_change_gate(struct worker *w, struct gate *gate)
     worker_post(w, &w->gate_mail);
 }
 
+bool worker_change_ticket_key(struct worker *w, const struct ticket_key *key)
+{
+    if (__atomic_load_n(&w->ticket_key_on_way, __ATOMIC_ACQUIRE)) return false;
+    __atomic_store_n(&w->ticket_key_on_way, true, __ATOMIC_RELAXED);
+    w->next_ticket_key = *key;
+    w->ticket_mail = (struct mail){.kind = MAIL_TICKET_KEY};
+    worker_post(w, &w->ticket_mail);
+    return true;
+}
+
 void worker_drain(struct worker *w)
 {
     if (w->asked_to_drain) return;
@@ -266,6 +290,7 @@ struct worker *worker_new(unsigned number, struct worker_shared *shared)
     if (!w) return NULL;
     w->number = number;
     w->shared = shared;
+    w->ticket_keys.current = shared->first_ticket_key;
     w->mail_end = &w->mail;
     w->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
     if (!w->loop) {
@@ -316,5 +341,7 @@ void worker_free(struct worker *w)
     }
     ev_loop_destroy(w->loop);
     pthread_mutex_destroy(&w->lock);
+    explicit_bzero(&w->ticket_keys, sizeof w->ticket_keys);
+    explicit_bzero(&w->next_ticket_key, sizeof w->next_ticket_key);
     free(w);
 }

@@ -2,6 +2,7 @@
 
 #include "io.h"
 #include "pki/wolfcrypt.h"
+#include "tls/ticket.h"
 
 #include <stdlib.h>
 
@@ -37,7 +38,7 @@ static bool set_suites(WOLFSSL_CTX *library, suite_set set)
 }
 
 struct tls_context *tls_context_server(const struct policy *policy, const struct text *chain,
-                                       const struct private_key *key)
+                                       const struct private_key *key, bool tickets)
 {
     struct tls_context *c = wrap(wolfSSL_CTX_new(wolfTLSv1_2_server_method()));
     if (!c) return NULL;
@@ -47,8 +48,12 @@ struct tls_context *tls_context_server(const struct policy *policy, const struct
                   WOLFSSL_SUCCESS &&
               wolfSSL_CTX_use_PrivateKey_buffer(c->library, key->der, (long)key->size,
                                                 WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS &&
-              /* No tickets: a foreign one, of whatever size, is then passed over. */
-              wolfSSL_CTX_set_TicketEncCb(c->library, NULL) == WOLFSSL_SUCCESS &&
+              /* Without, a foreign ticket of whatever size is passed over. */
+              wolfSSL_CTX_set_TicketEncCb(c->library, tickets ? session_ticket_callback : NULL) ==
+                  WOLFSSL_SUCCESS &&
+              /* Who brings one that does not open is given a new one. */
+              (!tickets || wolfSSL_CTX_UseSessionTicket(c->library) == WOLFSSL_SUCCESS) &&
+              wolfSSL_CTX_set_TicketHint(c->library, TICKET_ROTATION_S) == WOLFSSL_SUCCESS &&
               wolfSSL_CTX_set_group_messages(c->library) == WOLFSSL_SUCCESS;
     if (ok) return c;
     tls_context_free(c);

@@ -10,6 +10,10 @@
  * session stands. Declared in the library's internal.h, present in the static library. */
 extern int SendAlert(WOLFSSL *ssl, int severity, int type);
 
+_Static_assert(TICKET_NAME == WOLFSSL_TICKET_NAME_SZ && TICKET_IV == WOLFSSL_TICKET_IV_SZ &&
+                   TICKET_TAG <= WOLFSSL_TICKET_MAC_SZ,
+               "the library's ticket has other parts");
+
 enum {
     ALERT_RECORD = 21,
     ALERT_RECORD_SIZE = 7,
@@ -23,7 +27,8 @@ enum {
 struct handshake {
     struct flight flight;
     struct flight_offer offer;
-    struct peer_check *check; /* client side */
+    struct peer_check *check;    /* client side */
+    struct ticket_scope tickets; /* server side; keys NULL: none */
 };
 
 struct session {
@@ -101,6 +106,30 @@ int session_verify_callback(int ok, WOLFSSL_X509_STORE_CTX *store)
     return trust_judge(check, chain, n, (size_t)store->error_depth, error) ? 1 : 0;
 }
 
+int session_ticket_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
+                            unsigned char iv[WOLFSSL_TICKET_IV_SZ],
+                            unsigned char tag[WOLFSSL_TICKET_MAC_SZ], int seal,
+                            unsigned char *ticket, int size, int *result_size, void *context)
+{
+    (void)context;
+    const struct session *s = wolfSSL_GetIOReadCtx(ssl);
+    const struct ticket_scope *scope = s->handshake ? &s->handshake->tickets : NULL;
+    if (!scope || !scope->keys || size <= 0) return WOLFSSL_TICKET_RET_REJECT;
+    *result_size = size;
+    if (seal)
+        return ticket_seal(scope, name, iv, tag, ticket, (size_t)size) ? WOLFSSL_TICKET_RET_OK
+                                                                       : WOLFSSL_TICKET_RET_FATAL;
+    switch (ticket_open(scope, name, iv, tag, ticket, (size_t)size)) {
+    case TICKET_GOOD:
+        return WOLFSSL_TICKET_RET_OK;
+    case TICKET_AGED:
+        return WOLFSSL_TICKET_RET_CREATE;
+    case TICKET_FOREIGN:
+        break;
+    }
+    return WOLFSSL_TICKET_RET_REJECT;
+}
+
 int session_ecdsa_callback(WOLFSSL *ssl, const unsigned char *signature, unsigned signature_size,
                            const unsigned char *hash, unsigned hash_size, const unsigned char *key,
                            unsigned key_size, int *result, void *context)
@@ -145,9 +174,11 @@ static bool use_alpn(struct session *s, const char *alpn)
            WOLFSSL_SUCCESS;
 }
 
-struct session *session_server(const struct tls_context *context, const char *alpn)
+struct session *session_server(const struct tls_context *context, const char *alpn,
+                               const struct ticket_scope *tickets)
 {
     struct session *s = session_new(context, true);
+    if (s && tickets) s->handshake->tickets = *tickets;
     if (s && use_alpn(s, alpn)) return s;
     session_free(s);
     return NULL;

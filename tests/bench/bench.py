@@ -29,6 +29,10 @@ from pki import Pki  # noqa: E402
 CORE = {0}
 METRICS = {"connection": "CPU ms a connection", "gcm": "CPU s a GiB, AES128-GCM",
            "cbc": "CPU s a GiB, AES128-CBC-SHA256", "tunnel": "KiB an idle tunnel"}
+SCENARIOS = {"latency": "Latency of a request on a new connection",
+             "tunnels": "Memory of idle tunnels on one worker",
+             "names": "Host names through CONNECT",
+             "workers": "A second worker"}
 # (ours, the peers of which the better one counts): what the issue of a row is.
 COMPARED = (("suitegate", ("nginx", "haproxy")),
             ("suitegate-noresume", ("nginx-noresume", "haproxy-noresume")),
@@ -41,8 +45,9 @@ def stage():
     with tempfile.TemporaryDirectory() as folder:
         home = pathlib.Path(folder)
         pki = Pki(home / "pki")
-        with load.upstream(home, pki.ec, pki.rsa) as upstream:
-            yield Site(home, pki, upstream.port)
+        https = os.geteuid() == 0  # a port that others may not have
+        with load.upstream(home, pki.ec, pki.rsa, https=https) as upstream:
+            yield Site(home, pki, upstream.port, 443 if https else None)
 
 
 class Proxy:
@@ -51,6 +56,7 @@ class Proxy:
     def __init__(self, name, mode, pid, port, upstream):
         slow = name in ("squid", "mitmproxy")
         self.name, self.pid, self.share = name, pid, 8 if slow else 1
+        # What they mint is RSA only.
         self.target = load.Target(port, mode, upstream, "RSA" if slow else "ECDSA")
 
     def connection(self, options):
@@ -70,6 +76,7 @@ class Proxy:
         return self._bulk(options, load.CBC)
 
     def tunnel(self, options):
+        load.connections(self.target, 64, 8)
         before = meter.memory_kib(self.pid)
         tunnels = load.idle_tunnels(self.target, options.tunnels)
         time.sleep(0.3)
@@ -86,22 +93,25 @@ def start(site, name, binaries, stack):
     options = {"binary": binaries[int(number)]} if number else {}
     pid, port = stack.enter_context(starter(site, **options))
     meter.pin(pid, CORE)
-    proxy = Proxy(name, mode, pid, port, site.upstream)
+    proxy = Proxy(name, mode, pid, port, site.connect if mode == "connect" else site.upstream)
     load.connections(proxy.target, 64, 8)
     return proxy
 
 
 def compare(site, options):
     """All run at once, and are asked in turn: what the machine does besides changes from one
-    second to the next, so what is compared is measured side by side. Memory last: what a
-    proxy keeps of its former tunnels is not new."""
+    second to the next, so what is compared is measured side by side. For the memory a new
+    process each time, since what a proxy keeps of its former tunnels is not new."""
     rounds = [{name: {} for name in options.peers} for _ in range(options.rounds)]
-    for metric in METRICS:
-        with contextlib.ExitStack() as stack:
-            proxies = [start(site, name, options.binary, stack) for name in options.peers]
+    with contextlib.ExitStack() as stack:
+        proxies = [start(site, name, options.binary, stack) for name in options.peers]
+        for metric in METRICS:
             for n, row in enumerate(rounds):
                 for proxy in proxies:
-                    row[proxy.name][metric] = getattr(proxy, metric)(options)
+                    with contextlib.ExitStack() as fresh:
+                        asked = proxy if metric != "tunnel" else \
+                            start(site, proxy.name, options.binary, fresh)
+                        row[proxy.name][metric] = getattr(asked, metric)(options)
                 print(f"  {METRICS[metric]}, round {n + 1}: " + ", ".join(
                     f"{name} {row[name][metric]:.3g}" for name in row), flush=True)
     return rounds
@@ -132,21 +142,29 @@ def comparisons(present):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--connections", type=int, default=800)
     parser.add_argument("--mib", type=int, default=256)
     parser.add_argument("--tunnels", type=int, default=200)
     parser.add_argument("--binary", action="append", default=[],
                         help="another suitegate, as suitegate@0, suitegate-noresume@1, ...")
     parser.add_argument("--json", default="build/bench.json")
+    parser.add_argument("--only", choices=["compare", *SCENARIOS], help="one part of it")
     parser.add_argument("peers", nargs="*", default=list(PEERS))
     options = parser.parse_args()
+    figures = {"when": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+               "machine": platform.platform(), "cores": os.cpu_count()}
+    room = scale.descriptors()
     with stage() as site:
-        rounds = compare(site, options)
-    table(rounds)
-    pathlib.Path(options.json).write_text(json.dumps(
-        {"when": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-         "machine": platform.platform(), "cores": os.cpu_count(), "rounds": rounds}, indent=1))
+        if options.only in (None, "compare"):
+            figures["rounds"] = compare(site, options)
+            table(figures["rounds"])
+        for name, what in SCENARIOS.items():
+            if options.only in (None, name):
+                print(f"\n{what}")
+                figures[name] = getattr(scale, name)(site, room) if name == "tunnels" else \
+                    getattr(scale, name)(site)
+    pathlib.Path(options.json).write_text(json.dumps(figures, indent=1))
     print(f"\nAll figures: {options.json}")
 
 

@@ -64,6 +64,15 @@ def connections(target, count, **options):
         load.tunnel(target, context, name=name, address=options.get("address")).close()
 
 
+def resumptions(target, count):
+    context = load.client_context()
+    with load.tunnel(target, context) as first:
+        session = first.session
+    for _ in range(count):
+        with load.tunnel(target, context, session=session) as s:
+            assert s.session_reused
+
+
 def refusals(port, count):
     for _ in range(count):
         hellos.ask(port, hellos.hello(version=0x0301))
@@ -75,6 +84,8 @@ def fixed(site, folder, figures):
         connections(target, 3)
         figures["a connection, upstream resumed"] = counter.count(
             lambda: connections(target, CONNECTIONS)) // CONNECTIONS
+        figures["a connection, both legs resumed"] = counter.count(
+            lambda: resumptions(target, CONNECTIONS)) // CONNECTIONS
         figures["a refused hello"] = counter.count(
             lambda: refusals(port, CONNECTIONS)) // CONNECTIONS
         for name, mib, suite in (("GCM", GCM_MIB, load.GCM), ("CBC", CBC_MIB, load.CBC)):

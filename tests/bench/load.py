@@ -21,8 +21,9 @@ GCM, CBC = "ECDHE-{}-AES128-GCM-SHA256", "ECDHE-{}-AES128-SHA256"
 BIG_MIB = 1024
 
 
-def upstream(home, *leaves):
-    """The nginx that all proxies stand in front of: /small is 1 KiB, /big is BIG_MIB."""
+def upstream(home, *leaves, https=False):
+    """The nginx that all proxies stand in front of: /small is 1 KiB, /big is BIG_MIB. https:
+    on port 443 as well."""
     files = pathlib.Path(home) / "www"
     if not files.exists():
         files.mkdir()
@@ -30,7 +31,8 @@ def upstream(home, *leaves):
         with open(files / "big", "wb") as big:
             big.truncate(BIG_MIB << 20)
     return nginx(home, *leaves, ciphers=SUITES, files=files, connections=60000,
-                 extra="ssl_session_cache shared:s:20m; keepalive_timeout 1000; "
+                 extra=f"{'listen 127.0.0.1:443 ssl;' if https else ''}"
+                       "ssl_session_cache shared:s:20m; keepalive_timeout 1000; "
                        "keepalive_requests 1000000;")
 
 
@@ -39,16 +41,19 @@ class Target:
         self.port, self.mode, self.upstream, self.key = port, mode, upstream, key
 
     def url(self, path):
-        return f"https://localhost:{self.port if self.mode == 'fixed' else self.upstream}{path}"
+        port = self.port if self.mode == "fixed" else self.upstream
+        return f"https://localhost{'' if port == 443 else f':{port}'}{path}"
 
     def proxy(self, option):
         return [] if self.mode == "fixed" else [option, f"http://127.0.0.1:{self.port}"]
 
 
 def hey(target, count, clients, *options):
-    # Its server name is the Host header, which must not carry a port.
+    # It takes the Host header as the server name, with the port where there is one; Squid takes
+    # it as the destination.
     return ["hey", "-n", str(count), "-c", str(clients), "-disable-keepalive", "-cpus", "1", "-t",
-            "30", "-host", "localhost", *options, *target.proxy("-x"), target.url("/small")]
+            "30", *(["-host", "localhost"] if ":" in target.url("")[6:] else []), *options,
+            *target.proxy("-x"), target.url("/small")]
 
 
 def connections(target, count, clients=32, rate=None):
@@ -71,9 +76,9 @@ def bulk(target, mib, suite):
     return int(json.loads(done)["size_download"])
 
 
-def tunnel(target, context, name="localhost", address=None):
-    """A TLS session to name, which has answered one request; CONNECT goes to the address
-    where one is given."""
+def tunnel(target, context, name="localhost", address=None, session=None):
+    """A TLS session to name, resumed where one is given, which has answered one request;
+    CONNECT goes to the address where one is given."""
     s = socket.create_connection(("127.0.0.1", target.port), 30)
     if target.mode == "connect":
         place = f"{address or name}:{target.upstream}"
@@ -83,7 +88,7 @@ def tunnel(target, context, name="localhost", address=None):
             more = s.recv(4096)
             assert more, answer
             answer += more
-    s = context.wrap_socket(s, server_hostname=name)
+    s = context.wrap_socket(s, server_hostname=name, session=session)
     s.sendall(b"GET /small HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert s.recv(65536).startswith(b"HTTP/1.1 200")
     return s

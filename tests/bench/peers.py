@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 
 from gate import Gate, free_port
@@ -18,10 +19,12 @@ STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
 
 
 class Site:
-    """What every peer needs to know: a folder, the certificates, the upstream's port."""
+    """What every peer needs to know: a folder, the certificates, the upstream's port and the
+    one that a CONNECT names."""
 
-    def __init__(self, home, pki, upstream, ca_key="rsa:2048"):
+    def __init__(self, home, pki, upstream, connect=None, ca_key="rsa:2048"):
         self.home, self.pki, self.upstream = pathlib.Path(home), pki, upstream
+        self.connect = connect or upstream
         self.ca = self.home / "intercept.pem"
         self.ca_key = self.home / "intercept.key"
         self.leaf_key = self.home / "leaf.key"
@@ -38,9 +41,23 @@ class Site:
         return folder, port
 
 
+class Family(Process):
+    """A server that has children: all of them end with it."""
+
+    popen = {"start_new_session": True}
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(3)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
 @contextlib.contextmanager
 def served(argv, port, folder):
-    with Process(argv, port, folder / "output.log") as p:
+    with Family(argv, port, folder / "output.log") as p:
         yield p.process.pid, port
 
 

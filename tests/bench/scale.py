@@ -27,9 +27,9 @@ def descriptors():
     return hard
 
 
-def tunnels(site, counts=(5_000, 10_000, 20_000)):
-    """Proportional set size with so many silent tunnels on one worker."""
-    room = descriptors()
+def tunnels(site, room, counts=(5_000, 9_900, 20_000)):
+    """Proportional set size with so many silent tunnels on one worker, in all; room: how many
+    descriptors a process may have here."""
     rows = []
     with suitegate(site) as (pid, port):
         target = load.Target(port, "fixed", site.upstream)
@@ -38,7 +38,7 @@ def tunnels(site, counts=(5_000, 10_000, 20_000)):
         print(f"  idle process: {idle} KiB")
         held, context = [], load.client_context()
         for count in counts:
-            if 2 * count + 200 > room:
+            if 2 * count + 100 > room:
                 print(f"  {count} tunnels: only {room} descriptors allowed here")
                 break
             held += [load.tunnel(target, context) for _ in range(count - len(held))]
@@ -88,30 +88,33 @@ def names(site):
             "KiB one": idle, "KiB thousand": full, "KiB all": end}
 
 
-def workers(site, rounds=5, connections=800):
-    """Connections a second by one and by two workers. The load and the upstream run on the
-    same cores, so the proxy's part has to be much the largest: it signs with RSA 4096, which
-    costs the client next to nothing to verify."""
-    leaf = site.pki.leaf("heavy", key="rsa4096")
+def workers(site, rounds=7, connections=400, share=0.4):
+    """Connections a second by one and by two workers. The load and the upstream need cores of
+    their own: each worker is given a share of one, by a cgroup, and signs with RSA 2048, which
+    costs the client next to nothing to verify. Where there is no cgroup to write to, the whole
+    cores are used, and then the load is what limits two workers."""
+    leaf = site.pki.leaf("heavy", key="rsa2048")
     found = {1: [], 2: []}
     with contextlib.ExitStack() as stack:
         proxies = {n: stack.enter_context(suitegate(site, workers=n, leaf=leaf)) for n in found}
+        held = [stack.enter_context(meter.budget(pid, n * share))
+                for n, (pid, _) in proxies.items()]
         for _ in range(rounds):
             for n, (pid, port) in proxies.items():
                 target = load.Target(port, "fixed", site.upstream)
                 before = meter.cpu_seconds(pid)
-                done, speed, _ = load.connections(target, connections, 64)
-                used = meter.cpu_seconds(pid) - before
-                found[n].append((speed, used * speed / done, used * 1000 / done))
-    rows = {}
+                done, speed, _ = load.connections(target, connections * n, 64)
+                found[n].append((speed, (meter.cpu_seconds(pid) - before) * 1000 / done))
     for n, each in found.items():
-        speed, cores, cost = (statistics.median(x) for x in zip(*each))
-        rows[n] = {"a second": speed, "cores": cores, "CPU ms": cost}
-        print(f"  {n} worker{'s' if n > 1 else ''}: {speed:.0f} connections a second on {cores:.2f} "
-              f"cores, {cost:.2f} CPU ms each")
-    print(f"  {rows[2]['a second'] / rows[1]['a second']:.2f} times as many with two; the load "
-          f"generator and the upstream have what is left of {os.cpu_count()} cores")
-    return rows
+        speed, cost = (statistics.median(x) for x in zip(*each))
+        print(f"  {n} worker{'s' if n > 1 else ''}: {speed:.0f} connections a second, "
+              f"{cost:.2f} CPU ms each")
+    ratios = [two[0] / one[0] for one, two in zip(found[1], found[2])]
+    limit = f"{share:.0%} of a core a worker" if all(held) else \
+        f"no limit a worker: all share {os.cpu_count()} cores with the load"
+    print(f"  two workers do {statistics.median(ratios):.2f} ({min(ratios):.2f} to "
+          f"{max(ratios):.2f}) times as many as one; {limit}")
+    return {"ratios": ratios, "limited": all(held), "one": found[1], "two": found[2]}
 
 
 def latency(site, rounds=7, seconds=3):

@@ -369,10 +369,10 @@ def test_server_prefers_its_own_order(fixed):
 def test_server_takes_up_what_protects_and_nothing_else(fixed):
     """Encrypt-then-mac is for CBC only (RFC 7366 section 3)."""
     weak = (extension(1, b"\1") + extension(4) + extension(5, b"\1\0\0\0\0") + extension(15, b"\1")
-            + extension(18) + extension(hellos.TICKET))
-    data = {"extra": extension(ENCRYPT_THEN_MAC) + extension(MASTER_SECRET) + weak,
-            "versions": (TLS12, TLS11)}
-    needed = {MASTER_SECRET, hellos.RENEGOTIATION}
+            + extension(18))
+    data = {"extra": extension(ENCRYPT_THEN_MAC) + extension(MASTER_SECRET)
+            + extension(hellos.TICKET) + weak, "versions": (TLS12, TLS11)}
+    needed = {MASTER_SECRET, hellos.RENEGOTIATION, hellos.TICKET}
     gcm, _ = chosen(fixed, hello(suites=(0xC02B,), **data))
     assert needed <= set(gcm.extensions) <= needed | {hellos.POINTS}
     assert gcm.extensions[hellos.RENEGOTIATION] == b"\0"
@@ -564,7 +564,7 @@ def foreign_session(tmp_path, pki, ticket_size):
     return tmp_path / "foreign.pem"
 
 
-@pytest.mark.parametrize("size", [300, 512, 1000, 2000])
+@pytest.mark.parametrize("size", [100, 187, 200, 201, 219, 220, 300, 512, 1000, 2000])
 def test_foreign_session_ticket_gets_a_full_handshake(fixed, pki, tmp_path, size):
     session = foreign_session(tmp_path, pki, size)
     done = s_client(fixed.port, "-sess_in", session, "-CAfile", pki.trust, "-verify_return_error",

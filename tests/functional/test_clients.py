@@ -144,10 +144,21 @@ def test_openssl_refused_through_the_forward_proxy(forward, origin, name):
     only_refusal(forward, code)
 
 
-def test_no_session_is_resumed(fixed, origin, tmp_path):
-    """-reconnect comes back five times with whatever session it was given: with none."""
+def test_a_session_is_resumed_by_its_ticket(fixed, origin):
+    """-reconnect comes back five times with the session it was given."""
+    done = s_client(fixed.port, fixed.ca_path, "-tls1_2", "-reconnect")
+    assert origin.body in done.stdout, done.stderr
+    assert done.stdout.count(b"New, TLSv1.2") == 1
+    assert done.stdout.count(b"Reused, TLSv1.2") == 5
+    fixed.wait_record(action="connection-opened", count=6)
+    assert sum(r["tls"]["resumed"] for r in fixed.matching(action="connection-opened")) == 5
+
+
+def test_no_session_is_resumed_by_its_id(fixed, origin, tmp_path):
+    """There is no cache of sessions: what has no ticket is shaken hands with in full."""
     session = tmp_path / "session.pem"
-    done = s_client(fixed.port, fixed.ca_path, "-tls1_2", "-reconnect", "-sess_out", session)
+    done = s_client(fixed.port, fixed.ca_path, "-tls1_2", "-no_ticket", "-reconnect", "-sess_out",
+                    session)
     assert origin.body in done.stdout, done.stderr
     assert done.stdout.count(b"New, TLSv1.2") == 6
     assert b"Reused" not in done.stdout

@@ -20,13 +20,15 @@ START_SECONDS = 10
 class Process:
     """A server process; its output is in log, its standard input takes send()."""
 
+    popen = {}  # further arguments for subprocess.Popen
+
     def __init__(self, argv, port, log, stdin=subprocess.DEVNULL):
         self.argv, self.port, self.log, self._stdin = argv, port, pathlib.Path(log), stdin
 
     def __enter__(self):
         with open(self.log, "wb") as out:
             self.process = subprocess.Popen([str(a) for a in self.argv], stdin=self._stdin,
-                                            stdout=out, stderr=subprocess.STDOUT)
+                                            stdout=out, stderr=subprocess.STDOUT, **self.popen)
         try:
             self._await_port()
         except BaseException:

@@ -1,0 +1,144 @@
+/* tls/ticket: opens what it sealed, under the same binding, for as long as the key lives. */
+#include "helper.h"
+#include "tls/ticket.h"
+
+#include <string.h>
+
+enum { SIZE = 123 };
+
+struct sealed {
+    uint8_t name[TICKET_NAME], iv[TICKET_IV], tag[TICKET_TAG], bytes[SIZE];
+};
+
+static const uint8_t generation[16] = {1, 2, 3};
+
+static struct ticket_scope scope_of(const struct ticket_keys *keys, const char *listener,
+                                    const char *identity)
+{
+    struct ticket_scope scope;
+    assert_true(ticket_scope_init(&scope, keys, (struct span){generation, sizeof generation},
+                                  listener, identity));
+    return scope;
+}
+
+static void plaintext(uint8_t out[SIZE])
+{
+    for (int i = 0; i < SIZE; i++) out[i] = (uint8_t)(7 * i);
+}
+
+static struct sealed seal(const struct ticket_scope *scope)
+{
+    struct sealed s = {0};
+    uint8_t before[SIZE];
+    plaintext(before);
+    plaintext(s.bytes);
+    assert_true(ticket_seal(scope, s.name, s.iv, s.tag, s.bytes, SIZE));
+    assert_memory_not_equal(s.bytes, before, SIZE);
+    return s;
+}
+
+static enum ticket_status opened(const struct ticket_scope *scope, struct sealed s)
+{
+    uint8_t before[SIZE];
+    plaintext(before);
+    enum ticket_status status = ticket_open(scope, s.name, s.iv, s.tag, s.bytes, SIZE);
+    if (status != TICKET_FOREIGN) assert_memory_equal(s.bytes, before, SIZE);
+    return status;
+}
+
+static void new_key(struct ticket_keys *keys)
+{
+    struct ticket_key key;
+    assert_true(ticket_key_generate(&key));
+    ticket_keys_rotate(keys, &key);
+}
+
+static struct ticket_keys first_keys(void)
+{
+    struct ticket_keys keys = {0};
+    assert_true(ticket_key_generate(&keys.current));
+    return keys;
+}
+
+static void opens_what_it_sealed(void **state)
+{
+    (void)state;
+    struct ticket_keys keys = first_keys();
+    struct ticket_scope scope = scope_of(&keys, "front", "a.test");
+    struct sealed one = seal(&scope), two = seal(&scope);
+    assert_int_equal(opened(&scope, one), TICKET_GOOD);
+    assert_int_equal(opened(&scope, two), TICKET_GOOD);
+    assert_memory_not_equal(one.iv, two.iv, TICKET_IV);
+    assert_memory_not_equal(one.bytes, two.bytes, SIZE);
+}
+
+static void every_bit_counts(void **state)
+{
+    (void)state;
+    struct ticket_keys keys = first_keys();
+    struct ticket_scope scope = scope_of(&keys, "front", "a.test");
+    struct sealed s = seal(&scope);
+    uint8_t *raw = (uint8_t *)&s;
+    for (size_t i = 0; i < sizeof s; i++) {
+        raw[i] ^= 0x10;
+        assert_int_equal(opened(&scope, s), TICKET_FOREIGN);
+        raw[i] ^= 0x10;
+    }
+    assert_int_equal(opened(&scope, s), TICKET_GOOD);
+}
+
+static void bound_to_listener_identity_and_generation(void **state)
+{
+    (void)state;
+    struct ticket_keys keys = first_keys();
+    struct ticket_scope scope = scope_of(&keys, "front", "a.test"), other;
+    struct sealed s = seal(&scope);
+    other = scope_of(&keys, "back", "a.test");
+    assert_int_equal(opened(&other, s), TICKET_FOREIGN);
+    other = scope_of(&keys, "front", "b.test");
+    assert_int_equal(opened(&other, s), TICKET_FOREIGN);
+    other = scope_of(&keys, "fronta", ".test");
+    assert_int_equal(opened(&other, s), TICKET_FOREIGN);
+    uint8_t next[16] = {9};
+    assert_true(
+        ticket_scope_init(&other, &keys, (struct span){next, sizeof next}, "front", "a.test"));
+    assert_int_equal(opened(&other, s), TICKET_FOREIGN);
+}
+
+static void a_key_lives_for_two_rotations(void **state)
+{
+    (void)state;
+    struct ticket_keys keys = first_keys();
+    struct ticket_scope scope = scope_of(&keys, "front", "a.test");
+    struct sealed s = seal(&scope);
+    new_key(&keys);
+    assert_int_equal(opened(&scope, s), TICKET_AGED);
+    struct sealed later = seal(&scope);
+    assert_int_equal(opened(&scope, later), TICKET_GOOD);
+    new_key(&keys);
+    assert_int_equal(opened(&scope, s), TICKET_FOREIGN);
+    assert_int_equal(opened(&scope, later), TICKET_AGED);
+}
+
+/* Before the first rotation there is no previous key: one of zeros must not open anything. */
+static void no_key_of_zeros(void **state)
+{
+    (void)state;
+    struct ticket_keys zeros = {0}, keys = first_keys();
+    struct ticket_scope forger = scope_of(&zeros, "front", "a.test");
+    struct sealed s = seal(&forger);
+    struct ticket_scope scope = scope_of(&keys, "front", "a.test");
+    assert_int_equal(opened(&scope, s), TICKET_FOREIGN);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(opens_what_it_sealed),
+        cmocka_unit_test(every_bit_counts),
+        cmocka_unit_test(bound_to_listener_identity_and_generation),
+        cmocka_unit_test(a_key_lives_for_two_rotations),
+        cmocka_unit_test(no_key_of_zeros),
+    };
+    return cmocka_run_group_tests_name("ticket", tests, NULL, NULL);
+}
