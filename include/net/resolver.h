@@ -1,6 +1,8 @@
 /* Names to addresses with c-ares on a libev loop: nothing blocks.
  * One resolver a loop and thread. A lookup is owned by the resolver; its answer comes once,
- * from the loop (never from within resolver_start()), unless it is cancelled before. */
+ * from the loop (never from within resolver_start()), unless it is cancelled before.
+ * Addresses are kept for the TTL that their name server gave them, for a minute at most;
+ * failures, and what has no TTL such as /etc/hosts, are not kept. */
 #ifndef NET_RESOLVER_H
 #define NET_RESOLVER_H
 

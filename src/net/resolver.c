@@ -1,5 +1,8 @@
 #include "net/resolver.h"
 
+#include "base/cache.h"
+#include "base/clock.h"
+
 #include <ares.h>
 
 #include <pthread.h>
@@ -7,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SOCKETS = 16, QUERY_TIMEOUT_MS = 2000, TRIES = 3 };
+enum { SOCKETS = 16, QUERY_TIMEOUT_MS = 2000, TRIES = 3, KEPT_LIMIT = 1024, KEPT_SECONDS = 60 };
+enum { KEY_SIZE = 272 }; /* a host and a port */
 
 struct watched {
     ev_io io;
@@ -22,6 +26,13 @@ struct resolver {
     ev_timer timer;
     struct watched sockets[SOCKETS];
     struct lookup *first; /* all that are under way or not yet answered */
+    struct cache *kept;   /* host and port to a struct kept */
+};
+
+struct kept {
+    int64_t until_ns; /* steady */
+    size_t n;
+    struct addr addresses[];
 };
 
 struct lookup {
@@ -30,6 +41,7 @@ struct lookup {
     lookup_answer *answer; /* NULL: cancelled */
     void *arg;
     bool in_ares; /* its callback is still to come */
+    char key[KEY_SIZE];
     ev_timer deliver;
     enum lookup_status status;
     struct addr addresses[LOOKUP_LIMIT];
@@ -114,16 +126,18 @@ struct resolver *resolver_new(struct ev_loop *loop)
     struct resolver *r = library_status == ARES_SUCCESS ? calloc(1, sizeof *r) : NULL;
     if (!r) return NULL;
     r->loop = loop;
+    r->kept = cache_new(KEPT_LIMIT, free);
     ev_timer_init(&r->timer, on_timer, 0., 0.);
     r->timer.data = r;
     struct ares_options options = {.timeout = QUERY_TIMEOUT_MS,
                                    .tries = TRIES,
                                    .sock_state_cb = on_socket_state,
                                    .sock_state_cb_data = r};
-    if (ares_init_options(&r->channel, &options,
-                          ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) ==
-        ARES_SUCCESS)
+    if (r->kept && ares_init_options(&r->channel, &options,
+                                     ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
+                                         ARES_OPT_SOCK_STATE_CB) == ARES_SUCCESS)
         return r;
+    cache_free(r->kept);
     free(r);
     return NULL;
 }
@@ -142,6 +156,7 @@ void resolver_free(struct resolver *r)
     ev_timer_stop(r->loop, &r->timer);
     for (size_t i = 0; i < SOCKETS; i++)
         if (r->sockets[i].used) ev_io_stop(r->loop, &r->sockets[i].io);
+    cache_free(r->kept);
     free(r);
 }
 
@@ -171,6 +186,34 @@ static enum lookup_status status_of(int ares_status)
     }
 }
 
+/* The shortest TTL of the addresses counts for all. */
+static void keep(struct lookup *l, const struct ares_addrinfo *info)
+{
+    int ttl = KEPT_SECONDS;
+    for (const struct ares_addrinfo_node *node = info->nodes; node; node = node->ai_next)
+        if (node->ai_ttl < ttl) ttl = node->ai_ttl;
+    struct kept *k = ttl > 0 && l->n > 0 ? malloc(sizeof *k + l->n * sizeof k->addresses[0]) : NULL;
+    if (!k) return;
+    k->until_ns = clock_steady_ns() + (int64_t)ttl * 1000000000;
+    k->n = l->n;
+    memcpy(k->addresses, l->addresses, l->n * sizeof k->addresses[0]);
+    cache_put(l->resolver->kept, l->key, k);
+}
+
+static bool find_kept(struct lookup *l)
+{
+    const struct kept *k = cache_get(l->resolver->kept, l->key);
+    if (!k) return false;
+    if (k->until_ns < clock_steady_ns()) {
+        cache_drop(l->resolver->kept, l->key);
+        return false;
+    }
+    l->status = LOOKUP_FOUND;
+    l->n = k->n;
+    memcpy(l->addresses, k->addresses, k->n * sizeof k->addresses[0]);
+    return true;
+}
+
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
     (void)timeouts;
@@ -183,6 +226,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
             struct addr a = addr_from_sockaddr(node->ai_addr, node->ai_addrlen);
             if (a.length) l->addresses[l->n++] = a;
         }
+        if (status == ARES_SUCCESS) keep(l, info);
         ares_freeaddrinfo(info);
     }
     if (l->status == LOOKUP_FOUND && l->n == 0) l->status = LOOKUP_NOT_FOUND;
@@ -211,6 +255,12 @@ struct lookup *resolver_start(struct resolver *r, const char *host, uint16_t por
     ev_timer_init(&l->deliver, on_deliver, 0., 0.);
     l->deliver.data = l;
     snprintf(service, sizeof service, "%u", port);
+    snprintf(l->key, sizeof l->key, "%s %u", host, port);
+    if (find_kept(l)) {
+        l->in_ares = false;
+        ev_timer_start(r->loop, &l->deliver);
+        return l;
+    }
     struct ares_addrinfo_hints hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = ARES_AI_NUMERICSERV};
     ares_getaddrinfo(r->channel, host, service, &hints, on_answer, l);

@@ -6,9 +6,11 @@ resolv.conf, hence the network namespace: there port 53 of 127.0.0.53 is free fo
 As a program: names.py ZONE.json answers DNS on 127.0.0.53:53 until it is killed.
 """
 
+import contextlib
 import ipaddress
 import json
 import pathlib
+import signal
 import socket
 import struct
 import subprocess
@@ -31,8 +33,8 @@ def with_hosts(folder, entries):
 
 class World:
     """A network and mount namespace with loopback and a name server; .enter is the argv
-    that takes a program into it. zone: {name: {"A": [..], "AAAA": [..]} or "SERVFAIL" or
-    "SILENT"}; any other name is NXDOMAIN."""
+    that takes a program into it. zone: {name: {"A": [..], "AAAA": [..], "TTL": 60} or
+    "SERVFAIL" or "SILENT"}; any other name is NXDOMAIN."""
 
     def __init__(self, folder, zone):
         self.folder, self.zone = folder, zone
@@ -57,6 +59,15 @@ class World:
         self.process.kill()
         self.process.wait()
         self.process.stdout.close()
+
+    @contextlib.contextmanager
+    def without_dns(self):
+        """The name server is there and says nothing."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
 
     def ask(self, port, raw):
         """hellos.ask() from inside; returns the raw answer."""
@@ -86,7 +97,8 @@ def answer(query, zone):
     reply += query[12:at + 5]
     for text in addresses:
         packed = ipaddress.ip_address(text).packed
-        reply += b"\xc0\x0c" + query[at + 1:at + 5] + struct.pack(">IH", 60, len(packed)) + packed
+        ttl = entry.get("TTL", 60)
+        reply += b"\xc0\x0c" + query[at + 1:at + 5] + struct.pack(">IH", ttl, len(packed)) + packed
     return reply
 
 

@@ -297,6 +297,7 @@ def test_destination_that_does_not_answer(share_forward):
 def world(tmp_path):
     with World(tmp_path, {
         "good.test": {"A": ["127.0.0.1"]},
+        "fleeting.test": {"A": ["127.0.0.1"], "TTL": 0},
         "empty.test": {},
         "broken.test": "SERVFAIL",
         "silent.test": "SILENT",
@@ -323,6 +324,23 @@ def test_name_that_leads_nowhere(make_forward, world, name):
     assert_answer(hellos.Response(raw), status, error, code)
     record = only_refusal(gate, code)
     assert record["destination"]["domain"] == name
+
+
+def test_addresses_are_kept_for_their_ttl(make_forward, world):
+    gate = make_forward(proxy={"connect_timeout": "2s", "workers": 1},
+                        options={"wrapper": world.enter})
+    refused, unanswered = LOOKUPS["good.test"], LOOKUPS["silent.test"]
+
+    def ask(name, expected):
+        raw = world.ask(gate.port, connect_request(f"{name}:{port}"))
+        assert_answer(hellos.Response(raw), *expected)
+
+    port = free_port()
+    ask("good.test", refused)
+    ask("fleeting.test", refused)
+    with world.without_dns():
+        ask("good.test", refused)
+        ask("fleeting.test", unanswered)
 
 
 @pytest.mark.parametrize("name, dead, live", [
