@@ -1,5 +1,5 @@
 /* Private keys, digests and PEM, all of it wolfCrypt's.
- * A struct private_key owns its DER and wipes it. One RNG a thread. */
+ * A struct private_key owns its DER and wipes it. */
 #ifndef PKI_KEYS_H
 #define PKI_KEYS_H
 
@@ -29,9 +29,9 @@ void key_fini(struct private_key *key);
 struct span key_spki(const struct private_key *key);
 
 WARN_UNUSED bool digest_sha256(const void *p, size_t n, uint8_t out[32]);
-/* Unpredictable bytes from the thread's own generator. */
+/* Unpredictable bytes (pki/random.h). */
 WARN_UNUSED bool random_bytes(void *out, size_t n);
-/* Frees the thread's generator; for a thread that ends. */
+/* Frees what the library keeps for the thread's randomness; for a thread that ends. */
 void random_thread_fini(void);
 
 /* Calls each with the DER of every PEM block of this kind, until it returns false. Returns

@@ -1,7 +1,8 @@
 /* Session tickets for our own clients (RFC 5077): what seals them, and what they are bound to.
  * A ticket opens only under the configuration, the listener and the identity that it was made
- * for; the library checks its suite, and we do again after the handshake. A key seals for
- * TICKET_ROTATION_S and opens for as long again, then it is gone.
+ * for, and for TICKET_LIFETIME_S: coming back does not renew it, so no master secret lives
+ * longer. The library checks its suite, and we do again after the handshake. A key seals for as
+ * long as a ticket lives and opens for as long again, then it is gone.
  * Plain data: whoever embeds a key wipes it. Knows no session and no connection. */
 #ifndef TLS_TICKET_H
 #define TLS_TICKET_H
@@ -13,9 +14,9 @@
 #include <stdint.h>
 
 enum {
-    TICKET_ROTATION_S = 3600,
+    TICKET_LIFETIME_S = 3600,
     TICKET_NAME = 16,
-    TICKET_IV = 16, /* of which the cipher takes the first 12 bytes */
+    TICKET_IV = 16, /* 12 bytes for the cipher, and when it was sealed */
     TICKET_TAG = 16,
     TICKET_BINDING = 32,
     /* The library fails a handshake whose ticket is larger than its own can be, and clients
@@ -50,14 +51,13 @@ WARN_UNUSED bool ticket_scope_init(struct ticket_scope *scope, const struct tick
                                    struct span generation, const char *listener,
                                    const char *identity);
 
-/* In place: n bytes become ciphertext; name, iv and tag are written. */
-WARN_UNUSED bool ticket_seal(const struct ticket_scope *scope, uint8_t name[TICKET_NAME],
-                             uint8_t iv[TICKET_IV], uint8_t tag[TICKET_TAG], uint8_t *p, size_t n);
-/* In place; TICKET_AGED: good, but a new one should be given. */
-enum ticket_status { TICKET_GOOD, TICKET_AGED, TICKET_FOREIGN };
-WARN_UNUSED enum ticket_status ticket_open(const struct ticket_scope *scope,
-                                           const uint8_t name[TICKET_NAME],
-                                           const uint8_t iv[TICKET_IV],
-                                           const uint8_t tag[TICKET_TAG], uint8_t *p, size_t n);
+/* In place: n bytes become ciphertext; name, iv and tag are written. now: steady seconds. */
+WARN_UNUSED bool ticket_seal(const struct ticket_scope *scope, uint32_t now,
+                             uint8_t name[TICKET_NAME], uint8_t iv[TICKET_IV],
+                             uint8_t tag[TICKET_TAG], uint8_t *p, size_t n);
+/* In place. False when it is not ours, not for this scope, or too old. */
+WARN_UNUSED bool ticket_open(const struct ticket_scope *scope, uint32_t now,
+                             const uint8_t name[TICKET_NAME], const uint8_t iv[TICKET_IV],
+                             const uint8_t tag[TICKET_TAG], uint8_t *p, size_t n);
 
 #endif

@@ -186,12 +186,14 @@ static enum lookup_status status_of(int ares_status)
     }
 }
 
-/* The shortest TTL of the addresses counts for all. */
+/* The shortest TTL counts for all, an alias's too. */
 static void keep(struct lookup *l, const struct ares_addrinfo *info)
 {
     int ttl = KEPT_SECONDS;
     for (const struct ares_addrinfo_node *node = info->nodes; node; node = node->ai_next)
         if (node->ai_ttl < ttl) ttl = node->ai_ttl;
+    for (const struct ares_addrinfo_cname *c = info->cnames; c; c = c->next)
+        if (c->ttl < ttl) ttl = c->ttl;
     struct kept *k = ttl > 0 && l->n > 0 ? malloc(sizeof *k + l->n * sizeof k->addresses[0]) : NULL;
     if (!k) return;
     k->until_ns = clock_steady_ns() + (int64_t)ttl * 1000000000;

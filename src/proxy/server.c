@@ -177,11 +177,12 @@ static void on_new_hour(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     struct server *s = timer->data;
     struct ticket_key key;
-    bool ok = ticket_key_generate(&key);
-    for (unsigned i = 0; ok && i < s->started; i++)
-        ok = worker_change_ticket_key(s->workers[i], &key);
+    if (s->draining) return;
+    bool made = ticket_key_generate(&key), taken = made;
+    for (unsigned i = 0; made && i < s->started; i++)
+        taken = worker_change_ticket_key(s->workers[i], &key) && taken;
     explicit_bzero(&key, sizeof key);
-    if (!ok) diag_warning("session tickets keep their key for another hour");
+    if (!taken) diag_warning("some workers keep their key for session tickets for another hour");
 }
 
 static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
@@ -291,14 +292,15 @@ static bool make_leaf_keys(struct server *s, struct text *errors)
 static bool start_workers(struct server *s, struct text *errors)
 {
     sigset_t all, before;
-    if (!ticket_key_generate(&s->shared.first_ticket_key)) return false;
     s->count = s->site->config->proxy.workers;
     s->workers = calloc(s->count, sizeof(struct worker *));
     s->gates = calloc(s->count, sizeof(struct gate *));
     if (!s->workers || !s->gates) return false;
-    for (unsigned i = 0; i < s->count; i++)
-        if (!(s->workers[i] = worker_new(i, &s->shared))) return false;
+    bool ok = ticket_key_generate(&s->shared.first_ticket_key);
+    for (unsigned i = 0; ok && i < s->count; i++)
+        ok = (s->workers[i] = worker_new(i, &s->shared)) != NULL;
     explicit_bzero(&s->shared.first_ticket_key, sizeof s->shared.first_ticket_key);
+    if (!ok) return false;
     if (!probe_addresses(s->site, NULL, errors)) return false;
     if (!build_gates(s, s->site, s->gates, false, errors)) return false;
     sigfillset(&all);
@@ -347,7 +349,7 @@ static void watch_signals(struct server *s)
     ev_timer_init(&s->daily, on_new_day, DAY_SECONDS, DAY_SECONDS);
     s->daily.data = s;
     ev_timer_start(s->loop, &s->daily);
-    ev_timer_init(&s->hourly, on_new_hour, TICKET_ROTATION_S, TICKET_ROTATION_S);
+    ev_timer_init(&s->hourly, on_new_hour, TICKET_LIFETIME_S, TICKET_LIFETIME_S);
     s->hourly.data = s;
     ev_timer_start(s->loop, &s->hourly);
 }

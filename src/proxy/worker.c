@@ -290,13 +290,13 @@ struct worker *worker_new(unsigned number, struct worker_shared *shared)
     if (!w) return NULL;
     w->number = number;
     w->shared = shared;
-    w->ticket_keys.current = shared->first_ticket_key;
     w->mail_end = &w->mail;
     w->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
     if (!w->loop) {
         free(w);
         return NULL;
     }
+    w->ticket_keys.current = shared->first_ticket_key;
     pthread_mutex_init(&w->lock, NULL);
     ev_set_userdata(w->loop, w);
     ev_timer_init(&w->pause, on_pause_over, 0., 0.);

@@ -53,7 +53,10 @@ struct tls_context *tls_context_server(const struct policy *policy, const struct
                   WOLFSSL_SUCCESS &&
               /* Who brings one that does not open is given a new one. */
               (!tickets || wolfSSL_CTX_UseSessionTicket(c->library) == WOLFSSL_SUCCESS) &&
-              wolfSSL_CTX_set_TicketHint(c->library, TICKET_ROTATION_S) == WOLFSSL_SUCCESS &&
+              /* The library's own limit is 500 s, and a ticket beyond it is not replaced: ours,
+               * which is, comes first. */
+              wolfSSL_CTX_set_timeout(c->library, 2 * TICKET_LIFETIME_S) == WOLFSSL_SUCCESS &&
+              wolfSSL_CTX_set_TicketHint(c->library, TICKET_LIFETIME_S) == WOLFSSL_SUCCESS &&
               wolfSSL_CTX_set_group_messages(c->library) == WOLFSSL_SUCCESS;
     if (ok) return c;
     tls_context_free(c);

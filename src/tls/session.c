@@ -1,5 +1,6 @@
 #include "tls/session.h"
 
+#include "base/clock.h"
 #include "io.h"
 
 #include <stdlib.h>
@@ -116,18 +117,11 @@ int session_ticket_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME
     const struct ticket_scope *scope = s->handshake ? &s->handshake->tickets : NULL;
     if (!scope || !scope->keys || size <= 0) return WOLFSSL_TICKET_RET_REJECT;
     *result_size = size;
-    if (seal)
-        return ticket_seal(scope, name, iv, tag, ticket, (size_t)size) ? WOLFSSL_TICKET_RET_OK
-                                                                       : WOLFSSL_TICKET_RET_FATAL;
-    switch (ticket_open(scope, name, iv, tag, ticket, (size_t)size)) {
-    case TICKET_GOOD:
-        return WOLFSSL_TICKET_RET_OK;
-    case TICKET_AGED:
-        return WOLFSSL_TICKET_RET_CREATE;
-    case TICKET_FOREIGN:
-        break;
-    }
-    return WOLFSSL_TICKET_RET_REJECT;
+    uint32_t now = (uint32_t)(clock_steady_ns() / 1000000000);
+    bool ok = seal ? ticket_seal(scope, now, name, iv, tag, ticket, (size_t)size)
+                   : ticket_open(scope, now, name, iv, tag, ticket, (size_t)size);
+    if (ok) return WOLFSSL_TICKET_RET_OK;
+    return seal ? WOLFSSL_TICKET_RET_FATAL : WOLFSSL_TICKET_RET_REJECT;
 }
 
 int session_ecdsa_callback(WOLFSSL *ssl, const unsigned char *signature, unsigned signature_size,

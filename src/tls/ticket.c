@@ -50,13 +50,14 @@ static bool with_key(const struct ticket_key *key, Aes *aes)
     return false;
 }
 
-bool ticket_seal(const struct ticket_scope *scope, uint8_t name[TICKET_NAME], uint8_t iv[TICKET_IV],
-                 uint8_t tag[TICKET_TAG], uint8_t *p, size_t n)
+bool ticket_seal(const struct ticket_scope *scope, uint32_t now, uint8_t name[TICKET_NAME],
+                 uint8_t iv[TICKET_IV], uint8_t tag[TICKET_TAG], uint8_t *p, size_t n)
 {
     Aes aes;
     uint8_t aad[AAD];
     const struct ticket_key *key = &scope->keys->current;
-    if (!random_bytes(iv, TICKET_IV) || !with_key(key, &aes)) return false;
+    if (!random_bytes(iv, NONCE) || !with_key(key, &aes)) return false;
+    for (int i = 0; i < TICKET_IV - NONCE; i++) iv[TICKET_IV - 1 - i] = (uint8_t)(now >> 8 * i);
     memcpy(name, key->name, TICKET_NAME);
     associated_data(scope, name, iv, aad);
     bool ok = wc_AesGcmEncrypt(&aes, p, p, (word32)n, iv, NONCE, tag, TICKET_TAG, aad, AAD) == 0;
@@ -64,20 +65,22 @@ bool ticket_seal(const struct ticket_scope *scope, uint8_t name[TICKET_NAME], ui
     return ok;
 }
 
-enum ticket_status ticket_open(const struct ticket_scope *scope, const uint8_t name[TICKET_NAME],
-                               const uint8_t iv[TICKET_IV], const uint8_t tag[TICKET_TAG],
-                               uint8_t *p, size_t n)
+bool ticket_open(const struct ticket_scope *scope, uint32_t now, const uint8_t name[TICKET_NAME],
+                 const uint8_t iv[TICKET_IV], const uint8_t tag[TICKET_TAG], uint8_t *p, size_t n)
 {
     Aes aes;
     uint8_t aad[AAD];
     const struct ticket_keys *keys = scope->keys;
+    struct reader behind_nonce = {.p = iv + NONCE, .left = TICKET_IV - NONCE};
+    uint32_t sealed = (uint32_t)reader_u16(&behind_nonce) << 16;
+    sealed |= reader_u16(&behind_nonce);
     bool current = memcmp(name, keys->current.name, TICKET_NAME) == 0;
     bool previous = keys->has_previous && memcmp(name, keys->previous.name, TICKET_NAME) == 0;
-    if (!current && !previous) return TICKET_FOREIGN;
-    if (!with_key(current ? &keys->current : &keys->previous, &aes)) return TICKET_FOREIGN;
+    /* The time is authenticated with the rest; a forged one does not open either. */
+    if ((!current && !previous) || now - sealed >= TICKET_LIFETIME_S) return false;
+    if (!with_key(current ? &keys->current : &keys->previous, &aes)) return false;
     associated_data(scope, name, iv, aad);
     bool ok = wc_AesGcmDecrypt(&aes, p, p, (word32)n, iv, NONCE, tag, TICKET_TAG, aad, AAD) == 0;
     wc_AesFree(&aes);
-    if (!ok) return TICKET_FOREIGN;
-    return current ? TICKET_GOOD : TICKET_AGED;
+    return ok;
 }

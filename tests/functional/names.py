@@ -34,7 +34,7 @@ def with_hosts(folder, entries):
 class World:
     """A network and mount namespace with loopback and a name server; .enter is the argv
     that takes a program into it. zone: {name: {"A": [..], "AAAA": [..], "TTL": 60} or
-    "SERVFAIL" or "SILENT"}; any other name is NXDOMAIN."""
+    {"CNAME": name, "TTL": 60} or "SERVFAIL" or "SILENT"}; any other name is NXDOMAIN."""
 
     def __init__(self, folder, zone):
         self.folder, self.zone = folder, zone
@@ -92,14 +92,24 @@ def answer(query, zone):
     if entry == "SILENT":
         return None
     code = NXDOMAIN if entry is None else SERVFAIL if entry == "SERVFAIL" else 0
-    addresses = entry.get(kind, []) if isinstance(entry, dict) else []
-    reply = query[:2] + struct.pack(">HHHHH", 0x8580 | code, 1, len(addresses), 0, 0)
-    reply += query[12:at + 5]
-    for text in addresses:
+    resources = []
+    if isinstance(entry, dict) and "CNAME" in entry:
+        alias = b"".join(bytes([len(l)]) + l.encode() for l in entry["CNAME"].split(".")) + b"\0"
+        resources.append(resource(b"\xc0\x0c", 5, entry.get("TTL", 60), alias))
+        owner, entry = alias, zone[entry["CNAME"]]
+    else:
+        owner = b"\xc0\x0c"
+    for text in entry.get(kind, []) if isinstance(entry, dict) else []:
+        number = int.from_bytes(query[at + 1:at + 3], "big")
         packed = ipaddress.ip_address(text).packed
-        ttl = entry.get("TTL", 60)
-        reply += b"\xc0\x0c" + query[at + 1:at + 5] + struct.pack(">IH", ttl, len(packed)) + packed
-    return reply
+        resources.append(resource(owner, number, entry.get("TTL", 60), packed))
+    reply = query[:2] + struct.pack(">HHHHH", 0x8580 | code, 1, len(resources), 0, 0)
+    return reply + query[12:at + 5] + b"".join(resources)
+
+
+def resource(owner, kind, ttl, data):
+    """One resource record of class IN (RFC 1035 section 4.1.3)."""
+    return owner + struct.pack(">HHIH", kind, 1, ttl, len(data)) + data
 
 
 def serve(zone):

@@ -298,6 +298,8 @@ def world(tmp_path):
     with World(tmp_path, {
         "good.test": {"A": ["127.0.0.1"]},
         "fleeting.test": {"A": ["127.0.0.1"], "TTL": 0},
+        "alias.test": {"CNAME": "good.test"},
+        "fleeting-alias.test": {"CNAME": "good.test", "TTL": 0},
         "empty.test": {},
         "broken.test": "SERVFAIL",
         "silent.test": "SILENT",
@@ -336,11 +338,13 @@ def test_addresses_are_kept_for_their_ttl(make_forward, world):
         assert_answer(hellos.Response(raw), *expected)
 
     port = free_port()
-    ask("good.test", refused)
-    ask("fleeting.test", refused)
+    for name in ("good.test", "alias.test", "fleeting.test", "fleeting-alias.test"):
+        ask(name, refused)
     with world.without_dns():
         ask("good.test", refused)
+        ask("alias.test", refused)
         ask("fleeting.test", unanswered)
+        ask("fleeting-alias.test", unanswered)
 
 
 @pytest.mark.parametrize("name, dead, live", [
