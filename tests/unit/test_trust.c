@@ -2,6 +2,7 @@
  * its fault, and a certificate that is not needed spoils none. */
 #include "openssl.h"
 
+#include "pki/keys.h"
 #include "pki/trust.h"
 #include "pki/wolfcrypt.h"
 
@@ -34,18 +35,27 @@ static int error_of(struct span der)
     return c.not_after < time(NULL) ? ASN_AFTER_DATE_E : 0;
 }
 
-/* As the library calls: from the end of the chain to the leaf, until the answer is no. */
-static enum reason judge(const struct scene *s, const char *identity, time_t *valid_until)
+static struct trust *trust_of(const struct scene *s)
 {
     struct text anchors = load_all(s->anchors, ".pem"), crls = {0}, errors = {0};
     if (s->crls) crls = load_all(s->crls, ".crl");
     struct trust *trust =
         trust_new(&anchors, "anchors", s->crls ? &crls : NULL, "crls", 2048, &errors);
     if (!trust) fail_msg("%s", text_string(&errors));
+    text_fini(&anchors);
+    text_fini(&crls);
+    text_fini(&errors);
+    return trust;
+}
+
+/* As the library calls: from the end of the chain to the leaf, until the answer is no. */
+static enum reason judge_by(struct trust *trust, const char *names, const char *identity,
+                            time_t *valid_until)
+{
     struct span chain[N_OF(ders)];
     char copy[256], name[128], *rest = copy;
     size_t n = 0;
-    snprintf(copy, sizeof copy, "%s", s->chain);
+    snprintf(copy, sizeof copy, "%s", names);
     for (char *one; (one = strsep(&rest, " ")); n++) {
         assert_true(n < N_OF(chain));
         snprintf(name, sizeof name, "%s.pem", one);
@@ -60,11 +70,17 @@ static enum reason judge(const struct scene *s, const char *identity, time_t *va
     assert_int_equal(check.verified, check.reason == REASON_OK);
     if (valid_until) *valid_until = check.facts.valid_until;
     cert_facts_fini(&check.facts);
-    trust_free(trust);
-    text_fini(&anchors);
-    text_fini(&crls);
-    text_fini(&errors);
     return check.reason;
+}
+
+static enum reason judge(const struct scene *s, const char *identity, time_t *valid_until)
+{
+    struct trust *trust = trust_of(s);
+    enum reason reason = judge_by(trust, s->chain, identity, valid_until);
+    /* What is remembered of the first time changes nothing. */
+    assert_int_equal(judge_by(trust, s->chain, identity, valid_until), reason);
+    trust_free(trust);
+    return reason;
 }
 
 static void check_scenes(const struct scene *scenes, size_t n)
@@ -102,6 +118,79 @@ static void paths(void **state)
         {"leaf inter-forged inter", "root", NULL, REASON_OK},
     };
     check_scenes(scenes, N_OF(scenes));
+}
+
+/* A good chain teaches nothing about a forged one. */
+static void remembered_signatures(void **state)
+{
+    (void)state;
+    static const struct scene scenes[] = {
+        {"leaf inter", "root", NULL, REASON_OK},
+        {"leaf inter-forged", "root", NULL, REASON_UPSTREAM_CERTIFICATE_UNTRUSTED},
+        {"leaf inter-no-sign", "root", NULL, REASON_UPSTREAM_CERTIFICATE_UNTRUSTED},
+        {"leaf inter-forged inter", "root", NULL, REASON_OK},
+        {"leaf inter-forged", "root", NULL, REASON_UPSTREAM_CERTIFICATE_UNTRUSTED},
+    };
+    struct trust *trust = trust_of(&scenes[0]);
+    for (size_t i = 0; i < N_OF(scenes); i++)
+        assert_int_equal(judge_by(trust, scenes[i].chain, "gate.example", NULL), scenes[i].reason);
+    trust_free(trust);
+}
+
+struct signed_hash {
+    uint8_t hash[32], signature[80];
+    word32 size;
+};
+
+static struct signed_hash sign(struct private_key *key, uint8_t seed)
+{
+    struct decoded_key decoded;
+    struct signed_hash s = {.size = sizeof s.signature};
+    for (size_t i = 0; i < sizeof s.hash; i++) s.hash[i] = (uint8_t)(seed + i);
+    assert_true(decoded_key_init(&decoded, key));
+    assert_int_equal(wc_ecc_sign_hash(s.hash, sizeof s.hash, s.signature, &s.size, random_thread(),
+                                      &decoded.ecc),
+                     0);
+    decoded_key_fini(&decoded);
+    return s;
+}
+
+static bool verifies(struct peer_check *check, const struct private_key *key,
+                     const struct signed_hash *s)
+{
+    bool good = true;
+    int fault = trust_verify_ecdsa(check, key_spki(key), (struct span){s->hash, sizeof s->hash},
+                                   (struct span){s->signature, s->size}, &good);
+    return fault == 0 && good;
+}
+
+/* Whatever was good before: another key, hash or signature is not. */
+static void ecdsa(void **state)
+{
+    (void)state;
+    static const struct scene scene = {"leaf", "root", NULL, REASON_OK};
+    struct private_key key, other;
+    assert_true(key_generate(KEY_ECDSA, 0, &key) && key_generate(KEY_ECDSA, 0, &other));
+    struct trust *trust = trust_of(&scene);
+    struct peer_check check = {.trust = trust}, exchange = {.trust = trust, .verified = true};
+    for (uint8_t seed = 0; seed < 20; seed++) {
+        struct signed_hash s = sign(&key, seed), changed = s;
+        assert_false(verifies(&check, &other, &s));
+        assert_true(verifies(&check, &key, &s));
+        assert_true(verifies(&check, &key, &s));
+        assert_true(verifies(&exchange, &key, &s));
+        assert_false(verifies(&check, &other, &s));
+        changed.hash[seed] ^= 1;
+        assert_false(verifies(&check, &key, &changed));
+        assert_false(verifies(&check, &key, &changed)); /* a bad one is not remembered */
+        changed = s;
+        changed.signature[changed.size - 1 - seed] ^= 1;
+        assert_false(verifies(&check, &key, &changed));
+        assert_false(verifies(&exchange, &key, &changed));
+    }
+    trust_free(trust);
+    key_fini(&key);
+    key_fini(&other);
 }
 
 /* Two CAs that vouch for each other and for the leaf: the search ends. */
@@ -316,7 +405,8 @@ int main(void)
         cmocka_unit_test(revoked),     cmocka_unit_test(partial_lists),
         cmocka_unit_test(dates),       cmocka_unit_test(weak),
         cmocka_unit_test(pss),         cmocka_unit_test(identities),
-        cmocka_unit_test(valid_until),
+        cmocka_unit_test(valid_until), cmocka_unit_test(remembered_signatures),
+        cmocka_unit_test(ecdsa),
     };
     return cmocka_run_group_tests_name("trust", tests, set_up, tear_down);
 }
