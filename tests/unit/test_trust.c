@@ -130,6 +130,9 @@ static void remembered_signatures(void **state)
         {"leaf inter-no-sign", "root", NULL, REASON_UPSTREAM_CERTIFICATE_UNTRUSTED},
         {"leaf inter-forged inter", "root", NULL, REASON_OK},
         {"leaf inter-forged", "root", NULL, REASON_UPSTREAM_CERTIFICATE_UNTRUSTED},
+        {"leaf inter inter-namesake", "root", NULL, REASON_OK},
+        /* The right key has no anchor here, and the right anchor not the key. */
+        {"leaf inter-namesake inter-cross", "root", NULL, REASON_UPSTREAM_CERTIFICATE_UNTRUSTED},
     };
     struct trust *trust = trust_of(&scenes[0]);
     for (size_t i = 0; i < N_OF(scenes); i++)
@@ -375,6 +378,11 @@ static int set_up(void **state)
         "cp evil.key as-root.key && cp evil.key as-bare.key && "
         "cert inter-forged Inter inter ca_ext as-root && "
         "cert inter-twin Inter inter ca_ext as-bare");
+    /* Properly Root's, with Inter's name and key identifier, and the key of evil. */
+    run("id=$(openssl x509 -in inter.pem -noout -ext subjectKeyIdentifier | tail -1 | tr -d ' '); "
+        "printf '[as_inter]\\nbasicConstraints = critical,CA:TRUE\\nkeyUsage = "
+        "critical,keyCertSign\\nsubjectKeyIdentifier = %s\\n' $id >>conf && "
+        "cert inter-namesake Inter evil as_inter root");
     run("p='-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen'; "
         "cert pss-20 Inter inter ca_ext rsa $p:20 && cert pss-32 Inter inter ca_ext rsa $p:32 && "
         "cert pss-222 Inter inter ca_ext rsa $p:222 && "
