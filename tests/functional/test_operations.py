@@ -478,7 +478,9 @@ def test_a_drain_waits_for_nobody_beyond_its_time(scene, how, stage):
     with Scripted(b"") as upstream:
         s = scene(upstream.port, proxy={"drain_timeout": "200ms", "hello_timeout": "10m",
                                         "handshake_timeout": "10m"})
+        before = s.settled_fds()
         sock = stage(s, how)
+        wait_until(lambda: s.gate.fds() > before, what="the proxy to take the connection")
         if stage is stage_hello:
             wait_until(lambda: upstream.hellos, what="the hello to reach the upstream")
         s.gate.terminate()
