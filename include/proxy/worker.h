@@ -58,7 +58,6 @@ void worker_free(struct worker *w);
 
 /* For connections, on the worker's own thread. */
 struct worker_shared *worker_shared(struct worker *w);
-bool worker_is_draining(const struct worker *w);
 uint64_t worker_next_id(struct worker *w);
 const struct ticket_keys *worker_ticket_keys(const struct worker *w);
 uint8_t *worker_scratch(struct worker *w); /* WORKER_SCRATCH bytes for one call's use */

@@ -62,6 +62,7 @@ class Proxy:
     def connection(self, options):
         before = meter.cpu_seconds(self.pid)
         done, _, _ = load.connections(self.target, options.connections // self.share)
+        assert done, f"{self.name}: not one connection succeeded"
         return (meter.cpu_seconds(self.pid) - before) * 1000 / done
 
     def _bulk(self, options, suite):
@@ -89,7 +90,7 @@ class Proxy:
 def start(site, name, binaries, stack):
     """name is one of PEERS, or one of ours with @N: the Nth of the binaries."""
     plain, _, number = name.partition("@")
-    mode, _, starter = PEERS[plain]
+    mode, starter = PEERS[plain]
     options = {"binary": binaries[int(number)]} if number else {}
     pid, port = stack.enter_context(starter(site, **options))
     meter.pin(pid, CORE)
@@ -154,7 +155,7 @@ def main():
     options = parser.parse_args()
     figures = {"when": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
                "machine": platform.platform(), "cores": os.cpu_count()}
-    room = scale.descriptors()
+    scale.raise_descriptors()
     with stage() as site:
         if options.only in (None, "compare"):
             figures["rounds"] = compare(site, options)
@@ -162,8 +163,7 @@ def main():
         for name, what in SCENARIOS.items():
             if options.only in (None, name):
                 print(f"\n{what}")
-                figures[name] = getattr(scale, name)(site, room) if name == "tunnels" else \
-                    getattr(scale, name)(site)
+                figures[name] = getattr(scale, name)(site)
     pathlib.Path(options.json).write_text(json.dumps(figures, indent=1))
     print(f"\nAll figures: {options.json}")
 

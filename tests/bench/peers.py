@@ -176,16 +176,16 @@ address = 127.0.0.1:{port}
         gate.stop()
 
 
-# name: (mode, resumes upstream, how to start it)
+# name: (mode, how to start it); those without -noresume resume where they do so by default
 PEERS = {
-    "suitegate": ("fixed", True, suitegate),
-    "nginx": ("fixed", True, lambda s: nginx_stream(s, True)),
-    "haproxy": ("fixed", True, lambda s: haproxy(s, True)),
-    "suitegate-noresume": ("fixed", False, lambda s, **o: suitegate(s, resume=False, **o)),
-    "nginx-noresume": ("fixed", False, lambda s: nginx_stream(s, False)),
-    "haproxy-noresume": ("fixed", False, lambda s: haproxy(s, False)),
-    "suitegate-connect": ("connect", True, lambda s, **o: suitegate(s, listen="forward", **o)),
-    "sslsplit": ("fixed", False, sslsplit),
-    "squid": ("connect", True, squid),
-    "mitmproxy": ("connect", False, mitmproxy),
+    "suitegate": ("fixed", suitegate),
+    "nginx": ("fixed", lambda s: nginx_stream(s, True)),
+    "haproxy": ("fixed", lambda s: haproxy(s, True)),
+    "suitegate-noresume": ("fixed", lambda s, **o: suitegate(s, resume=False, **o)),
+    "nginx-noresume": ("fixed", lambda s: nginx_stream(s, False)),
+    "haproxy-noresume": ("fixed", lambda s: haproxy(s, False)),
+    "suitegate-connect": ("connect", lambda s, **o: suitegate(s, listen="forward", **o)),
+    "sslsplit": ("fixed", sslsplit),
+    "squid": ("connect", squid),
+    "mitmproxy": ("connect", mitmproxy),
 }

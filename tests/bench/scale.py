@@ -17,19 +17,17 @@ NAMES, HOT_NAMES = 10_000, 100
 DESCRIPTORS = 130_000
 
 
-def descriptors():
+def raise_descriptors():
     """As many as this user may have; every process started from here gets them too."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    for wanted in (max(DESCRIPTORS, hard), hard):
+    for wanted in (hard, max(DESCRIPTORS, hard)):
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
-            return wanted
-    return hard
 
 
-def tunnels(site, room, counts=(5_000, 9_900, 20_000)):
-    """Proportional set size with so many silent tunnels on one worker, in all; room: how many
-    descriptors a process may have here."""
+def tunnels(site, counts=(5_000, 9_900, 20_000)):
+    """Proportional set size with so many silent tunnels on one worker, in all."""
+    room, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     rows = []
     with suitegate(site) as (pid, port):
         target = load.Target(port, "fixed", site.upstream)
@@ -124,7 +122,7 @@ def latency(site, rounds=7, seconds=3):
     with contextlib.ExitStack() as stack:
         targets = {}
         for name in found:
-            mode, _, starter = PEERS[name]
+            mode, starter = PEERS[name]
             pid, port = stack.enter_context(starter(site))
             targets[name] = load.Target(port, mode, site.upstream)
         most = min(load.connections(t, 2000)[1] for t in targets.values())
