@@ -4,6 +4,7 @@
 #ifndef AUDIT_RECORD_H
 #define AUDIT_RECORD_H
 
+#include "audit/chain.h"
 #include "base/addr.h"
 #include "base/text.h"
 #include "policy/hello.h"
@@ -23,7 +24,13 @@ enum audit_action {
     AUDIT_PROXY_STOPPED,
     AUDIT_CONFIGURATION_LOADED,
     AUDIT_CONFIGURATION_REJECTED,
+    AUDIT_LOG_CHECKPOINT,
+    AUDIT_LOG_REPAIRED,
+    AUDIT_LOG_DROPPED,
+    AUDIT_ACTIONS
 };
+
+const char *audit_action_name(enum audit_action action);
 
 /* One leg's session, as far as it came. */
 struct audit_leg {
@@ -40,6 +47,21 @@ struct audit_leg {
 struct audit_policy {
     const char *profile;
     const char *digest; /* SHA-256 of policy_describe(), hexadecimal */
+};
+
+/* What a record says about the log itself. */
+struct audit_log {
+    /* log-checkpoint: why now, the line it covers and all before it, and the signature
+     * (audit/checkpoint.h); base 64. */
+    const char *trigger;
+    const struct chain *head;
+    const char *key_id, *public_key, *signature;
+    /* log-repaired: half a line that was taken out, and lines that are not there. */
+    const struct text *torn;
+    uint64_t missing_from, missing_to; /* 0: none */
+    /* log-dropped: how many records which sink did not get. */
+    const char *sink;
+    uint64_t dropped;
 };
 
 struct audit_event {
@@ -65,9 +87,10 @@ struct audit_event {
     const char *ja4;
     struct audit_leg client, upstream;
     int alert_sent, alert_received; /* -1: none */
+    const struct audit_log *log;    /* NULL: not about the log */
 };
 
-/* Appends one line with its line end. */
+/* Appends one open line: one that chain_seal() has to complete, with room for that. */
 void audit_render(const struct audit_event *event, struct text *out);
 
 /* What a client offered in one attempt; small enough to remember. */
@@ -82,7 +105,7 @@ struct audit_offer {
     char connection_id[40];
 };
 
-/* The record of a retry that offers less: it names both offers. */
+/* The record of a retry that offers less: it names both offers. An open line as well. */
 void audit_render_fallback(const struct audit_offer *before, const struct audit_offer *now,
                            struct timespec at, const struct audit_policy *policy, struct text *out);
 

@@ -11,17 +11,21 @@ int cli_run(int argc, char **argv);
 int cli_config(int argc, char **argv);
 int cli_ca(int argc, char **argv);
 int cli_policy(int argc, char **argv);
+int cli_log(int argc, char **argv);
 
 /* What one subcommand's options may be: a value a letter, NULL where it was not given. */
 struct cli_options {
     const char *config;   /* -c, --config */
     const char *key_type; /* --key-type */
     const char *out;      /* --out */
-    int json;             /* --json */
+    const char *key;      /* --key */
+    bool json;            /* --json */
+    char **files;         /* what is no option */
+    size_t file_count;
 };
 
-/* Reads the options of `allowed` (letters of: c config, k key-type, o out, j json). -1: go on;
- * else the exit status, after help or an error was printed. */
+/* Reads the options of `allowed` (letters of: c config, k key-type, o out, y key, j json; F:
+ * one file or more). -1: go on; else the exit status, after help or an error was printed. */
 int cli_parse(int argc, char **argv, const char *allowed, const char *help,
               struct cli_options *out);
 

@@ -30,6 +30,15 @@ struct pattern_list {
     struct string_list texts;
 };
 
+/* When what is written is forced to the disk. */
+enum audit_sync { SYNC_INTERVAL, SYNC_RECORD, SYNC_NONE };
+
+struct audit_config {
+    char *file; /* a path, or "-" for standard output */
+    char *key;  /* NULL: beside the file */
+    enum audit_sync sync;
+};
+
 enum listen_type { LISTEN_UNSET, LISTEN_FORWARD, LISTEN_FIXED };
 
 struct listen_config {
@@ -62,9 +71,7 @@ struct config {
         char *trust, *crl;
         bool resume;
     } upstream;
-    struct {
-        char *file;
-    } audit;
+    struct audit_config audit;
     struct listen_config *listeners;
     size_t listener_count;
     uint64_t seen;

@@ -29,6 +29,8 @@ void key_fini(struct private_key *key);
 struct span key_spki(const struct private_key *key);
 
 WARN_UNUSED bool digest_sha256(const void *p, size_t n, uint8_t out[32]);
+/* Over two parts, one behind the other. */
+WARN_UNUSED bool digest_sha256_two(struct span first, struct span second, uint8_t out[32]);
 /* Unpredictable bytes (pki/random.h). */
 WARN_UNUSED bool random_bytes(void *out, size_t n);
 /* Frees what the library keeps for the thread's randomness; for a thread that ends. */
@@ -36,10 +38,16 @@ void random_thread_fini(void);
 
 /* Calls each with the DER of every PEM block of this kind, until it returns false. Returns
  * false when a block does not decode or each said so. */
-enum pem_kind { PEM_CERTIFICATE, PEM_CRL };
+enum pem_kind { PEM_CERTIFICATE, PEM_CRL, PEM_PUBLIC_KEY };
 WARN_UNUSED bool pem_each(const char *pem, size_t n, enum pem_kind kind,
                           bool (*each)(void *arg, struct span der), void *arg);
-/* Appends one certificate as PEM; false when it failed. */
+/* Appends one certificate, or one SubjectPublicKeyInfo, as PEM; false when it failed. */
 WARN_UNUSED bool pem_add_certificate(struct span der, struct text *out);
+WARN_UNUSED bool pem_add_public_key(struct span spki, struct text *out);
+
+/* Base 64 in one line (RFC 4648 section 4). False when it failed, or does not decode into
+ * room bytes. */
+WARN_UNUSED bool base64_encode(struct span bytes, struct text *out);
+WARN_UNUSED bool base64_decode(const char *p, size_t n, uint8_t *out, size_t room, size_t *size);
 
 #endif

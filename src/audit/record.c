@@ -22,7 +22,17 @@ static const struct action_row actions[] = {
                                     "The configuration has been loaded."},
     [AUDIT_CONFIGURATION_REJECTED] = {"configuration-rejected", "error", "event",
                                       "The new configuration is rejected; the old one goes on."},
+    [AUDIT_LOG_CHECKPOINT] = {"log-checkpoint", "info", "event", "The log is signed up to here."},
+    [AUDIT_LOG_REPAIRED] = {"log-repaired", "change", "event", "The log was found damaged."},
+    [AUDIT_LOG_DROPPED] = {"log-dropped", "error", "event",
+                           "Records could not be kept for one of the log's sinks."},
 };
+_Static_assert(COUNT_OF(actions) == AUDIT_ACTIONS, "a row for each action");
+
+const char *audit_action_name(enum audit_action action)
+{
+    return actions[action].name;
+}
 
 static bool about_connection(const struct audit_event *e)
 {
@@ -87,7 +97,8 @@ static void message(const struct audit_event *e, struct text *out)
 
 static const char *level(const struct audit_event *e)
 {
-    if (e->action == AUDIT_CONFIGURATION_REJECTED) return "error";
+    if (e->action == AUDIT_CONFIGURATION_REJECTED || e->action == AUDIT_LOG_DROPPED) return "error";
+    if (e->action == AUDIT_LOG_REPAIRED) return "warning";
     if (e->reason == REASON_INTERNAL_ERROR) return "error";
     return e->reason == REASON_OK ? "info" : "warning";
 }
@@ -102,12 +113,14 @@ static void put_head(struct json *j, struct timespec at)
     json_end_object(j);
 }
 
+/* Stands last and is left open: sequence and hash follow (audit/chain.h). */
 static void put_event(struct json *j, enum audit_action action, enum reason reason,
                       int64_t duration_ns)
 {
     const struct action_row *row = &actions[action];
     bool failure = action == AUDIT_CONNECTION_REFUSED || action == AUDIT_CONFIGURATION_REJECTED ||
-                   action == AUDIT_CLIENT_FALLBACK_RETRY;
+                   action == AUDIT_CLIENT_FALLBACK_RETRY || action == AUDIT_LOG_REPAIRED ||
+                   action == AUDIT_LOG_DROPPED;
     json_object(j, "event");
     json_string(j, "kind", row->kind);
     json_array(j, "category");
@@ -124,7 +137,7 @@ static void put_event(struct json *j, enum audit_action action, enum reason reas
         json_string(j, "reason", reason_row(reason)->sentence);
     }
     if (duration_ns >= 0) json_number(j, "duration", duration_ns);
-    json_end_object(j);
+    text_reserve(j->out, CHAIN_ROOM);
 }
 
 static void put_observer(struct json *j, const struct audit_policy *policy)
@@ -324,6 +337,30 @@ static void put_digest(struct json *j, const struct audit_policy *policy)
     json_end_object(j);
 }
 
+static void put_log(struct json *j, const struct audit_log *log)
+{
+    json_object(j, "log");
+    json_optional(j, "trigger", log->trigger);
+    if (log->head) {
+        json_number(j, "head_sequence", (int64_t)log->head->sequence);
+        json_string(j, "head_hash", log->head->hash);
+    }
+    json_optional(j, "key_id", log->key_id);
+    json_optional(j, "public_key", log->public_key);
+    json_optional(j, "signature", log->signature);
+    if (log->torn && log->torn->size) {
+        json_number(j, "torn_bytes", (int64_t)log->torn->size);
+        json_bytes(j, "torn", log->torn->data, log->torn->size);
+    }
+    if (log->missing_from) {
+        json_number(j, "missing_from", (int64_t)log->missing_from);
+        json_number(j, "missing_to", (int64_t)log->missing_to);
+    }
+    json_optional(j, "sink", log->sink);
+    if (log->dropped) json_number(j, "dropped", (int64_t)log->dropped);
+    json_end_object(j);
+}
+
 static void put_suitegate(struct json *j, const struct audit_event *e)
 {
     json_object(j, "suitegate");
@@ -336,6 +373,7 @@ static void put_suitegate(struct json *j, const struct audit_event *e)
     put_verdict(j, e->reason);
     json_optional(j, "closed_by", e->closed_by);
     json_optional(j, "detail", e->detail);
+    if (e->log) put_log(j, e->log);
     put_alerts(j, e->alert_sent, e->alert_received);
     if (e->hello) put_hello(j, e->hello, e->offered);
     if (e->upstream.known) {
@@ -362,7 +400,6 @@ void audit_render(const struct audit_event *e, struct text *out)
     json_string(&j, "level", level(e));
     json_end_object(&j);
     json_string(&j, "message", text_string(&sentence));
-    put_event(&j, e->action, e->reason, e->duration_ns);
     put_observer(&j, e->policy);
     if (about_connection(e)) {
         put_end(&j, "source", e->source, e->source ? addr_port(e->source) : 0, NULL, e->has_bytes,
@@ -372,8 +409,7 @@ void audit_render(const struct audit_event *e, struct text *out)
         put_client_tls(&j, e);
     }
     put_suitegate(&j, e);
-    json_end_object(&j);
-    text_add(out, "\n");
+    put_event(&j, e->action, e->reason, e->duration_ns);
     text_fini(&sentence);
 }
 
@@ -403,7 +439,6 @@ void audit_render_fallback(const struct audit_offer *before, const struct audit_
     json_string(&j, "level", "warning");
     json_end_object(&j);
     json_string(&j, "message", text_string(&sentence));
-    put_event(&j, AUDIT_CLIENT_FALLBACK_RETRY, reason, -1);
     put_observer(&j, policy);
     put_end(&j, "source", &now->source, addr_port(&now->source), NULL, false, 0);
     put_end(&j, "destination", NULL, 0, now->identity, false, 0);
@@ -418,7 +453,6 @@ void audit_render_fallback(const struct audit_offer *before, const struct audit_
     put_offer(&j, "offer", now);
     json_end_object(&j);
     json_end_object(&j);
-    json_end_object(&j);
-    text_add(out, "\n");
+    put_event(&j, AUDIT_CLIENT_FALLBACK_RETRY, reason, -1);
     text_fini(&sentence);
 }

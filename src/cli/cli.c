@@ -4,13 +4,36 @@
 #include <stdio.h>
 #include <string.h>
 
+static const struct option all[] = {
+    {"config", required_argument, NULL, 'c'}, {"key-type", required_argument, NULL, 'k'},
+    {"out", required_argument, NULL, 'o'},    {"key", required_argument, NULL, 'y'},
+    {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'}};
+
+static bool take_option(int letter, struct cli_options *out)
+{
+    switch (letter) {
+    case 'c':
+        out->config = optarg;
+        return true;
+    case 'k':
+        out->key_type = optarg;
+        return true;
+    case 'o':
+        out->out = optarg;
+        return true;
+    case 'y':
+        out->key = optarg;
+        return true;
+    case 'j':
+        out->json = true;
+        return true;
+    default:
+        return false;
+    }
+}
+
 int cli_parse(int argc, char **argv, const char *allowed, const char *help, struct cli_options *out)
 {
-    static const struct option all[] = {{"config", required_argument, NULL, 'c'},
-                                        {"key-type", required_argument, NULL, 'k'},
-                                        {"out", required_argument, NULL, 'o'},
-                                        {"json", no_argument, NULL, 'j'},
-                                        {"help", no_argument, NULL, 'h'}};
     struct option options[COUNT_OF(all) + 1] = {0};
     size_t n = 0;
     for (size_t i = 0; i < COUNT_OF(all); i++)
@@ -20,28 +43,21 @@ int cli_parse(int argc, char **argv, const char *allowed, const char *help, stru
     int letter;
     while ((letter = getopt_long(argc, argv, strchr(allowed, 'c') ? "c:h" : "h", options, NULL)) !=
            -1) {
-        switch (letter) {
-        case 'c':
-            out->config = optarg;
-            break;
-        case 'k':
-            out->key_type = optarg;
-            break;
-        case 'o':
-            out->out = optarg;
-            break;
-        case 'j':
-            out->json = 1;
-            break;
-        case 'h':
+        if (letter == 'h') {
             fputs(help, stdout);
             return CLI_DONE;
-        default:
-            fprintf(stderr, "Try: suitegate --help\n");
-            return CLI_USAGE;
         }
+        if (take_option(letter, out)) continue;
+        fprintf(stderr, "Try: suitegate --help\n");
+        return CLI_USAGE;
     }
-    if (optind == argc) return -1;
+    out->files = argv + optind;
+    out->file_count = (size_t)(argc - optind);
+    if (strchr(allowed, 'F') && out->file_count == 0) {
+        fprintf(stderr, "suitegate log %s: which file?\n", argv[0]);
+        return CLI_USAGE;
+    }
+    if (strchr(allowed, 'F') || out->file_count == 0) return -1;
     fprintf(stderr, "suitegate %s: unexpected argument \"%s\"\n", argv[0], argv[optind]);
     return CLI_USAGE;
 }

@@ -14,6 +14,8 @@ static const char help[] =
     "  ca init            make a local CA\n"
     "  ca show [-c FILE]  tell about the CA and where to trust it\n"
     "  policy [--json]    what is allowed, and every reason code\n"
+    "  log key            the public half of the key that signs the audit log\n"
+    "  log verify FILE... is this audit log complete and unaltered?\n"
     "  --version          this program, its TLS library, and the suites compiled in\n"
     "  --help             this text; also after every command\n\n"
     "Exit status: 0 done, 1 the answer is no, 2 could not do it, 64 wrong usage.\n";
@@ -41,8 +43,11 @@ static int print_version(void)
 
 static int dispatch(int argc, char **argv)
 {
-    static const struct command commands[] = {
-        {"run", cli_run}, {"config", cli_config}, {"ca", cli_ca}, {"policy", cli_policy}};
+    static const struct command commands[] = {{"run", cli_run},
+                                              {"config", cli_config},
+                                              {"ca", cli_ca},
+                                              {"policy", cli_policy},
+                                              {"log", cli_log}};
     const char *name = argc > 1 ? argv[1] : "";
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         if (strcmp(name, commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);

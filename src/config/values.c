@@ -142,6 +142,19 @@ static int choose(const char *text, const char *no, const char *yes)
     return strcmp(text, yes) == 0 ? 1 : -1;
 }
 
+static const char *const sync_names[] = {
+    [SYNC_INTERVAL] = "interval", [SYNC_RECORD] = "record", [SYNC_NONE] = "none"};
+
+static const char *parse_sync(const char *text, enum audit_sync *out)
+{
+    for (size_t i = 0; i < COUNT_OF(sync_names); i++)
+        if (strcmp(text, sync_names[i]) == 0) {
+            *out = (enum audit_sync)i;
+            return NULL;
+        }
+    return "record, interval or none";
+}
+
 static const char *parse_choice(enum value_kind kind, const char *text, void *member)
 {
     int v;
@@ -186,6 +199,8 @@ const char *value_parse(enum value_kind kind, const char *text, const char *dire
     case KIND_YES_NO:
     case KIND_LISTEN_TYPE:
         return parse_choice(kind, text, member);
+    case KIND_SYNC:
+        return parse_sync(text, member);
     case KIND_SUITE_LIST:
         return parse_suite(text, member);
     case KIND_PATH:
@@ -244,6 +259,9 @@ void value_print(enum value_kind kind, const void *member,
         break;
     case KIND_YES_NO:
         snprintf(s, sizeof s, "%s", *(const bool *)member ? "yes" : "no");
+        break;
+    case KIND_SYNC:
+        snprintf(s, sizeof s, "%s", sync_names[*(const enum audit_sync *)member]);
         break;
     case KIND_LISTEN_TYPE:
         snprintf(s, sizeof s, "%s",

@@ -14,6 +14,7 @@ enum value_kind {
     KIND_RSA_BITS,
     KIND_REFUSE_ALLOW,
     KIND_YES_NO,
+    KIND_SYNC,
     KIND_PATH,
     KIND_PATH_LIST,
     KIND_URL,

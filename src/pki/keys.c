@@ -33,6 +33,17 @@ bool digest_sha256(const void *p, size_t n, uint8_t out[32])
     return wc_Sha256Hash(p ? p : (const uint8_t *)"", (word32)n, out) == 0;
 }
 
+bool digest_sha256_two(struct span first, struct span second, uint8_t out[32])
+{
+    wc_Sha256 sha;
+    if (wc_InitSha256(&sha) != 0) return false;
+    bool ok = wc_Sha256Update(&sha, first.p, (word32)first.n) == 0 &&
+              wc_Sha256Update(&sha, second.p, (word32)second.n) == 0 &&
+              wc_Sha256Final(&sha, out) == 0;
+    wc_Sha256Free(&sha);
+    return ok;
+}
+
 bool decoded_key_init(struct decoded_key *out, const struct private_key *key)
 {
     word32 index = 0;
@@ -162,6 +173,31 @@ bool pem_add_certificate(struct span der, struct text *out)
     return add_pem(der.p, der.n, CERT_TYPE, out);
 }
 
+bool pem_add_public_key(struct span spki, struct text *out)
+{
+    return add_pem(spki.p, spki.n, PUBLICKEY_TYPE, out);
+}
+
+bool base64_encode(struct span bytes, struct text *out)
+{
+    word32 size = (word32)(bytes.n * 4 / 3 + 8);
+    size_t before = out->size;
+    char *place = text_extend(out, size);
+    if (!place || Base64_Encode_NoNl(bytes.p, (word32)bytes.n, (byte *)place, &size) != 0)
+        return false;
+    out->size = before + size;
+    out->data[out->size] = '\0';
+    return true;
+}
+
+bool base64_decode(const char *p, size_t n, uint8_t *out, size_t room, size_t *size)
+{
+    word32 got = (word32)room;
+    if (Base64_Decode((const byte *)p, (word32)n, out, &got) != 0) return false;
+    *size = got;
+    return true;
+}
+
 void key_fini(struct private_key *key)
 {
     if (key->der) explicit_bzero(key->der, key->size);
@@ -175,12 +211,21 @@ struct span key_spki(const struct private_key *key)
     return (struct span){key->spki, key->spki_size};
 }
 
+struct pem_form {
+    const char *begin, *end;
+    int type;
+};
+
 bool pem_each(const char *pem, size_t n, enum pem_kind kind,
               bool (*each)(void *arg, struct span der), void *arg)
 {
-    const char *begin =
-        kind == PEM_CRL ? "-----BEGIN X509 CRL-----" : "-----BEGIN CERTIFICATE-----";
-    const char *end = kind == PEM_CRL ? "-----END X509 CRL-----" : "-----END CERTIFICATE-----";
+    static const struct pem_form forms[] = {
+        [PEM_CERTIFICATE] = {"-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----", CERT_TYPE},
+        [PEM_CRL] = {"-----BEGIN X509 CRL-----", "-----END X509 CRL-----", CRL_TYPE},
+        [PEM_PUBLIC_KEY] = {"-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----",
+                            PUBLICKEY_TYPE},
+    };
+    const char *begin = forms[kind].begin, *end = forms[kind].end;
     const char *at = pem, *stop = pem + n;
     bool ok = true;
     while (ok && (at = memmem(at, (size_t)(stop - at), begin, strlen(begin)))) {
@@ -194,8 +239,8 @@ bool pem_each(const char *pem, size_t n, enum pem_kind kind,
         text_add(&block, "\n");
         DerBuffer *der = NULL;
         ok = !block.failed &&
-             wc_PemToDer((const uint8_t *)block.data, (long)block.size,
-                         kind == PEM_CRL ? CRL_TYPE : CERT_TYPE, &der, NULL, NULL, NULL) == 0 &&
+             wc_PemToDer((const uint8_t *)block.data, (long)block.size, forms[kind].type, &der,
+                         NULL, NULL, NULL) == 0 &&
              each(arg, (struct span){der->buffer, der->length});
         wc_FreeDer(&der);
         text_fini(&block);

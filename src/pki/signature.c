@@ -98,3 +98,33 @@ bool signature_valid(struct span data, struct span algorithm, struct span signat
     return signer->key == CERT_KEY_RSA && !ecdsa_oid &&
            verify_rsa(data, r, oid.content, signature, signer->spki);
 }
+
+bool signature_make(const struct private_key *key, struct span data, uint8_t out[SIGNATURE_SIZE],
+                    size_t *n)
+{
+    uint8_t digest[32];
+    struct decoded_key decoded;
+    word32 size = SIGNATURE_SIZE;
+    WC_RNG *rng = random_thread();
+    if (key->type != KEY_ECDSA || !rng || !digest_sha256(data.p, data.n, digest) ||
+        !decoded_key_init(&decoded, key))
+        return false;
+    bool ok = wc_ecc_sign_hash(digest, sizeof digest, out, &size, rng, &decoded.ecc) == 0;
+    decoded_key_fini(&decoded);
+    *n = size;
+    return ok;
+}
+
+bool signature_of_key_valid(struct span spki, struct span data, struct span signature)
+{
+    uint8_t digest[32];
+    word32 index = 0;
+    int good = 0;
+    ecc_key key;
+    if (!digest_sha256(data.p, data.n, digest) || wc_ecc_init(&key) != 0) return false;
+    bool ok = wc_EccPublicKeyDecode(spki.p, &index, &key, (word32)spki.n) == 0 &&
+              wc_ecc_verify_hash(signature.p, (word32)signature.n, digest, sizeof digest, &good,
+                                 &key) == 0;
+    wc_ecc_free(&key);
+    return ok && good == 1;
+}

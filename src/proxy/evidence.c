@@ -95,7 +95,7 @@ static void submit(struct conn *c, enum audit_action action, const struct writer
     }
     describe_offer(c, &offer);
     audit_render(&e, &line);
-    writer_submit(worker_shared(c->worker)->writer, text_take(&line), &offer, reply);
+    writer_submit(worker_shared(c->worker)->writer, action, &line, &offer, reply);
 }
 
 /* On the writer's thread. */
@@ -112,8 +112,7 @@ void evidence_refused(struct conn *c, bool wait)
     c->recorded = true;
     struct writer_reply reply = {on_written, c->worker, c};
     if (!wait) {
-        if (writer_has_room(worker_shared(c->worker)->writer))
-            submit(c, AUDIT_CONNECTION_REFUSED, NULL);
+        submit(c, AUDIT_CONNECTION_REFUSED, NULL);
         return;
     }
     c->waiting_for_audit = true;

@@ -43,7 +43,7 @@ static void record(struct server *s, enum audit_action action, const char *detai
                             .alert_received = -1};
     clock_gettime(CLOCK_REALTIME, &e.at);
     audit_render(&e, &line);
-    writer_submit(s->shared.writer, text_take(&line), NULL, NULL);
+    writer_submit(s->shared.writer, action, &line, NULL, NULL);
 }
 
 /* One line instead of several, for a record. */
@@ -129,7 +129,7 @@ static bool try_reload(struct server *s, struct text *errors)
     }
     ok = ok && probe_addresses(site, s->site, errors);
     ok = ok && build_gates(s, site, gates, true, errors);
-    if (ok && !writer_reopen(s->shared.writer, site->config->audit.file, errors)) {
+    if (ok && !writer_reopen(s->shared.writer, &site->config->audit, &site->audit_policy, errors)) {
         for (unsigned i = 0; i < s->count; i++) gate_release(gates[i]);
         ok = false;
     }
@@ -138,7 +138,6 @@ static bool try_reload(struct server *s, struct text *errors)
         site_release(site);
         return false;
     }
-    writer_set_policy(s->shared.writer, &site->audit_policy);
     __atomic_store_n(&s->gates_taken, 0, __ATOMIC_RELAXED);
     s->reloading = true;
     for (unsigned i = 0; i < s->count; i++) worker_change_gate(s->workers[i], gates[i]);
@@ -158,7 +157,7 @@ static void reload(struct server *s)
     if (!try_reload(s, &errors)) {
         /* The file may have been rotated all the same. */
         struct text unused = {0};
-        if (!writer_reopen(s->shared.writer, s->site->config->audit.file, &unused))
+        if (!writer_reopen(s->shared.writer, &s->site->config->audit, NULL, &unused))
             diag_error("the audit file cannot be opened anew: %s", text_string(&unused));
         text_fini(&unused);
         char *faults = text_take(&errors);
@@ -384,8 +383,7 @@ int server_run(const char *config_file, struct text *errors)
     s.shared.ended = tell_ended;
     s.shared.gate_taken = tell_gate_taken;
     s.shared.arg = &s;
-    s.shared.writer = writer_new(s.site->config->audit.file, errors);
-    if (s.loop && s.shared.writer) writer_set_policy(s.shared.writer, &s.site->audit_policy);
+    s.shared.writer = writer_new(&s.site->config->audit, &s.site->audit_policy, errors);
     if (s.loop) watch_signals(&s);
     bool ok = s.loop && s.shared.writer && make_leaf_keys(&s, errors) && start_workers(&s, errors);
     if (ok) serve(&s);

@@ -122,7 +122,8 @@ static bool accept_some(struct worker *w, struct gate_listener *l, int most)
     for (int i = 0; i < most; i++) {
         int fd;
         struct addr peer;
-        if (w->count >= limit) return false;
+        /* What could not be put on record is not accepted either. */
+        if (w->count >= limit || !writer_has_room(w->shared->writer)) return false;
         switch (listener_accept(l->fd, &fd, &peer)) {
         case ACCEPT_NONE:
             return true;

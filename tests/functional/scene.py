@@ -14,7 +14,8 @@ import pytest
 import wire
 from gate import free_port, ini
 
-LIFECYCLE = ("proxy-started", "proxy-stopped", "configuration-loaded", "configuration-rejected")
+LIFECYCLE = ("proxy-started", "proxy-stopped", "configuration-loaded", "configuration-rejected",
+             "log-checkpoint", "log-repaired", "log-dropped")
 APPROVED = set(wire.EIGHT.values())
 
 

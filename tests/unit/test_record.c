@@ -48,9 +48,12 @@ static const char *json_skip(const char *s, unsigned depth)
     return n ? s + n : NULL;
 }
 
-/* Exactly one object and one line end. */
-static void assert_one_line(const struct text *t)
+/* Sealed, it is exactly one object and one line end. */
+static void assert_one_line(struct text *t)
 {
+    struct chain chain;
+    chain_begin(&chain);
+    assert_true(chain_seal(&chain, t));
     const char *s = text_string(t);
     const char *end = s[0] == '{' ? json_skip(s, 0) : NULL;
     if (!end || strcmp(end, "\n") != 0) fail_msg("not one JSON line: %s", s);
@@ -125,7 +128,7 @@ static void refused(void **state)
         "\"event\":{\"kind\":\"event\",\"category\":[\"network\"],\"type\":[\"denied\"],"
         "\"dataset\":\"suitegate.audit\",\"action\":\"connection-refused\",\"outcome\":\"failure\","
         "\"code\":\"client_no_common_group\",\"reason\":\"the client offers none of the allowed "
-        "groups\",\"duration\":1500}",
+        "groups\",\"duration\":1500,\"sequence\":1,",
         "\"observer\":{\"name\":\"suitegate\",\"vendor\":\"",
         "\"rule\":{\"ruleset\":\"2021\"}",
         "\"source\":{\"ip\":\"192.0.2.1\",\"port\":50000}",
@@ -190,7 +193,8 @@ static void opened_and_closed(void **state)
     audit_render(&e, &t);
     assert_one_line(&t);
     static const char *const parts[] = {
-        "\"action\":\"connection-opened\",\"outcome\":\"success\",\"duration\":1500}",
+        "\"action\":\"connection-opened\",\"outcome\":\"success\",\"duration\":1500,\"sequence\":"
+        "1,",
         "\"type\":[\"start\"]",
         "\"level\":\"info\"",
         "\"destination\":{\"ip\":\"2001:db8::1\",\"port\":443,\"domain\":\"gate.example\"}",
@@ -239,7 +243,9 @@ static void every_code(void **state)
     static const char *const actions[] = {
         "connection-refused", "connection-opened", "connection-closed",    "client-fallback-retry",
         "proxy-started",      "proxy-stopped",     "configuration-loaded", "configuration-rejected",
+        "log-checkpoint",     "log-repaired",      "log-dropped",
     };
+    assert_int_equal(N_OF(actions), AUDIT_ACTIONS);
     for (size_t a = 0; a < N_OF(actions); a++) {
         struct audit_event e = event_of((enum audit_action)a);
         struct text t = {0};
@@ -251,6 +257,7 @@ static void every_code(void **state)
         assert_one_line(&t);
         snprintf(part, sizeof part, "\"action\":\"%s\"", actions[a]);
         assert_has(&t, part);
+        assert_string_equal(audit_action_name((enum audit_action)a), actions[a]);
         assert_lacks(&t, "\"duration\"");
         assert_lacks(&t, "\"source\"");
         text_fini(&t);

@@ -1,0 +1,42 @@
+/* The log key, and what it signs: checkpoints. One checkpoint vouches for every line of the
+ * chain up to the one it names. Whoever has the key can write another log; what protects
+ * against its owner is a copy of the checkpoints elsewhere. */
+#ifndef AUDIT_CHECKPOINT_H
+#define AUDIT_CHECKPOINT_H
+
+#include "audit/chain.h"
+#include "base/attr.h"
+#include "pki/keys.h"
+
+#include <time.h>
+
+enum { LOG_KEY_ID = 64 };
+
+struct log_key {
+    struct private_key key;    /* ECDSA P-256 */
+    char id[LOG_KEY_ID + 1];   /* SHA-256 of its SubjectPublicKeyInfo, hexadecimal */
+    struct text public_base64; /* its SubjectPublicKeyInfo */
+};
+
+/* Reads a PEM file that no one else may be able to read; makes it when there is none and
+ * `make` is set. False with a sentence in errors. */
+WARN_UNUSED bool log_key_load(const char *path, bool make, struct log_key *out,
+                              struct text *errors);
+void log_key_fini(struct log_key *key);
+/* The id of a public key. */
+WARN_UNUSED bool log_key_id(struct span spki, char out[LOG_KEY_ID + 1]);
+
+/* What is signed (ECDSA with SHA-256, the signature as DER): four lines:
+ *     suitegate log checkpoint
+ *     the checkpoint's @timestamp
+ *     the number of the line it covers, which is the one before it
+ *     that line's hash
+ */
+void checkpoint_message(const char *timestamp, const struct chain *head, struct text *out);
+/* Appends the signature in base 64. */
+WARN_UNUSED bool checkpoint_sign(const struct log_key *key, const char *timestamp,
+                                 const struct chain *head, struct text *signature);
+WARN_UNUSED bool checkpoint_valid(struct span spki, const char *timestamp, const struct chain *head,
+                                  const char *signature);
+
+#endif

@@ -1,0 +1,62 @@
+/* The audit log's file, the chain through it, and what goes with it: the log key and the
+ * state file, which holds the last line that is in the log. The state outlives a rotation and
+ * a kill, shows when the log's end was cut off, and its lock keeps a second process out.
+ *
+ * Standard output, pipes and devices have no state: their chain begins anew with each start.
+ * Opened on any thread; then one thread's own. */
+#ifndef AUDIT_LOGFILE_H
+#define AUDIT_LOGFILE_H
+
+#include "audit/chain.h"
+#include "audit/checkpoint.h"
+#include "base/text.h"
+#include "config/config.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What was wrong when it was opened. */
+struct logfile_findings {
+    struct text detail;                /* sentences; empty: nothing */
+    struct text torn;                  /* half a line that was taken out */
+    uint64_t missing_from, missing_to; /* lines that were written and are not there; 0: none */
+};
+
+struct logfile {
+    char *path, *state_path;
+    int fd, state_fd;     /* state_fd -1: no state */
+    bool regular;         /* a file, which can be synced, locked and cut */
+    struct chain written; /* the last line in the file */
+    bool has_key;
+    struct log_key key;
+    struct logfile_findings findings;
+};
+
+/* NULL with a sentence in errors: it cannot be opened, another process writes it, the key is
+ * not usable. */
+WARN_UNUSED struct logfile *logfile_open(const struct audit_config *config, struct text *errors);
+void logfile_close(struct logfile *l);
+
+/* The name beside the log with this ending instead of its own; the caller frees. NULL for
+ * standard output or when out of memory. */
+WARN_UNUSED char *logfile_beside(const char *path, const char *ending);
+/* The path of the log's key; the caller frees. NULL: it has none. */
+WARN_UNUSED char *logfile_key_path(const struct audit_config *config);
+/* What the state file beside the log says. False when there is none that can be read. */
+WARN_UNUSED bool logfile_read_state(const char *path, struct chain *out);
+
+/* Opens the path once more, for writing at its end; -1 with a sentence in errors. */
+WARN_UNUSED int logfile_open_again(const char *path, struct text *errors);
+/* Goes over to a descriptor of the same path, which is taken. *same: it is the same file, and
+ * nothing changed. False when another process writes the new one. */
+WARN_UNUSED bool logfile_change(struct logfile *l, int fd, bool *same);
+/* Has somebody deleted the file? */
+bool logfile_is_gone(const struct logfile *l);
+/* Takes n bytes off the end. */
+void logfile_cut(struct logfile *l, size_t n);
+/* The lines up to l->written are in the file: say so in the state. */
+void logfile_note(struct logfile *l);
+/* Forces what was written to the disk. False with errno when that failed. */
+WARN_UNUSED bool logfile_sync(struct logfile *l);
+
+#endif

@@ -1,0 +1,118 @@
+#include "audit/checkpoint.h"
+
+#include "base/file.h"
+#include "pki/signature.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { KEY_LIMIT = 16384, MODE_ALL_BUT_OWNER = 077, SPKI_P256 = 91 };
+
+bool log_key_id(struct span spki, char out[LOG_KEY_ID + 1])
+{
+    uint8_t digest[32];
+    if (!digest_sha256(spki.p, spki.n, digest)) return false;
+    text_hex(digest, sizeof digest, out);
+    return true;
+}
+
+static bool describe(struct log_key *k)
+{
+    struct span spki = key_spki(&k->key);
+    return log_key_id(spki, k->id) && base64_encode(spki, &k->public_base64);
+}
+
+static bool make_key(const char *path, struct log_key *out, struct text *errors)
+{
+    struct text pem = {0};
+    int fault = EIO;
+    if (key_generate(KEY_ECDSA, 0, &out->key) && key_to_pem(&out->key, &pem))
+        fault = file_create(path, 0600, text_string(&pem));
+    if (fault) text_printf(errors, "cannot make the log key %s: %s\n", path, strerror(fault));
+    if (pem.data) explicit_bzero(pem.data, pem.size);
+    text_fini(&pem);
+    return !fault;
+}
+
+static bool read_key(const char *path, const struct text *pem, mode_t mode, struct log_key *out,
+                     struct text *errors)
+{
+    if (mode & MODE_ALL_BUT_OWNER) {
+        text_printf(errors, "%s can be read or changed by others (mode %03o): chmod 600 it\n", path,
+                    (unsigned)mode);
+        return false;
+    }
+    if (key_from_pem(text_string(pem), pem->size, &out->key) && out->key.type == KEY_ECDSA &&
+        key_spki(&out->key).n == SPKI_P256)
+        return true;
+    text_printf(errors, "%s holds no ECDSA P-256 private key (PEM, not encrypted)\n", path);
+    return false;
+}
+
+bool log_key_load(const char *path, bool make, struct log_key *out, struct text *errors)
+{
+    struct text pem = {0};
+    mode_t mode = 0;
+    *out = (struct log_key){0};
+    int fault = file_read(path, KEY_LIMIT, &pem, &mode);
+    bool ok = false;
+    if (fault == ENOENT && make)
+        ok = make_key(path, out, errors);
+    else if (fault)
+        text_printf(errors, "log key %s: %s\n", path, strerror(fault));
+    else
+        ok = read_key(path, &pem, mode, out, errors);
+    if (pem.data) explicit_bzero(pem.data, pem.size);
+    text_fini(&pem);
+    if (ok && !describe(out)) {
+        text_add(errors, "out of memory\n");
+        ok = false;
+    }
+    if (!ok) log_key_fini(out);
+    return ok;
+}
+
+void log_key_fini(struct log_key *key)
+{
+    key_fini(&key->key);
+    text_fini(&key->public_base64);
+}
+
+void checkpoint_message(const char *timestamp, const struct chain *head, struct text *out)
+{
+    text_printf(out, "suitegate log checkpoint\n%s\n%" PRIu64 "\n%s\n", timestamp, head->sequence,
+                head->hash);
+}
+
+static struct span span_of(const struct text *t)
+{
+    return (struct span){(const uint8_t *)text_string(t), t->size};
+}
+
+bool checkpoint_sign(const struct log_key *key, const char *timestamp, const struct chain *head,
+                     struct text *signature)
+{
+    struct text message = {0};
+    uint8_t der[SIGNATURE_SIZE];
+    size_t n;
+    checkpoint_message(timestamp, head, &message);
+    bool ok = !message.failed && signature_make(&key->key, span_of(&message), der, &n) &&
+              base64_encode((struct span){der, n}, signature);
+    text_fini(&message);
+    return ok;
+}
+
+bool checkpoint_valid(struct span spki, const char *timestamp, const struct chain *head,
+                      const char *signature)
+{
+    struct text message = {0};
+    uint8_t der[SIGNATURE_SIZE];
+    size_t n;
+    checkpoint_message(timestamp, head, &message);
+    bool ok = !message.failed && base64_decode(signature, strlen(signature), der, sizeof der, &n) &&
+              signature_of_key_valid(spki, span_of(&message), (struct span){der, n});
+    text_fini(&message);
+    return ok;
+}

@@ -1,0 +1,330 @@
+#include "audit/logfile.h"
+
+#include "base/diag.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { TAIL_LIMIT = 4 << 20, STATE_SIZE = 160 };
+static const char line_start[] = "{\"@timestamp\":\"";
+
+/* ---- names ---- */
+
+char *logfile_beside(const char *path, const char *ending)
+{
+    struct text t = {0};
+    if (strcmp(path, "-") == 0) return NULL;
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *dot = strrchr(name, '.');
+    text_add_bytes(&t, path, dot && dot > name ? (size_t)(dot - path) : strlen(path));
+    text_add(&t, ending);
+    return text_take(&t);
+}
+
+char *logfile_key_path(const struct audit_config *config)
+{
+    if (config->key) return text_copy(config->key, strlen(config->key));
+    return logfile_beside(config->file, ".key");
+}
+
+/* ---- the state ---- */
+
+static bool parse_state(const char *text, struct chain *out)
+{
+    return sscanf(text, "{\"sequence\":%" SCNu64 ",\"hash\":\"%64[0-9a-f]\"", &out->sequence,
+                  out->hash) == 2 &&
+           strlen(out->hash) == CHAIN_HASH;
+}
+
+static bool read_state(int fd, struct chain *out)
+{
+    char text[STATE_SIZE + 1] = "";
+    return pread(fd, text, STATE_SIZE, 0) > 0 && parse_state(text, out);
+}
+
+bool logfile_read_state(const char *path, struct chain *out)
+{
+    char *name = logfile_beside(path, ".state");
+    int fd = name ? open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
+    bool ok = fd >= 0 && read_state(fd, out);
+    if (fd >= 0) close(fd);
+    free(name);
+    return ok;
+}
+
+void logfile_note(struct logfile *l)
+{
+    static int64_t last_complaint;
+    char text[STATE_SIZE + 1];
+    if (l->state_fd < 0) return;
+    int n = snprintf(text, sizeof text, "{\"sequence\":%" PRIu64 ",\"hash\":\"%s\",\"pid\":%ld}",
+                     l->written.sequence, l->written.hash, (long)getpid());
+    memset(text + n, ' ', (size_t)(STATE_SIZE - n));
+    text[STATE_SIZE - 1] = '\n';
+    if (pwrite(l->state_fd, text, STATE_SIZE, 0) != STATE_SIZE &&
+        diag_due(&last_complaint, (int64_t)60 * 1000000000))
+        diag_warning("%s cannot be written: %s", l->state_path, strerror(errno));
+}
+
+static bool lock_file(int fd, const char *path, struct text *errors)
+{
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) return true;
+    if (errno == EWOULDBLOCK)
+        text_printf(errors, "audit file %s: another process is writing this log\n", path);
+    else
+        text_printf(errors, "audit file %s cannot be locked: %s\n", path, strerror(errno));
+    return false;
+}
+
+static bool open_state(struct logfile *l, struct text *errors)
+{
+    l->state_path = logfile_beside(l->path, ".state");
+    if (!l->state_path) return false;
+    l->state_fd = open(l->state_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+    if (l->state_fd < 0) {
+        text_printf(errors, "audit state %s: %s\n", l->state_path, strerror(errno));
+        return false;
+    }
+    return lock_file(l->state_fd, l->path, errors);
+}
+
+/* ---- the file ---- */
+
+/* Non-blocking, so that a pipe that nobody reads cannot hold the thread. */
+int logfile_open_again(const char *path, struct text *errors)
+{
+    enum { FLAGS = O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY };
+    bool standard = strcmp(path, "-") == 0;
+    /* A description of our own: the terminal or pipe may be shared with others. */
+    const char *name = standard ? "/proc/self/fd/1" : path;
+    int fd = standard ? -1 : open(name, O_RDWR | O_CREAT | FLAGS, 0640);
+    /* Some devices are writable only. */
+    if (fd < 0) fd = open(name, O_WRONLY | FLAGS);
+    if (fd < 0 && standard) fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0) text_printf(errors, "audit file %s: %s\n", path, strerror(errno));
+    return fd;
+}
+
+/* A file that was just made has to be in its directory after a power failure too. */
+static void sync_directory(const char *path)
+{
+    char *name = text_copy(path, strlen(path));
+    char *slash = name ? strrchr(name, '/') : NULL;
+    if (slash) *(slash == name ? slash + 1 : slash) = '\0';
+    int fd = name ? open(slash ? name : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0 && fsync(fd) < 0) diag_warning("%s: %s", path, strerror(errno));
+    if (fd >= 0) close(fd);
+    free(name);
+}
+
+void logfile_cut(struct logfile *l, size_t n)
+{
+    struct stat st;
+    if (!l->regular || n == 0 || fstat(l->fd, &st) < 0) return;
+    if (st.st_size < (off_t)n || ftruncate(l->fd, st.st_size - (off_t)n) < 0)
+        diag_warning("audit file %s ends in half a line: %s", l->path, strerror(errno));
+}
+
+/* The file's last bytes: from the beginning of a line where there is one. False: unreadable. */
+static bool read_tail(int fd, struct text *out)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0) return false;
+    off_t from = st.st_size > TAIL_LIMIT ? st.st_size - TAIL_LIMIT : 0;
+    char *place = text_extend(out, (size_t)(st.st_size - from));
+    size_t have = 0;
+    while (place && have < out->size) {
+        ssize_t n = pread(fd, place + have, out->size - have, from + (off_t)have);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        have += (size_t)n;
+    }
+    return place != NULL;
+}
+
+/* Half a line of ours was never promised to anybody: it is taken out and kept in a record. What
+ * is not ours stays and gets its line end. */
+static void take_out_torn_line(struct logfile *l, struct text *tail)
+{
+    const char *last = tail->size ? memrchr(tail->data, '\n', tail->size) : NULL;
+    size_t whole = last ? (size_t)(last - tail->data) + 1 : 0, torn = tail->size - whole;
+    size_t same = torn < sizeof line_start - 1 ? torn : sizeof line_start - 1;
+    struct logfile_findings *f = &l->findings;
+    if (torn == 0) return;
+    if (memcmp(tail->data + whole, line_start, same) != 0) {
+        text_add(&f->detail, "The file ended in half a line that is none of this log. ");
+        if (write(l->fd, "\n", 1) != 1) diag_warning("audit file %s: %s", l->path, strerror(errno));
+        return;
+    }
+    text_add_bytes(&f->torn, tail->data + whole, torn);
+    text_printf(&f->detail, "The last line was cut short at %zu bytes and has been taken out. ",
+                torn);
+    logfile_cut(l, torn);
+    tail->size = whole;
+}
+
+/* The last line of the file; false when it has none that is sealed. */
+static bool last_line(const struct text *tail, struct chain *out)
+{
+    struct chain_line line;
+    size_t n = tail->size;
+    if (n == 0 || tail->data[n - 1] != '\n') return false;
+    const char *before = memrchr(tail->data, '\n', n - 1);
+    const char *start = before ? before + 1 : tail->data;
+    if (!chain_read(start, (size_t)(tail->data + n - 1 - start), &line)) return false;
+    out->sequence = line.sequence;
+    memcpy(out->hash, line.hash, CHAIN_HASH);
+    out->hash[CHAIN_HASH] = '\0';
+    return true;
+}
+
+/* Where does the chain go on? The state is what we know to have written; the file may be one
+ * batch ahead of it when the process was killed, and behind it only when lines were lost. */
+static void find_head(struct logfile *l, const struct text *tail)
+{
+    struct chain file, state;
+    struct logfile_findings *f = &l->findings;
+    bool has_state = read_state(l->state_fd, &state), has_file = last_line(tail, &file);
+    if (tail->size && !has_file)
+        text_add(&f->detail, "The file's last line is no record of this log. ");
+    if (has_file && !has_state)
+        text_add(&f->detail,
+                 "There was no state file: the chain goes on from what the file shows. ");
+    if (has_file && has_state && file.sequence < state.sequence) {
+        f->missing_from = file.sequence + 1;
+        f->missing_to = state.sequence;
+        text_printf(&f->detail,
+                    "Records %" PRIu64 " to %" PRIu64 " were written and are not in the file. ",
+                    f->missing_from, f->missing_to);
+    }
+    if (has_file && has_state && file.sequence > state.sequence)
+        text_printf(&f->detail,
+                    "Records %" PRIu64 " to %" PRIu64 " are in the file and not in the state: they "
+                    "were written as the process died, or by somebody else. ",
+                    state.sequence + 1, file.sequence);
+    if (has_file && has_state && file.sequence == state.sequence &&
+        strcmp(file.hash, state.hash) != 0)
+        text_printf(&f->detail, "Record %" PRIu64 " is not the one that was written. ",
+                    file.sequence);
+    if (has_file && (!has_state || file.sequence > state.sequence))
+        l->written = file;
+    else if (has_state)
+        l->written = state;
+}
+
+static bool examine(struct logfile *l, struct text *errors)
+{
+    struct text tail = {0};
+    if (!lock_file(l->fd, l->path, errors) || !open_state(l, errors)) return false;
+    bool ok = read_tail(l->fd, &tail);
+    if (ok) {
+        take_out_torn_line(l, &tail);
+        find_head(l, &tail);
+        if (tail.size == 0) sync_directory(l->path);
+    } else {
+        text_printf(errors, "audit file %s cannot be read\n", l->path);
+    }
+    text_fini(&tail);
+    return ok;
+}
+
+static bool load_key(struct logfile *l, const struct audit_config *config, struct text *errors)
+{
+    /* What has no name of its own has a key only where one is named. */
+    if (!config->key && !l->regular) return true;
+    char *path = logfile_key_path(config);
+    l->has_key = path && log_key_load(path, true, &l->key, errors);
+    free(path);
+    return l->has_key;
+}
+
+static bool is_regular(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+struct logfile *logfile_open(const struct audit_config *config, struct text *errors)
+{
+    struct logfile *l = calloc(1, sizeof *l);
+    if (!l) return NULL;
+    l->state_fd = -1;
+    chain_begin(&l->written);
+    l->path = text_copy(config->file, strlen(config->file));
+    l->fd = l->path ? logfile_open_again(l->path, errors) : -1;
+    l->regular = l->fd >= 0 && strcmp(l->path, "-") != 0 && is_regular(l->fd);
+    if (l->fd >= 0 && (!l->regular || examine(l, errors)) && load_key(l, config, errors)) {
+        while (l->findings.detail.size &&
+               l->findings.detail.data[l->findings.detail.size - 1] == ' ')
+            l->findings.detail.data[--l->findings.detail.size] = '\0';
+        return l;
+    }
+    if (errors->size == 0) text_add(errors, "audit: out of memory\n");
+    logfile_close(l);
+    return NULL;
+}
+
+void logfile_close(struct logfile *l)
+{
+    if (!l) return;
+    if (l->fd >= 0) close(l->fd);
+    if (l->state_fd >= 0) close(l->state_fd);
+    log_key_fini(&l->key);
+    text_fini(&l->findings.detail);
+    text_fini(&l->findings.torn);
+    free(l->path);
+    free(l->state_path);
+    free(l);
+}
+
+static bool same_file(int a, int b)
+{
+    struct stat one, other;
+    return fstat(a, &one) == 0 && fstat(b, &other) == 0 && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
+}
+
+bool logfile_change(struct logfile *l, int fd, bool *same)
+{
+    struct text errors = {0}, tail = {0};
+    *same = same_file(l->fd, fd);
+    bool regular = strcmp(l->path, "-") != 0 && is_regular(fd);
+    bool ok = *same || !regular || lock_file(fd, l->path, &errors);
+    if (!ok) diag_error("%s", text_string(&errors));
+    text_fini(&errors);
+    if (!ok || *same) {
+        close(fd);
+        return ok;
+    }
+    close(l->fd);
+    l->fd = fd;
+    l->regular = regular;
+    if (regular && read_tail(fd, &tail)) take_out_torn_line(l, &tail);
+    if (regular && tail.size == 0) sync_directory(l->path);
+    text_fini(&tail);
+    return true;
+}
+
+bool logfile_is_gone(const struct logfile *l)
+{
+    struct stat st;
+    return l->regular && fstat(l->fd, &st) == 0 && st.st_nlink == 0;
+}
+
+bool logfile_sync(struct logfile *l)
+{
+    if (!l->regular) return true;
+    int result;
+    do result = fdatasync(l->fd);
+    while (result < 0 && errno == EINTR);
+    if (result == 0 && l->state_fd >= 0 && fdatasync(l->state_fd) < 0)
+        diag_warning("%s: %s", l->state_path, strerror(errno));
+    return result == 0;
+}

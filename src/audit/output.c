@@ -1,0 +1,435 @@
+#include "output.h"
+
+#include "base/clock.h"
+#include "base/diag.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/uio.h>
+
+enum { BATCH = 64, SLOW_MS = 200 };
+static const int64_t second_ns = 1000000000;
+
+void list_clear(struct list *l)
+{
+    l->head = NULL;
+    l->tail = &l->head;
+}
+
+void list_add(struct list *l, struct item *i)
+{
+    i->next = NULL;
+    *l->tail = i;
+    l->tail = &i->next;
+}
+
+struct item *list_take_first(struct list *l)
+{
+    struct item *i = l->head;
+    l->head = i->next;
+    if (!l->head) l->tail = &l->head;
+    return i;
+}
+
+/* ---- items ---- */
+
+void item_free(struct item *i)
+{
+    line_release(i->line);
+    free(i->offer);
+    free(i);
+}
+
+static void answer(struct item *i, bool written)
+{
+    if (!i->reply.answer) return;
+    i->reply.answer(i->reply.context, i->reply.token, written);
+    i->reply.answer = NULL;
+}
+
+struct item *item_new(enum audit_action action, struct text *text, const struct audit_offer *offer,
+                      const struct writer_reply *reply)
+{
+    struct line *line = line_new(action, text);
+    struct item *i = line ? calloc(1, sizeof *i) : NULL;
+    if (!i) {
+        if (line) line_release(line);
+        return NULL;
+    }
+    if (offer && offer->present) {
+        i->offer = malloc(sizeof *i->offer);
+        if (i->offer) *i->offer = *offer;
+    }
+    i->line = line;
+    if (reply) i->reply = *reply;
+    return i;
+}
+
+void counters_add_lost(struct counters *c)
+{
+    static int64_t last;
+    atomic_fetch_add(&c->lost, 1);
+    if (diag_due(&last, second_ns)) diag_error("out of memory: an audit record is lost");
+}
+
+static void add_checkpoint(struct output *o, const char *trigger);
+
+/* Never more than WRITER_CHECKPOINT_RECORDS without a checkpoint: so a log from which they were
+ * taken out shows it. */
+static void add_pending(struct output *o, struct item *i)
+{
+    if (chain_seal(&o->sealed, &i->line->text)) {
+        list_add(&o->pending, i);
+        o->unsigned_records = i->line->action == AUDIT_LOG_CHECKPOINT ? 0 : o->unsigned_records + 1;
+        if (o->log->has_key && o->unsigned_records >= WRITER_CHECKPOINT_RECORDS)
+            add_checkpoint(o, "interval");
+        return;
+    }
+    counters_add_lost(o->counters);
+    atomic_fetch_sub(&o->counters->queued, 1);
+    answer(i, false);
+    item_free(i);
+}
+
+/* ---- the writer's own records ---- */
+
+static struct item *own_item(struct output *o, enum audit_action action, const char *detail,
+                             const struct audit_log *about, struct timespec at)
+{
+    struct text text = {0};
+    struct audit_event e = {.action = action,
+                            .at = at,
+                            .policy = &o->policy,
+                            .duration_ns = -1,
+                            .detail = detail && *detail ? detail : NULL,
+                            .alert_sent = -1,
+                            .alert_received = -1,
+                            .log = about};
+    audit_render(&e, &text);
+    struct item *i = item_new(action, &text, NULL, NULL);
+    if (i)
+        atomic_fetch_add(&o->counters->queued, 1);
+    else
+        counters_add_lost(o->counters);
+    return i;
+}
+
+static struct timespec now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return t;
+}
+
+/* What was wrong with the log when it was opened. */
+static struct item *findings_item(struct output *o)
+{
+    struct logfile_findings *f = &o->log->findings;
+    struct audit_log about = {
+        .torn = &f->torn, .missing_from = f->missing_from, .missing_to = f->missing_to};
+    if (!f->detail.size) return NULL;
+    diag_warning("audit file %s: %s", o->log->path, text_string(&f->detail));
+    struct item *i = own_item(o, AUDIT_LOG_REPAIRED, text_string(&f->detail), &about, now());
+    text_fini(&f->detail);
+    text_fini(&f->torn);
+    f->missing_from = f->missing_to = 0;
+    return i;
+}
+
+static void add_checkpoint(struct output *o, const char *trigger)
+{
+    char when[CLOCK_TEXT_SIZE];
+    struct text signature = {0};
+    struct timespec at = now();
+    clock_format(at, when);
+    struct audit_log about = {.trigger = trigger,
+                              .head = &o->sealed,
+                              .key_id = o->log->key.id,
+                              .public_key = text_string(&o->log->key.public_base64)};
+    if (checkpoint_sign(&o->log->key, when, &o->sealed, &signature)) {
+        about.signature = text_string(&signature);
+        struct item *i = own_item(o, AUDIT_LOG_CHECKPOINT, NULL, &about, at);
+        if (i) add_pending(o, i);
+    } else {
+        diag_error("the audit log cannot be signed");
+    }
+    text_fini(&signature);
+}
+
+/* A fallback record stands right behind the record of the attempt that shows it. */
+static void notice_offer(struct output *o, struct item *i)
+{
+    struct audit_offer before;
+    struct text text = {0};
+    if (!i->offer || !fallback_notice(o->memory, i->offer, clock_steady_ns(), &before)) return;
+    audit_render_fallback(&before, i->offer, now(), &o->policy, &text);
+    struct item *extra = item_new(AUDIT_CLIENT_FALLBACK_RETRY, &text, NULL, NULL);
+    if (!extra) {
+        counters_add_lost(o->counters);
+        return;
+    }
+    atomic_fetch_add(&o->counters->queued, 1);
+    add_pending(o, extra);
+}
+
+void output_take(struct output *o, struct item *items)
+{
+    while (items) {
+        struct item *i = items;
+        items = i->next;
+        add_pending(o, i);
+        notice_offer(o, i);
+    }
+}
+
+/* ---- writing ---- */
+
+/* What is in the file is done with: drop whole lines, answer. */
+static void account(struct output *o)
+{
+    bool any = false;
+    while (o->pending.head && o->in_file >= o->pending.head->line->text.size) {
+        struct item *i = list_take_first(&o->pending);
+        const struct text *t = &i->line->text;
+        struct chain_line line;
+        o->in_file -= t->size;
+        if (chain_read(t->data, t->size - 1, &line)) {
+            o->log->written.sequence = line.sequence;
+            memcpy(o->log->written.hash, line.hash, CHAIN_HASH);
+        }
+        any = true;
+        atomic_fetch_sub(&o->counters->queued, 1);
+        answer(i, true);
+        item_free(i);
+    }
+    if (!any) return;
+    int64_t t = clock_steady_ns();
+    logfile_note(o->log);
+    if (o->unsigned_records == 0)
+        o->checkpoint_ns = 0;
+    else if (!o->checkpoint_ns && o->log->has_key)
+        o->checkpoint_ns = t + WRITER_CHECKPOINT_S * second_ns;
+    if (!o->sync_ns && o->sync == SYNC_INTERVAL) o->sync_ns = t + WRITER_SYNC_S * second_ns;
+}
+
+static size_t gather(const struct output *o, struct iovec parts[BATCH])
+{
+    size_t count = 0, skip = o->in_file;
+    for (struct item *i = o->pending.head; i && count < BATCH; i = i->next) {
+        const struct text *t = &i->line->text;
+        if (skip < t->size) parts[count++] = (struct iovec){t->data + skip, t->size - skip};
+        skip = skip < t->size ? 0 : skip - t->size;
+    }
+    return count;
+}
+
+/* False, with errno, when the file took nothing or the disk did not. */
+static bool write_batch(struct output *o)
+{
+    struct iovec parts[BATCH];
+    size_t count = gather(o, parts);
+    if (count > 0) {
+        ssize_t n = writev(o->log->fd, parts, (int)count);
+        if (n < 0 && errno == EINTR) return true;
+        struct pollfd slow = {.fd = o->log->fd, .events = POLLOUT};
+        if (n < 0 && errno == EAGAIN && poll(&slow, 1, SLOW_MS) > 0 && slow.revents == POLLOUT)
+            return true; /* a reader that is only slow */
+        if (n <= 0) {
+            if (n == 0) errno = ENOSPC;
+            return false;
+        }
+        o->in_file += (size_t)n;
+    }
+    if (o->sync == SYNC_RECORD && !logfile_sync(o->log)) return false;
+    account(o);
+    return true;
+}
+
+static void begin_failing(struct output *o, int fault)
+{
+    if (!atomic_exchange(&o->counters->failing, true))
+        diag_error("the audit file cannot be written (%s): new connections are refused until it "
+                   "can",
+                   strerror(fault));
+    /* Who waits learns that it is not written; the record itself stays queued. */
+    for (struct item *i = o->pending.head; i; i = i->next) answer(i, false);
+}
+
+static void end_failing(struct output *o)
+{
+    if (atomic_exchange(&o->counters->failing, false))
+        diag_info("the audit file can be written again");
+}
+
+/* What was in the deleted file is gone with it; what is pending goes into a new one. */
+static bool replace_deleted(struct output *o)
+{
+    struct text errors = {0};
+    char detail[160];
+    bool same;
+    int fd = logfile_open_again(o->log->path, &errors);
+    int fault = errno;
+    text_fini(&errors);
+    errno = fault;
+    if (fd < 0 || !logfile_change(o->log, fd, &same)) return false;
+    o->in_file = 0;
+    snprintf(detail, sizeof detail,
+             "The audit file was deleted while it was written; it held the records up to %" PRIu64
+             ".",
+             o->log->written.sequence);
+    text_add(&o->log->findings.detail, detail);
+    struct item *i = findings_item(o);
+    if (i) add_pending(o, i);
+    return true;
+}
+
+/* False, with errno, when something is left. */
+static bool flush(struct output *o)
+{
+    if (o->pending.head && logfile_is_gone(o->log) && !replace_deleted(o)) return false;
+    while (o->pending.head)
+        if (!write_batch(o)) return false;
+    return true;
+}
+
+static void tell_of_lost(struct output *o)
+{
+    size_t lost = atomic_load(&o->counters->lost);
+    if (lost == o->lost_told) return;
+    struct audit_log about = {.sink = "file", .dropped = lost - o->lost_told};
+    struct item *i = own_item(o, AUDIT_LOG_DROPPED, "There was no memory.", &about, now());
+    if (!i) return;
+    add_pending(o, i);
+    o->lost_told = lost;
+}
+
+/* What is not about single records, once all of them are in the file. False with errno. */
+static bool tend(struct output *o)
+{
+    int64_t t = clock_steady_ns();
+    tell_of_lost(o);
+    bool due = o->trigger || (o->checkpoint_ns && t >= o->checkpoint_ns);
+    if (due && o->log->has_key && o->unsigned_records > 0) {
+        add_checkpoint(o, o->trigger ? o->trigger : "interval");
+        o->trigger = NULL;
+    }
+    if (!flush(o)) return false;
+    if (o->sync_ns && t >= o->sync_ns) {
+        if (!logfile_sync(o->log)) return false;
+        o->sync_ns = 0;
+    }
+    return true;
+}
+
+bool output_work(struct output *o)
+{
+    bool ok = flush(o) && tend(o);
+    if (ok)
+        end_failing(o);
+    else
+        begin_failing(o, errno);
+    return ok;
+}
+
+/* ---- another file ---- */
+
+/* What cannot be written now goes into the next one. */
+void output_conclude(struct output *o, const char *trigger)
+{
+    if (!output_work(o)) return;
+    o->trigger = trigger;
+    if (!output_work(o)) return;
+    o->trigger = NULL;
+    if (o->sync != SYNC_NONE && !logfile_sync(o->log))
+        diag_error("audit file %s: %s", o->log->path, strerror(errno));
+    o->sync_ns = 0;
+}
+
+/* Only whole lines stay behind; the one that was cut short goes whole into the next file. */
+static void leave_file(struct output *o)
+{
+    account(o);
+    logfile_cut(o->log, o->in_file);
+    o->in_file = 0;
+}
+
+static void rotate(struct output *o, int fd)
+{
+    bool same;
+    output_conclude(o, "rotation");
+    leave_file(o);
+    if (!logfile_change(o->log, fd, &same)) {
+        diag_error("audit file %s: the old one stays in use", o->log->path);
+        return;
+    }
+    if (same) return;
+    struct item *i = findings_item(o);
+    if (i) add_pending(o, i);
+    /* The first word of the new one: with it alone the file can be verified. */
+    if (o->log->has_key) add_checkpoint(o, "rotation");
+}
+
+/* Another log has another chain: what is pending becomes part of that one. */
+static void reseal(struct output *o, struct item *first)
+{
+    o->sealed = o->log->written;
+    o->unsigned_records = 0;
+    struct item *items = o->pending.head;
+    list_clear(&o->pending);
+    if (first) add_pending(o, first);
+    while (items) {
+        struct item *i = items;
+        items = i->next;
+        if (i->line->action == AUDIT_LOG_CHECKPOINT) { /* of the other chain */
+            atomic_fetch_sub(&o->counters->queued, 1);
+            item_free(i);
+            continue;
+        }
+        i->line->text.size = i->line->open_size;
+        add_pending(o, i);
+    }
+}
+
+void output_begin(struct output *o, struct logfile *log)
+{
+    o->log = log;
+    o->checkpoint_ns = o->sync_ns = 0;
+    o->trigger = "start";
+    reseal(o, findings_item(o));
+}
+
+void output_change(struct output *o, struct change change)
+{
+    o->sync = change.sync;
+    if (change.fd >= 0) rotate(o, change.fd);
+    if (!change.log) return;
+    output_conclude(o, "stop");
+    leave_file(o);
+    logfile_close(o->log);
+    output_begin(o, change.log);
+}
+
+void output_set_policy(struct output *o, const struct audit_policy *policy)
+{
+    snprintf(o->profile, sizeof o->profile, "%s", policy->profile);
+    snprintf(o->digest, sizeof o->digest, "%s", policy->digest);
+    o->policy = (struct audit_policy){o->profile, o->digest};
+}
+
+int64_t output_due(const struct output *o)
+{
+    int64_t a = o->checkpoint_ns, b = o->sync_ns;
+    return !a || (b && b < a) ? b : a;
+}
+
+size_t output_fini(struct output *o)
+{
+    size_t left = atomic_load(&o->counters->lost);
+    for (; o->pending.head; left++) item_free(list_take_first(&o->pending));
+    logfile_close(o->log);
+    fallback_memory_free(o->memory);
+    return left;
+}

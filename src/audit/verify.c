@@ -1,0 +1,412 @@
+#include "audit/verify.h"
+
+#include "audit/checkpoint.h"
+#include "audit/writer.h"
+
+#include <jansson.h>
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SPKI_LIMIT = 256, ACTION_SIZE = 32 };
+
+struct place {
+    const char *file;
+    uint64_t number;
+};
+
+/* What is wrong at one line, until the lines behind it have told what it was. */
+struct suspect {
+    bool is, gap, reordered, repeated;
+    struct place place;
+    uint64_t sequence; /* that the line has; 0: it is no sealed line */
+    bool first_of_file, ended;
+};
+
+struct checkpoint {
+    char time[VERIFY_TIME], key_id[LOG_KEY_ID + 1];
+    char signature[2 * SPKI_LIMIT], public_key[2 * SPKI_LIMIT];
+    struct chain head;
+};
+
+struct verify {
+    struct span given_key;
+    char given_id[LOG_KEY_ID + 1];
+    struct verify_summary found;
+    struct chain chain; /* the last good record */
+    bool begun;
+    const char *file;
+    struct suspect suspect;
+    bool stopped;            /* by the last record that says so */
+    uint64_t repair_records; /* in a row, the last ones */
+};
+
+struct verify *verify_new(struct span spki)
+{
+    struct verify *v = calloc(1, sizeof *v);
+    if (!v) return NULL;
+    v->given_key = spki;
+    chain_begin(&v->chain);
+    v->found.key_given = spki.n > 0;
+    if (!spki.n || log_key_id(spki, v->given_id)) return v;
+    free(v);
+    return NULL;
+}
+
+void verify_free(struct verify *v)
+{
+    if (!v) return;
+    text_fini(&v->found.sentence);
+    text_fini(&v->found.notes);
+    free(v);
+}
+
+static void note(struct verify *v, const char *format, ...) PRINTF(2, 3);
+
+static void note(struct verify *v, const char *format, ...)
+{
+    char line[512];
+    va_list args;
+    if (++v->found.note_count > VERIFY_NOTES) return;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    text_printf(&v->found.notes, "%s\n", line);
+}
+
+static void judge(struct verify *v, enum verify_fault fault, struct place place, uint64_t sequence,
+                  const char *format, ...) PRINTF(5, 6);
+
+static void judge(struct verify *v, enum verify_fault fault, struct place place, uint64_t sequence,
+                  const char *format, ...)
+{
+    char line[512];
+    va_list args;
+    if (v->found.fault != VERIFY_INTACT) return;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    text_add(&v->found.sentence, line);
+    v->found.fault = fault;
+    v->found.fault_file = place.file;
+    v->found.fault_line = place.number;
+    v->found.fault_record = sequence;
+}
+
+/* ---- one good record ---- */
+
+/* The record's @timestamp, which stands first; "" when it does not. */
+static void copy_time(const struct line_view *line, char out[VERIFY_TIME])
+{
+    static const char start[] = "{\"@timestamp\":\"";
+    enum { FROM = sizeof start - 1, LENGTH = 24 };
+    bool there = line->n > FROM + LENGTH && memcmp(line->p, start, FROM) == 0 &&
+                 line->p[FROM + LENGTH] == '"';
+    if (there) memcpy(out, line->p + FROM, LENGTH);
+    out[there ? LENGTH : 0] = '\0';
+}
+
+/* Among the last members of the line, where no peer's words stand; "" when there is none. */
+static void copy_action(const struct line_view *line, char out[ACTION_SIZE])
+{
+    static const char member[] = "\"dataset\":\"suitegate.audit\",\"action\":\"";
+    enum { WINDOW = 640, MEMBER = sizeof member - 1 };
+    size_t from = line->n > WINDOW ? line->n - WINDOW : 0, n = 0;
+    const char *at = memmem(line->p + from, line->n - from, member, MEMBER);
+    for (at = at ? at + MEMBER : ""; n < ACTION_SIZE - 1 && *at && *at != '"'; n++) out[n] = *at++;
+    out[n] = '\0';
+}
+
+static bool is_action(const char *name, enum audit_action action)
+{
+    return strcmp(name, audit_action_name(action)) == 0;
+}
+
+static bool copy_member(json_t *object, const char *key, char *out, size_t size)
+{
+    const char *s = json_string_value(json_object_get(object, key));
+    if (!s || strlen(s) >= size) return false;
+    memcpy(out, s, strlen(s) + 1);
+    return true;
+}
+
+static bool read_checkpoint(const struct line_view *line, struct checkpoint *out)
+{
+    *out = (struct checkpoint){0};
+    json_t *record = json_loadb(line->p, line->n, 0, NULL);
+    json_t *log = json_object_get(json_object_get(record, "suitegate"), "log");
+    json_int_t sequence = json_integer_value(json_object_get(log, "head_sequence"));
+    bool ok = copy_member(record, "@timestamp", out->time, sizeof out->time) &&
+              copy_member(log, "key_id", out->key_id, sizeof out->key_id) &&
+              copy_member(log, "public_key", out->public_key, sizeof out->public_key) &&
+              copy_member(log, "signature", out->signature, sizeof out->signature) &&
+              copy_member(log, "head_hash", out->head.hash, sizeof out->head.hash) &&
+              strlen(out->head.hash) == CHAIN_HASH && sequence > 0;
+    out->head.sequence = ok ? (uint64_t)sequence : 0;
+    json_decref(record);
+    return ok;
+}
+
+/* With the key that was given, else with the one that the checkpoint itself names. */
+static bool signature_holds(const struct verify *v, const struct checkpoint *c)
+{
+    uint8_t spki[SPKI_LIMIT];
+    char id[LOG_KEY_ID + 1];
+    size_t n;
+    struct span key = v->given_key;
+    if (!key.n) {
+        if (!base64_decode(c->public_key, strlen(c->public_key), spki, sizeof spki, &n))
+            return false;
+        key = (struct span){spki, n};
+    }
+    return log_key_id(key, id) && strcmp(id, c->key_id) == 0 &&
+           checkpoint_valid(key, c->time, &c->head, c->signature);
+}
+
+static void take_checkpoint(struct verify *v, const struct checkpoint *c, struct place place,
+                            uint64_t sequence)
+{
+    if (v->given_key.n && strcmp(c->key_id, v->given_id) != 0) {
+        judge(v, VERIFY_CHANGED, place, sequence,
+              "the checkpoint is signed with another key (%.16s...) than the one given", c->key_id);
+    } else if (c->head.sequence + 1 != sequence || strcmp(c->head.hash, v->chain.hash) != 0 ||
+               !signature_holds(v, c)) {
+        judge(v, VERIFY_CHANGED, place, sequence,
+              "the checkpoint's signature does not fit: records after %" PRIu64
+              ", up to this one, were changed and chained again",
+              v->found.signed_up_to);
+    }
+    if (v->found.key_id[0] && strcmp(v->found.key_id, c->key_id) != 0)
+        note(v, "From record %" PRIu64 " on the log is signed with another key.", sequence);
+    memcpy(v->found.key_id, c->key_id, sizeof v->found.key_id);
+    v->found.checkpoints++;
+    v->found.signed_up_to = c->head.sequence;
+    v->found.unsigned_records = 0;
+}
+
+/* A start without a stop before it; the repairs in between are the new process's. */
+static void note_start(struct verify *v, uint64_t sequence)
+{
+    if (v->found.records > v->repair_records && !v->stopped)
+        note(v,
+             "The process that wrote the records before %" PRIu64
+             " ended without its last word (a crash or a kill); %" PRIu64
+             " of them were not signed then.",
+             sequence - v->repair_records, v->found.unsigned_records - v->repair_records);
+    v->stopped = false;
+}
+
+static void note_life(struct verify *v, const char *action, uint64_t sequence)
+{
+    bool repair = is_action(action, AUDIT_LOG_REPAIRED);
+    if (repair) note(v, "Record %" PRIu64 " tells of a repair: see its message.", sequence);
+    if (is_action(action, AUDIT_LOG_DROPPED))
+        note(v, "Record %" PRIu64 " tells of records that a sink did not get.", sequence);
+    if (is_action(action, AUDIT_PROXY_STARTED)) note_start(v, sequence);
+    if (is_action(action, AUDIT_PROXY_STOPPED)) v->stopped = true;
+    v->repair_records = repair ? v->repair_records + 1 : 0;
+}
+
+static void take_good(struct verify *v, struct place place, const struct line_view *line,
+                      const struct chain_line *sealed)
+{
+    struct checkpoint c;
+    char action[ACTION_SIZE];
+    copy_action(line, action);
+    bool checkpoint = is_action(action, AUDIT_LOG_CHECKPOINT) && read_checkpoint(line, &c);
+    if (checkpoint)
+        take_checkpoint(v, &c, place, sealed->sequence);
+    else
+        note_life(v, action, sealed->sequence);
+    if (!v->begun) {
+        v->found.first_sequence = sealed->sequence;
+        copy_time(line, v->found.first_time);
+    }
+    copy_time(line, v->found.last_time);
+    v->begun = true;
+    v->found.records++;
+    v->found.unsigned_records += !checkpoint;
+    v->found.last_sequence = v->chain.sequence = sealed->sequence;
+    memcpy(v->chain.hash, sealed->hash, CHAIN_HASH);
+    if (v->found.checkpoints && v->found.unsigned_records > WRITER_CHECKPOINT_RECORDS)
+        judge(v, VERIFY_REMOVED, place, sealed->sequence,
+              "there is no checkpoint after %d records: the checkpoints behind record %" PRIu64
+              " were removed and the rest chained again",
+              WRITER_CHECKPOINT_RECORDS, v->found.signed_up_to);
+}
+
+static bool follows(const char *previous, const struct line_view *line,
+                    const struct chain_line *sealed)
+{
+    char hash[CHAIN_HASH + 1];
+    return chain_hash(previous, line->p, sealed->covered, hash) &&
+           memcmp(hash, sealed->hash, CHAIN_HASH) == 0;
+}
+
+/* The first record of all: what is before it is not known, unless it is number 1 or a
+ * checkpoint, which names it. */
+static bool begin(struct verify *v, const struct line_view *line, const struct chain_line *sealed)
+{
+    struct checkpoint c;
+    char action[ACTION_SIZE];
+    copy_action(line, action);
+    v->found.anchored = true;
+    if (sealed->sequence == 1) return follows(v->chain.hash, line, sealed);
+    if (is_action(action, AUDIT_LOG_CHECKPOINT) && read_checkpoint(line, &c) &&
+        c.head.sequence + 1 == sealed->sequence) {
+        memcpy(v->chain.hash, c.head.hash, CHAIN_HASH);
+        return follows(v->chain.hash, line, sealed);
+    }
+    v->found.anchored = false;
+    return true;
+}
+
+/* ---- what is wrong ---- */
+
+/* The lines behind a suspect one tell what happened. */
+static void look_behind_suspect(struct verify *v, const struct line_view *line,
+                                const struct chain_line *sealed)
+{
+    struct suspect *s = &v->suspect;
+    uint64_t expected = v->chain.sequence + 1;
+    bool in_its_place =
+        sealed && sealed->sequence == expected && follows(v->chain.hash, line, sealed);
+    if (s->gap) {
+        s->reordered = s->reordered ||
+                       (sealed && sealed->sequence >= expected && sealed->sequence < s->sequence);
+        s->repeated = s->repeated || (sealed && sealed->sequence == s->sequence);
+        return;
+    }
+    if (in_its_place && v->begun)
+        judge(v, VERIFY_INSERTED, s->place, s->sequence,
+              s->sequence ? "another record with this number follows, and that one fits: this one "
+                            "was inserted"
+                          : "this line is no record of the log: it was inserted");
+    else
+        judge(v, VERIFY_CHANGED, s->place, expected,
+              s->sequence ? "its hash does not fit its bytes and the record before it: it was "
+                            "changed, or that one together with its hash"
+                          : "this line cannot be read as a record: it was changed");
+}
+
+static void conclude_gap(struct verify *v)
+{
+    const struct suspect *s = &v->suspect;
+    uint64_t from = v->chain.sequence + 1, to = s->sequence - 1;
+    if (s->repeated)
+        judge(v, VERIFY_INSERTED, s->place, s->sequence,
+              "a record with this number stands further on as well: this one was inserted");
+    else if (s->reordered)
+        judge(v, VERIFY_REORDERED, s->place, s->sequence,
+              "record %" PRIu64 " should stand here, and stands further on", from);
+    else if (s->first_of_file)
+        judge(v, VERIFY_CUT, s->place, from,
+              "records %" PRIu64 " to %" PRIu64 " are missing in front of this file: the one "
+              "before was cut at its end, or is not among those given",
+              from, to);
+    else
+        judge(v, VERIFY_REMOVED, s->place, from,
+              "records %" PRIu64 " to %" PRIu64 " are missing in front of this line", from, to);
+}
+
+static void suspect(struct verify *v, struct place place, const struct line_view *line,
+                    const struct chain_line *sealed, bool first_of_file)
+{
+    v->suspect = (struct suspect){.is = true,
+                                  .place = place,
+                                  .sequence = sealed ? sealed->sequence : 0,
+                                  .gap = sealed && sealed->sequence > v->chain.sequence + 1,
+                                  .first_of_file = first_of_file,
+                                  .ended = line->ended};
+}
+
+/* A log whose process has no state (standard output) begins a new chain at each start. */
+static bool begins_anew(const struct verify *v, const struct line_view *line,
+                        const struct chain_line *sealed)
+{
+    struct chain none;
+    chain_begin(&none);
+    return sealed->sequence == 1 && v->begun && follows(none.hash, line, sealed);
+}
+
+static void take_in_order(struct verify *v, struct place place, const struct line_view *line,
+                          const struct chain_line *sealed, bool first_of_file)
+{
+    bool good = !v->begun                                   ? begin(v, line, sealed)
+                : sealed->sequence == v->chain.sequence + 1 ? follows(v->chain.hash, line, sealed)
+                                                            : false;
+    if (good) {
+        take_good(v, place, line, sealed);
+    } else if (begins_anew(v, line, sealed) && sealed->sequence != v->chain.sequence + 1) {
+        note(v,
+             "A new chain begins at %s line %" PRIu64 "; %" PRIu64
+             " records at the end of the one before were not signed.",
+             place.file, place.number, v->found.unsigned_records);
+        chain_begin(&v->chain);
+        v->found.signed_up_to = v->found.unsigned_records = 0;
+        v->stopped = true;
+        take_good(v, place, line, sealed);
+    } else if (v->begun && sealed->sequence <= v->chain.sequence) {
+        judge(v, VERIFY_INSERTED, place, sealed->sequence,
+              "a record with this number stands before it already: this one was inserted");
+    } else {
+        suspect(v, place, line, sealed, first_of_file);
+    }
+}
+
+void verify_line(struct verify *v, const char *file, uint64_t number, const struct line_view *line)
+{
+    struct chain_line sealed;
+    struct place place = {file, number};
+    bool first_of_file = file != v->file;
+    if (first_of_file) v->found.files++;
+    v->file = file;
+    if (v->found.fault != VERIFY_INTACT) return;
+    bool readable = line->ended && chain_read(line->p, line->n, &sealed);
+    if (v->suspect.is)
+        look_behind_suspect(v, line, readable ? &sealed : NULL);
+    else if (readable)
+        take_in_order(v, place, line, &sealed, first_of_file);
+    else
+        suspect(v, place, line, NULL, first_of_file);
+}
+
+static void end_suspect(struct verify *v)
+{
+    struct suspect *s = &v->suspect;
+    if (!s->is || v->found.fault != VERIFY_INTACT) return;
+    if (s->gap)
+        conclude_gap(v);
+    else if (!s->sequence && !s->ended && v->begun)
+        note(v, "The last line is not complete: it is being written, or the process ended in the "
+                "middle of it. It is repaired at the next start.");
+    else
+        look_behind_suspect(v, &(struct line_view){"", 0, true}, NULL);
+}
+
+void verify_end(struct verify *v, const struct chain *state)
+{
+    struct place end = {v->file, 0};
+    end_suspect(v);
+    if (v->found.fault != VERIFY_INTACT || !v->begun) return;
+    if (state && state->sequence > v->chain.sequence)
+        judge(v, VERIFY_CUT, end, v->chain.sequence + 1,
+              "records %" PRIu64 " to %" PRIu64 " were written (the state file says so) and are "
+              "not there: the log was cut at its end",
+              v->chain.sequence + 1, state->sequence);
+    else if (state && state->sequence == v->chain.sequence &&
+             strcmp(state->hash, v->chain.hash) != 0)
+        judge(v, VERIFY_CHANGED, end, v->chain.sequence,
+              "the last record is not the one that was written (the state file says so)");
+    if (v->given_key.n && v->found.checkpoints == 0)
+        judge(v, VERIFY_REMOVED, end, v->chain.sequence,
+              "no checkpoint is signed with the key given: any record may be another's work");
+}
+
+const struct verify_summary *verify_summary(const struct verify *v)
+{
+    return &v->found;
+}

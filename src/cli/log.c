@@ -1,0 +1,75 @@
+#include "cli/log.h"
+#include "audit/logfile.h"
+#include "config/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char help[] =
+    "Usage: suitegate log key [-c FILE]\n"
+    "       suitegate log verify [--key FILE] [--json] FILE...\n\n"
+    "key prints the public half of the key that signs the audit log; verify says whether a log\n"
+    "is complete and unaltered.\n"
+    "Try: suitegate log verify --help\n";
+
+static const char key_help[] =
+    "Usage: suitegate log key [-c FILE]\n\n"
+    "Prints the public half of the log key and its id. Keep both where nobody who can write\n"
+    "the log can change them: suitegate log verify --key takes this output.\n\n"
+    "  -c, --config FILE   configuration (default: " SUITEGATE_CONFIG ")\n"
+    "  -h, --help          this text\n\n"
+    "Exit status: 0 printed, 2 there is no key, 64 wrong usage.\n";
+
+struct config *cli_log_config(const char *file)
+{
+    struct text errors = {0};
+    bool unreadable;
+    struct config *config = config_load(file ? file : SUITEGATE_CONFIG, &errors, &unreadable);
+    if (!config) cli_print_errors(&errors);
+    text_fini(&errors);
+    return config;
+}
+
+static int print_key(const struct log_key *key)
+{
+    struct text out = {0};
+    text_printf(&out, "Key id: %s\n", key->id);
+    int status = CLI_CANNOT;
+    if (pem_add_public_key(key_spki(&key->key), &out)) status = cli_print(&out, CLI_DONE);
+    text_fini(&out);
+    return status;
+}
+
+int cli_log_key(int argc, char **argv)
+{
+    struct cli_options options;
+    struct text errors = {0};
+    struct log_key key;
+    int status = cli_parse(argc, argv, "c", key_help, &options);
+    if (status >= 0) return status;
+    struct config *config = cli_log_config(options.config);
+    if (!config) return CLI_CANNOT;
+    char *path = logfile_key_path(&config->audit);
+    status = CLI_CANNOT;
+    if (!path)
+        text_add(&errors, "the log has no key: [audit] file is - and [audit] key is not set\n");
+    else if (log_key_load(path, false, &key, &errors)) {
+        status = print_key(&key);
+        log_key_fini(&key);
+    }
+    if (errors.size) cli_print_errors(&errors);
+    free(path);
+    config_free(config);
+    text_fini(&errors);
+    return status;
+}
+
+int cli_log(int argc, char **argv)
+{
+    if (argc >= 2 && strcmp(argv[1], "key") == 0) return cli_log_key(argc - 1, argv + 1);
+    if (argc >= 2 && strcmp(argv[1], "verify") == 0) return cli_log_verify(argc - 1, argv + 1);
+    bool asked = argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    fputs(help, asked ? stdout : stderr);
+    return asked ? CLI_DONE : CLI_USAGE;
+}
