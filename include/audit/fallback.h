@@ -1,5 +1,6 @@
 /* Remembers failed attempts for a minute, to recognise a client that comes back offering
- * less. Bounded: the oldest attempt of a crowded place is forgotten first. One thread. */
+ * less. Bounded: the oldest attempt of a crowded place is forgotten first, and no source can
+ * push out what others have tried. One thread. */
 #ifndef AUDIT_FALLBACK_H
 #define AUDIT_FALLBACK_H
 

@@ -1,9 +1,12 @@
 #include "audit/fallback.h"
 
+#include "pki/keys.h"
+
 #include <stdlib.h>
 #include <string.h>
 
-enum { PLACES = 1024, WAYS = 4 };
+/* SHARE: how many attempts of one place may be one source's. */
+enum { PLACES = 1024, WAYS = 4, SHARE = 2 };
 static const int64_t window_ns = (int64_t)60 * 1000000000;
 
 struct attempt {
@@ -12,12 +15,16 @@ struct attempt {
 };
 
 struct fallback_memory {
+    uint64_t seed;
     struct attempt attempts[PLACES][WAYS];
 };
 
 struct fallback_memory *fallback_memory_new(void)
 {
-    return calloc(1, sizeof(struct fallback_memory));
+    struct fallback_memory *m = calloc(1, sizeof *m);
+    if (m && random_bytes(&m->seed, sizeof m->seed)) return m;
+    free(m);
+    return NULL;
 }
 
 void fallback_memory_free(struct fallback_memory *m)
@@ -25,15 +32,15 @@ void fallback_memory_free(struct fallback_memory *m)
     free(m);
 }
 
-/* FNV-1a; a peer that makes others collide only makes us forget sooner. */
-static size_t place_of(const struct audit_offer *o)
+/* FNV-1a from a start that peers do not know, so that they cannot choose whom they push out. */
+static size_t place_of(const struct fallback_memory *m, const struct audit_offer *o)
 {
     uint8_t ip[16];
-    uint32_t h = 2166136261u;
+    uint64_t h = m->seed;
     size_t n = addr_bytes(&o->source, ip);
-    for (size_t i = 0; i < n; i++) h = (h ^ ip[i]) * 16777619u;
-    for (const char *s = o->identity; *s; s++) h = (h ^ (uint8_t)*s) * 16777619u;
-    return h % PLACES;
+    for (size_t i = 0; i < n; i++) h = (h ^ ip[i]) * 1099511628211u;
+    for (const char *s = o->identity; *s; s++) h = (h ^ (uint8_t)*s) * 1099511628211u;
+    return (size_t)(h >> 32) % PLACES;
 }
 
 static bool same_client(const struct audit_offer *a, const struct audit_offer *b)
@@ -47,19 +54,31 @@ static bool offers_less(const struct audit_offer *now, const struct audit_offer 
            __builtin_popcount(now->approved) < __builtin_popcount(before->approved);
 }
 
+/* Which attempt of a full place gives way: the source's own oldest where it has its share, else
+ * the oldest of all. So a source that tries one identity after the other forgets its own. */
+static struct attempt *make_way(struct attempt ways[WAYS], const struct audit_offer *now)
+{
+    struct attempt *oldest = ways, *own = NULL;
+    size_t share = 0;
+    for (size_t i = 0; i < WAYS; i++) {
+        if (ways[i].at_ns < oldest->at_ns) oldest = &ways[i];
+        if (!ways[i].at_ns || !addr_same_ip(&ways[i].offer.source, &now->source)) continue;
+        share++;
+        if (!own || ways[i].at_ns < own->at_ns) own = &ways[i];
+    }
+    return share >= SHARE ? own : oldest;
+}
+
 bool fallback_notice(struct fallback_memory *m, const struct audit_offer *now, int64_t now_ns,
                      struct audit_offer *before)
 {
-    struct attempt *ways = m->attempts[place_of(now)], *mine = NULL, *oldest = ways;
-    for (size_t i = 0; i < WAYS; i++) {
+    struct attempt *ways = m->attempts[place_of(m, now)], *mine = NULL;
+    for (size_t i = 0; i < WAYS; i++)
         if (ways[i].at_ns && same_client(&ways[i].offer, now)) mine = &ways[i];
-        if (ways[i].at_ns < oldest->at_ns) oldest = &ways[i];
-    }
     bool less = mine && now_ns - mine->at_ns <= window_ns && offers_less(now, &mine->offer);
     if (less) *before = mine->offer;
-    struct attempt *place = mine ? mine : oldest;
     if (now->failed)
-        *place = (struct attempt){.at_ns = now_ns, .offer = *now};
+        *(mine ? mine : make_way(ways, now)) = (struct attempt){.at_ns = now_ns, .offer = *now};
     else if (mine)
         mine->at_ns = 0;
     return less;

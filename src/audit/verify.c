@@ -105,6 +105,8 @@ static void copy_time(const struct line_view *line, char out[VERIFY_TIME])
     enum { FROM = sizeof start - 1, LENGTH = 24 };
     bool there = line->n > FROM + LENGTH && memcmp(line->p, start, FROM) == 0 &&
                  line->p[FROM + LENGTH] == '"';
+    for (size_t i = FROM; there && i < FROM + LENGTH; i++)
+        there = line->p[i] >= '-' && line->p[i] <= 'Z'; /* nothing that a terminal obeys */
     if (there) memcpy(out, line->p + FROM, LENGTH);
     out[there ? LENGTH : 0] = '\0';
 }
@@ -144,7 +146,8 @@ static bool read_checkpoint(const struct line_view *line, struct checkpoint *out
               copy_member(log, "public_key", out->public_key, sizeof out->public_key) &&
               copy_member(log, "signature", out->signature, sizeof out->signature) &&
               copy_member(log, "head_hash", out->head.hash, sizeof out->head.hash) &&
-              strlen(out->head.hash) == CHAIN_HASH && sequence > 0;
+              strlen(out->head.hash) == CHAIN_HASH && sequence > 0 &&
+              strspn(out->key_id, "0123456789abcdef") == LOG_KEY_ID;
     out->head.sequence = ok ? (uint64_t)sequence : 0;
     json_decref(record);
     return ok;

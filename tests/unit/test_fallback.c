@@ -117,6 +117,32 @@ static void bounded(void **state)
     fallback_memory_free(NULL);
 }
 
+/* One source that tries many identities makes nobody else's attempts forgotten. */
+static void one_source_has_its_share(void **state)
+{
+    (void)state;
+    memory = fallback_memory_new();
+    assert_non_null(memory);
+    for (unsigned i = 0; i < 500; i++) {
+        char ip[32];
+        snprintf(ip, sizeof ip, "10.0.%u.%u", i >> 8, i & 255);
+        assert_false(notice(offer(ip, "gate.example", FULL, true), 1, NULL));
+    }
+    for (unsigned i = 0; i < 50000; i++) {
+        char identity[32];
+        snprintf(identity, sizeof identity, "%u.example", i);
+        assert_false(notice(offer("192.0.2.9", identity, FULL, true), 2, NULL));
+    }
+    unsigned known = 0;
+    for (unsigned i = 0; i < 500; i++) {
+        char ip[32];
+        snprintf(ip, sizeof ip, "10.0.%u.%u", i >> 8, i & 255);
+        known += notice(offer(ip, "gate.example", 0x0302, 0, true), 3, NULL);
+    }
+    assert_in_range(known, 420, 500); /* but for what crowded a place among themselves */
+    fallback_memory_free(memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -124,6 +150,7 @@ int main(void)
         cmocka_unit_test(only_after_a_failure),
         cmocka_unit_test(step_by_step),
         cmocka_unit_test(bounded),
+        cmocka_unit_test(one_source_has_its_share),
     };
     return cmocka_run_group_tests_name("fallback", tests, NULL, NULL);
 }
