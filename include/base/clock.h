@@ -2,7 +2,10 @@
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
+#include "base/attr.h"
 #include <stddef.h>
+
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -14,5 +17,9 @@ enum { CLOCK_TEXT_SIZE = 32 };
 void clock_format(struct timespec t, char out[CLOCK_TEXT_SIZE]);
 /* Calendar seconds as RFC 3339 in UTC without a fraction. */
 void clock_format_seconds(time_t t, char out[CLOCK_TEXT_SIZE]);
+
+/* Reads RFC 3339 in UTC: a date, or a date and a time to the minute, second or fraction, with or
+ * without the Z. */
+WARN_UNUSED bool clock_parse(const char *s, struct timespec *out);
 
 #endif

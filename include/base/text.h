@@ -25,6 +25,10 @@ void text_add(struct text *t, const char *s);
 void text_add_bytes(struct text *t, const void *p, size_t n);
 void text_printf(struct text *t, const char *format, ...) PRINTF(2, 3);
 
+/* What a peer has said, for a terminal: visible ASCII as it is, any other character as its code,
+ * such as \u{1b}; at most `most` columns, the last ones "..." when it is longer. */
+void text_add_visible(struct text *t, const char *s, size_t most);
+
 /* The text, or "" when it is empty or failed. Owned by t. */
 const char *text_string(const struct text *t);
 /* The text as a string to free(), or NULL when it failed; t is empty afterwards. */

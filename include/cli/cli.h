@@ -19,13 +19,16 @@ struct cli_options {
     const char *key_type; /* --key-type */
     const char *out;      /* --out */
     const char *key;      /* --key */
-    bool json;            /* --json */
-    char **files;         /* what is no option */
+    const char *since, *until;
+    bool json, html, refused;
+    bool follow;  /* -f, --follow */
+    char **files; /* what is no option */
     size_t file_count;
 };
 
-/* Reads the options of `allowed` (letters of: c config, k key-type, o out, y key, j json; F:
- * one file or more). -1: go on; else the exit status, after help or an error was printed. */
+/* Reads the options of `allowed` (letters of: c config, k key-type, o out, y key, s since,
+ * u until, j json, w html, f follow, r refused; F: one file or more, 1: one file or none). -1: go
+ * on; else the exit status, after help or an error was printed. */
 int cli_parse(int argc, char **argv, const char *allowed, const char *help,
               struct cli_options *out);
 

@@ -7,6 +7,8 @@
 int cli_log(int argc, char **argv);
 int cli_log_key(int argc, char **argv);
 int cli_log_verify(int argc, char **argv);
+int cli_log_report(int argc, char **argv);
+int cli_log_tail(int argc, char **argv);
 
 /* The configured audit log: its audit section, or NULL after an error was printed. */
 struct config;

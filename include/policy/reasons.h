@@ -33,6 +33,8 @@ struct reason_row {
 
 /* The row of any reason but REASON_OK. */
 const struct reason_row *reason_row(enum reason r);
+/* REASON_OK for a code that is none. */
+enum reason reason_by_code(const char *code);
 const char *reason_leg_name(enum reason_leg leg);
 const char *reason_blame_name(enum reason_blame blame);
 const char *reason_downgrade_name(enum reason_downgrade downgrade);

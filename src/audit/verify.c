@@ -1,6 +1,7 @@
 #include "audit/verify.h"
 
 #include "audit/checkpoint.h"
+#include "audit/entry.h"
 #include "audit/writer.h"
 
 #include <jansson.h>
@@ -11,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SPKI_LIMIT = 256, ACTION_SIZE = 32 };
+enum { SPKI_LIMIT = 256 };
 
 struct place {
     const char *file;
@@ -111,17 +112,6 @@ static void copy_time(const struct line_view *line, char out[VERIFY_TIME])
     out[there ? LENGTH : 0] = '\0';
 }
 
-/* Among the last members of the line, where no peer's words stand; "" when there is none. */
-static void copy_action(const struct line_view *line, char out[ACTION_SIZE])
-{
-    static const char member[] = "\"dataset\":\"suitegate.audit\",\"action\":\"";
-    enum { WINDOW = 640, MEMBER = sizeof member - 1 };
-    size_t from = line->n > WINDOW ? line->n - WINDOW : 0, n = 0;
-    const char *at = memmem(line->p + from, line->n - from, member, MEMBER);
-    for (at = at ? at + MEMBER : ""; n < ACTION_SIZE - 1 && *at && *at != '"'; n++) out[n] = *at++;
-    out[n] = '\0';
-}
-
 static bool is_action(const char *name, enum audit_action action)
 {
     return strcmp(name, audit_action_name(action)) == 0;
@@ -217,8 +207,9 @@ static void take_good(struct verify *v, struct place place, const struct line_vi
                       const struct chain_line *sealed)
 {
     struct checkpoint c;
-    char action[ACTION_SIZE];
-    copy_action(line, action);
+    char action[ENTRY_ACTION];
+    bool plain_close;
+    entry_peek_action(line, action, &plain_close);
     bool checkpoint = is_action(action, AUDIT_LOG_CHECKPOINT) && read_checkpoint(line, &c);
     if (checkpoint)
         take_checkpoint(v, &c, place, sealed->sequence);
@@ -254,8 +245,9 @@ static bool follows(const char *previous, const struct line_view *line,
 static bool begin(struct verify *v, const struct line_view *line, const struct chain_line *sealed)
 {
     struct checkpoint c;
-    char action[ACTION_SIZE];
-    copy_action(line, action);
+    char action[ENTRY_ACTION];
+    bool plain_close;
+    entry_peek_action(line, action, &plain_close);
     v->found.anchored = true;
     if (sealed->sequence == 1) return follows(v->chain.hash, line, sealed);
     if (is_action(action, AUDIT_LOG_CHECKPOINT) && read_checkpoint(line, &c) &&

@@ -69,6 +69,36 @@ void text_printf(struct text *t, const char *format, ...)
     va_end(args);
 }
 
+/* The UTF-8 sequence at s as a code point; a byte that is none stands for itself. */
+static uint32_t code_point(const char *s, size_t *length)
+{
+    const uint8_t *p = (const uint8_t *)s;
+    size_t n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : p[0] >= 0xc0 ? 2 : 1;
+    uint32_t v = n == 1 ? p[0] : p[0] & (0x7fu >> n);
+    *length = 1;
+    for (size_t i = 1; i < n; i++) {
+        if ((p[i] & 0xc0) != 0x80) return p[0];
+        v = v << 6 | (p[i] & 0x3f);
+    }
+    *length = n;
+    return v;
+}
+
+void text_add_visible(struct text *t, const char *s, size_t most)
+{
+    size_t begin = t->size, length;
+    for (; *s && t->size - begin <= most; s += length) {
+        uint32_t c = code_point(s, &length);
+        if (c >= 0x20 && c < 0x7f)
+            text_add_bytes(t, s, 1);
+        else
+            text_printf(t, "\\u{%x}", c);
+    }
+    if (t->failed || t->size - begin <= most) return;
+    t->size = begin + most - 3;
+    text_add(t, "...");
+}
+
 const char *text_string(const struct text *t)
 {
     return t->data && !t->failed ? t->data : "";

@@ -7,7 +7,10 @@
 static const struct option all[] = {
     {"config", required_argument, NULL, 'c'}, {"key-type", required_argument, NULL, 'k'},
     {"out", required_argument, NULL, 'o'},    {"key", required_argument, NULL, 'y'},
-    {"json", no_argument, NULL, 'j'},         {"help", no_argument, NULL, 'h'}};
+    {"since", required_argument, NULL, 's'},  {"until", required_argument, NULL, 'u'},
+    {"json", no_argument, NULL, 'j'},         {"html", no_argument, NULL, 'w'},
+    {"follow", no_argument, NULL, 'f'},       {"refused", no_argument, NULL, 'r'},
+    {"help", no_argument, NULL, 'h'}};
 
 static bool take_option(int letter, struct cli_options *out)
 {
@@ -24,8 +27,23 @@ static bool take_option(int letter, struct cli_options *out)
     case 'y':
         out->key = optarg;
         return true;
+    case 's':
+        out->since = optarg;
+        return true;
+    case 'u':
+        out->until = optarg;
+        return true;
     case 'j':
         out->json = true;
+        return true;
+    case 'w':
+        out->html = true;
+        return true;
+    case 'f':
+        out->follow = true;
+        return true;
+    case 'r':
+        out->refused = true;
         return true;
     default:
         return false;
@@ -41,8 +59,8 @@ int cli_parse(int argc, char **argv, const char *allowed, const char *help, stru
     *out = (struct cli_options){0};
     optind = 1;
     int letter;
-    while ((letter = getopt_long(argc, argv, strchr(allowed, 'c') ? "c:h" : "h", options, NULL)) !=
-           -1) {
+    const char *letters = strchr(allowed, 'f') ? "c:fh" : strchr(allowed, 'c') ? "c:h" : "h";
+    while ((letter = getopt_long(argc, argv, letters, options, NULL)) != -1) {
         if (letter == 'h') {
             fputs(help, stdout);
             return CLI_DONE;
@@ -57,7 +75,7 @@ int cli_parse(int argc, char **argv, const char *allowed, const char *help, stru
         fprintf(stderr, "suitegate log %s: which file?\n", argv[0]);
         return CLI_USAGE;
     }
-    if (strchr(allowed, 'F') || out->file_count == 0) return -1;
+    if (strchr(allowed, 'F') || out->file_count <= (strchr(allowed, '1') != NULL)) return -1;
     fprintf(stderr, "suitegate %s: unexpected argument \"%s\"\n", argv[0], argv[optind]);
     return CLI_USAGE;
 }

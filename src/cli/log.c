@@ -8,9 +8,11 @@
 
 static const char help[] =
     "Usage: suitegate log key [-c FILE]\n"
-    "       suitegate log verify [--key FILE] [--json] FILE...\n\n"
+    "       suitegate log verify [--key FILE] [--json] FILE...\n"
+    "       suitegate log report [--since T] [--until T] [--json | --html] FILE...\n"
+    "       suitegate log tail [-c FILE] [-f] [--refused] [FILE]\n\n"
     "key prints the public half of the key that signs the audit log; verify says whether a log\n"
-    "is complete and unaltered.\n"
+    "is complete and unaltered; report sums it up; tail shows it a line a record.\n"
     "Try: suitegate log verify --help\n";
 
 static const char key_help[] =
@@ -67,8 +69,15 @@ int cli_log_key(int argc, char **argv)
 
 int cli_log(int argc, char **argv)
 {
-    if (argc >= 2 && strcmp(argv[1], "key") == 0) return cli_log_key(argc - 1, argv + 1);
-    if (argc >= 2 && strcmp(argv[1], "verify") == 0) return cli_log_verify(argc - 1, argv + 1);
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } commands[] = {{"key", cli_log_key},
+                    {"verify", cli_log_verify},
+                    {"report", cli_log_report},
+                    {"tail", cli_log_tail}};
+    for (size_t i = 0; argc >= 2 && i < COUNT_OF(commands); i++)
+        if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
     bool asked = argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
     fputs(help, asked ? stdout : stderr);
     return asked ? CLI_DONE : CLI_USAGE;

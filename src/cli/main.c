@@ -16,6 +16,8 @@ static const char help[] =
     "  policy [--json]    what is allowed, and every reason code\n"
     "  log key            the public half of the key that signs the audit log\n"
     "  log verify FILE... is this audit log complete and unaltered?\n"
+    "  log report FILE... attempts, refusals, and whom to fix first\n"
+    "  log tail [-f]      the log, a readable line a record\n"
     "  --version          this program, its TLS library, and the suites compiled in\n"
     "  --help             this text; also after every command\n\n"
     "Exit status: 0 done, 1 the answer is no, 2 could not do it, 64 wrong usage.\n";

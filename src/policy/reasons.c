@@ -3,6 +3,7 @@
 #include "base/attr.h"
 
 #include <assert.h>
+#include <string.h>
 
 #define NONE REASON_ALERT_NONE
 #define AS_SENT REASON_ALERT_AS_SENT
@@ -18,6 +19,13 @@ const struct reason_row *reason_row(enum reason r)
 {
     assert(r > REASON_OK && r < REASON_COUNT);
     return &rows[r];
+}
+
+enum reason reason_by_code(const char *code)
+{
+    for (int r = REASON_OK + 1; r < REASON_COUNT; r++)
+        if (strcmp(rows[r].code, code) == 0) return (enum reason)r;
+    return REASON_OK;
 }
 
 const char *reason_leg_name(enum reason_leg leg)

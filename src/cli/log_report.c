@@ -1,0 +1,505 @@
+#include "cli/log_report.h"
+
+#include "audit/lines.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/units.h"
+#include "cli/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { COLUMNS = 79, NAMES_SHOWN = 10, TEXT_BUCKETS = 24, BAR = 24 };
+
+static const char help[] =
+    "Usage: suitegate log report [--since T] [--until T] [--json | --html] FILE...\n\n"
+    "Sums up audit logs: attempts, refusals, and which clients and endpoints to fix first.\n"
+    "FILE may be -, standard input.\n\n"
+    "      --since T   records from T on: 2026-11-21, 2026-11-21T08:30Z (UTC), or how long\n"
+    "                  ago: 90m, 24h, 7d\n"
+    "      --until T   records before T\n"
+    "      --json      as one JSON object\n"
+    "      --html      as one self-contained page\n"
+    "  -h, --help      this text\n\n"
+    "Exit status: 0 done, 2 could not (no file, no records), 64 wrong usage.\n";
+
+static const char *const blame_words[] = {"the clients", "the endpoints", "this proxy's set-up"};
+
+/* ---- text ---- */
+
+/* Words, broken into lines that fit; every line begins with `indent` blanks. */
+static void put_wrapped(struct text *out, int indent, const char *words)
+{
+    int column = 0;
+    while (*words) {
+        size_t n = strcspn(words, " ");
+        if (column && column + 1 + (int)n > COLUMNS) {
+            text_add(out, "\n");
+            column = 0;
+        }
+        if (column) {
+            text_add(out, " ");
+            column++;
+        } else {
+            text_printf(out, "%*s", indent, "");
+            column = indent;
+        }
+        text_add_bytes(out, words, n);
+        column += (int)n;
+        words += n + strspn(words + n, " ");
+    }
+    text_add(out, "\n");
+}
+
+/* The same, of words that peers may have had a hand in. */
+static void put_visible(struct text *out, int indent, const char *words)
+{
+    struct text visible = {0};
+    text_add_visible(&visible, words, 400);
+    put_wrapped(out, indent, text_string(&visible));
+    text_fini(&visible);
+}
+
+static void put_heading(struct text *out, const char *heading)
+{
+    text_printf(out, "\n%s\n", heading);
+}
+
+static void put_seconds(struct text *out, struct timespec at)
+{
+    char when[CLOCK_TEXT_SIZE];
+    clock_format_seconds(at.tv_sec, when);
+    text_add(out, when);
+}
+
+static double percent(uint64_t part, uint64_t whole)
+{
+    return whole ? 100. * (double)part / (double)whole : 0.;
+}
+
+static void put_attempts(struct text *out, const struct report *r)
+{
+    uint64_t all = r->allowed + r->refused;
+    put_heading(out, "ATTEMPTS");
+    text_printf(
+        out, "  %" PRIu64 " in all: %" PRIu64 " allowed (%.1f%%), %" PRIu64 " refused (%.1f%%)\n",
+        all, r->allowed, percent(r->allowed, all), r->refused, percent(r->refused, all));
+    if (r->downgrades)
+        text_printf(out, "  %" PRIu64 " refusals were attempts to go below the policy\n",
+                    r->downgrades);
+    if (r->retries)
+        text_printf(out, "  %" PRIu64 " times a client that had failed came back offering less\n",
+                    r->retries);
+    if (r->incidents)
+        text_printf(out, "  %" PRIu64 " allowed connections ended with an incident\n",
+                    r->incidents);
+}
+
+/* The reasons with a count, most frequent first; returns how many. */
+static size_t order_reasons(const uint64_t counts[REASON_COUNT], enum reason out[REASON_COUNT])
+{
+    size_t n = 0;
+    for (int i = REASON_OK + 1; i < REASON_COUNT; i++) {
+        enum reason reason = (enum reason)i;
+        size_t at = n;
+        if (!counts[reason]) continue;
+        for (; at > 0 && counts[out[at - 1]] < counts[reason]; at--) out[at] = out[at - 1];
+        out[at] = reason;
+        n++;
+    }
+    return n;
+}
+
+static void put_reasons(struct text *out, const struct report *r)
+{
+    enum reason order[REASON_COUNT];
+    size_t n = order_reasons(r->reasons, order);
+    put_heading(out, "REFUSALS BY REASON");
+    for (size_t i = 0; i < n; i++) {
+        text_printf(out, "  %8" PRIu64 "  %s\n", r->reasons[order[i]], reason_row(order[i])->code);
+        put_wrapped(out, 12, reason_row(order[i])->sentence);
+    }
+    put_heading(out, "REFUSALS BY LEG AND BLAME");
+    text_printf(out,
+                "  on the client leg %" PRIu64 ", on the upstream leg %" PRIu64
+                ", on either %" PRIu64 "\n",
+                r->legs[LEG_CLIENT], r->legs[LEG_UPSTREAM], r->legs[LEG_EITHER]);
+    for (int b = BLAME_CLIENT; b <= BLAME_OPERATOR; b++)
+        text_printf(out, "  %8" PRIu64 "  to be mended in %s\n", r->blames[b], blame_words[b]);
+}
+
+static void put_row_reasons(struct text *out, const struct report_row *row)
+{
+    struct text words = {0};
+    enum reason order[REASON_COUNT];
+    size_t n = order_reasons(row->reasons, order);
+    for (size_t i = 0; i < n && i < 4; i++)
+        text_printf(&words, "%s%s %" PRIu64, i ? ", " : "", reason_row(order[i])->code,
+                    row->reasons[order[i]]);
+    if (n > 4) text_printf(&words, " and %zu other reasons", n - 4);
+    put_wrapped(out, 6, text_string(&words));
+    text_fini(&words);
+}
+
+static void put_evidence(struct text *out, const struct report_evidence *e)
+{
+    struct text words = {0};
+    text_add(&words, "Newest: ");
+    put_seconds(&words, e->at);
+    text_printf(&words, ", record %" PRIu64, e->sequence);
+    if (e->other) text_printf(&words, ", %s", e->other);
+    if (e->connection_id) text_printf(&words, ", connection %s", e->connection_id);
+    put_visible(out, 6, text_string(&words));
+    text_fini(&words);
+    if (e->offer) put_visible(out, 6, e->offer);
+    if (e->detail) put_visible(out, 6, e->detail);
+    text_printf(&words, "To change: %s", reason_row(e->reason)->remedy);
+    put_wrapped(out, 6, text_string(&words));
+    text_fini(&words);
+}
+
+static void put_first(struct text *out, const char *heading, const struct report_table *t)
+{
+    size_t shown = 0, left = 0;
+    put_heading(out, heading);
+    for (size_t i = 0; i < t->n; i++) {
+        const struct report_row *row = t->rows[i];
+        if (!row->blamed) continue;
+        if (shown == NAMES_SHOWN) {
+            left++;
+            continue;
+        }
+        text_printf(out, "  %2zu. ", ++shown);
+        text_add_visible(out, row->name, 40);
+        text_printf(out, ": %" PRIu64 " refused, %" PRIu64 " allowed\n", row->refused,
+                    row->allowed);
+        put_row_reasons(out, row);
+        put_evidence(out, &row->newest);
+    }
+    if (!shown) text_add(out, "  none\n");
+    if (left) text_printf(out, "  and %zu more\n", left);
+    if (t->others)
+        text_printf(out,
+                    "  and %" PRIu64 " that were only counted together: %" PRIu64
+                    " refused, %" PRIu64 " allowed\n",
+                    t->others, t->others_refused, t->others_allowed);
+}
+
+static void put_set_up(struct text *out, const struct report *r)
+{
+    enum reason order[REASON_COUNT];
+    size_t n = order_reasons(r->reasons, order);
+    if (!r->blames[BLAME_OPERATOR] && !r->rejected_reloads && !r->repairs && !r->dropped) return;
+    put_heading(out, "THIS PROXY'S SET-UP");
+    for (size_t i = 0; i < n; i++) {
+        const struct reason_row *row = reason_row(order[i]);
+        if (row->blame != BLAME_OPERATOR) continue;
+        text_printf(out, "  %8" PRIu64 "  %s\n", r->reasons[order[i]], row->code);
+        put_wrapped(out, 12, row->remedy);
+    }
+    if (r->rejected_reloads)
+        text_printf(out, "  %8" PRIu64 "  configurations were rejected\n", r->rejected_reloads);
+    if (r->repairs) text_printf(out, "  %8" PRIu64 "  repairs of the log\n", r->repairs);
+    if (r->dropped)
+        text_printf(out, "  %8" PRIu64 "  times a sink did not get all records\n", r->dropped);
+}
+
+static void put_weak(struct text *out, const struct report *r)
+{
+    size_t shown = 0;
+    put_heading(out, "WEAK OFFERS BY CLIENT (they would be negotiated elsewhere)");
+    for (size_t i = 0; i < r->clients.n && shown < NAMES_SHOWN; i++) {
+        const struct report_row *row = r->clients.rows[i];
+        struct text words = {0};
+        if (!row->weak_count) continue;
+        text_printf(&words, "%s: ", row->name);
+        for (size_t k = 0; k < row->weak_count && k < 6; k++)
+            text_printf(&words, "%s%s", k ? ", " : "", row->weak[k].name);
+        if (row->weak_count > 6)
+            text_printf(&words, " and %zu%s more", row->weak_count - 6,
+                        row->weak_count == REPORT_WEAK ? " or" : "");
+        put_visible(out, 4, text_string(&words));
+        text_fini(&words);
+        shown++;
+    }
+    if (!shown) text_add(out, "  none\n");
+}
+
+static const char *width_words(int64_t seconds, char out[32])
+{
+    if (seconds % 86400 == 0)
+        snprintf(out, 32, "%" PRId64 " day%s", seconds / 86400, seconds == 86400 ? "" : "s");
+    else if (seconds % 3600 == 0)
+        snprintf(out, 32, "%" PRId64 " hour%s", seconds / 3600, seconds == 3600 ? "" : "s");
+    else
+        snprintf(out, 32, "%" PRId64 " minute%s", seconds / 60, seconds == 60 ? "" : "s");
+    return out;
+}
+
+static void put_timeline(struct text *out, struct report *r)
+{
+    char width[32], when[CLOCK_TEXT_SIZE];
+    uint64_t most = 1;
+    report_coarsen(r, TEXT_BUCKETS);
+    text_printf(out, "\nTIMELINE (UTC, a row is %s with attempts)\n",
+                width_words(r->bucket_seconds, width));
+    for (size_t i = 0; i < r->bucket_count; i++)
+        if (r->buckets[i].refused > most) most = r->buckets[i].refused;
+    for (size_t i = 0; i < r->bucket_count; i++) {
+        const struct report_bucket *b = &r->buckets[i];
+        int bar = (int)((double)b->refused / (double)most * BAR + .5);
+        clock_format_seconds(b->start, when);
+        text_printf(out, "  %.10s %.5s %9" PRIu64 " allowed %9" PRIu64 " refused ", when, when + 11,
+                    b->allowed, b->refused);
+        for (int k = 0; k < bar || (b->refused && k < 1); k++) text_add(out, "#");
+        text_add(out, "\n");
+    }
+    if (!r->bucket_count) text_add(out, "  none\n");
+}
+
+static void print_text(struct text *out, struct report *r)
+{
+    text_add(out, "suitegate audit report\n  ");
+    put_seconds(out, r->first);
+    text_add(out, " to ");
+    put_seconds(out, r->last);
+    text_printf(out, ", %" PRIu64 " records\n", r->records);
+    if (r->unreadable)
+        text_printf(out, "  %" PRIu64 " lines are no records of an audit log\n", r->unreadable);
+    put_attempts(out, r);
+    put_reasons(out, r);
+    put_first(out, "CLIENTS TO FIX FIRST", &r->clients);
+    put_first(out, "ENDPOINTS TO FIX FIRST", &r->endpoints);
+    put_set_up(out, r);
+    put_weak(out, r);
+    put_timeline(out, r);
+}
+
+/* ---- JSON ---- */
+
+static void json_u64(struct json *j, const char *key, uint64_t v)
+{
+    json_number(j, key, (int64_t)v);
+}
+
+static void json_reasons(struct json *j, const uint64_t counts[REASON_COUNT])
+{
+    enum reason order[REASON_COUNT];
+    size_t n = order_reasons(counts, order);
+    json_object(j, "reasons");
+    for (size_t i = 0; i < n; i++) json_u64(j, reason_row(order[i])->code, counts[order[i]]);
+    json_end_object(j);
+}
+
+static void json_time(struct json *j, const char *key, struct timespec at)
+{
+    char when[CLOCK_TEXT_SIZE];
+    clock_format(at, when);
+    json_string(j, key, when);
+}
+
+static void json_evidence(struct json *j, const struct report_evidence *e, const char *other)
+{
+    if (e->reason == REASON_OK) return;
+    json_object(j, "newest");
+    json_time(j, "time", e->at);
+    json_u64(j, "record", e->sequence);
+    json_optional(j, "connection_id", e->connection_id);
+    json_optional(j, other, e->other);
+    json_string(j, "code", reason_row(e->reason)->code);
+    json_optional(j, "offer", e->offer);
+    json_optional(j, "detail", e->detail);
+    json_end_object(j);
+    json_string(j, "to_change", reason_row(e->reason)->remedy);
+}
+
+static void json_table(struct json *j, const char *key, const struct report_table *t,
+                       const char *other)
+{
+    json_object(j, key);
+    json_array(j, "rows");
+    for (size_t i = 0; i < t->n; i++) {
+        const struct report_row *row = t->rows[i];
+        json_object(j, NULL);
+        json_string(j, "name", row->name);
+        json_u64(j, "allowed", row->allowed);
+        json_u64(j, "refused", row->refused);
+        json_u64(j, "to_blame", row->blamed);
+        json_u64(j, "downgrades", row->downgrades);
+        json_time(j, "last", row->last);
+        json_reasons(j, row->reasons);
+        json_evidence(j, &row->newest, other);
+        if (row->weak_count) {
+            json_object(j, "weak_offers");
+            for (size_t k = 0; k < row->weak_count; k++)
+                json_u64(j, row->weak[k].name, row->weak[k].count);
+            json_end_object(j);
+        }
+        json_end_object(j);
+    }
+    json_end_array(j);
+    json_u64(j, "counted_together", t->others);
+    json_u64(j, "counted_together_allowed", t->others_allowed);
+    json_u64(j, "counted_together_refused", t->others_refused);
+    json_end_object(j);
+}
+
+static void json_timeline(struct json *j, const struct report *r)
+{
+    json_number(j, "bucket_seconds", r->bucket_seconds);
+    json_array(j, "timeline");
+    for (size_t i = 0; i < r->bucket_count; i++) {
+        const struct report_bucket *b = &r->buckets[i];
+        json_object(j, NULL);
+        json_time(j, "start", (struct timespec){.tv_sec = b->start});
+        json_u64(j, "allowed", b->allowed);
+        json_u64(j, "refused", b->refused);
+        json_reasons(j, b->reasons);
+        json_end_object(j);
+    }
+    json_end_array(j);
+}
+
+static void json_totals(struct json *j, const struct report *r)
+{
+    json_time(j, "first", r->first);
+    json_time(j, "last", r->last);
+    json_u64(j, "records", r->records);
+    json_u64(j, "unreadable_lines", r->unreadable);
+    json_object(j, "attempts");
+    json_u64(j, "allowed", r->allowed);
+    json_u64(j, "refused", r->refused);
+    json_u64(j, "downgrades", r->downgrades);
+    json_u64(j, "fallback_retries", r->retries);
+    json_u64(j, "closed", r->closed);
+    json_u64(j, "closed_with_incident", r->incidents);
+    json_end_object(j);
+    json_reasons(j, r->reasons);
+    json_object(j, "legs");
+    for (int l = LEG_CLIENT; l <= LEG_EITHER; l++)
+        json_u64(j, reason_leg_name((enum reason_leg)l), r->legs[l]);
+    json_end_object(j);
+    json_object(j, "blames");
+    for (int b = BLAME_CLIENT; b <= BLAME_OPERATOR; b++)
+        json_u64(j, reason_blame_name((enum reason_blame)b), r->blames[b]);
+    json_end_object(j);
+}
+
+static void print_json(struct text *out, const struct report *r)
+{
+    struct json j = json_of(out);
+    json_object(&j, NULL);
+    json_totals(&j, r);
+    json_object(&j, "process");
+    json_u64(&j, "starts", r->starts);
+    json_u64(&j, "stops", r->stops);
+    json_u64(&j, "reloads", r->reloads);
+    json_u64(&j, "rejected_reloads", r->rejected_reloads);
+    json_u64(&j, "checkpoints", r->checkpoints);
+    json_u64(&j, "repairs", r->repairs);
+    json_u64(&j, "dropped", r->dropped);
+    json_end_object(&j);
+    json_table(&j, "clients", &r->clients, "endpoint");
+    json_table(&j, "endpoints", &r->endpoints, "client");
+    json_object(&j, "weak_offers");
+    for (size_t i = 0; i < r->weak_count; i++) json_u64(&j, r->weak[i].name, r->weak[i].count);
+    json_end_object(&j);
+    json_timeline(&j, r);
+    json_end_object(&j);
+    text_add(out, "\n");
+}
+
+/* ---- the command ---- */
+
+/* A time, or how long ago. */
+static bool parse_time(const char *s, struct timespec *out)
+{
+    static const uint64_t most = (uint64_t)3650 * 86400000;
+    struct text hours = {0};
+    uint64_t ms, days;
+    size_t n = strlen(s);
+    if (clock_parse(s, out)) return true;
+    if (n > 1 && s[n - 1] == 'd') {
+        text_add_bytes(&hours, s, n - 1);
+        bool ok = units_count(text_string(&hours), 3650, &days);
+        text_fini(&hours);
+        if (!ok) return false;
+        ms = days * 86400000;
+    } else if (!units_duration(s, most, &ms)) {
+        return false;
+    }
+    clock_gettime(CLOCK_REALTIME, out);
+    out->tv_sec -= (time_t)(ms / 1000);
+    return true;
+}
+
+static bool take_range(const struct cli_options *o, struct report *r)
+{
+    r->has_since = o->since != NULL;
+    r->has_until = o->until != NULL;
+    const char *bad = r->has_since && !parse_time(o->since, &r->since)   ? o->since
+                      : r->has_until && !parse_time(o->until, &r->until) ? o->until
+                                                                         : NULL;
+    if (bad)
+        fprintf(stderr,
+                "suitegate log report: \"%s\" is no time: 2026-11-21, 2026-11-21T08:30Z, or how "
+                "long ago: 90m, 24h, 7d\n",
+                bad);
+    return !bad;
+}
+
+static bool feed(struct report *r, const char *path, struct text *errors)
+{
+    struct line_view line;
+    struct lines *l = lines_open(path, errors);
+    if (!l) return false;
+    while (lines_next(l, &line)) report_line(r, &line);
+    if (lines_failed(l)) text_printf(errors, "%s: cannot be read to its end\n", path);
+    lines_close(l);
+    return errors->size == 0;
+}
+
+static int print(struct report *r, const struct cli_options *o)
+{
+    struct text out = {0};
+    report_finish(r);
+    if (o->json)
+        print_json(&out, r);
+    else if (o->html)
+        log_report_html(&out, r);
+    else
+        print_text(&out, r);
+    int status = cli_print(&out, CLI_DONE);
+    text_fini(&out);
+    return status;
+}
+
+int cli_log_report(int argc, char **argv)
+{
+    struct cli_options options;
+    struct text errors = {0};
+    struct report r;
+    int status = cli_parse(argc, argv, "suwjF", help, &options);
+    if (status >= 0) return status;
+    report_init(&r);
+    status = CLI_CANNOT;
+    if (!take_range(&options, &r) || (options.json && options.html)) {
+        if (options.json && options.html)
+            fprintf(stderr, "suitegate log report: --json or --html, not both\n");
+        status = CLI_USAGE;
+    } else {
+        bool ok = true;
+        for (size_t i = 0; ok && i < options.file_count; i++)
+            ok = feed(&r, options.files[i], &errors);
+        if (ok && r.failed) text_add(&errors, "out of memory\n");
+        if (ok && !r.failed && !r.records)
+            text_add(&errors, "there are no audit records in what was given\n");
+        status = errors.size ? CLI_CANNOT : print(&r, &options);
+    }
+    if (errors.size) cli_print_errors(&errors);
+    report_fini(&r);
+    text_fini(&errors);
+    return status;
+}
