@@ -37,6 +37,8 @@ struct audit_config {
     char *file; /* a path, or "-" for standard output */
     char *key;  /* NULL: beside the file */
     enum audit_sync sync;
+    struct string_list copies; /* paths or "-" */
+    struct string_list syslog; /* each a syslog_address_from_text() */
 };
 
 enum listen_type { LISTEN_UNSET, LISTEN_FORWARD, LISTEN_FIXED };

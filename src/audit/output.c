@@ -187,6 +187,13 @@ void output_take(struct output *o, struct item *items)
 
 /* ---- writing ---- */
 
+static void add_to_mirrors(struct output *o, struct line *line)
+{
+    pthread_mutex_lock(&o->mirrors->lock);
+    for (size_t i = 0; i < o->mirrors->n; i++) mirror_add(o->mirrors->items[i], line);
+    pthread_mutex_unlock(&o->mirrors->lock);
+}
+
 /* What is in the file is done with: drop whole lines, answer. */
 static void account(struct output *o)
 {
@@ -203,6 +210,7 @@ static void account(struct output *o)
         any = true;
         atomic_fetch_sub(&o->counters->queued, 1);
         answer(i, true);
+        add_to_mirrors(o, i->line);
         item_free(i);
     }
     if (!any) return;

@@ -7,7 +7,10 @@
 
 #include "audit/fallback.h"
 #include "audit/logfile.h"
+#include "audit/mirror.h"
 #include "audit/writer.h"
+
+#include <pthread.h>
 
 /* A record on its way into the file. */
 struct item {
@@ -40,8 +43,16 @@ struct counters {
 
 void counters_add_lost(struct counters *c);
 
+/* The further sinks; changed by the controlling thread, under lock. */
+struct mirrors {
+    pthread_mutex_t lock;
+    struct mirror **items;
+    size_t n;
+};
+
 struct output {
     struct counters *counters;
+    struct mirrors *mirrors;
     char profile[16], digest[65];
     struct audit_policy policy; /* those two */
     enum audit_sync sync;

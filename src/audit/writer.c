@@ -18,6 +18,7 @@ static const int64_t second_ns = 1000000000;
 struct writer {
     pthread_t thread;
     struct counters counters;
+    struct mirrors mirrors;
     char *path, *key_path; /* of the log in use; the controlling thread's own */
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -106,16 +107,85 @@ static void init_wake(struct writer *w)
 {
     pthread_condattr_t attributes;
     pthread_mutex_init(&w->lock, NULL);
+    pthread_mutex_init(&w->mirrors.lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&w->wake, &attributes);
     pthread_condattr_destroy(&attributes);
 }
 
+/* On a mirror's thread. */
+static void tell_dropped(void *context, const char *sink, uint64_t count)
+{
+    struct writer *w = context;
+    struct text line = {0};
+    struct audit_log about = {.sink = sink, .dropped = count};
+    struct audit_event e = {.action = AUDIT_LOG_DROPPED,
+                            .duration_ns = -1,
+                            .alert_sent = -1,
+                            .alert_received = -1,
+                            .log = &about};
+    clock_gettime(CLOCK_REALTIME, &e.at);
+    pthread_mutex_lock(&w->lock);
+    e.policy = &(struct audit_policy){w->profile, w->digest};
+    audit_render(&e, &line);
+    pthread_mutex_unlock(&w->lock);
+    writer_submit(w, AUDIT_LOG_DROPPED, &line, NULL, NULL);
+}
+
+static struct mirror *take_mirror(struct mirrors *from, const char *name, bool is_syslog)
+{
+    for (size_t i = 0; i < from->n; i++) {
+        struct mirror *m = from->items[i];
+        if (!m || !mirror_is(m, name, is_syslog)) continue;
+        from->items[i] = NULL;
+        mirror_reopen(m);
+        return m;
+    }
+    return NULL;
+}
+
+static void free_mirrors(struct mirror **items, size_t n)
+{
+    for (size_t i = 0; i < n; i++) mirror_free(items[i]);
+    free(items);
+}
+
+/* Those that stay keep their queue. */
+static bool set_mirrors(struct writer *w, const struct audit_config *config, struct text *errors)
+{
+    const struct string_list *lists[] = {&config->copies, &config->syslog};
+    struct mirror_report report = {tell_dropped, w};
+    struct mirrors old;
+    size_t n = config->copies.n + config->syslog.n, k = 0;
+    struct mirror **items = calloc(n + 1, sizeof(struct mirror *));
+    bool ok = items != NULL;
+    pthread_mutex_lock(&w->mirrors.lock);
+    old = w->mirrors;
+    for (size_t l = 0; ok && l < COUNT_OF(lists); l++)
+        for (size_t i = 0; ok && i < lists[l]->n; i++, k++) {
+            items[k] = take_mirror(&old, lists[l]->items[i], l == 1);
+            if (!items[k]) items[k] = mirror_new(lists[l]->items[i], l == 1, &report);
+            ok = items[k] != NULL;
+        }
+    w->mirrors.items = items;
+    w->mirrors.n = ok ? n : 0;
+    pthread_mutex_unlock(&w->mirrors.lock);
+    free_mirrors(old.items, old.n);
+    if (!ok) free_mirrors(items, k);
+    if (!ok) w->mirrors.items = NULL;
+    if (!ok) text_add(errors, "audit: out of memory or threads for the further sinks\n");
+    return ok;
+}
+
 /* Returns how many records were left. */
 static size_t writer_release(struct writer *w)
 {
     size_t left = output_fini(&w->output);
+    free_mirrors(w->mirrors.items, w->mirrors.n);
+    pthread_mutex_destroy(&w->mirrors.lock);
+    /* What the mirrors told of after the thread's end. */
+    while (w->incoming.head) item_free(list_take_first(&w->incoming));
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->wake);
     free(w->path);
@@ -135,15 +205,18 @@ struct writer *writer_new(const struct audit_config *config, const struct audit_
     init_wake(w);
     w->path = text_copy(config->file, strlen(config->file));
     w->key_path = logfile_key_path(config);
-    w->output = (struct output){
-        .counters = &w->counters, .sync = config->sync, .memory = fallback_memory_new()};
+    w->output = (struct output){.counters = &w->counters,
+                                .mirrors = &w->mirrors,
+                                .sync = config->sync,
+                                .memory = fallback_memory_new()};
     list_clear(&w->output.pending);
     output_set_policy(&w->output, policy);
     struct logfile *log = logfile_open(config, errors);
     if (log) output_begin(&w->output, log);
-    if (log && w->output.memory && w->path && pthread_create(&w->thread, NULL, run, w) == 0)
+    if (log && set_mirrors(w, config, errors) && w->output.memory && w->path &&
+        pthread_create(&w->thread, NULL, run, w) == 0)
         return w;
-    if (log) text_add(errors, "audit: out of memory or threads\n");
+    if (log && errors->size == 0) text_add(errors, "audit: out of memory or threads\n");
     writer_release(w);
     return NULL;
 }
@@ -237,5 +310,5 @@ bool writer_reopen(struct writer *w, const struct audit_config *config,
     if (policy) set_policy(w, policy);
     pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
-    return true;
+    return set_mirrors(w, config, errors);
 }

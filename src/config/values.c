@@ -1,6 +1,7 @@
 #include "values.h"
 
 #include "base/units.h"
+#include "config/syslog_address.h"
 #include "policy/hello.h"
 
 #include <stdio.h>
@@ -16,7 +17,7 @@ static const char out_of_memory[] = "smaller: out of memory";
 bool value_repeats(enum value_kind kind)
 {
     return kind == KIND_SUITE_LIST || kind == KIND_PATH_LIST || kind == KIND_CIDR_LIST ||
-           kind == KIND_PATTERN_LIST;
+           kind == KIND_PATTERN_LIST || kind == KIND_SYSLOG_LIST;
 }
 
 static bool list_add(struct string_list *list, char *item)
@@ -178,6 +179,14 @@ static const char *parse_choice(enum value_kind kind, const char *text, void *me
     return NULL;
 }
 
+static const char *parse_syslog(const char *text, struct string_list *list)
+{
+    struct syslog_address address;
+    if (!syslog_address_from_text(text, &address))
+        return "unix:/dev/log, udp:HOST:PORT or tcp:HOST:PORT";
+    return list_add(list, text_copy(text, strlen(text))) ? NULL : out_of_memory;
+}
+
 const char *value_parse(enum value_kind kind, const char *text, const char *directory, void *member)
 {
     if (!text[0]) return "given a value";
@@ -207,6 +216,8 @@ const char *value_parse(enum value_kind kind, const char *text, const char *dire
         return set_string(member, resolve_path(text, directory));
     case KIND_PATH_LIST:
         return list_add(member, resolve_path(text, directory)) ? NULL : out_of_memory;
+    case KIND_SYSLOG_LIST:
+        return parse_syslog(text, member);
     case KIND_URL:
         return url_is_valid(text) ? set_string(member, text_copy(text, strlen(text)))
                                   : "an http:// URL";
@@ -280,6 +291,7 @@ void value_print(enum value_kind kind, const void *member,
         return;
     case KIND_SUITE_LIST:
     case KIND_PATH_LIST:
+    case KIND_SYSLOG_LIST:
         print_list(member, each, arg);
         return;
     case KIND_CIDR_LIST:
@@ -310,6 +322,7 @@ void value_free(enum value_kind kind, void *member)
         break;
     case KIND_SUITE_LIST:
     case KIND_PATH_LIST:
+    case KIND_SYSLOG_LIST:
         list_free(member);
         break;
     case KIND_CIDR_LIST:

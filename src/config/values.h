@@ -15,6 +15,7 @@ enum value_kind {
     KIND_REFUSE_ALLOW,
     KIND_YES_NO,
     KIND_SYNC,
+    KIND_SYSLOG_LIST,
     KIND_PATH,
     KIND_PATH_LIST,
     KIND_URL,

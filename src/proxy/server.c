@@ -315,7 +315,10 @@ static bool start_workers(struct server *s, struct text *errors)
 static void announce(const struct server *s)
 {
     const struct config *c = s->site->config;
-    FILE *out = strcmp(c->audit.file, "-") == 0 ? stderr : stdout;
+    bool taken = strcmp(c->audit.file, "-") == 0;
+    for (size_t i = 0; i < c->audit.copies.n; i++)
+        taken = taken || strcmp(c->audit.copies.items[i], "-") == 0;
+    FILE *out = taken ? stderr : stdout;
     for (size_t i = 0; i < c->listener_count; i++) {
         char where[ADDR_TEXT_SIZE], target[TARGET_TEXT_SIZE] = "";
         const struct listen_config *l = &c->listeners[i];

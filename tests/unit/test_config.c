@@ -419,7 +419,7 @@ static void described(void **state)
     (void)state;
     unsigned n = 0;
     config_describe(count_option, &n);
-    assert_int_equal(n, 27);
+    assert_int_equal(n, 31);
 }
 
 int main(void)
