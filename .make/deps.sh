@@ -18,7 +18,10 @@ group() {
         gnutls-bin:gnutls-cli nginx-light:/usr/sbin/nginx nodejs:node
         default-jdk-headless:javac nmap:nmap sslscan:sslscan clang:clang
         libclang-rt-14-dev:/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a
-        util-linux:prlimit iproute2:ip procps:pgrep" ;;
+        util-linux:prlimit iproute2:ip procps:pgrep
+        python3-fastjsonschema:/usr/lib/python3/dist-packages/fastjsonschema/__init__.py
+        links:links rsyslog:/usr/sbin/rsyslogd logrotate:/usr/sbin/logrotate
+        systemd:/lib/systemd/systemd-journald" ;;
     lint) echo "clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
         python3:/usr/bin/python3" ;;
     soak) echo "testssl.sh:testssl chromium:chromium libnss3-tools:certutil procps:pgrep

@@ -1,0 +1,192 @@
+/* A sink that does not keep up: bounded, refusals are left out last, and what was left out is
+ * told. */
+#include "helper.h"
+
+#include "audit/mirror.h"
+
+#include "../../src/audit/line.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ALARM_SECONDS = 20 };
+
+static char directory[] = "/tmp/suitegate-mirror-XXXXXX";
+static char path[64];
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t told;
+
+static void count_dropped(void *context, const char *sink, uint64_t count)
+{
+    (void)context;
+    (void)sink;
+    pthread_mutex_lock(&lock);
+    told += count;
+    pthread_mutex_unlock(&lock);
+}
+
+static const struct mirror_report report = {count_dropped, NULL};
+
+static uint64_t told_so_far(void)
+{
+    pthread_mutex_lock(&lock);
+    uint64_t n = told;
+    pthread_mutex_unlock(&lock);
+    return n;
+}
+
+static void pause_ms(long ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+}
+
+static void add(struct mirror *m, enum audit_action action, size_t size)
+{
+    struct text text = {0};
+    text_add(&text, action == AUDIT_CONNECTION_REFUSED ? "R" : "o");
+    while (text.size + 1 < size) text_add(&text, "x");
+    text_add(&text, "\n");
+    struct line *line = line_new(action, &text);
+    assert_non_null(line);
+    mirror_add(m, line);
+    line_release(line);
+}
+
+/* Reads until nothing comes any more; counts the lines that begin with each letter. */
+static void drain(int fd, size_t *refused, size_t *opened)
+{
+    static char block[1 << 16];
+    bool begins = true;
+    *refused = *opened = 0;
+    for (unsigned quiet = 0; quiet < 40;) {
+        ssize_t n = read(fd, block, sizeof block);
+        if (n <= 0) {
+            quiet++;
+            pause_ms(10);
+            continue;
+        }
+        quiet = 0;
+        for (ssize_t i = 0; i < n; i++) {
+            *refused += begins && block[i] == 'R';
+            *opened += begins && block[i] == 'o';
+            begins = block[i] == '\n';
+        }
+    }
+}
+
+static void refusals_are_left_out_last(void **state)
+{
+    (void)state;
+    size_t refused, opened;
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int fd = open(path, O_RDWR | O_NONBLOCK);
+    struct mirror *m = mirror_new(path, false, &report);
+    assert_non_null(m);
+    for (unsigned i = 0; i < MIRROR_QUEUE_LIMIT; i++) add(m, AUDIT_CONNECTION_OPENED, 100);
+    for (unsigned i = 0; i < MIRROR_QUEUE_LIMIT / 8; i++) add(m, AUDIT_CONNECTION_REFUSED, 100);
+    drain(fd, &refused, &opened);
+    assert_int_equal(refused, MIRROR_QUEUE_LIMIT / 8);
+    assert_in_range(opened, MIRROR_QUEUE_LIMIT / 4 * 3 - 10, MIRROR_QUEUE_LIMIT / 8 * 7);
+    for (unsigned turn = 0; told_so_far() == 0 && turn < 500; turn++) pause_ms(10);
+    assert_int_equal(told_so_far(), MIRROR_QUEUE_LIMIT - opened);
+    mirror_free(m);
+    close(fd);
+}
+
+static void memory_is_bounded_too(void **state)
+{
+    (void)state;
+    size_t refused, opened;
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int fd = open(path, O_RDWR | O_NONBLOCK);
+    struct mirror *m = mirror_new(path, false, &report);
+    assert_non_null(m);
+    for (unsigned i = 0; i < 100; i++) add(m, AUDIT_CONNECTION_REFUSED, 1 << 20);
+    drain(fd, &refused, &opened);
+    assert_in_range(refused, MIRROR_QUEUE_BYTES >> 20, (MIRROR_QUEUE_BYTES >> 20) + 2);
+    mirror_free(m);
+    close(fd);
+}
+
+/* 65,507 bytes are what a UDP datagram takes. */
+static void too_large_for_a_datagram(void **state)
+{
+    (void)state;
+    char name[64], got[256];
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof to;
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&to, &size), 0);
+    snprintf(name, sizeof name, "udp:127.0.0.1:%u", ntohs(to.sin_port));
+    struct mirror *m = mirror_new(name, true, &report);
+    assert_non_null(m);
+    add(m, AUDIT_CONNECTION_REFUSED, 100000);
+    add(m, AUDIT_CONNECTION_REFUSED, 100);
+    ssize_t n = recv(fd, got, sizeof got - 1, 0);
+    assert_true(n > 100);
+    got[n] = '\0';
+    assert_non_null(strstr(got, " suitegate "));
+    assert_non_null(strstr(got, " connection-refused - Rxx"));
+    for (unsigned turn = 0; told_so_far() == 0 && turn < 500; turn++) pause_ms(10);
+    assert_int_equal(told_so_far(), 1);
+    mirror_free(m);
+    close(fd);
+}
+
+static void the_end_waits_for_nobody(void **state)
+{
+    (void)state;
+    assert_int_equal(mkfifo(path, 0600), 0);
+    int fd = open(path, O_RDWR | O_NONBLOCK);
+    struct mirror *m = mirror_new(path, false, &report);
+    assert_non_null(m);
+    for (unsigned i = 0; i < 5000; i++) add(m, AUDIT_CONNECTION_REFUSED, 100);
+    mirror_free(m);
+    assert_int_equal(told_so_far(), 0);
+    mirror_free(NULL);
+    close(fd);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    if (!mkdtemp(directory)) return 1;
+    snprintf(path, sizeof path, "%s/pipe", directory);
+    return 0;
+}
+
+static int each(void **state)
+{
+    (void)state;
+    unlink(path);
+    told = 0;
+    alarm(ALARM_SECONDS);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    alarm(0);
+    unlink(path);
+    return rmdir(directory);
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, each)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(refusals_are_left_out_last),
+        TEST(memory_is_bounded_too),
+        TEST(too_large_for_a_datagram),
+        TEST(the_end_waits_for_nobody),
+    };
+    return cmocka_run_group_tests_name("mirror", tests, set_up, tear_down);
+}
