@@ -75,7 +75,7 @@ void report_fini(struct report *r);
 void report_line(struct report *r, const struct line_view *line);
 /* After the last line: puts rows and names in the order of what is to be mended first. */
 void report_finish(struct report *r);
-/* Makes the timeline as coarse as needed for so many buckets. */
+/* Makes the timeline so coarse that so many buckets, empty ones included, span it. */
 void report_coarsen(struct report *r, size_t most);
 
 #endif

@@ -29,6 +29,9 @@ void text_printf(struct text *t, const char *format, ...) PRINTF(2, 3);
  * such as \u{1b}; at most `most` columns, the last ones "..." when it is longer. */
 void text_add_visible(struct text *t, const char *s, size_t most);
 
+/* Escaped for HTML, text or attribute. */
+void text_add_html(struct text *t, const char *s);
+
 /* The text, or "" when it is empty or failed. Owned by t. */
 const char *text_string(const struct text *t);
 /* The text as a string to free(), or NULL when it failed; t is empty afterwards. */

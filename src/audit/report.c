@@ -221,7 +221,10 @@ static bool coarsen_once(struct report *r)
 
 void report_coarsen(struct report *r, size_t most)
 {
-    while (r->bucket_count > most && coarsen_once(r))
+    while (r->bucket_count > 1 &&
+           (r->buckets[r->bucket_count - 1].start - r->buckets[0].start) / r->bucket_seconds >=
+               (int64_t)most &&
+           coarsen_once(r))
         ;
 }
 

@@ -99,6 +99,28 @@ void text_add_visible(struct text *t, const char *s, size_t most)
     text_add(t, "...");
 }
 
+void text_add_html(struct text *t, const char *s)
+{
+    for (; *s; s++) {
+        switch (*s) {
+        case '<':
+            text_add(t, "&lt;");
+            break;
+        case '>':
+            text_add(t, "&gt;");
+            break;
+        case '&':
+            text_add(t, "&amp;");
+            break;
+        case '"':
+            text_add(t, "&quot;");
+            break;
+        default:
+            text_add_bytes(t, s, 1);
+        }
+    }
+}
+
 const char *text_string(const struct text *t)
 {
     return t->data && !t->failed ? t->data : "";

@@ -1,29 +1,5 @@
 #include "conn_impl.h"
 
-/* Nothing of a peer's goes into a page but the destination, whose characters were checked
- * (RFC 1123 names, IP addresses), and still it is escaped. */
-static void put_escaped(struct text *out, const char *s)
-{
-    for (; *s; s++) {
-        switch (*s) {
-        case '<':
-            text_add(out, "&lt;");
-            break;
-        case '>':
-            text_add(out, "&gt;");
-            break;
-        case '&':
-            text_add(out, "&amp;");
-            break;
-        case '"':
-            text_add(out, "&quot;");
-            break;
-        default:
-            text_add_bytes(out, s, 1);
-        }
-    }
-}
-
 static const char *who(enum reason_blame blame)
 {
     static const char *const names[] = {"the client", "the server at the other end",
@@ -44,10 +20,12 @@ static void render_text(const struct page *p, const struct reason_row *row, stru
                 row->remedy, p->connection_id);
 }
 
+/* Nothing of a peer's goes into a page but the destination, whose characters were checked
+ * (RFC 1123 names, IP addresses), and still it is escaped. */
 static void put_row(struct text *out, const char *term, const char *value)
 {
     text_printf(out, "<dt>%s</dt><dd>", term);
-    put_escaped(out, value);
+    text_add_html(out, value);
     text_add(out, "</dd>\n");
 }
 
@@ -64,7 +42,7 @@ static void render_html(const struct page *p, const struct reason_row *row, stru
                   "dt{color:#aaa}}\n</style>\n</head>\n<body>\n<main>\n"
                   "<h1>Connection refused by suitegate</h1>\n<p>This proxy lets only TLS 1.2 with "
                   "approved cipher suites and verified certificates through. Here, ");
-    put_escaped(out, row->sentence);
+    text_add_html(out, row->sentence);
     text_add(out, ".</p>\n<dl>\n");
     put_row(out, "Code", row->code);
     put_row(out, "Destination", *p->destination ? p->destination : "-");
