@@ -1,10 +1,9 @@
-/* suitegate log: one function a subcommand, as in cli/cli.h. */
+/* suitegate log: one function a subcommand, as in cli/cli.h, where cli_log() itself stands. */
 #ifndef CLI_LOG_H
 #define CLI_LOG_H
 
 #include "cli/cli.h"
 
-int cli_log(int argc, char **argv);
 int cli_log_key(int argc, char **argv);
 int cli_log_verify(int argc, char **argv);
 int cli_log_report(int argc, char **argv);

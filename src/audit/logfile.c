@@ -2,6 +2,8 @@
 
 #include "base/diag.h"
 
+#include <jansson.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -36,17 +38,25 @@ char *logfile_key_path(const struct audit_config *config)
 
 /* ---- the state ---- */
 
-static bool parse_state(const char *text, struct chain *out)
+static bool parse_state(const char *text, size_t n, struct chain *out)
 {
-    return sscanf(text, "{\"sequence\":%" SCNu64 ",\"hash\":\"%64[0-9a-f]\"", &out->sequence,
-                  out->hash) == 2 &&
-           strlen(out->hash) == CHAIN_HASH;
+    json_t *state = json_loadb(text, n, 0, NULL);
+    json_int_t sequence = json_integer_value(json_object_get(state, "sequence"));
+    const char *hash = json_string_value(json_object_get(state, "hash"));
+    bool ok = sequence > 0 && hash && strlen(hash) == CHAIN_HASH;
+    if (ok) {
+        out->sequence = (uint64_t)sequence;
+        memcpy(out->hash, hash, CHAIN_HASH + 1);
+    }
+    json_decref(state);
+    return ok;
 }
 
 static bool read_state(int fd, struct chain *out)
 {
-    char text[STATE_SIZE + 1] = "";
-    return pread(fd, text, STATE_SIZE, 0) > 0 && parse_state(text, out);
+    char text[STATE_SIZE];
+    ssize_t n = pread(fd, text, sizeof text, 0);
+    return n > 0 && parse_state(text, (size_t)n, out);
 }
 
 bool logfile_read_state(const char *path, struct chain *out)

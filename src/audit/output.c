@@ -78,20 +78,22 @@ void counters_add_lost(struct counters *c)
 static void add_checkpoint(struct output *o, const char *trigger);
 
 /* Never more than WRITER_CHECKPOINT_RECORDS without a checkpoint: so a log from which they were
- * taken out shows it. */
-static void add_pending(struct output *o, struct item *i)
+ * taken out shows it. False when memory failed: the item is gone then. */
+static bool add_pending(struct output *o, struct item *i)
 {
-    if (chain_seal(&o->sealed, &i->line->text)) {
-        list_add(&o->pending, i);
-        o->unsigned_records = i->line->action == AUDIT_LOG_CHECKPOINT ? 0 : o->unsigned_records + 1;
-        if (o->log->has_key && o->unsigned_records >= WRITER_CHECKPOINT_RECORDS)
-            add_checkpoint(o, "interval");
-        return;
+    bool checkpoint = i->line->action == AUDIT_LOG_CHECKPOINT;
+    if (!chain_seal(&o->sealed, &i->line->text)) {
+        counters_add_lost(o->counters);
+        atomic_fetch_sub(&o->counters->queued, 1);
+        answer(i, false);
+        item_free(i);
+        return false;
     }
-    counters_add_lost(o->counters);
-    atomic_fetch_sub(&o->counters->queued, 1);
-    answer(i, false);
-    item_free(i);
+    list_add(&o->pending, i);
+    o->unsigned_records = checkpoint ? 0 : o->unsigned_records + 1;
+    if (o->log->has_key && o->unsigned_records >= WRITER_CHECKPOINT_RECORDS)
+        add_checkpoint(o, "interval");
+    return true;
 }
 
 /* ---- the writer's own records ---- */
@@ -180,8 +182,7 @@ void output_take(struct output *o, struct item *items)
     while (items) {
         struct item *i = items;
         items = i->next;
-        add_pending(o, i);
-        notice_offer(o, i);
+        if (add_pending(o, i)) notice_offer(o, i);
     }
 }
 

@@ -84,7 +84,7 @@ static int by_weight(const void *a, const void *b)
 /* Puts the lighter half together. */
 static void table_prune(struct report_table *t)
 {
-    qsort(t->rows, t->n, sizeof *t->rows, by_weight);
+    qsort(t->rows, t->n, sizeof(struct report_row *), by_weight);
     while (t->n > REPORT_ROWS) {
         struct report_row *row = t->rows[--t->n];
         t->others++;

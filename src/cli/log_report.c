@@ -435,19 +435,16 @@ static bool parse_time(const char *s, struct timespec *out)
     return true;
 }
 
-static bool take_range(const struct cli_options *o, struct report *r)
+/* s may be NULL: not given. */
+static bool take_time(const char *s, bool *has, struct timespec *out)
 {
-    r->has_since = o->since != NULL;
-    r->has_until = o->until != NULL;
-    const char *bad = r->has_since && !parse_time(o->since, &r->since)   ? o->since
-                      : r->has_until && !parse_time(o->until, &r->until) ? o->until
-                                                                         : NULL;
-    if (bad)
-        fprintf(stderr,
-                "suitegate log report: \"%s\" is no time: 2026-11-21, 2026-11-21T08:30Z, or how "
-                "long ago: 90m, 24h, 7d\n",
-                bad);
-    return !bad;
+    *has = s != NULL;
+    if (!s || parse_time(s, out)) return true;
+    fprintf(stderr,
+            "suitegate log report: \"%s\" is no time: 2026-11-21, 2026-11-21T08:30Z, or how long "
+            "ago: 90m, 24h, 7d\n",
+            s);
+    return false;
 }
 
 static bool feed(struct report *r, const char *path, struct text *errors)
@@ -476,30 +473,34 @@ static int print(struct report *r, const struct cli_options *o)
     return status;
 }
 
+static int report_files(struct report *r, const struct cli_options *o)
+{
+    struct text errors = {0};
+    bool ok = true;
+    for (size_t i = 0; ok && i < o->file_count; i++) ok = feed(r, o->files[i], &errors);
+    if (ok && r->failed) text_add(&errors, "out of memory\n");
+    if (ok && !r->failed && !r->records)
+        text_add(&errors, "there are no audit records in what was given\n");
+    if (errors.size) cli_print_errors(&errors);
+    int status = errors.size ? CLI_CANNOT : print(r, o);
+    text_fini(&errors);
+    return status;
+}
+
 int cli_log_report(int argc, char **argv)
 {
     struct cli_options options;
-    struct text errors = {0};
     struct report r;
     int status = cli_parse(argc, argv, "suwjF", help, &options);
     if (status >= 0) return status;
-    report_init(&r);
-    status = CLI_CANNOT;
-    if (!take_range(&options, &r) || (options.json && options.html)) {
-        if (options.json && options.html)
-            fprintf(stderr, "suitegate log report: --json or --html, not both\n");
-        status = CLI_USAGE;
-    } else {
-        bool ok = true;
-        for (size_t i = 0; ok && i < options.file_count; i++)
-            ok = feed(&r, options.files[i], &errors);
-        if (ok && r.failed) text_add(&errors, "out of memory\n");
-        if (ok && !r.failed && !r.records)
-            text_add(&errors, "there are no audit records in what was given\n");
-        status = errors.size ? CLI_CANNOT : print(&r, &options);
+    if (options.json && options.html) {
+        fprintf(stderr, "suitegate log report: --json or --html, not both\n");
+        return CLI_USAGE;
     }
-    if (errors.size) cli_print_errors(&errors);
+    report_init(&r);
+    bool ok = take_time(options.since, &r.has_since, &r.since) &&
+              take_time(options.until, &r.has_until, &r.until);
+    status = ok ? report_files(&r, &options) : CLI_USAGE;
     report_fini(&r);
-    text_fini(&errors);
     return status;
 }

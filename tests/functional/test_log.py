@@ -215,7 +215,7 @@ def test_anybody_can_recompute_the_chain_over_rotations_and_restarts(make_log):
     second = rotate(gate, "audit.jsonl.2")
     gate.stop()
     assert check_chain(first, second, gate.audit_path) > 15 + 10
-    assert len(sources(lines_of(first, second, gate.audit_path))) == 15
+    assert sources(lines_of(first, second, gate.audit_path)).total() == 15
 
 
 def test_each_record_names_its_own_number_and_hash(make_log):
@@ -533,18 +533,20 @@ def with_head(line, number, previous):
 
 
 class Forger:
-    """Has a key of his own. named: says so in the checkpoints."""
+    """Signs with a key of his own and says so in these members of the checkpoint."""
 
-    def __init__(self, folder, named):
-        self.folder, self.named = folder, named
+    def __init__(self, folder, *members):
+        self.folder = folder
         self.private, public = make_key(folder)
-        self.der = openssl("pkey", "-pubin", "-in", public, "-outform", "DER")
+        der = openssl("pkey", "-pubin", "-in", public, "-outform", "DER")
+        self.id = hashlib.sha256(der).hexdigest()
+        own = {"public_key": base64.b64encode(der).decode(), "key_id": self.id}
+        self.said = {name.encode(): own[name] for name in members}
 
     def __call__(self, line, number, previous):
         line = with_head(line, number, previous)
-        if self.named:
-            line = with_member(line, b"public_key", base64.b64encode(self.der).decode())
-            line = with_member(line, b"key_id", hashlib.sha256(self.der).hexdigest())
+        for name, value in self.said.items():
+            line = with_member(line, name, value)
         message = self.folder / "forged"
         message.write_text(message_of(json.loads(line)))
         signature = openssl("dgst", "-sha256", "-sign", self.private, message)
@@ -741,10 +743,15 @@ def sign_by_head(_):
 
 
 def sign_with_another_key(folder):
-    return Forger(folder, named=False)
+    return Forger(folder)
 
 
-@pytest.mark.parametrize("sign", [sign_nothing, sign_by_head, sign_with_another_key])
+def sign_with_another_key_under_our_id(folder):
+    return Forger(folder, "public_key")
+
+
+@pytest.mark.parametrize("sign", [sign_nothing, sign_by_head, sign_with_another_key,
+                                  sign_with_another_key_under_our_id])
 def test_a_log_that_is_chained_again_shows_by_its_signature(copy, sign):
     """A state file that fits helps nobody."""
     lines = copy.old + copy.live
@@ -774,19 +781,20 @@ def test_an_old_checkpoint_does_not_vouch_for_later_records(copy):
 def test_a_log_signed_anew_with_another_key_shows_by_the_key_that_was_noted(copy):
     lines = copy.old + copy.live
     lines[6] = other(lines[6])
-    forger = Forger(copy.folder, named=True)
+    forger = Forger(copy.folder, "public_key", "key_id")
     copy.put(chained_again(lines, sign=forger))
     copy.without_state()
     files = copy.write()
     report = intact(*files)
-    assert report["key_id"] == hashlib.sha256(forger.der).hexdigest()
+    assert report["key_id"] == forger.id
     assert any("compare its id" in line for line in report["does_not_show"])
     assert fault_of("--key", copy.key, *files) == ("changed", 2, 2)
 
 
 def test_a_change_of_the_key_is_told(copy):
     """Record 13 on: what is before it keeps its signatures."""
-    copy.put(chained_again(copy.old + copy.live, 13, Forger(copy.folder, named=True)))
+    forger = Forger(copy.folder, "public_key", "key_id")
+    copy.put(chained_again(copy.old + copy.live, 13, forger))
     copy.without_state()
     files = copy.write()
     assert "From record 13 on the log is signed with another key." in intact(*files)["notes"]
@@ -979,7 +987,7 @@ def test_a_file_that_is_deleted_while_it_is_written_is_made_anew(make_log):
     assert "deleted while it was written" in message and "up to 5." in message
     gate.stop()
     assert [r["event"]["sequence"] for r in gate.all_records()] == list(range(6, 11))
-    assert len(sources(lines_of(gate.audit_path))) == 2
+    assert sources(lines_of(gate.audit_path)).total() == 2
     report = intact(gate.audit_path)
     assert any("Records 1 to 5 are not" in line for line in report["does_not_show"])
 
@@ -1204,6 +1212,27 @@ def test_a_disk_that_fails_is_a_log_that_cannot_be_written(synced, shim, how):
     intact(gate.audit_path)
 
 
+@pytest.mark.parametrize("keep", [True, False], ids=["rotated", "deleted"])
+def test_nothing_is_lost_when_a_file_that_cannot_be_synced_goes_away(synced, shim, keep):
+    """Of what is in a file and was never on the disk, nobody was told that it is written."""
+    gate = synced("record")
+    refuse_many(gate.port, 2)
+    shim.fail.touch()
+    asked = [refuse(gate.port) for _ in range(4)]
+    assert [status for status, _ in asked] == [503] * 4
+    files = [gate.audit_path]
+    if keep:
+        files.insert(0, rotate(gate))
+    else:
+        gate.audit_path.unlink()
+    shim.fail.unlink()
+    wait_until(lambda: refuse(gate.port)[0] == 403, what="recovery")
+    gate.stop()
+    have = sources(lines_of(*files))
+    assert all(have[source] == 1 for _, source in asked)
+    assert intact(*files)["first_record"] == (1 if keep else 5)
+
+
 def echo(tls, _):
     while data := tls.recv():
         tls.send(data)
@@ -1235,7 +1264,7 @@ def test_a_slow_disk_holds_only_who_waits_for_it(scene, pki, shim):
             for thread in threads:
                 thread.join()
             assert len(took) == 4 and min(took) >= 1
-            assert len(sources(lines_of(s.gate.audit_path))) == 4
+            assert sources(lines_of(s.gate.audit_path)).total() == 4
             shim.slow.unlink()
             sock.close()
             tls.close_notify()
