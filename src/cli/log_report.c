@@ -34,7 +34,8 @@ static void put_wrapped(struct text *out, int indent, const char *words)
 {
     int column = 0;
     while (*words) {
-        size_t n = strcspn(words, " ");
+        size_t n = strcspn(words, " "), most = (size_t)(COLUMNS - indent);
+        if (n > most) n = most; /* one word that is longer than a line */
         if (column && column + 1 + (int)n > COLUMNS) {
             text_add(out, "\n");
             column = 0;

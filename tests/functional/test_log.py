@@ -444,7 +444,7 @@ def test_a_file_without_those_before_it_says_what_is_not_there(base):
 def test_a_live_file_is_intact_while_it_is_written(make_log):
     gate = make_log()
     with Load(gate.port):
-        seen = [intact(gate.audit_path)["last_record"] for _ in range(40)]
+        seen = [intact(gate.audit_path)["last_record"] for _ in range(150)]
     assert seen == sorted(seen) and seen[-1] > seen[0]
 
 
@@ -885,6 +885,22 @@ def test_no_answered_refusal_is_lost_by_kills_under_load(make_log):
     have = sources(lines_of(gate.audit_path))
     assert not collections.Counter(answered) - have, "a record is lost"
     assert have.total() <= len(answered) + 5 * 4, "a record is there twice"
+
+
+def test_a_kill_while_nothing_is_written_leaves_nothing_to_repair(make_log):
+    gate = make_log()
+    refuse_many(gate.port, 5)
+    state = gate.folder / "audit.state"
+    last = gate.all_records()[-1]["event"]
+    wait_until(lambda: json.loads(state.read_text())["sequence"] == last["sequence"] == 7)
+    assert json.loads(state.read_text())["hash"] == last["hash"]
+    killed(gate)
+    gate = make_log()
+    gate.stop()
+    assert gate.matching(action="log-repaired") == []
+    notes = intact(gate.audit_path)["notes"]
+    assert len(notes) == 1 and "records before 8 ended without its last word" in notes[0]
+    assert "5 of them were not signed" in notes[0]
 
 
 def test_a_torn_last_line_is_taken_out_and_kept_in_a_record(make_log):
