@@ -117,12 +117,15 @@ asan: all
 	    $(MAKE) --no-print-directory BUILD=$(BUILD)/asan OPTIMIZE='-O1 -g' \
 	    HARDENING=-fPIE CFLAGS='$(SANITIZE)' unit functional
 
-# Fuzz targets: clang's libFuzzer over the pure layers.
+# Fuzz targets: clang's libFuzzer over the pure layers; fuzz_log over pki and audit too.
 FUZZ_SOURCES := $(sort $(wildcard src/base/*.c src/policy/*.c src/config/*.c))
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES) $(HEADERS)
+$(BUILD)/fuzz/fuzz_log: FUZZ_SOURCES += $(sort $(wildcard src/pki/*.c src/audit/*.c))
+$(BUILD)/fuzz/fuzz_log: FUZZ_LIBS := $(WOLFSSL)/lib/libwolfssl.a -ljansson -lm
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(SOURCES) $(HEADERS)
 	@mkdir -p $(@D)
-	clang -std=c11 $(DEFINES) -Iinclude -Isrc -g -O1 -fsanitize=fuzzer,address,undefined \
-	    -fno-sanitize-recover=all $< $(FUZZ_SOURCES) -linih -lpthread -o $@
+	clang -std=c11 $(DEFINES) -Iinclude -Isrc -isystem $(WOLFSSL)/include -g -O1 \
+	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $< $(FUZZ_SOURCES) \
+	    $(FUZZ_LIBS) -linih -lpthread -o $@
 
 fuzz-short: $(FUZZ_PROGRAMS)
 	@/usr/bin/python3 -B tests/fuzz/seed.py $(BUILD)/fuzz/corpus

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Turns the seeds kept as text into the files that libFuzzer reads.
 
-Usage: seed.py OUT      writes OUT/<target>/<seed> for every seed of tests/fuzz/corpus
+Usage: seed.py OUT      writes OUT/fuzz_<target>/<seed> for every seed of tests/fuzz/corpus
 
 corpus/<target>/*.hex is hexadecimal text, lines that begin with "#" are comments;
 corpus/<target>/*.txt is taken as it is. The hellos of tests/unit/data are seeds of the hello
@@ -27,8 +27,9 @@ def main(out):
     for path in sorted((HERE.parent / "unit" / "data").glob("*.hex")):
         seeds[("hello", path.stem)] = b"\0" + from_hex(path)
     for (target, name), data in seeds.items():
-        (out / target).mkdir(parents=True, exist_ok=True)
-        (out / target / name).write_bytes(data)
+        folder = out / f"fuzz_{target}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
 
 
 if __name__ == "__main__":
