@@ -1,5 +1,6 @@
 #include "pki/keys.h"
 
+#include "pki/registers.h"
 #include "pki/wolfcrypt.h"
 
 #include <stdlib.h>
@@ -30,12 +31,14 @@ bool random_bytes(void *out, size_t n)
 
 bool digest_sha256(const void *p, size_t n, uint8_t out[32])
 {
+    registers_clean();
     return wc_Sha256Hash(p ? p : (const uint8_t *)"", (word32)n, out) == 0;
 }
 
 bool digest_sha256_two(struct span first, struct span second, uint8_t out[32])
 {
     wc_Sha256 sha;
+    registers_clean();
     if (wc_InitSha256(&sha) != 0) return false;
     bool ok = wc_Sha256Update(&sha, first.p, (word32)first.n) == 0 &&
               wc_Sha256Update(&sha, second.p, (word32)second.n) == 0 &&

@@ -1,11 +1,10 @@
 #include "pki/random.h"
 
+#include "pki/registers.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
-#ifdef __x86_64__
-#include <immintrin.h>
-#endif
 
 /* A record's nonce is 8 bytes: what one call of the kernel gives is handed out in parts, each
  * byte once and wiped as it goes. At most 256 bytes come without interruption (getrandom(2)).
@@ -14,27 +13,6 @@ enum { POOL = 256 };
 
 static _Thread_local unsigned char pool[POOL];
 static _Thread_local unsigned int left;
-
-/* wolfSSL 5.9.2's fe_cmov_table_avx2() loads a constant with an instruction that leaves the
- * upper half of its register as it was, and then uses all of it: after an ECDSA verification,
- * which leaves such halves behind, every second X25519 public key came out wrong. The
- * library's own generator hides that, because its hash clears them; a key is generated right
- * behind a call of this one, so this clears them too (test_random.c shows it). */
-#ifdef __x86_64__
-__attribute__((target("avx"))) static void clear_upper_halves(void)
-{
-    _mm256_zeroupper();
-}
-
-static void leave_registers_clean(void)
-{
-    if (__builtin_cpu_supports("avx")) clear_upper_halves();
-}
-#else
-static void leave_registers_clean(void)
-{
-}
-#endif
 
 static int from_kernel(unsigned char *out, unsigned int size)
 {
@@ -63,9 +41,14 @@ static int fill(unsigned char *out, unsigned int size)
     return 0;
 }
 
+/* wolfSSL 5.9.2's fe_cmov_table_avx2() loads a constant with an instruction that leaves the
+ * upper half of its register as it was, and then uses all of it: after an ECDSA verification,
+ * which leaves such halves behind, every second X25519 public key came out wrong. The
+ * library's own generator hides that, because its hash clears them; a key is generated right
+ * behind a call of this one, so this clears them too (test_random.c shows it). */
 int suitegate_random(unsigned char *out, unsigned int size)
 {
     int result = fill(out, size);
-    leave_registers_clean();
+    registers_clean();
     return result;
 }
