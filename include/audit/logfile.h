@@ -24,7 +24,8 @@ struct logfile_findings {
 
 struct logfile {
     char *path, *state_path;
-    int fd, state_fd;     /* state_fd -1: no state */
+    int fd, state_fd; /* state_fd -1: no state */
+    struct text state_text;
     bool regular;         /* a file, which can be synced, locked and cut */
     struct chain written; /* the last line in the file */
     bool has_key;
@@ -40,6 +41,9 @@ void logfile_close(struct logfile *l);
 /* The name beside the log with this ending instead of its own; the caller frees. NULL for
  * standard output or when out of memory. */
 WARN_UNUSED char *logfile_beside(const char *path, const char *ending);
+/* Do two paths name one file? Would two logs have one state file? */
+bool logfile_is_same(const char *a, const char *b);
+bool logfile_shares_state(const char *a, const char *b);
 /* The path of the log's key; the caller frees. NULL: it has none. */
 WARN_UNUSED char *logfile_key_path(const struct audit_config *config);
 /* What the state file beside the log says. False when there is none that can be read. */
@@ -52,8 +56,8 @@ WARN_UNUSED int logfile_open_again(const char *path, struct text *errors);
 WARN_UNUSED bool logfile_change(struct logfile *l, int fd, bool *same);
 /* Has somebody deleted the file? */
 bool logfile_is_gone(const struct logfile *l);
-/* Takes n bytes off the end. */
-void logfile_cut(struct logfile *l, size_t n);
+/* Takes n bytes off the end. False when that cannot be done. */
+WARN_UNUSED bool logfile_cut(struct logfile *l, size_t n);
 /* The lines up to l->written are in the file: say so in the state. */
 void logfile_note(struct logfile *l);
 /* Forces what was written to the disk. False with errno when that failed. */

@@ -14,15 +14,15 @@ struct json {
 struct json json_of(struct text *out);
 
 /* Every call takes the member's key, or NULL inside an array. */
-void json_object(struct json *j, const char *key);
+void json_put_object(struct json *j, const char *key);
 void json_end_object(struct json *j);
-void json_array(struct json *j, const char *key);
+void json_put_array(struct json *j, const char *key);
 void json_end_array(struct json *j);
-void json_string(struct json *j, const char *key, const char *value);
-void json_bytes(struct json *j, const char *key, const void *p, size_t n);
-void json_number(struct json *j, const char *key, int64_t value);
-void json_bool(struct json *j, const char *key, bool value);
-/* As json_string(), but the member is left out when value is NULL or empty. */
-void json_optional(struct json *j, const char *key, const char *value);
+void json_put_string(struct json *j, const char *key, const char *value);
+void json_put_bytes(struct json *j, const char *key, const void *p, size_t n);
+void json_put_number(struct json *j, const char *key, int64_t value);
+void json_put_bool(struct json *j, const char *key, bool value);
+/* As json_put_string(), but the member is left out when value is NULL or empty. */
+void json_put_optional(struct json *j, const char *key, const char *value);
 
 #endif

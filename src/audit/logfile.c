@@ -1,6 +1,7 @@
 #include "audit/logfile.h"
 
 #include "base/diag.h"
+#include "base/json.h"
 
 #include <jansson.h>
 
@@ -14,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { TAIL_LIMIT = 4 << 20, STATE_SIZE = 160 };
+enum { TAIL_LIMIT = 4 << 20, STATE_SIZE = 512 };
 static const char line_start[] = "{\"@timestamp\":\"";
 
 /* ---- names ---- */
@@ -30,6 +31,23 @@ char *logfile_beside(const char *path, const char *ending)
     return text_take(&t);
 }
 
+bool logfile_is_same(const char *a, const char *b)
+{
+    struct stat one, other;
+    if (strcmp(a, b) == 0) return true;
+    return stat(a, &one) == 0 && stat(b, &other) == 0 && S_ISREG(one.st_mode) &&
+           one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
+bool logfile_shares_state(const char *a, const char *b)
+{
+    char *one = logfile_beside(a, ".state"), *other = logfile_beside(b, ".state");
+    bool same = one && other && (strcmp(one, other) == 0 || logfile_is_same(one, other));
+    free(one);
+    free(other);
+    return same;
+}
+
 char *logfile_key_path(const struct audit_config *config)
 {
     if (config->key) return text_copy(config->key, strlen(config->key));
@@ -38,12 +56,20 @@ char *logfile_key_path(const struct audit_config *config)
 
 /* ---- the state ---- */
 
-static bool parse_state(const char *text, size_t n, struct chain *out)
+static const char *name_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+/* What the state says of the log with this name. */
+static bool parse_state(const char *text, size_t n, const char *name, struct chain *out)
 {
     json_t *state = json_loadb(text, n, 0, NULL);
     json_int_t sequence = json_integer_value(json_object_get(state, "sequence"));
     const char *hash = json_string_value(json_object_get(state, "hash"));
-    bool ok = sequence > 0 && hash && strlen(hash) == CHAIN_HASH;
+    const char *file = json_string_value(json_object_get(state, "file"));
+    bool ok = sequence > 0 && hash && strlen(hash) == CHAIN_HASH && file && strcmp(file, name) == 0;
     if (ok) {
         out->sequence = (uint64_t)sequence;
         memcpy(out->hash, hash, CHAIN_HASH + 1);
@@ -52,33 +78,40 @@ static bool parse_state(const char *text, size_t n, struct chain *out)
     return ok;
 }
 
-static bool read_state(int fd, struct chain *out)
+static bool read_state(int fd, const char *path, struct chain *out)
 {
     char text[STATE_SIZE];
     ssize_t n = pread(fd, text, sizeof text, 0);
-    return n > 0 && parse_state(text, (size_t)n, out);
+    return n > 0 && parse_state(text, (size_t)n, name_of(path), out);
 }
 
 bool logfile_read_state(const char *path, struct chain *out)
 {
     char *name = logfile_beside(path, ".state");
     int fd = name ? open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
-    bool ok = fd >= 0 && read_state(fd, out);
+    bool ok = fd >= 0 && read_state(fd, path, out);
     if (fd >= 0) close(fd);
     free(name);
     return ok;
 }
 
+/* Always the same number of bytes, so that it needs no room on a full disk. */
 void logfile_note(struct logfile *l)
 {
     static int64_t last_complaint;
-    char text[STATE_SIZE + 1];
     if (l->state_fd < 0) return;
-    int n = snprintf(text, sizeof text, "{\"sequence\":%" PRIu64 ",\"hash\":\"%s\",\"pid\":%ld}",
-                     l->written.sequence, l->written.hash, (long)getpid());
-    memset(text + n, ' ', (size_t)(STATE_SIZE - n));
-    text[STATE_SIZE - 1] = '\n';
-    if (pwrite(l->state_fd, text, STATE_SIZE, 0) != STATE_SIZE &&
+    struct json j = json_of(&l->state_text);
+    l->state_text.size = 0;
+    json_put_object(&j, NULL);
+    json_put_number(&j, "sequence", (int64_t)l->written.sequence);
+    json_put_string(&j, "hash", l->written.hash);
+    json_put_number(&j, "pid", getpid());
+    json_put_string(&j, "file", name_of(l->path));
+    json_end_object(&j);
+    while (l->state_text.size < STATE_SIZE - 1) text_add(&l->state_text, " ");
+    text_add(&l->state_text, "\n");
+    if ((l->state_text.failed ||
+         pwrite(l->state_fd, l->state_text.data, STATE_SIZE, 0) != STATE_SIZE) &&
         diag_due(&last_complaint, (int64_t)60 * 1000000000))
         diag_warning("%s cannot be written: %s", l->state_path, strerror(errno));
 }
@@ -134,12 +167,12 @@ static void sync_directory(const char *path)
     free(name);
 }
 
-void logfile_cut(struct logfile *l, size_t n)
+bool logfile_cut(struct logfile *l, size_t n)
 {
     struct stat st;
-    if (!l->regular || n == 0 || fstat(l->fd, &st) < 0) return;
-    if (st.st_size < (off_t)n || ftruncate(l->fd, st.st_size - (off_t)n) < 0)
-        diag_warning("audit file %s ends in half a line: %s", l->path, strerror(errno));
+    if (n == 0) return true;
+    return l->regular && fstat(l->fd, &st) == 0 && st.st_size >= (off_t)n &&
+           ftruncate(l->fd, st.st_size - (off_t)n) == 0;
 }
 
 /* The file's last bytes: from the beginning of a line where there is one. False: unreadable. */
@@ -174,9 +207,9 @@ static void take_out_torn_line(struct logfile *l, struct text *tail)
         return;
     }
     text_add_bytes(&f->torn, tail->data + whole, torn);
-    text_printf(&f->detail, "The last line was cut short at %zu bytes and has been taken out. ",
-                torn);
-    logfile_cut(l, torn);
+    bool out = logfile_cut(l, torn);
+    text_printf(&f->detail, "The last line was cut short at %zu bytes and %s taken out. ", torn,
+                out ? "has been" : "cannot be");
     tail->size = whole;
 }
 
@@ -195,13 +228,24 @@ static bool last_line(const struct text *tail, struct chain *out)
     return true;
 }
 
+/* Does the tail have this record with another hash? */
+static bool contradicts(const struct text *tail, const struct chain *known)
+{
+    const char *p = text_string(tail), *end = p + tail->size, *newline;
+    struct chain_line line;
+    for (; p < end && (newline = memchr(p, '\n', (size_t)(end - p))); p = newline + 1)
+        if (chain_read(p, (size_t)(newline - p), &line) && line.sequence == known->sequence)
+            return memcmp(line.hash, known->hash, CHAIN_HASH) != 0;
+    return false;
+}
+
 /* Where does the chain go on? The state is what we know to have written; the file may be one
  * batch ahead of it when the process was killed, and behind it only when lines were lost. */
 static void find_head(struct logfile *l, const struct text *tail)
 {
     struct chain file, state;
     struct logfile_findings *f = &l->findings;
-    bool has_state = read_state(l->state_fd, &state), has_file = last_line(tail, &file);
+    bool has_state = read_state(l->state_fd, l->path, &state), has_file = last_line(tail, &file);
     if (tail->size && !has_file)
         text_add(&f->detail, "The file's last line is no record of this log. ");
     if (has_file && !has_state)
@@ -219,10 +263,9 @@ static void find_head(struct logfile *l, const struct text *tail)
                     "Records %" PRIu64 " to %" PRIu64 " are in the file and not in the state: they "
                     "were written as the process died, or by somebody else. ",
                     state.sequence + 1, file.sequence);
-    if (has_file && has_state && file.sequence == state.sequence &&
-        strcmp(file.hash, state.hash) != 0)
+    if (has_file && has_state && contradicts(tail, &state))
         text_printf(&f->detail, "Record %" PRIu64 " is not the one that was written. ",
-                    file.sequence);
+                    state.sequence);
     if (has_file && (!has_state || file.sequence > state.sequence))
         l->written = file;
     else if (has_state)
@@ -289,6 +332,7 @@ void logfile_close(struct logfile *l)
     log_key_fini(&l->key);
     text_fini(&l->findings.detail);
     text_fini(&l->findings.torn);
+    text_fini(&l->state_text);
     free(l->path);
     free(l->state_path);
     free(l);

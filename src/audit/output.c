@@ -77,11 +77,16 @@ void counters_add_lost(struct counters *c)
 
 static void add_checkpoint(struct output *o, const char *trigger);
 
-/* Never more than WRITER_CHECKPOINT_RECORDS without a checkpoint: so a log from which they were
- * taken out shows it. False when memory failed: the item is gone then. */
+/* The first word in a log that goes on is a checkpoint. Never more than WRITER_CHECKPOINT_RECORDS
+ * without a checkpoint: so a log from which they were taken out shows it. False when memory failed:
+ * the item is gone then. */
 static bool add_pending(struct output *o, struct item *i)
 {
     bool checkpoint = i->line->action == AUDIT_LOG_CHECKPOINT;
+    if (o->opening) {
+        o->opening = false;
+        add_checkpoint(o, "start");
+    }
     if (!chain_seal(&o->sealed, &i->line->text)) {
         counters_add_lost(o->counters);
         atomic_fetch_sub(&o->counters->queued, 1);
@@ -235,6 +240,37 @@ static size_t gather(const struct output *o, struct iovec parts[BATCH])
     return count;
 }
 
+/* The system may forget what a disk has refused: it is taken back, and written anew. */
+static bool sync_batch(struct output *o)
+{
+    if (logfile_sync(o->log)) return true;
+    int fault = errno;
+    if (logfile_cut(o->log, o->in_file)) o->in_file = 0;
+    errno = fault;
+    return false;
+}
+
+/* The same of what nobody has kept: the log tells of it when the disk is there again. */
+static bool sync_all(struct output *o)
+{
+    if (!logfile_sync(o->log)) {
+        o->sync_fault = errno;
+        return false;
+    }
+    o->sync_ns = 0;
+    if (o->sync_fault) {
+        text_printf(&o->log->findings.detail,
+                    "The disk had an error (%s) with the records %" PRIu64 " to %" PRIu64
+                    ": they may not be on it.",
+                    strerror(o->sync_fault), o->synced + 1, o->log->written.sequence);
+        o->sync_fault = 0;
+        struct item *i = findings_item(o);
+        if (i) add_pending(o, i);
+    }
+    o->synced = o->log->written.sequence;
+    return true;
+}
+
 /* False, with errno, when the file took nothing or the disk did not. */
 static bool write_batch(struct output *o)
 {
@@ -252,7 +288,7 @@ static bool write_batch(struct output *o)
         }
         o->in_file += (size_t)n;
     }
-    if (o->sync == SYNC_RECORD && !logfile_sync(o->log)) return false;
+    if (o->sync == SYNC_RECORD && !sync_batch(o)) return false;
     account(o);
     return true;
 }
@@ -273,11 +309,34 @@ static void end_failing(struct output *o)
         diag_info("the audit file can be written again");
 }
 
+/* ---- another chain, or another file ---- */
+
+/* Seals anew what is pending, behind what the new file has to begin with. */
+static void reseal(struct output *o)
+{
+    struct item *items = o->pending.head;
+    list_clear(&o->pending);
+    o->sealed = o->log->written;
+    if (o->trigger && o->log->has_key && o->sealed.sequence) add_checkpoint(o, o->trigger);
+    struct item *first = findings_item(o);
+    if (first) add_pending(o, first);
+    while (items) {
+        struct item *i = items;
+        items = i->next;
+        if (i->line->action == AUDIT_LOG_CHECKPOINT) { /* of the former chain */
+            atomic_fetch_sub(&o->counters->queued, 1);
+            item_free(i);
+            continue;
+        }
+        i->line->text.size = i->line->open_size;
+        add_pending(o, i);
+    }
+}
+
 /* What was in the deleted file is gone with it; what is pending goes into a new one. */
 static bool replace_deleted(struct output *o)
 {
     struct text errors = {0};
-    char detail[160];
     bool same;
     int fd = logfile_open_again(o->log->path, &errors);
     int fault = errno;
@@ -285,15 +344,17 @@ static bool replace_deleted(struct output *o)
     errno = fault;
     if (fd < 0 || !logfile_change(o->log, fd, &same)) return false;
     o->in_file = 0;
-    snprintf(detail, sizeof detail,
-             "The audit file was deleted while it was written; it held the records up to %" PRIu64
-             ".",
-             o->log->written.sequence);
-    text_add(&o->log->findings.detail, detail);
-    struct item *i = findings_item(o);
-    if (i) add_pending(o, i);
+    text_printf(
+        &o->log->findings.detail,
+        "The audit file was deleted while it was written; it held the records up to %" PRIu64 ".",
+        o->log->written.sequence);
+    o->trigger = "rotation";
+    reseal(o);
+    o->trigger = NULL;
     return true;
 }
+
+/* ---- work ---- */
 
 /* False, with errno, when something is left. */
 static bool flush(struct output *o)
@@ -326,11 +387,8 @@ static bool tend(struct output *o)
         o->trigger = NULL;
     }
     if (!flush(o)) return false;
-    if (o->sync_ns && t >= o->sync_ns) {
-        if (!logfile_sync(o->log)) return false;
-        o->sync_ns = 0;
-    }
-    return true;
+    if (o->sync_ns && t >= o->sync_ns && !sync_all(o)) return false;
+    return flush(o);
 }
 
 bool output_work(struct output *o)
@@ -352,16 +410,16 @@ void output_conclude(struct output *o, const char *trigger)
     o->trigger = trigger;
     if (!output_work(o)) return;
     o->trigger = NULL;
-    if (o->sync != SYNC_NONE && !logfile_sync(o->log))
+    if (o->sync != SYNC_NONE && !sync_all(o))
         diag_error("audit file %s: %s", o->log->path, strerror(errno));
-    o->sync_ns = 0;
 }
 
 /* Only whole lines stay behind; the one that was cut short goes whole into the next file. */
 static void leave_file(struct output *o)
 {
     account(o);
-    logfile_cut(o->log, o->in_file);
+    if (!logfile_cut(o->log, o->in_file))
+        diag_warning("audit file %s ends in half a line", o->log->path);
     o->in_file = 0;
 }
 
@@ -381,33 +439,20 @@ static void rotate(struct output *o, int fd)
     if (o->log->has_key) add_checkpoint(o, "rotation");
 }
 
-/* Another log has another chain: what is pending becomes part of that one. */
-static void reseal(struct output *o, struct item *first)
-{
-    o->sealed = o->log->written;
-    o->unsigned_records = 0;
-    struct item *items = o->pending.head;
-    list_clear(&o->pending);
-    if (first) add_pending(o, first);
-    while (items) {
-        struct item *i = items;
-        items = i->next;
-        if (i->line->action == AUDIT_LOG_CHECKPOINT) { /* of the other chain */
-            atomic_fetch_sub(&o->counters->queued, 1);
-            item_free(i);
-            continue;
-        }
-        i->line->text.size = i->line->open_size;
-        add_pending(o, i);
-    }
-}
-
 void output_begin(struct output *o, struct logfile *log)
 {
     o->log = log;
     o->checkpoint_ns = o->sync_ns = 0;
-    o->trigger = "start";
-    reseal(o, findings_item(o));
+    o->synced = log->written.sequence;
+    o->sync_fault = 0;
+    o->unsigned_records = 0;
+    o->opening = log->has_key && log->written.sequence > 0;
+    /* A new log has its first checkpoint behind its first records. */
+    o->trigger = o->opening ? NULL : "start";
+    if (o->pending.head || log->findings.detail.size)
+        reseal(o);
+    else
+        o->sealed = log->written;
 }
 
 void output_change(struct output *o, struct change change)

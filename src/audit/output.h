@@ -61,7 +61,10 @@ struct output {
     struct list pending;
     size_t in_file; /* bytes of pending that are in the file and not yet accounted for */
     size_t unsigned_records;
-    const char *trigger;            /* of the next checkpoint; NULL: when it is due */
+    bool opening;        /* a log that goes on, whose end is not signed by this process yet */
+    uint64_t synced;     /* the last record that is known to be on the disk */
+    int sync_fault;      /* errno of the last attempt at that; 0: none */
+    const char *trigger; /* of the next checkpoint; NULL: when it is due */
     int64_t checkpoint_ns, sync_ns; /* when; 0: nothing to do */
     size_t lost_told;
     struct fallback_memory *memory;

@@ -107,9 +107,9 @@ static void put_head(struct json *j, struct timespec at)
 {
     char when[CLOCK_TEXT_SIZE];
     clock_format(at, when);
-    json_string(j, "@timestamp", when);
-    json_object(j, "ecs");
-    json_string(j, "version", "8.11.0");
+    json_put_string(j, "@timestamp", when);
+    json_put_object(j, "ecs");
+    json_put_string(j, "version", "8.11.0");
     json_end_object(j);
 }
 
@@ -121,34 +121,34 @@ static void put_event(struct json *j, enum audit_action action, enum reason reas
     bool failure = action == AUDIT_CONNECTION_REFUSED || action == AUDIT_CONFIGURATION_REJECTED ||
                    action == AUDIT_CLIENT_FALLBACK_RETRY || action == AUDIT_LOG_REPAIRED ||
                    action == AUDIT_LOG_DROPPED;
-    json_object(j, "event");
-    json_string(j, "kind", row->kind);
-    json_array(j, "category");
-    json_string(j, NULL, "network");
+    json_put_object(j, "event");
+    json_put_string(j, "kind", row->kind);
+    json_put_array(j, "category");
+    json_put_string(j, NULL, "network");
     json_end_array(j);
-    json_array(j, "type");
-    json_string(j, NULL, row->type);
+    json_put_array(j, "type");
+    json_put_string(j, NULL, row->type);
     json_end_array(j);
-    json_string(j, "dataset", "suitegate.audit");
-    json_string(j, "action", row->name);
-    json_string(j, "outcome", failure ? "failure" : "success");
+    json_put_string(j, "dataset", "suitegate.audit");
+    json_put_string(j, "action", row->name);
+    json_put_string(j, "outcome", failure ? "failure" : "success");
     if (reason != REASON_OK) {
-        json_string(j, "code", reason_row(reason)->code);
-        json_string(j, "reason", reason_row(reason)->sentence);
+        json_put_string(j, "code", reason_row(reason)->code);
+        json_put_string(j, "reason", reason_row(reason)->sentence);
     }
-    if (duration_ns >= 0) json_number(j, "duration", duration_ns);
+    if (duration_ns >= 0) json_put_number(j, "duration", duration_ns);
     text_reserve(j->out, CHAIN_ROOM);
 }
 
 static void put_observer(struct json *j, const struct audit_policy *policy)
 {
-    json_object(j, "observer");
-    json_string(j, "name", "suitegate");
-    json_string(j, "vendor", "suitegate");
-    json_string(j, "version", SUITEGATE_VERSION);
+    json_put_object(j, "observer");
+    json_put_string(j, "name", "suitegate");
+    json_put_string(j, "vendor", "suitegate");
+    json_put_string(j, "version", SUITEGATE_VERSION);
     json_end_object(j);
-    json_object(j, "rule");
-    json_string(j, "ruleset", policy->profile);
+    json_put_object(j, "rule");
+    json_put_string(j, "ruleset", policy->profile);
     json_end_object(j);
 }
 
@@ -158,14 +158,14 @@ static void put_end(struct json *j, const char *key, const struct addr *a, uint1
     char ip[ADDR_TEXT_SIZE];
     bool known = a && a->length;
     if (!known && !(domain && *domain)) return;
-    json_object(j, key);
+    json_put_object(j, key);
     if (known) {
         addr_format_ip(a, ip);
-        json_string(j, "ip", ip);
+        json_put_string(j, "ip", ip);
     }
-    if (port) json_number(j, "port", port);
-    json_optional(j, "domain", domain);
-    if (has_bytes) json_number(j, "bytes", (int64_t)bytes);
+    if (port) json_put_number(j, "port", port);
+    json_put_optional(j, "domain", domain);
+    if (has_bytes) json_put_number(j, "bytes", (int64_t)bytes);
     json_end_object(j);
 }
 
@@ -174,7 +174,7 @@ static void put_u16_name(struct json *j, const char *key, const char *name, uint
 {
     char number[8];
     if (!name) snprintf(number, sizeof number, "0x%04X", v);
-    json_string(j, key, name ? name : number);
+    json_put_string(j, key, name ? name : number);
 }
 
 static void put_version(struct json *j, const struct audit_leg *leg)
@@ -183,23 +183,23 @@ static void put_version(struct json *j, const struct audit_leg *leg)
     if (leg->version == 0) return;
     const char *name = version_name(leg->version, scratch);
     bool named = leg->version >= 0x0300 && leg->version <= 0x0304;
-    json_string(j, "version", named ? name + 4 : name);
-    json_string(j, "version_protocol", leg->version == 0x0300 ? "ssl" : "tls");
+    json_put_string(j, "version", named ? name + 4 : name);
+    json_put_string(j, "version_protocol", leg->version == 0x0300 ? "ssl" : "tls");
 }
 
 static void put_certificate(struct json *j, const struct audit_leg *leg)
 {
     char when[CLOCK_TEXT_SIZE];
     if (!leg->subject) return;
-    json_object(j, "server");
-    json_string(j, "subject", leg->subject);
-    json_optional(j, "issuer", leg->issuer);
+    json_put_object(j, "server");
+    json_put_string(j, "subject", leg->subject);
+    json_put_optional(j, "issuer", leg->issuer);
     clock_format_seconds(leg->not_before, when);
-    json_string(j, "not_before", when);
+    json_put_string(j, "not_before", when);
     clock_format_seconds(leg->not_after, when);
-    json_string(j, "not_after", when);
-    json_object(j, "hash");
-    json_optional(j, "sha256", leg->sha256);
+    json_put_string(j, "not_after", when);
+    json_put_object(j, "hash");
+    json_put_optional(j, "sha256", leg->sha256);
     json_end_object(j);
     json_end_object(j);
 }
@@ -208,14 +208,14 @@ static void put_leg(struct json *j, const struct audit_leg *leg)
 {
     put_version(j, leg);
     if (leg->suite) put_u16_name(j, "cipher", cipher_name(leg->suite), leg->suite);
-    if (leg->group) json_optional(j, "curve", group_name(leg->group));
-    json_bool(j, "established", leg->established);
+    if (leg->group) json_put_optional(j, "curve", group_name(leg->group));
+    json_put_bool(j, "established", leg->established);
     if (leg->established) {
-        json_bool(j, "resumed", leg->resumed);
-        json_bool(j, "extended_master_secret", leg->extended_master_secret);
-        json_bool(j, "encrypt_then_mac", leg->encrypt_then_mac);
+        json_put_bool(j, "resumed", leg->resumed);
+        json_put_bool(j, "extended_master_secret", leg->extended_master_secret);
+        json_put_bool(j, "encrypt_then_mac", leg->encrypt_then_mac);
     }
-    json_optional(j, "next_protocol", leg->next_protocol);
+    json_put_optional(j, "next_protocol", leg->next_protocol);
     put_certificate(j, leg);
 }
 
@@ -223,18 +223,18 @@ static void put_client_tls(struct json *j, const struct audit_event *e)
 {
     const struct hello *h = e->hello;
     if (!h && !e->client.known) return;
-    json_object(j, "tls");
+    json_put_object(j, "tls");
     put_leg(j, &e->client);
     if (h) {
-        json_object(j, "client");
-        json_optional(j, "server_name", h->server_name);
-        json_array(j, "supported_ciphers");
+        json_put_object(j, "client");
+        json_put_optional(j, "server_name", h->server_name);
+        json_put_array(j, "supported_ciphers");
         for (size_t i = 0; i < h->cipher_suites.n / 2; i++) {
             uint16_t id = span_u16(h->cipher_suites, i);
             if (!is_grease(id)) put_u16_name(j, NULL, cipher_name(id), id);
         }
         json_end_array(j);
-        json_optional(j, "ja4", e->ja4);
+        json_put_optional(j, "ja4", e->ja4);
         json_end_object(j);
     }
     json_end_object(j);
@@ -251,10 +251,10 @@ static bool strong_elsewhere(const char *name)
 static void put_weak_offers(struct json *j, const struct hello *h)
 {
     char scratch[VERSION_TEXT_SIZE];
-    json_array(j, "weak_offers");
+    json_put_array(j, "weak_offers");
     for (size_t i = 0; i < h->supported_versions.n / 2; i++) {
         uint16_t v = span_u16(h->supported_versions, i);
-        if (!is_grease(v) && v < TLS_1_2) json_string(j, NULL, version_name(v, scratch));
+        if (!is_grease(v) && v < TLS_1_2) json_put_string(j, NULL, version_name(v, scratch));
     }
     for (size_t i = 0; i < h->cipher_suites.n / 2; i++) {
         uint16_t id = span_u16(h->cipher_suites, i);
@@ -266,39 +266,39 @@ static void put_weak_offers(struct json *j, const struct hello *h)
     }
     for (size_t i = 0; i < h->schemes.n / 2; i++) {
         const struct scheme *s = scheme_by_id(span_u16(h->schemes, i));
-        if (s && s->verdict == SCHEME_WEAK) json_string(j, NULL, s->name);
+        if (s && s->verdict == SCHEME_WEAK) json_put_string(j, NULL, s->name);
     }
     for (size_t i = 0; i < h->compression.n; i++)
-        if (h->compression.p[i] == 1) json_string(j, NULL, "DEFLATE");
+        if (h->compression.p[i] == 1) json_put_string(j, NULL, "DEFLATE");
     json_end_array(j);
 }
 
 static void put_approved(struct json *j, const char *key, suite_set set)
 {
-    json_array(j, key);
+    json_put_array(j, key);
     for (size_t i = 0; i < SUITE_COUNT; i++)
-        if (set & suite_bit(&suites[i])) json_string(j, NULL, suites[i].iana);
+        if (set & suite_bit(&suites[i])) json_put_string(j, NULL, suites[i].iana);
     json_end_array(j);
 }
 
 static void put_hello(struct json *j, const struct hello *h, suite_set offered)
 {
     char scratch[VERSION_TEXT_SIZE];
-    json_object(j, "client");
-    json_string(j, "hello_version", version_name(h->legacy_version, scratch));
-    json_array(j, "supported_versions");
+    json_put_object(j, "client");
+    json_put_string(j, "hello_version", version_name(h->legacy_version, scratch));
+    json_put_array(j, "supported_versions");
     for (size_t i = 0; i < h->supported_versions.n / 2; i++) {
         uint16_t v = span_u16(h->supported_versions, i);
-        if (!is_grease(v)) json_string(j, NULL, version_name(v, scratch));
+        if (!is_grease(v)) json_put_string(j, NULL, version_name(v, scratch));
     }
     json_end_array(j);
-    json_array(j, "groups");
+    json_put_array(j, "groups");
     for (size_t i = 0; i < h->groups.n / 2; i++) {
         uint16_t id = span_u16(h->groups, i);
         if (!is_grease(id)) put_u16_name(j, NULL, group_name(id), id);
     }
     json_end_array(j);
-    json_array(j, "signature_schemes");
+    json_put_array(j, "signature_schemes");
     for (size_t i = 0; i < h->schemes.n / 2; i++) {
         uint16_t id = span_u16(h->schemes, i);
         const struct scheme *s = scheme_by_id(id);
@@ -307,17 +307,17 @@ static void put_hello(struct json *j, const struct hello *h, suite_set offered)
     json_end_array(j);
     put_approved(j, "approved", offered);
     put_weak_offers(j, h);
-    json_bool(j, "fallback_scsv", h->fallback_scsv);
-    json_bool(j, "grease", h->grease);
+    json_put_bool(j, "fallback_scsv", h->fallback_scsv);
+    json_put_bool(j, "grease", h->grease);
     json_end_object(j);
 }
 
 static void put_alerts(struct json *j, int sent, int received)
 {
     if (sent < 0 && received < 0) return;
-    json_object(j, "alert");
-    if (sent >= 0) json_number(j, "sent", sent);
-    if (received >= 0) json_number(j, "received", received);
+    json_put_object(j, "alert");
+    if (sent >= 0) json_put_number(j, "sent", sent);
+    if (received >= 0) json_put_number(j, "received", received);
     json_end_object(j);
 }
 
@@ -325,63 +325,68 @@ static void put_verdict(struct json *j, enum reason reason)
 {
     if (reason == REASON_OK) return;
     const struct reason_row *row = reason_row(reason);
-    json_string(j, "leg", reason_leg_name(row->leg));
-    json_string(j, "blame", reason_blame_name(row->blame));
-    json_string(j, "downgrade", reason_downgrade_name(row->downgrade));
+    json_put_string(j, "leg", reason_leg_name(row->leg));
+    json_put_string(j, "blame", reason_blame_name(row->blame));
+    json_put_string(j, "downgrade", reason_downgrade_name(row->downgrade));
 }
 
 static void put_digest(struct json *j, const struct audit_policy *policy)
 {
-    json_object(j, "policy");
-    json_string(j, "digest", policy->digest);
+    json_put_object(j, "policy");
+    json_put_string(j, "digest", policy->digest);
     json_end_object(j);
+}
+
+static bool log_is_empty(const struct audit_log *log)
+{
+    return !log->trigger && !log->sink && !log->missing_from && !(log->torn && log->torn->size);
 }
 
 static void put_log(struct json *j, const struct audit_log *log)
 {
-    json_object(j, "log");
-    json_optional(j, "trigger", log->trigger);
+    json_put_object(j, "log");
+    json_put_optional(j, "trigger", log->trigger);
     if (log->head) {
-        json_number(j, "head_sequence", (int64_t)log->head->sequence);
-        json_string(j, "head_hash", log->head->hash);
+        json_put_number(j, "head_sequence", (int64_t)log->head->sequence);
+        json_put_string(j, "head_hash", log->head->hash);
     }
-    json_optional(j, "key_id", log->key_id);
-    json_optional(j, "public_key", log->public_key);
-    json_optional(j, "signature", log->signature);
+    json_put_optional(j, "key_id", log->key_id);
+    json_put_optional(j, "public_key", log->public_key);
+    json_put_optional(j, "signature", log->signature);
     if (log->torn && log->torn->size) {
-        json_number(j, "torn_bytes", (int64_t)log->torn->size);
-        json_bytes(j, "torn", log->torn->data, log->torn->size);
+        json_put_number(j, "torn_bytes", (int64_t)log->torn->size);
+        json_put_bytes(j, "torn", log->torn->data, log->torn->size);
     }
     if (log->missing_from) {
-        json_number(j, "missing_from", (int64_t)log->missing_from);
-        json_number(j, "missing_to", (int64_t)log->missing_to);
+        json_put_number(j, "missing_from", (int64_t)log->missing_from);
+        json_put_number(j, "missing_to", (int64_t)log->missing_to);
     }
-    json_optional(j, "sink", log->sink);
-    if (log->dropped) json_number(j, "dropped", (int64_t)log->dropped);
+    json_put_optional(j, "sink", log->sink);
+    if (log->dropped) json_put_number(j, "dropped", (int64_t)log->dropped);
     json_end_object(j);
 }
 
 static void put_suitegate(struct json *j, const struct audit_event *e)
 {
-    json_object(j, "suitegate");
+    json_put_object(j, "suitegate");
     put_digest(j, e->policy);
     if (about_connection(e)) {
-        json_string(j, "listener", e->listener);
-        json_string(j, "connection_id", e->connection_id);
-        json_string(j, "identity", e->identity ? e->identity : "");
+        json_put_string(j, "listener", e->listener);
+        json_put_string(j, "connection_id", e->connection_id);
+        json_put_string(j, "identity", e->identity ? e->identity : "");
     }
     put_verdict(j, e->reason);
-    json_optional(j, "closed_by", e->closed_by);
-    json_optional(j, "detail", e->detail);
-    if (e->log) put_log(j, e->log);
+    json_put_optional(j, "closed_by", e->closed_by);
+    json_put_optional(j, "detail", e->detail);
+    if (e->log && !log_is_empty(e->log)) put_log(j, e->log);
     put_alerts(j, e->alert_sent, e->alert_received);
     if (e->hello) put_hello(j, e->hello, e->offered);
     if (e->upstream.known) {
-        json_object(j, "upstream");
-        json_object(j, "tls");
+        json_put_object(j, "upstream");
+        json_put_object(j, "tls");
         put_leg(j, &e->upstream);
         json_end_object(j);
-        if (e->upstream.version) json_bool(j, "speaks_tls13", e->upstream.speaks_tls13);
+        if (e->upstream.version) json_put_bool(j, "speaks_tls13", e->upstream.speaks_tls13);
         json_end_object(j);
     }
     json_end_object(j);
@@ -394,12 +399,12 @@ void audit_render(const struct audit_event *e, struct text *out)
     struct text sentence = {0};
     text_reserve(out, USUAL_SIZE);
     message(e, &sentence);
-    json_object(&j, NULL);
+    json_put_object(&j, NULL);
     put_head(&j, e->at);
-    json_object(&j, "log");
-    json_string(&j, "level", level(e));
+    json_put_object(&j, "log");
+    json_put_string(&j, "level", level(e));
     json_end_object(&j);
-    json_string(&j, "message", text_string(&sentence));
+    json_put_string(&j, "message", text_string(&sentence));
     put_observer(&j, e->policy);
     if (about_connection(e)) {
         put_end(&j, "source", e->source, e->source ? addr_port(e->source) : 0, NULL, e->has_bytes,
@@ -416,9 +421,9 @@ void audit_render(const struct audit_event *e, struct text *out)
 static void put_offer(struct json *j, const char *key, const struct audit_offer *o)
 {
     char scratch[VERSION_TEXT_SIZE];
-    json_object(j, key);
-    json_string(j, "connection_id", o->connection_id);
-    json_string(j, "highest_version", version_name(o->highest_version, scratch));
+    json_put_object(j, key);
+    json_put_string(j, "connection_id", o->connection_id);
+    json_put_string(j, "highest_version", version_name(o->highest_version, scratch));
     put_approved(j, "approved", o->approved);
     json_end_object(j);
 }
@@ -433,22 +438,24 @@ void audit_render_fallback(const struct audit_offer *before, const struct audit_
     addr_format_ip(&now->source, ip);
     text_printf(&sentence, "Downgrade by %s to %s: %s.", ip, now->identity,
                 reason_row(reason)->sentence);
-    json_object(&j, NULL);
+    json_put_object(&j, NULL);
     put_head(&j, at);
-    json_object(&j, "log");
-    json_string(&j, "level", "warning");
+    json_put_object(&j, "log");
+    json_put_string(&j, "level", "warning");
     json_end_object(&j);
-    json_string(&j, "message", text_string(&sentence));
+    json_put_string(&j, "message", text_string(&sentence));
     put_observer(&j, policy);
     put_end(&j, "source", &now->source, addr_port(&now->source), NULL, false, 0);
-    put_end(&j, "destination", NULL, 0, now->identity, false, 0);
-    json_object(&j, "suitegate");
+    struct addr named = {0};
+    bool is_ip = addr_from_ip(now->identity, 0, &named);
+    put_end(&j, "destination", is_ip ? &named : NULL, 0, is_ip ? NULL : now->identity, false, 0);
+    json_put_object(&j, "suitegate");
     put_digest(&j, policy);
-    json_string(&j, "listener", now->listener);
-    json_string(&j, "connection_id", now->connection_id);
-    json_string(&j, "identity", now->identity);
+    json_put_string(&j, "listener", now->listener);
+    json_put_string(&j, "connection_id", now->connection_id);
+    json_put_string(&j, "identity", now->identity);
     put_verdict(&j, reason);
-    json_object(&j, "client");
+    json_put_object(&j, "client");
     put_offer(&j, "previous_offer", before);
     put_offer(&j, "offer", now);
     json_end_object(&j);

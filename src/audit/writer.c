@@ -270,12 +270,21 @@ static bool prepare_change(struct writer *w, const struct audit_config *config, 
                            const char *key_path, struct change *out, struct text *errors)
 {
     *out = (struct change){.fd = -1, .sync = config->sync};
-    if (strcmp(path, w->path) != 0) return (out->log = logfile_open(config, errors)) != NULL;
+    if (!logfile_is_same(path, w->path)) {
+        if (logfile_shares_state(path, w->path)) {
+            text_printf(errors,
+                        "audit file %s would share its state with %s: give it a name that "
+                        "differs in more than its ending\n",
+                        path, w->path);
+            return false;
+        }
+        return (out->log = logfile_open(config, errors)) != NULL;
+    }
     if (!same_text(key_path, w->key_path)) {
         text_add(errors, "[audit] key: another key for the same file needs a restart\n");
         return false;
     }
-    return (out->fd = logfile_open_again(path, errors)) >= 0;
+    return (out->fd = logfile_open_again(w->path, errors)) >= 0;
 }
 
 static void hand_over(struct writer *w, struct change change)
@@ -301,9 +310,13 @@ bool writer_reopen(struct writer *w, const struct audit_config *config,
         free(key_path);
         return false;
     }
-    free(w->path);
+    if (change.log) {
+        free(w->path);
+        w->path = path;
+        path = NULL;
+    }
+    free(path);
     free(w->key_path);
-    w->path = path;
     w->key_path = key_path;
     pthread_mutex_lock(&w->lock);
     hand_over(w, change);

@@ -107,7 +107,7 @@ static void json_close(struct json *j, const char *bracket)
     j->first = false;
 }
 
-void json_object(struct json *j, const char *key)
+void json_put_object(struct json *j, const char *key)
 {
     json_open(j, key, "{");
 }
@@ -117,7 +117,7 @@ void json_end_object(struct json *j)
     json_close(j, "}");
 }
 
-void json_array(struct json *j, const char *key)
+void json_put_array(struct json *j, const char *key)
 {
     json_open(j, key, "[");
 }
@@ -127,18 +127,18 @@ void json_end_array(struct json *j)
     json_close(j, "]");
 }
 
-void json_bytes(struct json *j, const char *key, const void *p, size_t n)
+void json_put_bytes(struct json *j, const char *key, const void *p, size_t n)
 {
     json_member(j, key);
     json_quote(j->out, p ? p : (const uint8_t *)"", n);
 }
 
-void json_string(struct json *j, const char *key, const char *value)
+void json_put_string(struct json *j, const char *key, const char *value)
 {
-    json_bytes(j, key, value, strlen(value));
+    json_put_bytes(j, key, value, strlen(value));
 }
 
-void json_number(struct json *j, const char *key, int64_t value)
+void json_put_number(struct json *j, const char *key, int64_t value)
 {
     char digits[TEXT_DECIMAL_SIZE];
     size_t n = text_decimal(value < 0 ? -(uint64_t)value : (uint64_t)value, digits);
@@ -147,13 +147,13 @@ void json_number(struct json *j, const char *key, int64_t value)
     text_add_bytes(j->out, digits, n);
 }
 
-void json_bool(struct json *j, const char *key, bool value)
+void json_put_bool(struct json *j, const char *key, bool value)
 {
     json_member(j, key);
     text_add(j->out, value ? "true" : "false");
 }
 
-void json_optional(struct json *j, const char *key, const char *value)
+void json_put_optional(struct json *j, const char *key, const char *value)
 {
-    if (value && *value) json_string(j, key, value);
+    if (value && *value) json_put_string(j, key, value);
 }

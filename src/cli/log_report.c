@@ -282,14 +282,14 @@ static void print_text(struct text *out, struct report *r)
 
 static void json_u64(struct json *j, const char *key, uint64_t v)
 {
-    json_number(j, key, (int64_t)v);
+    json_put_number(j, key, (int64_t)v);
 }
 
 static void json_reasons(struct json *j, const uint64_t counts[REASON_COUNT])
 {
     enum reason order[REASON_COUNT];
     size_t n = order_reasons(counts, order);
-    json_object(j, "reasons");
+    json_put_object(j, "reasons");
     for (size_t i = 0; i < n; i++) json_u64(j, reason_row(order[i])->code, counts[order[i]]);
     json_end_object(j);
 }
@@ -298,33 +298,33 @@ static void json_time(struct json *j, const char *key, struct timespec at)
 {
     char when[CLOCK_TEXT_SIZE];
     clock_format(at, when);
-    json_string(j, key, when);
+    json_put_string(j, key, when);
 }
 
 static void json_evidence(struct json *j, const struct report_evidence *e, const char *other)
 {
     if (e->reason == REASON_OK) return;
-    json_object(j, "newest");
+    json_put_object(j, "newest");
     json_time(j, "time", e->at);
     json_u64(j, "record", e->sequence);
-    json_optional(j, "connection_id", e->connection_id);
-    json_optional(j, other, e->other);
-    json_string(j, "code", reason_row(e->reason)->code);
-    json_optional(j, "offer", e->offer);
-    json_optional(j, "detail", e->detail);
+    json_put_optional(j, "connection_id", e->connection_id);
+    json_put_optional(j, other, e->other);
+    json_put_string(j, "code", reason_row(e->reason)->code);
+    json_put_optional(j, "offer", e->offer);
+    json_put_optional(j, "detail", e->detail);
     json_end_object(j);
-    json_string(j, "to_change", reason_row(e->reason)->remedy);
+    json_put_string(j, "to_change", reason_row(e->reason)->remedy);
 }
 
 static void json_table(struct json *j, const char *key, const struct report_table *t,
                        const char *other)
 {
-    json_object(j, key);
-    json_array(j, "rows");
+    json_put_object(j, key);
+    json_put_array(j, "rows");
     for (size_t i = 0; i < t->n; i++) {
         const struct report_row *row = t->rows[i];
-        json_object(j, NULL);
-        json_string(j, "name", row->name);
+        json_put_object(j, NULL);
+        json_put_string(j, "name", row->name);
         json_u64(j, "allowed", row->allowed);
         json_u64(j, "refused", row->refused);
         json_u64(j, "to_blame", row->blamed);
@@ -333,7 +333,7 @@ static void json_table(struct json *j, const char *key, const struct report_tabl
         json_reasons(j, row->reasons);
         json_evidence(j, &row->newest, other);
         if (row->weak_count) {
-            json_object(j, "weak_offers");
+            json_put_object(j, "weak_offers");
             for (size_t k = 0; k < row->weak_count; k++)
                 json_u64(j, row->weak[k].name, row->weak[k].count);
             json_end_object(j);
@@ -349,11 +349,11 @@ static void json_table(struct json *j, const char *key, const struct report_tabl
 
 static void json_timeline(struct json *j, const struct report *r)
 {
-    json_number(j, "bucket_seconds", r->bucket_seconds);
-    json_array(j, "timeline");
+    json_put_number(j, "bucket_seconds", r->bucket_seconds);
+    json_put_array(j, "timeline");
     for (size_t i = 0; i < r->bucket_count; i++) {
         const struct report_bucket *b = &r->buckets[i];
-        json_object(j, NULL);
+        json_put_object(j, NULL);
         json_time(j, "start", (struct timespec){.tv_sec = b->start});
         json_u64(j, "allowed", b->allowed);
         json_u64(j, "refused", b->refused);
@@ -369,7 +369,7 @@ static void json_totals(struct json *j, const struct report *r)
     json_time(j, "last", r->last);
     json_u64(j, "records", r->records);
     json_u64(j, "unreadable_lines", r->unreadable);
-    json_object(j, "attempts");
+    json_put_object(j, "attempts");
     json_u64(j, "allowed", r->allowed);
     json_u64(j, "refused", r->refused);
     json_u64(j, "downgrades", r->downgrades);
@@ -378,11 +378,11 @@ static void json_totals(struct json *j, const struct report *r)
     json_u64(j, "closed_with_incident", r->incidents);
     json_end_object(j);
     json_reasons(j, r->reasons);
-    json_object(j, "legs");
+    json_put_object(j, "legs");
     for (int l = LEG_CLIENT; l <= LEG_EITHER; l++)
         json_u64(j, reason_leg_name((enum reason_leg)l), r->legs[l]);
     json_end_object(j);
-    json_object(j, "blames");
+    json_put_object(j, "blames");
     for (int b = BLAME_CLIENT; b <= BLAME_OPERATOR; b++)
         json_u64(j, reason_blame_name((enum reason_blame)b), r->blames[b]);
     json_end_object(j);
@@ -391,9 +391,9 @@ static void json_totals(struct json *j, const struct report *r)
 static void print_json(struct text *out, const struct report *r)
 {
     struct json j = json_of(out);
-    json_object(&j, NULL);
+    json_put_object(&j, NULL);
     json_totals(&j, r);
-    json_object(&j, "process");
+    json_put_object(&j, "process");
     json_u64(&j, "starts", r->starts);
     json_u64(&j, "stops", r->stops);
     json_u64(&j, "reloads", r->reloads);
@@ -404,7 +404,7 @@ static void print_json(struct text *out, const struct report *r)
     json_end_object(&j);
     json_table(&j, "clients", &r->clients, "endpoint");
     json_table(&j, "endpoints", &r->endpoints, "client");
-    json_object(&j, "weak_offers");
+    json_put_object(&j, "weak_offers");
     for (size_t i = 0; i < r->weak_count; i++) json_u64(&j, r->weak[i].name, r->weak[i].count);
     json_end_object(&j);
     json_timeline(&j, r);

@@ -66,7 +66,7 @@ static void put_limit(void *arg, const char *sentence)
 
 static void put_json_limit(void *arg, const char *sentence)
 {
-    json_string(arg, NULL, sentence);
+    json_put_string(arg, NULL, sentence);
 }
 
 static void describe_notes(const struct verify_summary *s, struct text *out)
@@ -108,10 +108,10 @@ static void describe(const struct verify_summary *s, struct text *out)
 
 static void describe_json_notes(const struct verify_summary *s, struct json *j)
 {
-    json_array(j, "notes");
+    json_put_array(j, "notes");
     for (const char *p = text_string(&s->notes); *p;) {
         size_t n = strcspn(p, "\n");
-        json_bytes(j, NULL, p, n);
+        json_put_bytes(j, NULL, p, n);
         p += n + 1;
     }
     json_end_array(j);
@@ -120,32 +120,32 @@ static void describe_json_notes(const struct verify_summary *s, struct json *j)
 static void describe_json(const struct verify_summary *s, struct text *out)
 {
     struct json j = json_of(out);
-    json_object(&j, NULL);
-    json_string(&j, "verdict", s->fault == VERIFY_INTACT ? "intact" : "not intact");
+    json_put_object(&j, NULL);
+    json_put_string(&j, "verdict", s->fault == VERIFY_INTACT ? "intact" : "not intact");
     if (s->fault != VERIFY_INTACT) {
-        json_object(&j, "fault");
-        json_string(&j, "kind", fault_name(s->fault));
-        json_number(&j, "record", (int64_t)s->fault_record);
-        json_string(&j, "file", s->fault_file);
-        if (s->fault_line) json_number(&j, "line", (int64_t)s->fault_line);
-        json_string(&j, "sentence", text_string(&s->sentence));
+        json_put_object(&j, "fault");
+        json_put_string(&j, "kind", fault_name(s->fault));
+        json_put_number(&j, "record", (int64_t)s->fault_record);
+        json_put_string(&j, "file", s->fault_file);
+        if (s->fault_line) json_put_number(&j, "line", (int64_t)s->fault_line);
+        json_put_string(&j, "sentence", text_string(&s->sentence));
         json_end_object(&j);
     }
-    json_number(&j, "files", (int64_t)s->files);
-    json_number(&j, "records", (int64_t)s->records);
+    json_put_number(&j, "files", (int64_t)s->files);
+    json_put_number(&j, "records", (int64_t)s->records);
     if (s->records) {
-        json_number(&j, "first_record", (int64_t)s->first_sequence);
-        json_number(&j, "last_record", (int64_t)s->last_sequence);
-        json_string(&j, "first_time", s->first_time);
-        json_string(&j, "last_time", s->last_time);
+        json_put_number(&j, "first_record", (int64_t)s->first_sequence);
+        json_put_number(&j, "last_record", (int64_t)s->last_sequence);
+        json_put_string(&j, "first_time", s->first_time);
+        json_put_string(&j, "last_time", s->last_time);
     }
-    json_number(&j, "checkpoints", (int64_t)s->checkpoints);
-    json_number(&j, "signed_up_to", (int64_t)s->signed_up_to);
-    json_number(&j, "unsigned_records", (int64_t)s->unsigned_records);
-    json_optional(&j, "key_id", s->key_id);
-    json_bool(&j, "key_given", s->key_given);
+    json_put_number(&j, "checkpoints", (int64_t)s->checkpoints);
+    json_put_number(&j, "signed_up_to", (int64_t)s->signed_up_to);
+    json_put_number(&j, "unsigned_records", (int64_t)s->unsigned_records);
+    json_put_optional(&j, "key_id", s->key_id);
+    json_put_bool(&j, "key_given", s->key_given);
     describe_json_notes(s, &j);
-    json_array(&j, "does_not_show");
+    json_put_array(&j, "does_not_show");
     add_limits(s, put_json_limit, &j);
     json_end_array(&j);
     json_end_object(&j);

@@ -42,37 +42,38 @@ static void print_text(struct text *out)
 static void print_json(struct text *out)
 {
     struct json j = json_of(out);
-    json_object(&j, NULL);
-    json_string(&j, "version", "TLS 1.2");
-    json_array(&j, "suites");
+    json_put_object(&j, NULL);
+    json_put_string(&j, "version", "TLS 1.2");
+    json_put_array(&j, "suites");
     for (size_t i = 0; i < SUITE_COUNT; i++) {
-        json_object(&j, NULL);
-        json_number(&j, "id", suites[i].id);
-        json_string(&j, "iana", suites[i].iana);
-        json_string(&j, "openssl", suites[i].openssl);
-        json_string(&j, "key", key_type_name(suites[i].key));
-        json_string(&j, "source", suites[i].source);
-        json_bool(&j, "profile_2020", policy_profile_suites(PROFILE_2020) & suite_bit(&suites[i]));
+        json_put_object(&j, NULL);
+        json_put_number(&j, "id", suites[i].id);
+        json_put_string(&j, "iana", suites[i].iana);
+        json_put_string(&j, "openssl", suites[i].openssl);
+        json_put_string(&j, "key", key_type_name(suites[i].key));
+        json_put_string(&j, "source", suites[i].source);
+        json_put_bool(&j, "profile_2020",
+                      policy_profile_suites(PROFILE_2020) & suite_bit(&suites[i]));
         json_end_object(&j);
     }
     json_end_array(&j);
-    json_array(&j, "groups");
-    for (size_t i = 0; i < group_count(); i++) json_string(&j, NULL, group_name(group_at(i)));
+    json_put_array(&j, "groups");
+    for (size_t i = 0; i < group_count(); i++) json_put_string(&j, NULL, group_name(group_at(i)));
     json_end_array(&j);
-    json_array(&j, "reasons");
+    json_put_array(&j, "reasons");
     for (int r = REASON_OK + 1; r < REASON_COUNT; r++) {
         const struct reason_row *row = reason_row((enum reason)r);
-        json_object(&j, NULL);
-        json_string(&j, "code", row->code);
-        json_string(&j, "leg", reason_leg_name(row->leg));
-        if (row->alert >= 0) json_number(&j, "alert", row->alert);
-        if (row->alert == REASON_ALERT_AS_SENT) json_string(&j, "alert", "as sent");
-        if (row->http) json_number(&j, "http_status", row->http);
-        json_optional(&j, "proxy_status", row->error);
-        json_string(&j, "blame", reason_blame_name(row->blame));
-        json_string(&j, "downgrade", reason_downgrade_name(row->downgrade));
-        json_string(&j, "sentence", row->sentence);
-        json_string(&j, "remedy", row->remedy);
+        json_put_object(&j, NULL);
+        json_put_string(&j, "code", row->code);
+        json_put_string(&j, "leg", reason_leg_name(row->leg));
+        if (row->alert >= 0) json_put_number(&j, "alert", row->alert);
+        if (row->alert == REASON_ALERT_AS_SENT) json_put_string(&j, "alert", "as sent");
+        if (row->http) json_put_number(&j, "http_status", row->http);
+        json_put_optional(&j, "proxy_status", row->error);
+        json_put_string(&j, "blame", reason_blame_name(row->blame));
+        json_put_string(&j, "downgrade", reason_downgrade_name(row->downgrade));
+        json_put_string(&j, "sentence", row->sentence);
+        json_put_string(&j, "remedy", row->remedy);
         json_end_object(&j);
     }
     json_end_array(&j);

@@ -10,26 +10,26 @@ static void structure(void **state)
     (void)state;
     struct text t = {0};
     struct json j = json_of(&t);
-    json_object(&j, NULL);
-    json_string(&j, "a", "b");
-    json_object(&j, "empty");
+    json_put_object(&j, NULL);
+    json_put_string(&j, "a", "b");
+    json_put_object(&j, "empty");
     json_end_object(&j);
-    json_array(&j, "list");
-    json_number(&j, NULL, 1);
-    json_number(&j, NULL, -2);
-    json_array(&j, NULL);
+    json_put_array(&j, "list");
+    json_put_number(&j, NULL, 1);
+    json_put_number(&j, NULL, -2);
+    json_put_array(&j, NULL);
     json_end_array(&j);
-    json_object(&j, NULL);
-    json_bool(&j, "t", true);
-    json_bool(&j, "f", false);
+    json_put_object(&j, NULL);
+    json_put_bool(&j, "t", true);
+    json_put_bool(&j, "f", false);
     json_end_object(&j);
-    json_string(&j, NULL, "");
+    json_put_string(&j, NULL, "");
     json_end_array(&j);
-    json_optional(&j, "no", NULL);
-    json_optional(&j, "neither", "");
-    json_optional(&j, "yes", "x");
-    json_number(&j, "max", INT64_MAX);
-    json_number(&j, "min", INT64_MIN);
+    json_put_optional(&j, "no", NULL);
+    json_put_optional(&j, "neither", "");
+    json_put_optional(&j, "yes", "x");
+    json_put_number(&j, "max", INT64_MAX);
+    json_put_number(&j, "min", INT64_MIN);
     json_end_object(&j);
     assert_string_equal(
         text_string(&t),
@@ -48,7 +48,7 @@ static void every_byte_at_every_place(void **state)
         struct text t = {0};
         struct json j = json_of(&t);
         char c = (char)byte;
-        json_bytes(&j, NULL, &c, 1);
+        json_put_bytes(&j, NULL, &c, 1);
         assert_true(t.size < sizeof alone);
         snprintf(alone, sizeof alone, "%.*s", (int)t.size - 2, text_string(&t) + 1);
         text_fini(&t);
@@ -58,7 +58,7 @@ static void every_byte_at_every_place(void **state)
             snprintf(expected, sizeof expected, "\"%.*s%s%.*s\"", at, "xxxxxxxxxxxxxxxxxxx", alone,
                      LONG - 1 - at, "xxxxxxxxxxxxxxxxxxx");
             j = json_of(&t);
-            json_bytes(&j, NULL, in, sizeof in);
+            json_put_bytes(&j, NULL, in, sizeof in);
             assert_string_equal(text_string(&t), expected);
             text_fini(&t);
         }
@@ -98,7 +98,7 @@ static void escapes(void **state)
         struct text t = {0}, wanted = {0};
         struct json j = json_of(&t);
         uint8_t *copy = exact((const uint8_t *)strings[i].in, strlen(strings[i].in));
-        json_bytes(&j, NULL, copy, strlen(strings[i].in));
+        json_put_bytes(&j, NULL, copy, strlen(strings[i].in));
         free(copy);
         text_printf(&wanted, "\"%s\"", strings[i].out);
         if (strcmp(text_string(&t), text_string(&wanted)) != 0)
@@ -113,9 +113,9 @@ static void bytes_and_keys(void **state)
     (void)state;
     struct text t = {0};
     struct json j = json_of(&t);
-    json_object(&j, NULL);
-    json_bytes(&j, "k\"\n", "a\0b", 3);
-    json_bytes(&j, "none", NULL, 0);
+    json_put_object(&j, NULL);
+    json_put_bytes(&j, "k\"\n", "a\0b", 3);
+    json_put_bytes(&j, "none", NULL, 0);
     json_end_object(&j);
     assert_string_equal(text_string(&t), "{\"k\\\"\\u000a\":\"a\\u0000b\",\"none\":\"\"}");
     text_fini(&t);
