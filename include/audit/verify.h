@@ -28,6 +28,7 @@ struct verify_summary {
     uint64_t fault_line, fault_record; /* fault_line 0: at the end */
     struct text sentence;              /* a clause: what is wrong there */
     uint64_t files, records;           /* records: those before the fault */
+    uint64_t sealed_lines;             /* behind it too; 0: this is no audit log */
     uint64_t first_sequence, last_sequence;
     char first_time[VERIFY_TIME], last_time[VERIFY_TIME];
     bool anchored; /* the first record's own bytes are proved too */
@@ -40,17 +41,17 @@ struct verify_summary {
 
 struct verify;
 
-/* spki: the public half of the log key, which has to stay; empty: not given. NULL when out of
- * memory. */
-WARN_UNUSED struct verify *verify_new(struct span spki);
+/* spki: the public half of the log key, which has to stay; empty: not given. state: the last
+ * record that was written, as the state file beside the log said before the files were read, or
+ * NULL. NULL when out of memory. */
+WARN_UNUSED struct verify *verify_new(struct span spki, const struct chain *state);
 void verify_free(struct verify *v);
 
 /* The next line, in order; `file` (one pointer a file, which has to stay) and `number` for what
  * is said of it. */
 void verify_line(struct verify *v, const char *file, uint64_t number, const struct line_view *line);
-/* All lines were fed. state: the last record that was written, as the state file beside the log
- * says, or NULL. */
-void verify_end(struct verify *v, const struct chain *state);
+/* All lines were fed. */
+void verify_end(struct verify *v);
 const struct verify_summary *verify_summary(const struct verify *v);
 
 #endif

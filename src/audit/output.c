@@ -240,14 +240,11 @@ static size_t gather(const struct output *o, struct iovec parts[BATCH])
     return count;
 }
 
-/* The system may forget what a disk has refused: it is taken back, and written anew. */
+/* The system may forget what a disk has refused: the next attempt writes it anew. */
 static bool sync_batch(struct output *o)
 {
-    if (logfile_sync(o->log)) return true;
-    int fault = errno;
-    if (logfile_cut(o->log, o->in_file)) o->in_file = 0;
-    errno = fault;
-    return false;
+    o->rewrite = !logfile_sync(o->log);
+    return !o->rewrite;
 }
 
 /* The same of what nobody has kept: the log tells of it when the disk is there again. */
@@ -275,6 +272,7 @@ static bool sync_all(struct output *o)
 static bool write_batch(struct output *o)
 {
     struct iovec parts[BATCH];
+    if (o->rewrite && logfile_cut(o->log, o->in_file)) o->in_file = 0;
     size_t count = gather(o, parts);
     if (count > 0) {
         ssize_t n = writev(o->log->fd, parts, (int)count);
@@ -344,6 +342,7 @@ static bool replace_deleted(struct output *o)
     errno = fault;
     if (fd < 0 || !logfile_change(o->log, fd, &same)) return false;
     o->in_file = 0;
+    o->rewrite = false;
     text_printf(
         &o->log->findings.detail,
         "The audit file was deleted while it was written; it held the records up to %" PRIu64 ".",
@@ -418,6 +417,7 @@ void output_conclude(struct output *o, const char *trigger)
 static void leave_file(struct output *o)
 {
     account(o);
+    o->rewrite = false;
     if (!logfile_cut(o->log, o->in_file))
         diag_warning("audit file %s ends in half a line", o->log->path);
     o->in_file = 0;

@@ -62,6 +62,7 @@ struct output {
     size_t in_file; /* bytes of pending that are in the file and not yet accounted for */
     size_t unsigned_records;
     bool opening;        /* a log that goes on, whose end is not signed by this process yet */
+    bool rewrite;        /* what is in the file may not be on the disk */
     uint64_t synced;     /* the last record that is known to be on the disk */
     int sync_fault;      /* errno of the last attempt at that; 0: none */
     const char *trigger; /* of the next checkpoint; NULL: when it is due */

@@ -28,6 +28,7 @@ struct suspect {
 };
 
 struct checkpoint {
+    bool at_start; /* the first word of a process that goes on with the log */
     char time[VERIFY_TIME], key_id[LOG_KEY_ID + 1];
     char signature[2 * SPKI_LIMIT], public_key[2 * SPKI_LIMIT];
     struct chain head;
@@ -37,19 +38,25 @@ struct verify {
     struct span given_key;
     char given_id[LOG_KEY_ID + 1];
     struct verify_summary found;
+    bool has_state;
+    struct chain state; /* the last record that was written, as the state file says */
     struct chain chain; /* the last good record */
+    char first_hash[CHAIN_HASH];
     bool begun;
     const char *file;
     struct suspect suspect;
-    bool stopped;            /* by the last record that says so */
+    bool stopped;            /* the last record but for checkpoints says so */
+    bool starting;           /* the last record is a process's first */
     uint64_t repair_records; /* in a row, the last ones */
 };
 
-struct verify *verify_new(struct span spki)
+struct verify *verify_new(struct span spki, const struct chain *state)
 {
     struct verify *v = calloc(1, sizeof *v);
     if (!v) return NULL;
     v->given_key = spki;
+    v->has_state = state != NULL;
+    if (state) v->state = *state;
     chain_begin(&v->chain);
     v->found.key_given = spki.n > 0;
     if (!spki.n || log_key_id(spki, v->given_id)) return v;
@@ -139,6 +146,8 @@ static bool read_checkpoint(const struct line_view *line, struct checkpoint *out
               strlen(out->head.hash) == CHAIN_HASH && sequence > 0 &&
               strspn(out->key_id, "0123456789abcdef") == LOG_KEY_ID;
     out->head.sequence = ok ? (uint64_t)sequence : 0;
+    const char *trigger = json_string_value(json_object_get(log, "trigger"));
+    out->at_start = trigger && strcmp(trigger, "start") == 0 && sequence > 1;
     json_decref(record);
     return ok;
 }
@@ -159,48 +168,89 @@ static bool signature_holds(const struct verify *v, const struct checkpoint *c)
            checkpoint_valid(key, c->time, &c->head, c->signature);
 }
 
-static void take_checkpoint(struct verify *v, const struct checkpoint *c, struct place place,
+/* Of a record that a process writes first. A log on standard output has no checkpoint there. */
+static void note_crash(struct verify *v, uint64_t sequence)
+{
+    if (!v->stopped && v->found.records > 0)
+        note(v,
+             "The process that wrote the records before %" PRIu64
+             " ended without its last word (a crash or a kill); %" PRIu64
+             " of them were not signed then.",
+             sequence, v->found.unsigned_records);
+    v->stopped = true;
+}
+
+static bool checkpoint_fits(struct verify *v, const struct checkpoint *c, struct place place,
                             uint64_t sequence)
 {
-    if (v->given_key.n && strcmp(c->key_id, v->given_id) != 0) {
+    if (v->given_key.n && strcmp(c->key_id, v->given_id) != 0)
         judge(v, VERIFY_CHANGED, place, sequence,
               "the checkpoint is signed with another key (%.16s...) than the one given", c->key_id);
-    } else if (c->head.sequence + 1 != sequence || strcmp(c->head.hash, v->chain.hash) != 0 ||
-               !signature_holds(v, c)) {
+    else if (c->head.sequence + 1 != sequence || strcmp(c->head.hash, v->chain.hash) != 0 ||
+             !signature_holds(v, c))
         judge(v, VERIFY_CHANGED, place, sequence,
               "the checkpoint's signature does not fit: records after %" PRIu64
               ", up to this one, were changed and chained again",
               v->found.signed_up_to);
-    }
+    return v->found.fault == VERIFY_INTACT;
+}
+
+static bool take_checkpoint(struct verify *v, const struct checkpoint *c, struct place place,
+                            uint64_t sequence)
+{
+    if (!checkpoint_fits(v, c, place, sequence)) return false;
+    if (c->at_start && !v->starting) note_crash(v, sequence);
     if (v->found.key_id[0] && strcmp(v->found.key_id, c->key_id) != 0)
         note(v, "From record %" PRIu64 " on the log is signed with another key.", sequence);
     memcpy(v->found.key_id, c->key_id, sizeof v->found.key_id);
     v->found.checkpoints++;
     v->found.signed_up_to = c->head.sequence;
     v->found.unsigned_records = 0;
+    v->starting = false;
+    return true;
 }
 
-/* A start without a stop before it; the repairs in between are the new process's. */
-static void note_start(struct verify *v, uint64_t sequence)
+/* A process signs what it finds before it goes on, and what it leaves. */
+static bool signed_at_turns(struct verify *v, const char *action, struct place place,
+                            uint64_t sequence)
 {
-    if (v->found.records > v->repair_records && !v->stopped)
-        note(v,
-             "The process that wrote the records before %" PRIu64
-             " ended without its last word (a crash or a kill); %" PRIu64
-             " of them were not signed then.",
-             sequence - v->repair_records, v->found.unsigned_records - v->repair_records);
-    v->stopped = false;
+    bool start = is_action(action, AUDIT_PROXY_STARTED);
+    if (v->found.checkpoints && (start || v->stopped) &&
+        v->found.unsigned_records > v->repair_records)
+        judge(v, VERIFY_REMOVED, place, sequence,
+              "there is no checkpoint where a process ended and the next one began: it was removed "
+              "and the rest chained again");
+    else if (v->found.checkpoints && v->found.unsigned_records >= WRITER_CHECKPOINT_RECORDS)
+        judge(v, VERIFY_REMOVED, place, sequence,
+              "there is no checkpoint after %d records: the checkpoints behind record %" PRIu64
+              " were removed and the rest chained again",
+              WRITER_CHECKPOINT_RECORDS, v->found.signed_up_to);
+    return v->found.fault == VERIFY_INTACT;
 }
 
-static void note_life(struct verify *v, const char *action, uint64_t sequence)
+static bool take_record(struct verify *v, const char *action, struct place place, uint64_t sequence)
 {
+    if (!signed_at_turns(v, action, place, sequence)) return false;
     bool repair = is_action(action, AUDIT_LOG_REPAIRED);
     if (repair) note(v, "Record %" PRIu64 " tells of a repair: see its message.", sequence);
     if (is_action(action, AUDIT_LOG_DROPPED))
         note(v, "Record %" PRIu64 " tells of records that a sink did not get.", sequence);
-    if (is_action(action, AUDIT_PROXY_STARTED)) note_start(v, sequence);
-    if (is_action(action, AUDIT_PROXY_STOPPED)) v->stopped = true;
+    v->starting = is_action(action, AUDIT_PROXY_STARTED);
+    if (v->starting) note_crash(v, sequence);
+    if (!repair) v->stopped = is_action(action, AUDIT_PROXY_STOPPED);
     v->repair_records = repair ? v->repair_records + 1 : 0;
+    v->found.unsigned_records++;
+    return true;
+}
+
+static bool state_agrees(struct verify *v, const struct chain_line *sealed, struct place place)
+{
+    if (!v->has_state || sealed->sequence != v->state.sequence ||
+        memcmp(sealed->hash, v->state.hash, CHAIN_HASH) == 0)
+        return true;
+    judge(v, VERIFY_CHANGED, place, sealed->sequence,
+          "this is not the record that was written under this number (the state file says so)");
+    return false;
 }
 
 static void take_good(struct verify *v, struct place place, const struct line_view *line,
@@ -211,25 +261,20 @@ static void take_good(struct verify *v, struct place place, const struct line_vi
     bool plain_close;
     entry_peek_action(line, action, &plain_close);
     bool checkpoint = is_action(action, AUDIT_LOG_CHECKPOINT) && read_checkpoint(line, &c);
-    if (checkpoint)
-        take_checkpoint(v, &c, place, sealed->sequence);
-    else
-        note_life(v, action, sealed->sequence);
+    bool good = state_agrees(v, sealed, place) &&
+                (checkpoint ? take_checkpoint(v, &c, place, sealed->sequence)
+                            : take_record(v, action, place, sealed->sequence));
+    if (!good) return;
     if (!v->begun) {
         v->found.first_sequence = sealed->sequence;
+        memcpy(v->first_hash, sealed->hash, CHAIN_HASH);
         copy_time(line, v->found.first_time);
     }
     copy_time(line, v->found.last_time);
     v->begun = true;
     v->found.records++;
-    v->found.unsigned_records += !checkpoint;
     v->found.last_sequence = v->chain.sequence = sealed->sequence;
     memcpy(v->chain.hash, sealed->hash, CHAIN_HASH);
-    if (v->found.checkpoints && v->found.unsigned_records > WRITER_CHECKPOINT_RECORDS)
-        judge(v, VERIFY_REMOVED, place, sealed->sequence,
-              "there is no checkpoint after %d records: the checkpoints behind record %" PRIu64
-              " were removed and the rest chained again",
-              WRITER_CHECKPOINT_RECORDS, v->found.signed_up_to);
 }
 
 static bool follows(const char *previous, const struct line_view *line,
@@ -263,7 +308,7 @@ static bool begin(struct verify *v, const struct line_view *line, const struct c
 
 /* The lines behind a suspect one tell what happened. */
 static void look_behind_suspect(struct verify *v, const struct line_view *line,
-                                const struct chain_line *sealed)
+                                const struct chain_line *sealed, bool next_file)
 {
     struct suspect *s = &v->suspect;
     uint64_t expected = v->chain.sequence + 1;
@@ -275,8 +320,10 @@ static void look_behind_suspect(struct verify *v, const struct line_view *line,
         s->repeated = s->repeated || (sealed && sealed->sequence == s->sequence);
         return;
     }
-    if (in_its_place && v->begun)
-        judge(v, VERIFY_INSERTED, s->place, s->sequence,
+    if (!s->ended && next_file)
+        judge(v, VERIFY_CUT, s->place, expected, "the file ends in the middle of this record");
+    else if (in_its_place && v->begun)
+        judge(v, VERIFY_INSERTED, s->place, s->sequence ? s->sequence : expected,
               s->sequence ? "another record with this number follows, and that one fits: this one "
                             "was inserted"
                           : "this line is no record of the log: it was inserted");
@@ -324,29 +371,37 @@ static bool begins_anew(const struct verify *v, const struct line_view *line,
 {
     struct chain none;
     chain_begin(&none);
-    return sealed->sequence == 1 && v->begun && follows(none.hash, line, sealed);
+    return sealed->sequence == 1 && v->begun && !v->has_state &&
+           memcmp(sealed->hash, v->first_hash, CHAIN_HASH) != 0 && follows(none.hash, line, sealed);
+}
+
+static void begin_anew(struct verify *v, struct place place)
+{
+    note(v,
+         "A new chain begins at %s line %" PRIu64 "; %" PRIu64
+         " records at the end of the one before were not signed.",
+         place.file, place.number, v->found.unsigned_records);
+    chain_begin(&v->chain);
+    v->found.signed_up_to = v->found.unsigned_records = 0;
+    v->repair_records = 0;
+    v->stopped = true;
 }
 
 static void take_in_order(struct verify *v, struct place place, const struct line_view *line,
                           const struct chain_line *sealed, bool first_of_file)
 {
-    bool good = !v->begun                                   ? begin(v, line, sealed)
-                : sealed->sequence == v->chain.sequence + 1 ? follows(v->chain.hash, line, sealed)
-                                                            : false;
-    if (good) {
+    bool next = sealed->sequence == v->chain.sequence + 1;
+    if (!v->begun && !begin(v, line, sealed)) {
+        judge(v, VERIFY_CHANGED, place, sealed->sequence,
+              "its hash does not fit its bytes: it was changed");
+    } else if (!v->begun || (next && follows(v->chain.hash, line, sealed))) {
         take_good(v, place, line, sealed);
-    } else if (begins_anew(v, line, sealed) && sealed->sequence != v->chain.sequence + 1) {
-        note(v,
-             "A new chain begins at %s line %" PRIu64 "; %" PRIu64
-             " records at the end of the one before were not signed.",
-             place.file, place.number, v->found.unsigned_records);
-        chain_begin(&v->chain);
-        v->found.signed_up_to = v->found.unsigned_records = 0;
-        v->stopped = true;
+    } else if (begins_anew(v, line, sealed)) {
+        begin_anew(v, place);
         take_good(v, place, line, sealed);
-    } else if (v->begun && sealed->sequence <= v->chain.sequence) {
+    } else if (sealed->sequence <= v->chain.sequence) {
         judge(v, VERIFY_INSERTED, place, sealed->sequence,
-              "a record with this number stands before it already: this one was inserted");
+              "a record with this number stands before it already: one of the two was inserted");
     } else {
         suspect(v, place, line, sealed, first_of_file);
     }
@@ -359,10 +414,11 @@ void verify_line(struct verify *v, const char *file, uint64_t number, const stru
     bool first_of_file = file != v->file;
     if (first_of_file) v->found.files++;
     v->file = file;
-    if (v->found.fault != VERIFY_INTACT) return;
     bool readable = line->ended && chain_read(line->p, line->n, &sealed);
+    v->found.sealed_lines += readable;
+    if (v->found.fault != VERIFY_INTACT) return;
     if (v->suspect.is)
-        look_behind_suspect(v, line, readable ? &sealed : NULL);
+        look_behind_suspect(v, line, readable ? &sealed : NULL, first_of_file);
     else if (readable)
         take_in_order(v, place, line, &sealed, first_of_file);
     else
@@ -379,24 +435,20 @@ static void end_suspect(struct verify *v)
         note(v, "The last line is not complete: it is being written, or the process ended in the "
                 "middle of it. It is repaired at the next start.");
     else
-        look_behind_suspect(v, &(struct line_view){"", 0, true}, NULL);
+        look_behind_suspect(v, &(struct line_view){"", 0, true}, NULL, false);
 }
 
-void verify_end(struct verify *v, const struct chain *state)
+void verify_end(struct verify *v)
 {
-    struct place end = {v->file, 0};
+    struct place end = {v->file ? v->file : "", 0};
     end_suspect(v);
-    if (v->found.fault != VERIFY_INTACT || !v->begun) return;
-    if (state && state->sequence > v->chain.sequence)
+    if (v->found.fault != VERIFY_INTACT) return;
+    if (v->has_state && v->state.sequence > v->chain.sequence)
         judge(v, VERIFY_CUT, end, v->chain.sequence + 1,
               "records %" PRIu64 " to %" PRIu64 " were written (the state file says so) and are "
-              "not there: the log was cut at its end",
-              v->chain.sequence + 1, state->sequence);
-    else if (state && state->sequence == v->chain.sequence &&
-             strcmp(state->hash, v->chain.hash) != 0)
-        judge(v, VERIFY_CHANGED, end, v->chain.sequence,
-              "the last record is not the one that was written (the state file says so)");
-    if (v->given_key.n && v->found.checkpoints == 0)
+              "not there: the log was cut at its end, or rotated files are not given",
+              v->chain.sequence + 1, v->state.sequence);
+    if (v->given_key.n && v->begun && v->found.checkpoints == 0)
         judge(v, VERIFY_REMOVED, end, v->chain.sequence,
               "no checkpoint is signed with the key given: any record may be another's work");
 }

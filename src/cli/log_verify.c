@@ -165,11 +165,22 @@ static int by_first(const void *a, const void *b)
     return one->first < other->first ? -1 : one->first > other->first;
 }
 
-static uint64_t first_sequence(struct lines *l)
+/* The number of the first record that can be read. A line in front of it that cannot must not put
+ * the whole file in another's place. */
+static uint64_t first_sequence(const char *path, struct lines *l)
 {
+    enum { LINES_LOOKED_AT = 1000 };
     struct line_view line;
     struct chain_line sealed;
-    return lines_peek(l, &line) && chain_read(line.p, line.n, &sealed) ? sealed.sequence : 0;
+    struct text errors = {0};
+    uint64_t first = 0;
+    if (lines_peek(l, &line) && chain_read(line.p, line.n, &sealed)) return sealed.sequence;
+    struct lines *again = strcmp(path, "-") == 0 ? NULL : lines_open(path, &errors);
+    for (int i = 0; again && !first && i < LINES_LOOKED_AT && lines_next(again, &line); i++)
+        if (chain_read(line.p, line.n, &sealed)) first = sealed.sequence;
+    lines_close(again);
+    text_fini(&errors);
+    return first;
 }
 
 static void feed(struct verify *v, struct lines *l)
@@ -183,7 +194,7 @@ static bool open_sources(char **paths, size_t n, struct source *sources, struct 
     for (size_t i = 0; i < n; i++) {
         sources[i].lines = lines_open(paths[i], errors);
         if (!sources[i].lines) return false;
-        sources[i].first = first_sequence(sources[i].lines);
+        sources[i].first = first_sequence(paths[i], sources[i].lines);
     }
     qsort(sources, n, sizeof *sources, by_first);
     return true;
@@ -222,7 +233,7 @@ static int conclude(const struct verify_summary *s, bool json, const struct text
 {
     struct text out = {0};
     if (errors->size) return CLI_CANNOT;
-    if (!s->records && s->fault == VERIFY_INTACT) {
+    if (!s->sealed_lines && s->fault != VERIFY_CUT) {
         fprintf(stderr, "suitegate: there are no audit records in what was given\n");
         return CLI_CANNOT;
     }
@@ -244,13 +255,15 @@ int cli_log_verify(int argc, char **argv)
     bool has_state = read_state(options.files, options.file_count, &state);
     ok = ok && open_sources(options.files, options.file_count, sources, &errors);
     struct verify *v =
-        ok ? verify_new((struct span){(const uint8_t *)text_string(&spki), spki.size}) : NULL;
+        ok ? verify_new((struct span){(const uint8_t *)text_string(&spki), spki.size},
+                        has_state ? &state : NULL)
+           : NULL;
     for (size_t i = 0; v && i < options.file_count; i++) {
         feed(v, sources[i].lines);
         if (lines_failed(sources[i].lines))
             text_printf(&errors, "%s: cannot be read to its end\n", lines_name(sources[i].lines));
     }
-    if (v) verify_end(v, has_state ? &state : NULL);
+    if (v) verify_end(v);
     status = v ? conclude(verify_summary(v), options.json, &errors) : CLI_CANNOT;
     if (!v || errors.size) cli_print_errors(&errors);
     verify_free(v);

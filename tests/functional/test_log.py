@@ -29,7 +29,7 @@ SEALED = re.compile(rb'(.*,"sequence":([1-9]\d*),"hash":")([0-9a-f]{64})"\}\}', 
 LIMIT = 1000  # records without a checkpoint
 
 # The base log: the numbers of its checkpoints, of the last record in its old file, of all.
-CHECKPOINTS, OLD, ALL = [2, 13, 14, 23, 25, 31], 13, 31
+CHECKPOINTS, OLD, ALL = [2, 13, 14, 23, 24, 31], 13, 31
 
 
 # ---- load ----------------------------------------------------------------------------------
@@ -186,7 +186,14 @@ def last_repair(gate):
     """(message, suitegate.log) of the last record that tells of a repair."""
     record = json.loads([line for line in lines_of(gate.audit_path)
                          if b'"action":"log-repaired"' in line][-1])
-    return record["message"], record["suitegate"]["log"]
+    return record["message"], record["suitegate"].get("log", {})
+
+
+def started(lines):
+    """A new log has its first checkpoint behind proxy-started, one that goes on in front of it."""
+    last = [json.loads(line)["event"]["action"] for line in lines[-2:]]
+    return last == ["proxy-started", "log-checkpoint"] or (
+        last[-1:] == ["proxy-started"] and json.loads(lines[-1])["event"]["sequence"] > 1)
 
 
 @pytest.fixture
@@ -194,9 +201,7 @@ def make_log(make_forward):
     """make_forward() whose start is signed: it writes nothing more by itself."""
     def make(**options):
         gate = make_forward(**options)
-        wait_until(lambda: [json.loads(line)["event"]["action"]
-                            for line in lines_of(gate.audit_path)[-2:]]
-                   == ["proxy-started", "log-checkpoint"])
+        wait_until(lambda: started(lines_of(gate.audit_path)))
         return gate
     return make
 
@@ -698,13 +703,13 @@ TAMPERED = [
     (change_the_last_record, "changed", 31, 1, 18),
     (change_a_byte_of_a_hash, "changed", 7, 0, 7),
     (change_and_hash, "changed", 8, 0, 8),
-    (change_and_hash_the_last, "changed", 31, 1, None),
+    (change_and_hash_the_last, "changed", 31, 1, 18),
     (change_and_hash_the_last_of_a_file, "changed", 14, 1, 1),
     (remove_a_line, "removed", 7, 0, 7),
     (remove_the_first_half_of_a_file, "cut", 14, 1, 1),
     (remove_the_end_of_a_file, "cut", 10, 1, 1),
     (remove_the_end, "cut", 28, 1, None),
-    (remove_the_old_files_last_half_line, "changed", 13, 0, 13),
+    (remove_the_old_files_last_half_line, "cut", 13, 0, 13),
     (copy_a_line_behind, "inserted", 7, 0, 10),
     (copy_a_line_in_front, "inserted", 9, 0, 5),
     (copy_the_first_line, "inserted", 1, 1, 4),
@@ -916,7 +921,7 @@ def test_a_torn_last_line_is_taken_out_and_kept_in_a_record(make_log):
     assert gate.audit_path.read_bytes().startswith(whole + b'{"@timestamp"')
     check_chain(gate.audit_path)
     report = intact(gate.audit_path)
-    assert "Record 3 tells of a repair: see its message." in report["notes"]
+    assert "Record 4 tells of a repair: see its message." in report["notes"]
 
 
 @pytest.mark.parametrize("ending", [b"", b"\n"], ids=["half a line", "a line"])
@@ -973,7 +978,7 @@ def test_records_behind_the_written_end_are_told_of(make_log):
     gate = make_log()
     assert "Records 5 to 5 are in the file and not in the state" in last_repair(gate)[0]
     gate.stop()
-    assert "Record 6 tells of a repair: see its message." in intact(gate.audit_path)["notes"]
+    assert "Record 7 tells of a repair: see its message." in intact(gate.audit_path)["notes"]
 
 
 @pytest.mark.parametrize("text", [None, "", "{}\n"], ids=["deleted", "empty", "garbage"])
@@ -1001,7 +1006,7 @@ def test_a_file_that_is_deleted_while_it_is_written_is_made_anew(make_log):
     message, _ = last_repair(gate)
     assert "deleted while it was written" in message and "up to 5." in message
     gate.stop()
-    assert [r["event"]["sequence"] for r in gate.all_records()] == list(range(6, 11))
+    assert [r["event"]["sequence"] for r in gate.all_records()] == list(range(6, 12))
     assert sources(lines_of(gate.audit_path)).total() == 2
     report = intact(gate.audit_path)
     assert any("Records 1 to 5 are not" in line for line in report["does_not_show"])

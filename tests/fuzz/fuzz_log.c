@@ -27,7 +27,7 @@ static void read_entry(const struct line_view *line)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct verify *v = verify_new((struct span){0});
+    struct verify *v = verify_new((struct span){0}, NULL);
     struct report report;
     uint64_t number = 0, fed = 0;
     report_init(&report);
@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         free(copy);
         from += n + 1;
     }
-    verify_end(v, NULL);
+    verify_end(v);
     report_finish(&report);
     const struct verify_summary *s = verify_summary(v);
     CHECK(s->records <= fed);
