@@ -240,6 +240,15 @@ static void put_client_tls(struct json *j, const struct audit_event *e)
     json_end_object(j);
 }
 
+/* Nobody has more groups or schemes than these but to fill the log: it would take 1.4 MB to name
+ * what fits into one hello. Suites are at most 2,048 (policy/hello.h). */
+enum { LIST_LIMIT = 256 };
+
+static size_t listed(struct span list)
+{
+    return list.n / 2 < LIST_LIMIT ? list.n / 2 : LIST_LIMIT;
+}
+
 /* Outside the policy, but no weaker than it: ephemeral ECDH with an AEAD cipher. */
 static bool strong_elsewhere(const char *name)
 {
@@ -252,7 +261,7 @@ static void put_weak_offers(struct json *j, const struct hello *h)
 {
     char scratch[VERSION_TEXT_SIZE];
     json_put_array(j, "weak_offers");
-    for (size_t i = 0; i < h->supported_versions.n / 2; i++) {
+    for (size_t i = 0; i < listed(h->supported_versions); i++) {
         uint16_t v = span_u16(h->supported_versions, i);
         if (!is_grease(v) && v < TLS_1_2) json_put_string(j, NULL, version_name(v, scratch));
     }
@@ -264,7 +273,7 @@ static void put_weak_offers(struct json *j, const struct hello *h)
         bool strong = suite_by_id(id) || strong_elsewhere(name);
         if (!tls13 && !signal && !is_grease(id) && !strong) put_u16_name(j, NULL, name, id);
     }
-    for (size_t i = 0; i < h->schemes.n / 2; i++) {
+    for (size_t i = 0; i < listed(h->schemes); i++) {
         const struct scheme *s = scheme_by_id(span_u16(h->schemes, i));
         if (s && s->verdict == SCHEME_WEAK) json_put_string(j, NULL, s->name);
     }
@@ -287,19 +296,19 @@ static void put_hello(struct json *j, const struct hello *h, suite_set offered)
     json_put_object(j, "client");
     json_put_string(j, "hello_version", version_name(h->legacy_version, scratch));
     json_put_array(j, "supported_versions");
-    for (size_t i = 0; i < h->supported_versions.n / 2; i++) {
+    for (size_t i = 0; i < listed(h->supported_versions); i++) {
         uint16_t v = span_u16(h->supported_versions, i);
         if (!is_grease(v)) json_put_string(j, NULL, version_name(v, scratch));
     }
     json_end_array(j);
     json_put_array(j, "groups");
-    for (size_t i = 0; i < h->groups.n / 2; i++) {
+    for (size_t i = 0; i < listed(h->groups); i++) {
         uint16_t id = span_u16(h->groups, i);
         if (!is_grease(id)) put_u16_name(j, NULL, group_name(id), id);
     }
     json_end_array(j);
     json_put_array(j, "signature_schemes");
-    for (size_t i = 0; i < h->schemes.n / 2; i++) {
+    for (size_t i = 0; i < listed(h->schemes); i++) {
         uint16_t id = span_u16(h->schemes, i);
         const struct scheme *s = scheme_by_id(id);
         if (!is_grease(id)) put_u16_name(j, NULL, s ? s->name : NULL, id);
@@ -309,6 +318,8 @@ static void put_hello(struct json *j, const struct hello *h, suite_set offered)
     put_weak_offers(j, h);
     json_put_bool(j, "fallback_scsv", h->fallback_scsv);
     json_put_bool(j, "grease", h->grease);
+    if (h->groups.n / 2 > LIST_LIMIT || h->schemes.n / 2 > LIST_LIMIT)
+        json_put_bool(j, "lists_cut", true);
     json_end_object(j);
 }
 

@@ -334,10 +334,21 @@ static void look_behind_suspect(struct verify *v, const struct line_view *line,
                           : "this line cannot be read as a record: it was changed");
 }
 
+static const char *are_missing(uint64_t from, uint64_t to, char out[96])
+{
+    if (from == to)
+        snprintf(out, 96, "record %" PRIu64 " is missing", from);
+    else
+        snprintf(out, 96, "records %" PRIu64 " to %" PRIu64 " are missing", from, to);
+    return out;
+}
+
 static void conclude_gap(struct verify *v)
 {
     const struct suspect *s = &v->suspect;
-    uint64_t from = v->chain.sequence + 1, to = s->sequence - 1;
+    uint64_t from = v->chain.sequence + 1;
+    char missing[96];
+    are_missing(from, s->sequence - 1, missing);
     if (s->repeated)
         judge(v, VERIFY_INSERTED, s->place, s->sequence,
               "a record with this number stands further on as well: this one was inserted");
@@ -346,12 +357,11 @@ static void conclude_gap(struct verify *v)
               "record %" PRIu64 " should stand here, and stands further on", from);
     else if (s->first_of_file)
         judge(v, VERIFY_CUT, s->place, from,
-              "records %" PRIu64 " to %" PRIu64 " are missing in front of this file: the one "
-              "before was cut at its end, or is not among those given",
-              from, to);
+              "%s in front of this file: the one before was cut at its end, or is not among those "
+              "given",
+              missing);
     else
-        judge(v, VERIFY_REMOVED, s->place, from,
-              "records %" PRIu64 " to %" PRIu64 " are missing in front of this line", from, to);
+        judge(v, VERIFY_REMOVED, s->place, from, "%s in front of this line", missing);
 }
 
 static void suspect(struct verify *v, struct place place, const struct line_view *line,

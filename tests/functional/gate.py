@@ -4,6 +4,7 @@ Knows the command line, the audit file and /proc; nothing of TLS. The caller
 resolves ports (free_port) before it hands over the configuration text.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -12,6 +13,8 @@ import signal
 import socket
 import subprocess
 import time
+
+import fastjsonschema
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("SUITEGATE", str(ROOT / "build" / "suitegate"))
@@ -23,6 +26,9 @@ SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "runtime error:",
                    "UndefinedBehaviorSanitizer", "ThreadSanitizer")
 
 _handed_out = set()
+
+# Raises where a record is not as conf/record.schema.json has it.
+valid_record = fastjsonschema.compile(json.loads((ROOT / "conf" / "record.schema.json").read_text()))
 
 
 def free_port(address="127.0.0.1"):
@@ -200,9 +206,22 @@ class Gate(Evidence):
             self.process.kill()
         self.exit_code = self.process.wait()
 
+    def written(self):
+        """Every record in the log that is one, however the test may have treated the file."""
+        found = []
+        path = self.stdout_path if self.audit_path.name == "-" else self.audit_path
+        if path.is_file():
+            for line in path.read_bytes().splitlines():
+                with contextlib.suppress(ValueError):
+                    found.append(json.loads(line))
+        return [r for r in found if isinstance(r, dict) and "hash" in r.get("event", {})]
+
     def finish(self):
-        """Teardown: ended well, said nothing bad, left nothing running."""
+        """Teardown: ended well, said nothing bad, left nothing running, and every record is as
+        the schema has it."""
         code = self.stop()
+        for record in self.written():
+            valid_record(record)
         try:
             os.killpg(self.pid, signal.SIGKILL)
             leftover = True

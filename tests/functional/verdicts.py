@@ -86,7 +86,8 @@ SUITES = {
     0xC028: ("TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA384", "ECDHE-RSA-AES256-SHA384"),
 }
 
-LIFE = ("proxy-started", "proxy-stopped", "configuration-loaded", "configuration-rejected")
+LIFE = ("proxy-started", "proxy-stopped", "configuration-loaded", "configuration-rejected",
+        "log-checkpoint", "log-repaired", "log-dropped")
 
 
 def connection_records(gate):
