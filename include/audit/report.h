@@ -75,6 +75,8 @@ void report_fini(struct report *r);
 void report_line(struct report *r, const struct line_view *line);
 /* After the last line: puts rows and names in the order of what is to be mended first. */
 void report_finish(struct report *r);
+/* The reasons with a count, most frequent first; returns how many. */
+size_t report_order_reasons(const uint64_t counts[REASON_COUNT], enum reason out[REASON_COUNT]);
 /* Makes the timeline so coarse that so many buckets, empty ones included, span it. */
 void report_coarsen(struct report *r, size_t most);
 

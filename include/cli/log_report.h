@@ -1,11 +1,12 @@
-/* The report as a page: one self-contained HTML file without scripts or anything from a
- * network. What peers have said is escaped. */
+/* The report as JSON, and as a page: one self-contained HTML file without scripts or anything
+ * from a network. What peers have said is escaped. */
 #ifndef CLI_LOG_REPORT_H
 #define CLI_LOG_REPORT_H
 
 #include "audit/report.h"
 #include "base/text.h"
 
+void log_report_json(struct text *out, const struct report *r);
 void log_report_html(struct text *out, struct report *r);
 
 #endif

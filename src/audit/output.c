@@ -13,68 +13,6 @@
 enum { BATCH = 64, SLOW_MS = 200 };
 static const int64_t second_ns = 1000000000;
 
-void list_clear(struct list *l)
-{
-    l->head = NULL;
-    l->tail = &l->head;
-}
-
-void list_add(struct list *l, struct item *i)
-{
-    i->next = NULL;
-    *l->tail = i;
-    l->tail = &i->next;
-}
-
-struct item *list_take_first(struct list *l)
-{
-    struct item *i = l->head;
-    l->head = i->next;
-    if (!l->head) l->tail = &l->head;
-    return i;
-}
-
-/* ---- items ---- */
-
-void item_free(struct item *i)
-{
-    line_release(i->line);
-    free(i->offer);
-    free(i);
-}
-
-static void answer(struct item *i, bool written)
-{
-    if (!i->reply.answer) return;
-    i->reply.answer(i->reply.context, i->reply.token, written);
-    i->reply.answer = NULL;
-}
-
-struct item *item_new(enum audit_action action, struct text *text, const struct audit_offer *offer,
-                      const struct writer_reply *reply)
-{
-    struct line *line = line_new(action, text);
-    struct item *i = line ? calloc(1, sizeof *i) : NULL;
-    if (!i) {
-        if (line) line_release(line);
-        return NULL;
-    }
-    if (offer && offer->present) {
-        i->offer = malloc(sizeof *i->offer);
-        if (i->offer) *i->offer = *offer;
-    }
-    i->line = line;
-    if (reply) i->reply = *reply;
-    return i;
-}
-
-void counters_add_lost(struct counters *c)
-{
-    static int64_t last;
-    atomic_fetch_add(&c->lost, 1);
-    if (diag_due(&last, second_ns)) diag_error("out of memory: an audit record is lost");
-}
-
 static void add_checkpoint(struct output *o, const char *trigger);
 
 /* The first word in a log that goes on is a checkpoint. Never more than WRITER_CHECKPOINT_RECORDS
@@ -90,7 +28,7 @@ static bool add_pending(struct output *o, struct item *i)
     if (!chain_seal(&o->sealed, &i->line->text)) {
         counters_add_lost(o->counters);
         atomic_fetch_sub(&o->counters->queued, 1);
-        answer(i, false);
+        item_answer(i, false);
         item_free(i);
         return false;
     }
@@ -215,7 +153,7 @@ static void account(struct output *o)
         }
         any = true;
         atomic_fetch_sub(&o->counters->queued, 1);
-        answer(i, true);
+        item_answer(i, true);
         add_to_mirrors(o, i->line);
         item_free(i);
     }
@@ -298,7 +236,7 @@ static void begin_failing(struct output *o, int fault)
                    "can",
                    strerror(fault));
     /* Who waits learns that it is not written; the record itself stays queued. */
-    for (struct item *i = o->pending.head; i; i = i->next) answer(i, false);
+    for (struct item *i = o->pending.head; i; i = i->next) item_answer(i, false);
 }
 
 static void end_failing(struct output *o)

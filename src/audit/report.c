@@ -358,3 +358,17 @@ void report_finish(struct report *r)
     }
     if (r->weak_count) qsort(r->weak, r->weak_count, sizeof *r->weak, by_count);
 }
+
+size_t report_order_reasons(const uint64_t counts[REASON_COUNT], enum reason out[REASON_COUNT])
+{
+    size_t n = 0;
+    for (int i = REASON_OK + 1; i < REASON_COUNT; i++) {
+        enum reason reason = (enum reason)i;
+        size_t at = n;
+        if (!counts[reason]) continue;
+        for (; at > 0 && counts[out[at - 1]] < counts[reason]; at--) out[at] = out[at - 1];
+        out[at] = reason;
+        n++;
+    }
+    return n;
+}

@@ -103,15 +103,8 @@ struct series {
 
 static struct series order_reasons(const uint64_t counts[REASON_COUNT])
 {
-    struct series s = {.n = 0};
-    for (int i = REASON_OK + 1; i < REASON_COUNT; i++) {
-        enum reason reason = (enum reason)i;
-        if (!counts[reason]) continue;
-        size_t at = s.n++;
-        for (; at > 0 && counts[s.reasons[at - 1]] < counts[reason]; at--)
-            s.reasons[at] = s.reasons[at - 1];
-        s.reasons[at] = reason;
-    }
+    struct series s;
+    s.n = report_order_reasons(counts, s.reasons);
     return s;
 }
 
