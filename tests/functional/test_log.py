@@ -411,7 +411,7 @@ def test_the_verdict_in_words(base, tmp_path):
     done = run("log", "verify", tmp_path / "log")
     assert done.returncode == 1 and done.stderr == ""
     assert done.stdout.startswith("NOT INTACT: removed at record 7 (")
-    assert "log line 7): records 7 to 7 are missing" in done.stdout
+    assert "log line 7): record 7 is missing" in done.stdout
 
 
 def test_the_order_of_the_files_does_not_matter(base):
