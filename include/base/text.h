@@ -19,6 +19,8 @@ struct text {
 void text_fini(struct text *t);
 /* Room for so many bytes more, in one step. */
 void text_reserve(struct text *t, size_t n);
+/* Gives memory back, all but what so many bytes more would need. */
+void text_trim(struct text *t, size_t n);
 /* n bytes more, for the caller to write at the returned place at once; NULL when it failed. */
 WARN_UNUSED char *text_extend(struct text *t, size_t n);
 void text_add(struct text *t, const char *s);

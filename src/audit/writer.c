@@ -234,6 +234,9 @@ size_t writer_free(struct writer *w)
 void writer_submit(struct writer *w, enum audit_action action, struct text *line,
                    const struct audit_offer *offer, const struct writer_reply *reply)
 {
+    /* It may have to wait for long, and many with it. */
+    if (atomic_load_explicit(&w->counters.failing, memory_order_relaxed))
+        text_trim(line, CHAIN_ROOM);
     struct item *i = item_new(action, line, offer, reply);
     if (!i) {
         counters_add_lost(&w->counters);

@@ -87,8 +87,9 @@ bool clock_parse(const char *s, struct timespec *out)
         !read_number(&s, 2, 31, &tm.tm_mday) || !read_time(&s, &tm, &ns))
         return false;
     skip(&s, 'Z');
+    if (*s != '\0' || tm.tm_mon == 0 || tm.tm_mday == 0) return false;
     tm.tm_year -= 1900;
     tm.tm_mon--;
     *out = (struct timespec){timegm(&tm), ns};
-    return *s == '\0' && tm.tm_mon >= 0 && tm.tm_mday > 0;
+    return true;
 }

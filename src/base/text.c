@@ -34,6 +34,15 @@ void text_reserve(struct text *t, size_t n)
     text_grow(t, n);
 }
 
+void text_trim(struct text *t, size_t n)
+{
+    size_t need = t->size + n + 1;
+    char *data = t->data && !t->failed && need < t->capacity ? realloc(t->data, need) : NULL;
+    if (!data) return;
+    t->data = data;
+    t->capacity = need;
+}
+
 char *text_extend(struct text *t, size_t n)
 {
     if (!text_grow(t, n)) return NULL;

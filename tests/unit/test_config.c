@@ -84,6 +84,12 @@ static const char everything[] = "\xef\xbb\xbf; a comment\n"
                                  "resume = no\n"
                                  "[audit]\n"
                                  "file = audit.jsonl\n"
+                                 "key = log.key\n"
+                                 "sync = record\n"
+                                 "copy = -\n"
+                                 "copy = copy.jsonl\n"
+                                 "syslog = unix:/dev/log\n"
+                                 "syslog = tcp:[2001:db8::1]:601\n"
                                  "[listen forward_1]\n"
                                  "type = forward\n"
                                  "address = 0.0.0.0:8080\n"
@@ -126,6 +132,13 @@ static void check_everything(const struct config *c, const char *prefix)
     assert_string_equal(c->ca.crl_url, "http://gate.example/ca.crl");
     snprintf(path, sizeof path, "%saudit.jsonl", prefix);
     assert_string_equal(c->audit.file, path);
+    snprintf(path, sizeof path, "%slog.key", prefix);
+    assert_string_equal(c->audit.key, path);
+    assert_int_equal(c->audit.sync, SYNC_RECORD);
+    assert_int_equal(c->audit.copies.n, 2);
+    assert_string_equal(c->audit.copies.items[0], "-");
+    assert_int_equal(c->audit.syslog.n, 2);
+    assert_string_equal(c->audit.syslog.items[1], "tcp:[2001:db8::1]:601");
     assert_false(c->upstream.resume);
     assert_int_equal(c->listener_count, 3);
     const struct listen_config *l = c->listeners;
@@ -229,6 +242,12 @@ static const struct {
     {LISTEN "[ca]\ncrl_url = https://gate.example/\n", 5, "http:// URL"},
     {LISTEN "[ca]\ncrl_url = http://a b\n", 5, "http:// URL"},
     {LISTEN "[upstream]\nresume = maybe\n", 5, "yes or no"},
+    {LISTEN "[audit]\nsync = always\n", 5, "record, interval or none"},
+    {LISTEN "[audit]\nsyslog = localhost\n", 5, "unix:/dev/log, udp:HOST:PORT or tcp:HOST:PORT"},
+    {LISTEN "[audit]\nsyslog = unix:log\n", 5, "unix:/dev/log"},
+    {LISTEN "[audit]\nsyslog = tcp:localhost\n", 5, "unix:/dev/log"},
+    {LISTEN "[audit]\nsyslog = udp:localhost:0\n", 5, "unix:/dev/log"},
+    {LISTEN "[audit]\nfile = a\nfile = b\n", 6, "given twice"},
     {"[listen a]\naddress = 127.0.0.1:1\n", 1, "needs a type"},
     {"[listen a]\ntype = forward\n", 1, "needs an address"},
     {"[listen a]\ntype = reverse\naddress = 127.0.0.1:1\n", 2, "forward or fixed"},

@@ -82,11 +82,62 @@ static void helpers(void **state)
     free(copy);
 }
 
+/* For a terminal and for a page. */
+static void foreign(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *said;
+        size_t most;
+        const char *visible;
+    } rows[] = {
+        {"plain ~", 10, "plain ~"},
+        {"\x1b[31m", 20, "\\u{1b}[31m"},
+        {"a\nb\r\t\x7f", 40, "a\\u{a}b\\u{d}\\u{9}\\u{7f}"},
+        {"\xc3\xa9\xe2\x80\xae\xf0\x9f\x98\x80", 40, "\\u{e9}\\u{202e}\\u{1f600}"},
+        {"\xc2\x9b", 40, "\\u{9b}"},
+        {"\xff\xc3", 40, "\\u{ff}\\u{c3}"},
+        {"12345678", 8, "12345678"},
+        {"123456789", 8, "12345..."},
+        {"1234\x1b\x1b", 8, "1234\\..."},
+    };
+    for (size_t i = 0; i < N_OF(rows); i++) {
+        struct text t = {0};
+        text_add(&t, "before ");
+        text_add_visible(&t, rows[i].said, rows[i].most);
+        assert_string_equal(text_string(&t) + 7, rows[i].visible);
+        text_fini(&t);
+    }
+    struct text t = {0};
+    text_add_html(&t, "<a href=\"x\">&'\xc3\xa9</a>");
+    assert_string_equal(text_string(&t), "&lt;a href=&quot;x&quot;&gt;&amp;'\xc3\xa9&lt;/a&gt;");
+    text_fini(&t);
+}
+
+static void trims(void **state)
+{
+    (void)state;
+    struct text t = {0};
+    text_trim(&t, 10);
+    assert_null(t.data);
+    text_reserve(&t, 10000);
+    text_add(&t, "abc");
+    text_trim(&t, 10);
+    assert_int_equal(t.capacity, 14);
+    assert_string_equal(text_string(&t), "abc");
+    text_add(&t, "0123456789");
+    assert_int_equal(t.capacity, 14);
+    text_add(&t, "more");
+    assert_string_equal(text_string(&t), "abc0123456789more");
+    text_fini(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grows),  cmocka_unit_test(keeps_nul), cmocka_unit_test(take),
-        cmocka_unit_test(failed), cmocka_unit_test(helpers),
+        cmocka_unit_test(failed), cmocka_unit_test(helpers),   cmocka_unit_test(foreign),
+        cmocka_unit_test(trims),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }
