@@ -64,6 +64,7 @@ struct report {
     struct report_table clients, endpoints;
     struct report_weak *weak; /* all clients' */
     size_t weak_count;
+    void *weak_tree;
     int64_t bucket_seconds;
     struct report_bucket *buckets; /* in order of time; those without a record are left out */
     size_t bucket_count;

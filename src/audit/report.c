@@ -58,6 +58,7 @@ void report_fini(struct report *r)
 {
     table_fini(&r->clients);
     table_fini(&r->endpoints);
+    tdestroy(r->weak_tree, keep);
     for (size_t i = 0; i < r->weak_count; i++) free((char *)r->weak[i].name);
     free(r->weak);
     free(r->buckets);
@@ -157,15 +158,29 @@ static void count_in_row(struct report_row *row, const struct log_entry *e, bool
 
 /* ---- weak offers ---- */
 
+static int by_weak_name(const void *a, const void *b)
+{
+    const struct report_weak *one = a, *other = b;
+    return strcmp(one->name, other->name);
+}
+
 static const char *intern_weak(struct report *r, const char *name)
 {
-    for (size_t i = 0; i < r->weak_count; i++)
-        if (strcmp(r->weak[i].name, name) == 0) {
-            r->weak[i].count++;
-            return r->weak[i].name;
-        }
+    struct report_weak probe = {.name = name};
+    struct report_weak **found = tfind(&probe, &r->weak_tree, by_weak_name);
+    if (found) {
+        (*found)->count++;
+        return (*found)->name;
+    }
     char *copy = r->weak_count < WEAK_LIMIT ? copy_or_null(name) : NULL;
-    if (copy) r->weak[r->weak_count++] = (struct report_weak){copy, 1};
+    struct report_weak *place = &r->weak[r->weak_count];
+    if (!copy) return NULL;
+    *place = (struct report_weak){copy, 1};
+    if (!tsearch(place, &r->weak_tree, by_weak_name)) {
+        free(copy);
+        return NULL;
+    }
+    r->weak_count++;
     return copy;
 }
 
@@ -356,6 +371,8 @@ void report_finish(struct report *r)
             qsort(tables[t]->rows[i]->weak, tables[t]->rows[i]->weak_count,
                   sizeof(struct report_weak), by_count);
     }
+    tdestroy(r->weak_tree, keep); /* what it is about moves now */
+    r->weak_tree = NULL;
     if (r->weak_count) qsort(r->weak, r->weak_count, sizeof *r->weak, by_count);
 }
 
