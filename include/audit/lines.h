@@ -24,7 +24,7 @@ struct lines;
 WARN_UNUSED struct lines *lines_open(const char *path, struct text *errors);
 void lines_close(struct lines *l);
 
-/* The next line that is not empty. False at the end of data, or when reading failed
+/* The next line, which may be empty. False at the end of data, or when reading failed
  * (lines_failed). */
 WARN_UNUSED bool lines_next(struct lines *l, struct line_view *out);
 /* The line that lines_next() will give. */

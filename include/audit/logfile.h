@@ -14,6 +14,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
+#include <sys/uio.h>
 
 /* What was wrong when it was opened. */
 struct logfile_findings {
@@ -26,6 +28,8 @@ struct logfile {
     char *path, *state_path;
     int fd, state_fd; /* state_fd -1: no state */
     struct text state_text;
+    ino_t inode;
+    bool is_socket;
     bool regular;         /* a file, which can be synced, locked and cut */
     struct chain written; /* the last line in the file */
     bool has_key;
@@ -51,9 +55,13 @@ WARN_UNUSED bool logfile_read_state(const char *path, struct chain *out);
 
 /* Opens the path once more, for writing at its end; -1 with a sentence in errors. */
 WARN_UNUSED int logfile_open_again(const char *path, struct text *errors);
-/* Goes over to a descriptor of the same path, which is taken. *same: it is the same file, and
- * nothing changed. False when another process writes the new one. */
-WARN_UNUSED bool logfile_change(struct logfile *l, int fd, bool *same);
+/* Is this descriptor one of the file that is written already? */
+bool logfile_is_open_on(const struct logfile *l, int fd);
+/* Goes over to a descriptor of the same path, which is taken. False when another process writes
+ * that file. */
+WARN_UNUSED bool logfile_change(struct logfile *l, int fd);
+/* As writev(2), and never waits. */
+WARN_UNUSED ssize_t logfile_write(const struct logfile *l, struct iovec *parts, size_t count);
 /* Has somebody deleted the file? */
 bool logfile_is_gone(const struct logfile *l);
 /* Takes n bytes off the end. False when that cannot be done. */

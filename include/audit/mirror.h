@@ -10,7 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MIRROR_QUEUE_LIMIT = 16384, MIRROR_QUEUE_BYTES = 32 << 20, MIRROR_TELL_S = 60 };
+enum {
+    MIRROR_QUEUE_LIMIT = 16384,
+    MIRROR_QUEUE_BYTES = 32 << 20,
+    MIRROR_TELL_S = 60,
+    MIRROR_END_S = 2
+};
 
 struct line;
 struct mirror;
@@ -24,8 +29,9 @@ struct mirror_report {
 /* name: as configured, a path or "-", or a syslog address. NULL when out of memory or threads. */
 WARN_UNUSED struct mirror *mirror_new(const char *name, bool is_syslog,
                                       const struct mirror_report *report);
-/* Gives what is queued a last second. Nobody is told any more; what is left goes to the
- * operator. */
+/* Gives what is queued a last second; nobody is told any more. */
+void mirror_end(struct mirror *m);
+/* Waits for that, at most MIRROR_END_S; what is left goes to the operator. */
 void mirror_free(struct mirror *m);
 
 bool mirror_is(const struct mirror *m, const char *name, bool is_syslog);

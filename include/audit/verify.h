@@ -29,6 +29,7 @@ struct verify_summary {
     struct text sentence;              /* a clause: what is wrong there */
     uint64_t files, records;           /* records: those before the fault */
     uint64_t sealed_lines;             /* behind it too; 0: this is no audit log */
+    uint64_t chains;                   /* a log on standard output has one a start */
     uint64_t first_sequence, last_sequence;
     char first_time[VERIFY_TIME], last_time[VERIFY_TIME];
     bool anchored; /* the first record's own bytes are proved too */

@@ -122,8 +122,7 @@ static bool advance(struct lines *l, struct line_view *out)
             l->skipping = !out->ended;
             continue;
         }
-        if (out->n > 0 || !out->ended) return true;
-        l->number++;
+        return true;
     }
 }
 

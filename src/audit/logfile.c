@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { TAIL_LIMIT = 4 << 20, STATE_SIZE = 512 };
@@ -63,7 +66,8 @@ static const char *name_of(const char *path)
 }
 
 /* What the state says of the log with this name. */
-static bool parse_state(const char *text, size_t n, const char *name, struct chain *out)
+static bool parse_state(const char *text, size_t n, const char *name, struct chain *out,
+                        ino_t *inode)
 {
     json_t *state = json_loadb(text, n, 0, NULL);
     json_int_t sequence = json_integer_value(json_object_get(state, "sequence"));
@@ -73,23 +77,32 @@ static bool parse_state(const char *text, size_t n, const char *name, struct cha
     if (ok) {
         out->sequence = (uint64_t)sequence;
         memcpy(out->hash, hash, CHAIN_HASH + 1);
+        *inode = (ino_t)json_integer_value(json_object_get(state, "inode"));
     }
     json_decref(state);
     return ok;
 }
 
-static bool read_state(int fd, const char *path, struct chain *out)
+/* Read until it is the same twice: it may be written at this moment. */
+static bool read_state(int fd, const char *path, struct chain *out, ino_t *inode)
 {
-    char text[STATE_SIZE];
+    enum { ATTEMPTS = 20 };
+    char text[STATE_SIZE] = "", again[STATE_SIZE] = "";
     ssize_t n = pread(fd, text, sizeof text, 0);
-    return n > 0 && parse_state(text, (size_t)n, name_of(path), out);
+    for (int i = 0; i < ATTEMPTS && n > 0; i++) {
+        if (pread(fd, again, sizeof again, 0) == n && memcmp(text, again, sizeof text) == 0)
+            return parse_state(text, (size_t)n, name_of(path), out, inode);
+        memcpy(text, again, sizeof text);
+    }
+    return false;
 }
 
 bool logfile_read_state(const char *path, struct chain *out)
 {
     char *name = logfile_beside(path, ".state");
     int fd = name ? open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
-    bool ok = fd >= 0 && read_state(fd, path, out);
+    ino_t inode;
+    bool ok = fd >= 0 && read_state(fd, path, out, &inode);
     if (fd >= 0) close(fd);
     free(name);
     return ok;
@@ -106,6 +119,7 @@ void logfile_note(struct logfile *l)
     json_put_number(&j, "sequence", (int64_t)l->written.sequence);
     json_put_string(&j, "hash", l->written.hash);
     json_put_number(&j, "pid", getpid());
+    json_put_number(&j, "inode", (int64_t)l->inode);
     json_put_string(&j, "file", name_of(l->path));
     json_end_object(&j);
     while (l->state_text.size < STATE_SIZE - 1) text_add(&l->state_text, " ");
@@ -208,6 +222,9 @@ static void take_out_torn_line(struct logfile *l, struct text *tail)
     }
     text_add_bytes(&f->torn, tail->data + whole, torn);
     bool out = logfile_cut(l, torn);
+    /* An append-only file: at least nothing is glued to it. */
+    if (!out && write(l->fd, "\n", 1) != 1)
+        diag_warning("audit file %s: %s", l->path, strerror(errno));
     text_printf(&f->detail, "The last line was cut short at %zu bytes and %s taken out. ", torn,
                 out ? "has been" : "cannot be");
     tail->size = whole;
@@ -239,13 +256,42 @@ static bool contradicts(const struct text *tail, const struct chain *known)
     return false;
 }
 
+/* The file that the state speaks of may have another name now, and be one batch ahead of the state:
+ * its last line counts. */
+static void look_for_former_file(const struct logfile *l, ino_t inode, struct chain *head)
+{
+    struct text tail = {0};
+    struct chain last;
+    struct stat st;
+    char *folder = text_copy(l->path, (size_t)(name_of(l->path) - l->path));
+    DIR *d = folder ? opendir(folder[0] ? folder : ".") : NULL;
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        if (e->d_ino != inode) continue;
+        int fd = openat(dirfd(d), e->d_name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        bool ok = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && read_tail(fd, &tail);
+        const char *end = ok && tail.size ? memrchr(tail.data, '\n', tail.size) : NULL;
+        if (end) tail.size = (size_t)(end - tail.data) + 1;
+        if (end && last_line(&tail, &last) && last.sequence > head->sequence &&
+            !contradicts(&tail, head))
+            *head = last;
+        text_fini(&tail);
+        if (fd >= 0) close(fd);
+    }
+    if (d) closedir(d);
+    free(folder);
+}
+
 /* Where does the chain go on? The state is what we know to have written; the file may be one
  * batch ahead of it when the process was killed, and behind it only when lines were lost. */
 static void find_head(struct logfile *l, const struct text *tail)
 {
     struct chain file, state;
     struct logfile_findings *f = &l->findings;
-    bool has_state = read_state(l->state_fd, l->path, &state), has_file = last_line(tail, &file);
+    ino_t inode = 0;
+    bool has_state = read_state(l->state_fd, l->path, &state, &inode);
+    bool has_file = last_line(tail, &file);
+    if (has_state && !has_file && inode != l->inode) look_for_former_file(l, inode, &state);
     if (tail->size && !has_file)
         text_add(&f->detail, "The file's last line is no record of this log. ");
     if (has_file && !has_state)
@@ -298,10 +344,13 @@ static bool load_key(struct logfile *l, const struct audit_config *config, struc
     return l->has_key;
 }
 
-static bool is_regular(int fd)
+static void note_kind(struct logfile *l)
 {
     struct stat st;
-    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    bool known = fstat(l->fd, &st) == 0;
+    l->regular = known && S_ISREG(st.st_mode) && strcmp(l->path, "-") != 0;
+    l->is_socket = known && S_ISSOCK(st.st_mode);
+    l->inode = known ? st.st_ino : 0;
 }
 
 struct logfile *logfile_open(const struct audit_config *config, struct text *errors)
@@ -312,8 +361,9 @@ struct logfile *logfile_open(const struct audit_config *config, struct text *err
     chain_begin(&l->written);
     l->path = text_copy(config->file, strlen(config->file));
     l->fd = l->path ? logfile_open_again(l->path, errors) : -1;
-    l->regular = l->fd >= 0 && strcmp(l->path, "-") != 0 && is_regular(l->fd);
-    if (l->fd >= 0 && (!l->regular || examine(l, errors)) && load_key(l, config, errors)) {
+    if (l->fd >= 0) note_kind(l);
+    /* The key first: what examine() repairs must not be lost to a start that fails. */
+    if (l->fd >= 0 && load_key(l, config, errors) && (!l->regular || examine(l, errors))) {
         while (l->findings.detail.size &&
                l->findings.detail.data[l->findings.detail.size - 1] == ' ')
             l->findings.detail.data[--l->findings.detail.size] = '\0';
@@ -345,25 +395,38 @@ static bool same_file(int a, int b)
            one.st_ino == other.st_ino;
 }
 
-bool logfile_change(struct logfile *l, int fd, bool *same)
+bool logfile_is_open_on(const struct logfile *l, int fd)
+{
+    return same_file(l->fd, fd);
+}
+
+bool logfile_change(struct logfile *l, int fd)
 {
     struct text errors = {0}, tail = {0};
-    *same = same_file(l->fd, fd);
-    bool regular = strcmp(l->path, "-") != 0 && is_regular(fd);
-    bool ok = *same || !regular || lock_file(fd, l->path, &errors);
+    struct stat st;
+    bool regular = strcmp(l->path, "-") != 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    bool ok = !regular || lock_file(fd, l->path, &errors);
     if (!ok) diag_error("%s", text_string(&errors));
     text_fini(&errors);
-    if (!ok || *same) {
+    if (!ok) {
         close(fd);
-        return ok;
+        return false;
     }
     close(l->fd);
     l->fd = fd;
-    l->regular = regular;
+    note_kind(l);
     if (regular && read_tail(fd, &tail)) take_out_torn_line(l, &tail);
     if (regular && tail.size == 0) sync_directory(l->path);
     text_fini(&tail);
     return true;
+}
+
+ssize_t logfile_write(const struct logfile *l, struct iovec *parts, size_t count)
+{
+    /* A socket's descriptor is shared with others and blocks. */
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = count};
+    if (l->is_socket) return sendmsg(l->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    return writev(l->fd, parts, (int)count);
 }
 
 bool logfile_is_gone(const struct logfile *l)

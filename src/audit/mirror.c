@@ -26,7 +26,9 @@ struct mirror {
     int64_t dropped_since;
     bool reopen, closing;
     int64_t closing_at;
-    bool broken; /* the thread's own: the operator has been told */
+    bool ended;     /* the thread has */
+    bool abandoned; /* the thread frees it */
+    bool broken;    /* the thread's own: the operator has been told */
 };
 
 /* ---- the queue ---- */
@@ -128,6 +130,17 @@ static void deliver(struct mirror *m)
     if (result == SINK_BROKEN && !over(m)) wait_until(m, clock_steady_ns() + second_ns);
 }
 
+/* ---- the others' threads ---- */
+
+static void mirror_release(struct mirror *m)
+{
+    while (m->count) drop_first(m);
+    sink_fini(&m->sink);
+    pthread_mutex_destroy(&m->lock);
+    pthread_cond_destroy(&m->wake);
+    free(m);
+}
+
 static void *run(void *arg)
 {
     struct mirror *m = arg;
@@ -138,19 +151,11 @@ static void *run(void *arg)
         else
             pthread_cond_wait(&m->wake, &m->lock);
     }
+    m->ended = true;
+    bool abandoned = m->abandoned;
     pthread_mutex_unlock(&m->lock);
+    if (abandoned) mirror_release(m);
     return NULL;
-}
-
-/* ---- the others' threads ---- */
-
-static void mirror_release(struct mirror *m)
-{
-    while (m->count) drop_first(m);
-    sink_fini(&m->sink);
-    pthread_mutex_destroy(&m->lock);
-    pthread_cond_destroy(&m->wake);
-    free(m);
 }
 
 struct mirror *mirror_new(const char *name, bool is_syslog, const struct mirror_report *report)
@@ -170,19 +175,48 @@ struct mirror *mirror_new(const char *name, bool is_syslog, const struct mirror_
     return NULL;
 }
 
-void mirror_free(struct mirror *m)
+void mirror_end(struct mirror *m)
 {
     if (!m) return;
     pthread_mutex_lock(&m->lock);
+    if (!m->closing) m->closing_at = clock_steady_ns() + second_ns;
     m->closing = true;
-    m->closing_at = clock_steady_ns() + second_ns;
     pthread_cond_signal(&m->wake);
     pthread_mutex_unlock(&m->lock);
-    pthread_join(m->thread, NULL);
-    if (m->count + m->dropped)
-        diag_warning("%s did not get %" PRIu64 " audit records", m->sink.name,
-                     m->dropped + m->count);
-    mirror_release(m);
+}
+
+/* A lookup or a connection that does not come back is left to itself. */
+static bool join(struct mirror *m)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += MIRROR_END_S;
+    if (pthread_timedjoin_np(m->thread, NULL, &until) == 0) return true;
+    pthread_mutex_lock(&m->lock);
+    m->abandoned = !m->ended;
+    bool ended = m->ended;
+    pthread_mutex_unlock(&m->lock);
+    if (ended) return pthread_join(m->thread, NULL) == 0;
+    pthread_detach(m->thread);
+    return false;
+}
+
+void mirror_free(struct mirror *m)
+{
+    if (!m) return;
+    mirror_end(m);
+    pthread_mutex_lock(&m->lock);
+    char *name = text_copy(m->sink.name, strlen(m->sink.name));
+    pthread_mutex_unlock(&m->lock);
+    if (!join(m)) {
+        diag_warning("%s did not get all audit records", name ? name : "a further sink");
+    } else {
+        if (m->count + m->dropped)
+            diag_warning("%s did not get %" PRIu64 " audit records", m->sink.name,
+                         m->dropped + m->count);
+        mirror_release(m);
+    }
+    free(name);
 }
 
 bool mirror_is(const struct mirror *m, const char *name, bool is_syslog)

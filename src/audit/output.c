@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/uio.h>
+#include <unistd.h>
 
 enum { BATCH = 64, SLOW_MS = 200 };
 static const int64_t second_ns = 1000000000;
@@ -99,7 +99,8 @@ static void add_checkpoint(struct output *o, const char *trigger)
         struct item *i = own_item(o, AUDIT_LOG_CHECKPOINT, NULL, &about, at);
         if (i) add_pending(o, i);
     } else {
-        diag_error("the audit log cannot be signed");
+        static int64_t last;
+        if (diag_due(&last, 60 * second_ns)) diag_error("the audit log cannot be signed");
     }
     text_fini(&signature);
 }
@@ -213,7 +214,7 @@ static bool write_batch(struct output *o)
     if (o->rewrite && logfile_cut(o->log, o->in_file)) o->in_file = 0;
     size_t count = gather(o, parts);
     if (count > 0) {
-        ssize_t n = writev(o->log->fd, parts, (int)count);
+        ssize_t n = logfile_write(o->log, parts, count);
         if (n < 0 && errno == EINTR) return true;
         struct pollfd slow = {.fd = o->log->fd, .events = POLLOUT};
         if (n < 0 && errno == EAGAIN && poll(&slow, 1, SLOW_MS) > 0 && slow.revents == POLLOUT)
@@ -273,12 +274,11 @@ static void reseal(struct output *o)
 static bool replace_deleted(struct output *o)
 {
     struct text errors = {0};
-    bool same;
     int fd = logfile_open_again(o->log->path, &errors);
     int fault = errno;
     text_fini(&errors);
     errno = fault;
-    if (fd < 0 || !logfile_change(o->log, fd, &same)) return false;
+    if (fd < 0 || !logfile_change(o->log, fd)) return false;
     o->in_file = 0;
     o->rewrite = false;
     text_printf(
@@ -363,14 +363,16 @@ static void leave_file(struct output *o)
 
 static void rotate(struct output *o, int fd)
 {
-    bool same;
+    if (logfile_is_open_on(o->log, fd)) { /* nothing was rotated */
+        close(fd);
+        return;
+    }
     output_conclude(o, "rotation");
     leave_file(o);
-    if (!logfile_change(o->log, fd, &same)) {
+    if (!logfile_change(o->log, fd)) {
         diag_error("audit file %s: the old one stays in use", o->log->path);
         return;
     }
-    if (same) return;
     struct item *i = findings_item(o);
     if (i) add_pending(o, i);
     /* The first word of the new one: with it alone the file can be verified. */

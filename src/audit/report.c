@@ -340,7 +340,7 @@ static bool read_line(const struct line_view *line, struct log_entry *out)
 void report_line(struct report *r, const struct line_view *line)
 {
     struct log_entry e;
-    if (r->failed) return;
+    if (r->failed || line->n == 0) return;
     if (!read_line(line, &e)) {
         r->unreadable++;
         return;

@@ -174,7 +174,9 @@ static enum sink_result write_some(struct sink *s)
 {
     const char *p = s->text.data + s->sent;
     size_t left = s->text.size - s->sent;
-    ssize_t n = s->is_syslog ? send(s->fd, p, left, MSG_NOSIGNAL) : write(s->fd, p, left);
+    /* Standard output may be a socket that blocks. */
+    ssize_t n = send(s->fd, p, left, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && errno == ENOTSOCK) n = write(s->fd, p, left);
     if (n >= 0) {
         s->sent += (size_t)n;
         return s->sent == s->text.size ? SINK_DONE : SINK_LATER;
@@ -203,6 +205,8 @@ enum sink_result sink_write(struct sink *s, const struct line *line)
     } while (result == SINK_LATER && s->sent > before);
     if (result != SINK_LATER && result != SINK_BROKEN) s->sent = 0;
     if (result != SINK_BROKEN) return result;
+    /* A full disk: the line goes on where it stopped. */
+    if (!s->is_syslog && s->sent > 0) return result;
     int fault = errno;
     sink_close(s);
     errno = fault;

@@ -29,6 +29,7 @@ struct suspect {
 
 struct checkpoint {
     bool at_start; /* the first word of a process that goes on with the log */
+    bool at_stop;  /* the last word in it */
     char time[VERIFY_TIME], key_id[LOG_KEY_ID + 1];
     char signature[2 * SPKI_LIMIT], public_key[2 * SPKI_LIMIT];
     struct chain head;
@@ -45,9 +46,10 @@ struct verify {
     bool begun;
     const char *file;
     struct suspect suspect;
-    bool stopped;            /* the last record but for checkpoints says so */
-    bool starting;           /* the last record is a process's first */
-    uint64_t repair_records; /* in a row, the last ones */
+    bool stopped;         /* the last record but for checkpoints says so */
+    bool starting;        /* the last record is a process's first */
+    uint64_t own_records; /* in a row, the last ones: those about the log itself */
+    uint64_t chain_checkpoints;
 };
 
 struct verify *verify_new(struct span spki, const struct chain *state)
@@ -59,6 +61,7 @@ struct verify *verify_new(struct span spki, const struct chain *state)
     if (state) v->state = *state;
     chain_begin(&v->chain);
     v->found.key_given = spki.n > 0;
+    v->found.chains = 1;
     if (!spki.n || log_key_id(spki, v->given_id)) return v;
     free(v);
     return NULL;
@@ -148,6 +151,7 @@ static bool read_checkpoint(const struct line_view *line, struct checkpoint *out
     out->head.sequence = ok ? (uint64_t)sequence : 0;
     const char *trigger = json_string_value(json_object_get(log, "trigger"));
     out->at_start = trigger && strcmp(trigger, "start") == 0 && sequence > 1;
+    out->at_stop = trigger && strcmp(trigger, "stop") == 0;
     json_decref(record);
     return ok;
 }
@@ -204,6 +208,8 @@ static bool take_checkpoint(struct verify *v, const struct checkpoint *c, struct
         note(v, "From record %" PRIu64 " on the log is signed with another key.", sequence);
     memcpy(v->found.key_id, c->key_id, sizeof v->found.key_id);
     v->found.checkpoints++;
+    v->chain_checkpoints++;
+    if (c->at_stop) v->stopped = true;
     v->found.signed_up_to = c->head.sequence;
     v->found.unsigned_records = 0;
     v->starting = false;
@@ -211,12 +217,11 @@ static bool take_checkpoint(struct verify *v, const struct checkpoint *c, struct
 }
 
 /* A process signs what it finds before it goes on, and what it leaves. */
-static bool signed_at_turns(struct verify *v, const char *action, struct place place,
+static bool signed_at_turns(struct verify *v, const char *action, bool own, struct place place,
                             uint64_t sequence)
 {
-    bool start = is_action(action, AUDIT_PROXY_STARTED);
-    if (v->found.checkpoints && (start || v->stopped) &&
-        v->found.unsigned_records > v->repair_records)
+    bool turn = is_action(action, AUDIT_PROXY_STARTED) || (v->stopped && !own);
+    if (v->found.checkpoints && turn && v->found.unsigned_records > v->own_records)
         judge(v, VERIFY_REMOVED, place, sequence,
               "there is no checkpoint where a process ended and the next one began: it was removed "
               "and the rest chained again");
@@ -230,15 +235,16 @@ static bool signed_at_turns(struct verify *v, const char *action, struct place p
 
 static bool take_record(struct verify *v, const char *action, struct place place, uint64_t sequence)
 {
-    if (!signed_at_turns(v, action, place, sequence)) return false;
     bool repair = is_action(action, AUDIT_LOG_REPAIRED);
+    bool own = repair || is_action(action, AUDIT_LOG_DROPPED);
+    if (!signed_at_turns(v, action, own, place, sequence)) return false;
     if (repair) note(v, "Record %" PRIu64 " tells of a repair: see its message.", sequence);
-    if (is_action(action, AUDIT_LOG_DROPPED))
+    if (own && !repair)
         note(v, "Record %" PRIu64 " tells of records that a sink did not get.", sequence);
     v->starting = is_action(action, AUDIT_PROXY_STARTED);
     if (v->starting) note_crash(v, sequence);
-    if (!repair) v->stopped = is_action(action, AUDIT_PROXY_STOPPED);
-    v->repair_records = repair ? v->repair_records + 1 : 0;
+    if (!own) v->stopped = is_action(action, AUDIT_PROXY_STOPPED);
+    v->own_records = own ? v->own_records + 1 : 0;
     v->found.unsigned_records++;
     return true;
 }
@@ -385,16 +391,28 @@ static bool begins_anew(const struct verify *v, const struct line_view *line,
            memcmp(sealed->hash, v->first_hash, CHAIN_HASH) != 0 && follows(none.hash, line, sealed);
 }
 
-static void begin_anew(struct verify *v, struct place place)
+/* Where something is signed, or has to be, each chain is. */
+static bool chain_is_signed(struct verify *v, struct place place)
 {
+    if (v->chain_checkpoints || (!v->found.checkpoints && !v->given_key.n)) return true;
+    judge(v, VERIFY_REMOVED, place, v->chain.sequence,
+          "the chain that ends here has no checkpoint: any of its records may be another's work");
+    return false;
+}
+
+static bool begin_anew(struct verify *v, struct place place)
+{
+    if (!chain_is_signed(v, place)) return false;
     note(v,
          "A new chain begins at %s line %" PRIu64 "; %" PRIu64
          " records at the end of the one before were not signed.",
          place.file, place.number, v->found.unsigned_records);
     chain_begin(&v->chain);
+    v->found.chains++;
     v->found.signed_up_to = v->found.unsigned_records = 0;
-    v->repair_records = 0;
+    v->own_records = v->chain_checkpoints = 0;
     v->stopped = true;
+    return true;
 }
 
 static void take_in_order(struct verify *v, struct place place, const struct line_view *line,
@@ -407,8 +425,7 @@ static void take_in_order(struct verify *v, struct place place, const struct lin
     } else if (!v->begun || (next && follows(v->chain.hash, line, sealed))) {
         take_good(v, place, line, sealed);
     } else if (begins_anew(v, line, sealed)) {
-        begin_anew(v, place);
-        take_good(v, place, line, sealed);
+        if (begin_anew(v, place)) take_good(v, place, line, sealed);
     } else if (sealed->sequence <= v->chain.sequence) {
         judge(v, VERIFY_INSERTED, place, sealed->sequence,
               "a record with this number stands before it already: one of the two was inserted");
@@ -458,9 +475,7 @@ void verify_end(struct verify *v)
               "records %" PRIu64 " to %" PRIu64 " were written (the state file says so) and are "
               "not there: the log was cut at its end, or rotated files are not given",
               v->chain.sequence + 1, v->state.sequence);
-    if (v->given_key.n && v->begun && v->found.checkpoints == 0)
-        judge(v, VERIFY_REMOVED, end, v->chain.sequence,
-              "no checkpoint is signed with the key given: any record may be another's work");
+    if (v->begun) chain_is_signed(v, end);
 }
 
 const struct verify_summary *verify_summary(const struct verify *v)

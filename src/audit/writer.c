@@ -3,6 +3,7 @@
 #include "output.h"
 
 #include "base/clock.h"
+#include "base/diag.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -114,6 +115,26 @@ static void init_wake(struct writer *w)
     pthread_condattr_destroy(&attributes);
 }
 
+/* A copy must be no file that the log itself, or another copy, lives in. */
+static bool copies_are_apart(const struct audit_config *config, struct text *errors)
+{
+    char *state = logfile_beside(config->file, ".state"), *key = logfile_key_path(config);
+    const char *taken[] = {config->file, state, key};
+    size_t before = errors->size;
+    for (size_t i = 0; i < config->copies.n; i++) {
+        const char *copy = config->copies.items[i];
+        bool twice = false;
+        for (size_t k = 0; k < COUNT_OF(taken); k++)
+            twice = twice || (taken[k] && logfile_is_same(copy, taken[k]));
+        for (size_t k = 0; k < i; k++)
+            twice = twice || logfile_is_same(copy, config->copies.items[k]);
+        if (twice) text_printf(errors, "[audit] copy: %s is written already\n", copy);
+    }
+    free(state);
+    free(key);
+    return errors->size == before;
+}
+
 /* On a mirror's thread. */
 static void tell_dropped(void *context, const char *sink, uint64_t count)
 {
@@ -147,6 +168,7 @@ static struct mirror *take_mirror(struct mirrors *from, const char *name, bool i
 
 static void free_mirrors(struct mirror **items, size_t n)
 {
+    for (size_t i = 0; i < n; i++) mirror_end(items[i]); /* all at once, then one by one */
     for (size_t i = 0; i < n; i++) mirror_free(items[i]);
     free(items);
 }
@@ -185,6 +207,7 @@ static size_t writer_release(struct writer *w)
     free_mirrors(w->mirrors.items, w->mirrors.n);
     pthread_mutex_destroy(&w->mirrors.lock);
     /* What the mirrors told of after the thread's end. */
+    if (w->incoming.head) diag_warning("a further sink did not get all records; see above");
     while (w->incoming.head) item_free(list_take_first(&w->incoming));
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->wake);
@@ -211,7 +234,7 @@ struct writer *writer_new(const struct audit_config *config, const struct audit_
                                 .memory = fallback_memory_new()};
     list_clear(&w->output.pending);
     output_set_policy(&w->output, policy);
-    struct logfile *log = logfile_open(config, errors);
+    struct logfile *log = copies_are_apart(config, errors) ? logfile_open(config, errors) : NULL;
     if (log) output_begin(&w->output, log);
     if (log && set_mirrors(w, config, errors) && w->output.memory && w->path &&
         pthread_create(&w->thread, NULL, run, w) == 0)
@@ -308,7 +331,8 @@ bool writer_reopen(struct writer *w, const struct audit_config *config,
     struct change change;
     char *path = text_copy(config->file, strlen(config->file));
     char *key_path = logfile_key_path(config);
-    if (!path || !prepare_change(w, config, path, key_path, &change, errors)) {
+    if (!path || !copies_are_apart(config, errors) ||
+        !prepare_change(w, config, path, key_path, &change, errors)) {
         free(path);
         free(key_path);
         return false;

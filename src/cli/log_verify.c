@@ -84,11 +84,14 @@ static void describe_notes(const struct verify_summary *s, struct text *out)
 static void describe(const struct verify_summary *s, struct text *out)
 {
     if (s->fault == VERIFY_INTACT) {
-        text_printf(out,
-                    "INTACT: records %" PRIu64 " to %" PRIu64
-                    ", complete and unaltered (%s to %s, %" PRIu64 " file%s).\n",
-                    s->first_sequence, s->last_sequence, s->first_time, s->last_time, s->files,
-                    s->files == 1 ? "" : "s");
+        if (s->chains > 1)
+            text_printf(out, "INTACT: %" PRIu64 " records in %" PRIu64 " chains", s->records,
+                        s->chains);
+        else
+            text_printf(out, "INTACT: records %" PRIu64 " to %" PRIu64, s->first_sequence,
+                        s->last_sequence);
+        text_printf(out, ", complete and unaltered (%s to %s, %" PRIu64 " file%s).\n",
+                    s->first_time, s->last_time, s->files, s->files == 1 ? "" : "s");
     } else {
         text_printf(out, "NOT INTACT: %s at record %" PRIu64 " (%s", fault_name(s->fault),
                     s->fault_record, s->fault_file);
@@ -139,6 +142,7 @@ static void describe_json(const struct verify_summary *s, struct text *out)
         json_put_string(&j, "first_time", s->first_time);
         json_put_string(&j, "last_time", s->last_time);
     }
+    json_put_number(&j, "chains", (int64_t)s->chains);
     json_put_number(&j, "checkpoints", (int64_t)s->checkpoints);
     json_put_number(&j, "signed_up_to", (int64_t)s->signed_up_to);
     json_put_number(&j, "unsigned_records", (int64_t)s->unsigned_records);

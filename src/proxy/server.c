@@ -24,7 +24,7 @@ struct server {
     struct gate **gates; /* the one each worker was given last */
     unsigned count, started, ended;
     unsigned gates_taken; /* atomic: since the last reload */
-    bool reloading, reload_again;
+    bool start_recorded, reloading, reload_again;
     struct ev_loop *loop;
     ev_signal hup, term, interrupt;
     ev_async worker_ended, gate_taken;
@@ -302,6 +302,9 @@ static bool start_workers(struct server *s, struct text *errors)
     if (!ok) return false;
     if (!probe_addresses(s->site, NULL, errors)) return false;
     if (!build_gates(s, s->site, s->gates, false, errors)) return false;
+    /* Before any connection's. */
+    record_with_warnings(s, AUDIT_PROXY_STARTED);
+    s->start_recorded = true;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (s->started < s->count && worker_start(s->workers[s->started], s->gates[s->started]))
@@ -358,7 +361,6 @@ static void watch_signals(struct server *s)
 
 static void serve(struct server *s)
 {
-    record_with_warnings(s, AUDIT_PROXY_STARTED);
     announce(s);
     ev_run(s->loop, 0);
 }
@@ -395,7 +397,7 @@ int server_run(const char *config_file, struct text *errors)
         each_started(&s, worker_shut_down);
     }
     end(&s);
-    if (ok) {
+    if (s.start_recorded) {
         char detail[96];
         snprintf(detail, sizeof detail, "%lu connections ended before their first byte.",
                  s.shared.unspoken);
