@@ -445,6 +445,7 @@ def test_a_file_without_those_before_it_says_what_is_not_there(base):
     assert not any("not proved" in line for line in report["does_not_show"])
 
 
+@pytest.mark.alarm(300)  # slow under sanitizers
 def test_a_live_file_is_intact_while_it_is_written(make_log):
     gate = make_log()
     with Load(gate.port):
@@ -1335,3 +1336,155 @@ def test_logrotate_under_load_leaves_one_chain(make_log, tmp_path):
     assert check_chain(*files) == report["records"]
     assert sources(lines_of(*files)) == collections.Counter(load.answered)
     assert len(load.answered) > 50
+
+
+# ---- histories that are nobody's doing -------------------------------------------------------
+
+@pytest.mark.parametrize("workers", [2, 8])
+def test_a_start_under_load_is_in_order(make_forward, workers):
+    """proxy-started stands in front of every connection, however early that came."""
+    gate = make_forward(proxy={"workers": workers})
+    options = {"proxy": {"workers": workers}, "listen": {"address": f"127.0.0.1:{gate.port}"}}
+    with Load(gate.port, clients=1, pause=0.001):
+        gate.stop()
+    for _ in range(4):
+        stop = threading.Event()
+
+        def knock():
+            while not stop.is_set():
+                try:
+                    refuse(gate.port)
+                except (OSError, ValueError):
+                    time.sleep(0.0005)
+
+        threads = [threading.Thread(target=knock) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        gate_again = make_forward(**options)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        gate_again.stop()
+    intact(gate.audit_path)
+    actions = [r["event"]["action"] for r in gate.records()]
+    for number, action in enumerate(actions):
+        if action == "proxy-started":
+            assert number == 0 or actions[number - 1] == "proxy-stopped"
+
+
+@pytest.mark.parametrize("shorter", [0, 1, 5])
+def test_a_kill_between_a_rename_and_its_signal_uses_no_number_twice(make_log, shorter):
+    """The state may be behind what is in the renamed file, which is found by its inode."""
+    gate = make_log()
+    refuse_many(gate.port, 8)
+    state = gate.audit_path.with_name("audit.state")
+    killed(gate)
+    if shorter:  # as if the kill had come between the write and the state
+        line = lines_of(gate.audit_path)[-1 - shorter]
+        number, digest_ = SEALED.fullmatch(line[:-1]).group(2, 3)
+        text = state.read_text()
+        text = re.sub(r'"sequence":\d+,"hash":"[0-9a-f]+"',
+                      f'"sequence":{number.decode()},"hash":"{digest_.decode()}"', text)
+        with open(state, "r+") as file:
+            file.write(f"{text.rstrip():<511}\n"[:512])
+    old = gate.audit_path.with_name("audit.jsonl.1")
+    gate.audit_path.rename(old)
+    gate = make_log()
+    refuse_many(gate.port, 2)
+    gate.stop()
+    check_chain(old, gate.audit_path)
+    intact(old, gate.audit_path)
+
+
+def test_a_reload_to_another_log_and_back_is_no_crash(make_log):
+    gate = make_log()
+    refuse_many(gate.port, 2)
+    there, back = gate.config.replace("audit.jsonl", "other.jsonl"), gate.config
+    gate.write_config(there)
+    gate.reload()
+    gate.write_config(back)
+    gate.reload()
+    refuse_many(gate.port, 2)
+    gate.stop()
+    report = intact(gate.audit_path)
+    assert report["notes"] == [] and report["unsigned_records"] == 0
+
+
+def test_forged_chains_behind_a_signed_one_show(make_log, tmp_path):
+    """Without the state beside it, a chain that begins anew is believed only where it is signed."""
+    gate = make_log()
+    refuse_many(gate.port, 3)
+    gate.stop()
+    genuine = lines_of(gate.audit_path)
+    forged, previous = [], ZEROS
+    for number in range(1, 900):
+        covered = re.sub(rb'"sequence":\d+,"hash":"$', b'"sequence":%d,"hash":"' % number,
+                         SEALED.fullmatch(genuine[3][:-1]).group(1))
+        previous = digest(previous, covered)
+        forged.append(covered + previous + b'"}}\n')
+    path = tmp_path / "elsewhere" / "log"
+    path.parent.mkdir()
+    path.write_bytes(b"".join(genuine[:2] + forged))
+    assert fault_of(path)[0] == "removed"
+    assert fault_of("--key", written_key(gate), path)[0] == "removed"
+
+
+def test_a_start_that_fails_keeps_what_it_would_repair(make_log):
+    gate = make_log()
+    killed(gate)
+    torn = b'{"@timestamp":"2026-11-22T00:00:00.000Z","ecs"'
+    with open(gate.audit_path, "ab") as file:
+        file.write(torn)
+    key = gate.audit_path.with_name("audit.key")
+    key.chmod(0o644)
+    with pytest.raises(StartError):
+        make_log()
+    assert gate.audit_path.read_bytes().endswith(torn)
+    key.chmod(0o600)
+    gate = make_log()
+    assert last_repair(gate)[1]["torn"].encode() == torn
+    gate.stop()
+    intact(gate.audit_path)
+
+
+@pytest.mark.parametrize("copy", ["audit.jsonl", "./audit.jsonl", "audit.state", "audit.key"])
+def test_a_copy_that_is_the_log_itself_is_refused(make_log, copy):
+    make_log().stop()
+    with pytest.raises(StartError, match=r"(?s)^exit 2\n.*is written already"):
+        make_log(audit={"copy": copy})
+
+
+def test_a_blank_line_is_an_insertion(make_log):
+    gate = make_log()
+    refuse_many(gate.port, 2)
+    gate.stop()
+    lines = lines_of(gate.audit_path)
+    gate.audit_path.write_bytes(b"".join(lines[:2] + [b"\n"] + lines[2:]))
+    assert fault_of(gate.audit_path) == ("inserted", 3, 3)
+
+
+def test_standard_output_that_is_a_socket_holds_nobody(start_forward, tmp_path):
+    """As under systemd: while nobody reads, clients are told so and SIGTERM is heard."""
+    ours, theirs = socket.socketpair()
+    gates = []
+
+    def make(config, **options):
+        gates.append(subprocess.Popen([BINARY, "run", "-c", tmp_path / "sg.ini"], stdout=theirs,
+                                      stderr=subprocess.DEVNULL))
+        return gates[0]
+
+    def start(config, **options):
+        (tmp_path / "sg.ini").write_text(config)
+        return make(config)
+
+    gate = start_forward(start, audit={"file": "-"}, proxy={"drain_timeout": "300ms"})
+    try:
+        wait_until(lambda: refuse(gate.port)[0] == 403, what="the start")
+        wait_until(lambda: refuse(gate.port)[0] == 503, seconds=30, what="a full socket")
+        gate.terminate()
+        assert gate.wait(15) == 2
+    finally:
+        gate.kill()
+        gate.wait()
+        ours.close()
+        theirs.close()

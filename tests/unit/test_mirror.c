@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -139,6 +141,44 @@ static void too_large_for_a_datagram(void **state)
     close(fd);
 }
 
+/* What was cut short by a full disk goes on where it stopped. */
+static void a_full_disk(void **state)
+{
+    (void)state;
+    enum { LINE = 1000, LINES = 10 };
+    struct rlimit before, limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    limit = before;
+    limit.rlim_cur = LINE * 5 / 2;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    struct mirror *m = mirror_new(path, false, &report);
+    assert_non_null(m);
+    for (unsigned i = 0; i < LINES; i++) add(m, AUDIT_CONNECTION_REFUSED, LINE);
+    struct stat st = {0};
+    for (unsigned turn = 0; st.st_size < (off_t)limit.rlim_cur && turn < 500; turn++) {
+        pause_ms(10);
+        if (stat(path, &st) != 0) st.st_size = 0;
+    }
+    pause_ms(100);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    for (unsigned turn = 0; st.st_size < LINE * LINES && turn < 500; turn++) {
+        pause_ms(10);
+        assert_int_equal(stat(path, &st), 0);
+    }
+    mirror_free(m);
+    assert_int_equal(st.st_size, LINE * LINES);
+    FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    char line[LINE + 2];
+    for (unsigned i = 0; i < LINES; i++) {
+        assert_non_null(fgets(line, sizeof line, f));
+        assert_int_equal(strlen(line), LINE);
+        assert_int_equal(line[0], 'R');
+        assert_int_equal(line[LINE - 1], '\n');
+    }
+    fclose(f);
+}
+
 static void the_end_waits_for_nobody(void **state)
 {
     (void)state;
@@ -158,6 +198,7 @@ static int set_up(void **state)
     (void)state;
     if (!mkdtemp(directory)) return 1;
     snprintf(path, sizeof path, "%s/pipe", directory);
+    signal(SIGXFSZ, SIG_IGN);
     return 0;
 }
 
@@ -183,9 +224,8 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(refusals_are_left_out_last),
-        TEST(memory_is_bounded_too),
-        TEST(too_large_for_a_datagram),
+        TEST(refusals_are_left_out_last), TEST(memory_is_bounded_too),
+        TEST(too_large_for_a_datagram),   TEST(a_full_disk),
         TEST(the_end_waits_for_nobody),
     };
     return cmocka_run_group_tests_name("mirror", tests, set_up, tear_down);
