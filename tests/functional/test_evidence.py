@@ -532,28 +532,6 @@ def test_a_pipe_that_nobody_reads_is_a_file_that_cannot_be_written(piped):
     assert records[-1]["event"]["action"] == "proxy-stopped"
 
 
-def test_a_reload_beside_a_full_pipe_tears_no_line(piped):
-    """In the moment when half a line is in the pipe: nothing was rotated, so it goes on there."""
-    s, pipe = piped
-    refuse_until_the_pipe_is_full(s)
-    for _ in range(3):
-        s.gate.process.send_signal(signal.SIGHUP)
-        time.sleep(0.05)
-
-    def recovered():
-        pipe.take()
-        return "upstream_unreachable" in status_and_body(s)[1]
-
-    wait_until(recovered, what="recovery")
-    s.gate.terminate()
-    assert s.gate.wait() == 0
-    pipe.take()
-    lines = [line for line in bytes(pipe.data).split(b"\n") if not line.startswith(b"suitegate: ")]
-    assert lines[-1] == b""
-    numbers = [json.loads(line)["event"]["sequence"] for line in lines[:-1]]
-    assert numbers == list(range(1, len(numbers) + 1))
-
-
 def test_a_pipe_that_nobody_reads_does_not_hold_the_end(piped):
     s, _ = piped
     refuse_until_the_pipe_is_full(s)
