@@ -18,7 +18,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { TAIL_LIMIT = 4 << 20, STATE_SIZE = 512 };
+enum { TAIL_LIMIT = 4 << 20, STATE_SIZE = 2048 }; /* a name of 255 characters, escaped, fits */
 static const char line_start[] = "{\"@timestamp\":\"";
 
 /* ---- names ---- */
@@ -122,8 +122,10 @@ void logfile_note(struct logfile *l)
     json_put_number(&j, "inode", (int64_t)l->inode);
     json_put_string(&j, "file", name_of(l->path));
     json_end_object(&j);
-    while (l->state_text.size < STATE_SIZE - 1) text_add(&l->state_text, " ");
-    text_add(&l->state_text, "\n");
+    size_t size = l->state_text.size;
+    char *rest = size < STATE_SIZE ? text_extend(&l->state_text, STATE_SIZE - size) : NULL;
+    if (rest) memset(rest, ' ', STATE_SIZE - size);
+    if (rest) rest[STATE_SIZE - size - 1] = '\n';
     if ((l->state_text.failed ||
          pwrite(l->state_fd, l->state_text.data, STATE_SIZE, 0) != STATE_SIZE) &&
         diag_due(&last_complaint, (int64_t)60 * 1000000000))

@@ -1386,7 +1386,7 @@ def test_a_kill_between_a_rename_and_its_signal_uses_no_number_twice(make_log, s
         text = re.sub(r'"sequence":\d+,"hash":"[0-9a-f]+"',
                       f'"sequence":{number.decode()},"hash":"{digest_.decode()}"', text)
         with open(state, "r+") as file:
-            file.write(f"{text.rstrip():<511}\n"[:512])
+            file.write(f"{text.rstrip():<2047}\n"[:2048])
     old = gate.audit_path.with_name("audit.jsonl.1")
     gate.audit_path.rename(old)
     gate = make_log()
