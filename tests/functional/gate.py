@@ -258,6 +258,10 @@ class Shared(Evidence):
     def __init__(self, gate):
         self.gate = gate
         self.start = gate.audit_path.stat().st_size
+        # What was recorded before may be written a moment later.
+        now = time.time()
+        self.since = (time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+                      + f".{int(now * 1000) % 1000:03}Z")
         self.idle_fds = gate.fds()
 
     def __getattr__(self, name):
@@ -265,7 +269,8 @@ class Shared(Evidence):
 
     def records(self):
         return [record for record in self.gate.records(self.start)
-                if record["event"]["action"] != "client-fallback-retry"]
+                if record["event"]["action"] != "client-fallback-retry"
+                and record["@timestamp"] >= self.since]
 
     def settle(self):
         """This test's connections have ended, their descriptors are given back and their
