@@ -340,14 +340,16 @@ bool output_work(struct output *o)
 
 /* ---- another file ---- */
 
-/* What cannot be written now goes into the next one. */
+/* What cannot be written now goes into the next one. What the disk has to be told of comes before
+ * the checkpoint, which is the last word. */
 void output_conclude(struct output *o, const char *trigger)
 {
     if (!output_work(o)) return;
+    bool synced = o->sync == SYNC_NONE || sync_all(o);
     o->trigger = trigger;
     if (!output_work(o)) return;
     o->trigger = NULL;
-    if (o->sync != SYNC_NONE && !sync_all(o))
+    if (!synced || (o->sync != SYNC_NONE && !logfile_sync(o->log)))
         diag_error("audit file %s: %s", o->log->path, strerror(errno));
 }
 
