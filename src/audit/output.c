@@ -132,17 +132,17 @@ void output_take(struct output *o, struct item *items)
 
 /* ---- writing ---- */
 
+/* With the lock of the mirrors held. */
 static void add_to_mirrors(struct output *o, struct line *line)
 {
-    pthread_mutex_lock(&o->mirrors->lock);
     for (size_t i = 0; i < o->mirrors->n; i++) mirror_add(o->mirrors->items[i], line);
-    pthread_mutex_unlock(&o->mirrors->lock);
 }
 
 /* What is in the file is done with: drop whole lines, answer. */
 static void account(struct output *o)
 {
     bool any = false;
+    pthread_mutex_lock(&o->mirrors->lock);
     while (o->pending.head && o->in_file >= o->pending.head->line->text.size) {
         struct item *i = list_take_first(&o->pending);
         const struct text *t = &i->line->text;
@@ -158,6 +158,7 @@ static void account(struct output *o)
         add_to_mirrors(o, i->line);
         item_free(i);
     }
+    pthread_mutex_unlock(&o->mirrors->lock);
     if (!any) return;
     int64_t t = clock_steady_ns();
     logfile_note(o->log);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/diag.h"
+#include "pki/keys.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -92,6 +93,7 @@ static void *run(void *arg)
         output_work(&w->output);
         if (!stopping) continue;
         output_conclude(&w->output, "stop");
+        random_thread_fini(); /* the checkpoints' signatures took from it */
         return NULL;
     }
 }
