@@ -15,8 +15,9 @@ enum { ENTRY_ACTION = 32 };
  * was closed and has no code is told apart for its frequency. */
 void entry_peek_action(const struct line_view *line, char out[ENTRY_ACTION], bool *plain_close);
 
-/* Its @timestamp, likewise. */
-WARN_UNUSED bool entry_peek_time(const struct line_view *line, struct timespec *out);
+/* The @timestamp, which stands first, of a line of n bytes: "" and false when it is none. */
+enum { ENTRY_TIME = 25 };
+bool entry_peek_time(const char *line, size_t n, char out[ENTRY_TIME]);
 
 struct log_entry {
     void *root;

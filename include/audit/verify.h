@@ -5,6 +5,7 @@
 
 #include "audit/chain.h"
 #include "audit/checkpoint.h"
+#include "audit/entry.h"
 #include "audit/lines.h"
 #include "base/reader.h"
 
@@ -19,7 +20,7 @@ enum verify_fault {
     VERIFY_CUT
 };
 
-enum { VERIFY_TIME = 32, VERIFY_NOTES = 20 };
+enum { VERIFY_NOTES = 20 };
 
 /* What was found so far. */
 struct verify_summary {
@@ -31,7 +32,7 @@ struct verify_summary {
     uint64_t sealed_lines;             /* behind it too; 0: this is no audit log */
     uint64_t chains;                   /* a log on standard output has one a start */
     uint64_t first_sequence, last_sequence;
-    char first_time[VERIFY_TIME], last_time[VERIFY_TIME];
+    char first_time[ENTRY_TIME], last_time[ENTRY_TIME];
     bool anchored; /* the first record's own bytes are proved too */
     uint64_t checkpoints, signed_up_to, unsigned_records;
     char key_id[LOG_KEY_ID + 1]; /* of the last checkpoint */

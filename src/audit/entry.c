@@ -18,14 +18,16 @@ void entry_peek_action(const struct line_view *line, char out[ENTRY_ACTION], boo
     out[n] = '\0';
 }
 
-bool entry_peek_time(const struct line_view *line, struct timespec *out)
+bool entry_peek_time(const char *line, size_t n, char out[ENTRY_TIME])
 {
     static const char start[] = "{\"@timestamp\":\"";
-    enum { FROM = sizeof start - 1, LENGTH = 24 };
-    char time[LENGTH + 1] = "";
-    if (line->n <= FROM + LENGTH || memcmp(line->p, start, FROM) != 0) return false;
-    memcpy(time, line->p + FROM, LENGTH);
-    return line->p[FROM + LENGTH] == '"' && clock_parse(time, out);
+    enum { FROM = sizeof start - 1, LENGTH = ENTRY_TIME - 1 };
+    bool there = n > FROM + LENGTH && memcmp(line, start, FROM) == 0 && line[FROM + LENGTH] == '"';
+    for (size_t i = FROM; there && i < FROM + LENGTH; i++)
+        there = line[i] >= '-' && line[i] <= 'Z'; /* nothing that a terminal obeys */
+    if (there) memcpy(out, line + FROM, LENGTH);
+    out[there ? LENGTH : 0] = '\0';
+    return there;
 }
 
 static const char *string_at(json_t *object, const char *key)

@@ -1,5 +1,7 @@
 #include "audit/report.h"
 
+#include "base/clock.h"
+
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -334,7 +336,8 @@ static bool read_line(const struct line_view *line, struct log_entry *out)
     entry_peek_action(line, action, &plain_close);
     if (!plain_close) return entry_read(line, out);
     *out = (struct log_entry){.action = audit_action_name(AUDIT_CONNECTION_CLOSED)};
-    return entry_peek_time(line, &out->at);
+    char time[ENTRY_TIME];
+    return entry_peek_time(line->p, line->n, time) && clock_parse(time, &out->at);
 }
 
 void report_line(struct report *r, const struct line_view *line)

@@ -1,5 +1,6 @@
 #include "sink.h"
 
+#include "audit/entry.h"
 #include "audit/logfile.h"
 
 #include <errno.h>
@@ -53,16 +54,14 @@ static int severity(const struct line *line)
 /* RFC 5424 section 6: the record is the message, its own time the timestamp. */
 static void render_message(const struct line *line, struct text *out)
 {
-    static const char start[] = "{\"@timestamp\":\"";
-    enum { FROM = sizeof start - 1, LENGTH = 24 };
-    char host[HOST_SIZE] = "";
+    char time[ENTRY_TIME], host[HOST_SIZE] = "";
     const char *p = text_string(&line->text);
-    bool dated = line->text.size > FROM + LENGTH && memcmp(p, start, FROM) == 0;
+    bool dated = entry_peek_time(p, line->text.size, time);
     gethostname(host, sizeof host - 1);
     for (char *c = host; *c; c++)
         if (*c <= ' ' || *c > '~') *c = '?';
-    text_printf(out, "<%d>1 %.*s %s suitegate %ld %s - ", FACILITY * 8 + severity(line),
-                dated ? LENGTH : 1, dated ? p + FROM : "-", host[0] ? host : "-", (long)getpid(),
+    text_printf(out, "<%d>1 %s %s suitegate %ld %s - ", FACILITY * 8 + severity(line),
+                dated ? time : "-", host[0] ? host : "-", (long)getpid(),
                 audit_action_name(line->action));
     text_add_bytes(out, p, line->text.size - 1); /* without its line end */
 }

@@ -30,7 +30,7 @@ struct suspect {
 struct checkpoint {
     bool at_start; /* the first word of a process that goes on with the log */
     bool at_stop;  /* the last word in it */
-    char time[VERIFY_TIME], key_id[LOG_KEY_ID + 1];
+    char time[ENTRY_TIME], key_id[LOG_KEY_ID + 1];
     char signature[2 * SPKI_LIMIT], public_key[2 * SPKI_LIMIT];
     struct chain head;
 };
@@ -108,19 +108,6 @@ static void judge(struct verify *v, enum verify_fault fault, struct place place,
 }
 
 /* ---- one good record ---- */
-
-/* The record's @timestamp, which stands first; "" when it does not. */
-static void copy_time(const struct line_view *line, char out[VERIFY_TIME])
-{
-    static const char start[] = "{\"@timestamp\":\"";
-    enum { FROM = sizeof start - 1, LENGTH = 24 };
-    bool there = line->n > FROM + LENGTH && memcmp(line->p, start, FROM) == 0 &&
-                 line->p[FROM + LENGTH] == '"';
-    for (size_t i = FROM; there && i < FROM + LENGTH; i++)
-        there = line->p[i] >= '-' && line->p[i] <= 'Z'; /* nothing that a terminal obeys */
-    if (there) memcpy(out, line->p + FROM, LENGTH);
-    out[there ? LENGTH : 0] = '\0';
-}
 
 static bool is_action(const char *name, enum audit_action action)
 {
@@ -275,9 +262,9 @@ static void take_good(struct verify *v, struct place place, const struct line_vi
     if (!v->begun) {
         v->found.first_sequence = sealed->sequence;
         memcpy(v->first_hash, sealed->hash, CHAIN_HASH);
-        copy_time(line, v->found.first_time);
+        entry_peek_time(line->p, line->n, v->found.first_time);
     }
-    copy_time(line, v->found.last_time);
+    entry_peek_time(line->p, line->n, v->found.last_time);
     v->begun = true;
     v->found.records++;
     v->found.last_sequence = v->chain.sequence = sealed->sequence;

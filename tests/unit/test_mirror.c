@@ -81,14 +81,22 @@ static void drain(int fd, size_t *refused, size_t *opened)
     }
 }
 
+/* A mirror of a pipe that nobody reads but by *fd. */
+static struct mirror *begin_with_pipe(int *fd)
+{
+    assert_int_equal(mkfifo(path, 0600), 0);
+    *fd = open(path, O_RDWR | O_NONBLOCK);
+    struct mirror *m = mirror_new(path, false, &report);
+    assert_non_null(m);
+    return m;
+}
+
 static void refusals_are_left_out_last(void **state)
 {
     (void)state;
     size_t refused, opened;
-    assert_int_equal(mkfifo(path, 0600), 0);
-    int fd = open(path, O_RDWR | O_NONBLOCK);
-    struct mirror *m = mirror_new(path, false, &report);
-    assert_non_null(m);
+    int fd;
+    struct mirror *m = begin_with_pipe(&fd);
     for (unsigned i = 0; i < MIRROR_QUEUE_LIMIT; i++) add(m, AUDIT_CONNECTION_OPENED, 100);
     for (unsigned i = 0; i < MIRROR_QUEUE_LIMIT / 8; i++) add(m, AUDIT_CONNECTION_REFUSED, 100);
     drain(fd, &refused, &opened);
@@ -104,10 +112,8 @@ static void memory_is_bounded_too(void **state)
 {
     (void)state;
     size_t refused, opened;
-    assert_int_equal(mkfifo(path, 0600), 0);
-    int fd = open(path, O_RDWR | O_NONBLOCK);
-    struct mirror *m = mirror_new(path, false, &report);
-    assert_non_null(m);
+    int fd;
+    struct mirror *m = begin_with_pipe(&fd);
     for (unsigned i = 0; i < 100; i++) add(m, AUDIT_CONNECTION_REFUSED, 1 << 20);
     drain(fd, &refused, &opened);
     assert_in_range(refused, MIRROR_QUEUE_BYTES >> 20, (MIRROR_QUEUE_BYTES >> 20) + 2);
@@ -182,10 +188,8 @@ static void a_full_disk(void **state)
 static void the_end_waits_for_nobody(void **state)
 {
     (void)state;
-    assert_int_equal(mkfifo(path, 0600), 0);
-    int fd = open(path, O_RDWR | O_NONBLOCK);
-    struct mirror *m = mirror_new(path, false, &report);
-    assert_non_null(m);
+    int fd;
+    struct mirror *m = begin_with_pipe(&fd);
     for (unsigned i = 0; i < 5000; i++) add(m, AUDIT_CONNECTION_REFUSED, 100);
     mirror_free(m);
     assert_int_equal(told_so_far(), 0);
