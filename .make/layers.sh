@@ -2,7 +2,7 @@
 # Layering: a file includes its own layer and the layers before it, nothing else; wolfSSL is
 # included in pki/ and tls/ only; policy/ includes no sockets, files or TLS.
 set -eu
-layers="base policy config pki audit net tls proxy cli"
+layers="base policy config pki audit net tls check proxy cli"
 bad=0
 complain() { echo "layers: $1" >&2; bad=1; }
 allowed=

@@ -22,6 +22,7 @@ void json_put_string(struct json *j, const char *key, const char *value);
 void json_put_bytes(struct json *j, const char *key, const void *p, size_t n);
 void json_put_number(struct json *j, const char *key, int64_t value);
 void json_put_bool(struct json *j, const char *key, bool value);
+void json_put_null(struct json *j, const char *key);
 /* As json_put_string(), but the member is left out when value is NULL or empty. */
 void json_put_optional(struct json *j, const char *key, const char *value);
 

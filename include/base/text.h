@@ -31,6 +31,10 @@ void text_printf(struct text *t, const char *format, ...) PRINTF(2, 3);
  * such as \u{1b}; at most `most` columns, the last ones "..." when it is longer. */
 void text_add_visible(struct text *t, const char *s, size_t most);
 
+/* Words, broken into lines of TEXT_COLUMNS at most; every line begins with `indent` blanks. */
+enum { TEXT_COLUMNS = 79 };
+void text_add_wrapped(struct text *t, int indent, const char *words);
+
 /* Escaped for HTML, text or attribute. */
 void text_add_html(struct text *t, const char *s);
 

@@ -49,6 +49,11 @@ void cert_format_name(struct span name, struct text *out);
 bool cert_matches_name(const struct cert *c, const char *name);
 bool cert_matches_ip(const struct cert *c, const struct addr *ip);
 
+/* Each DNS name and IP address of its subjectAltName, as text; what a peer wrote. */
+void cert_each_name(const struct cert *c, void (*each)(void *arg, const char *name), void *arg);
+/* "RSA with SHA-256" and the like; static. */
+const char *cert_signature_name(const struct cert *c);
+
 enum cert_signature der_signature_strength(struct span algorithm);
 /* RSASSA-PSS-params (RFC 8017 appendix A.2.3) with their defaults. */
 struct der_pss {

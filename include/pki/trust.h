@@ -9,6 +9,9 @@
 #include "pki/cert.h"
 #include "policy/reasons.h"
 
+/* The system's roots, where Debian keeps them. */
+#define TRUST_SYSTEM_BUNDLE "/etc/ssl/certs/ca-certificates.crt"
+
 struct trust;
 
 /* anchors: PEM text of trusted CAs; crls: PEM text or NULL. NULL with a sentence in errors. */

@@ -72,6 +72,16 @@ struct scheme {
 };
 const struct scheme *scheme_by_id(uint16_t id); /* NULL when unknown */
 
+/* For asking a server what it accepts besides the policy: suites of TLS 1.2 and below, elliptic
+ * curves, signature schemes with SHA-224 or worse. Each fills out and returns how many. */
+enum { OTHER_CIPHERS = 512, OTHER_CURVES = 64, WEAK_SCHEMES = 32 };
+size_t other_ciphers(uint16_t *out, size_t room);
+size_t other_curves(uint16_t *out, size_t room);
+size_t weak_schemes(uint16_t *out, size_t room);
+/* Does its ServerKeyExchange begin with a curve (RFC 8422 section 5.4)? Is it a CBC suite? */
+bool cipher_has_curve(uint16_t id);
+bool cipher_has_cbc(uint16_t id);
+
 /* "TLS 1.2" for 0x0303; "0x7f1c" style for what has no name. Static or in `scratch`. */
 enum { VERSION_TEXT_SIZE = 16 };
 const char *version_name(uint16_t version, char scratch[VERSION_TEXT_SIZE]);
@@ -82,7 +92,27 @@ static inline bool is_grease(uint16_t v)
     return (v & 0x0f0f) == 0x0a0a && v >> 8 == (v & 0xff);
 }
 
-enum { TLS_1_2 = 0x0303, SCSV_RENEGOTIATION = 0x00ff, SCSV_FALLBACK = 0x5600 };
+enum {
+    SSL_2_0 = 0x0002,
+    SSL_3_0 = 0x0300,
+    TLS_1_0 = 0x0301,
+    TLS_1_1 = 0x0302,
+    TLS_1_2 = 0x0303,
+    TLS_1_3 = 0x0304,
+    SCSV_RENEGOTIATION = 0x00ff,
+    SCSV_FALLBACK = 0x5600
+};
+
+/* TLS 1.3's suites name no key exchange (RFC 8446 appendix B.4, RFC 8998). */
+static inline bool cipher_is_tls13(uint16_t id)
+{
+    return id >> 8 == 0x13 || id == 0x00c6 || id == 0x00c7;
+}
+/* No suites but signals (RFC 5746 section 3.3, RFC 7507). */
+static inline bool cipher_is_signal(uint16_t id)
+{
+    return id == SCSV_RENEGOTIATION || id == SCSV_FALLBACK;
+}
 
 const char *key_type_name(enum key_type key);
 

@@ -19,7 +19,7 @@ enum session_status {
     SESSION_WANT_BYTES,   /* needs more in `in` */
     SESSION_CLOSE_NOTIFY, /* the peer ended its side properly */
     SESSION_TRUNCATED,    /* the peer's bytes ended without close_notify */
-    SESSION_FAILED,       /* the session is dead; see session_error(), alerts */
+    SESSION_FAILED,       /* the session is dead; see session_explain(), alerts */
 };
 
 /* What was agreed; valid after the handshake. */
@@ -71,7 +71,11 @@ const struct flight *session_flight(const struct session *s);
 void session_handshake_done(struct session *s);
 struct session_facts session_facts(const struct session *s);
 
-int session_error(const struct session *s);          /* the library's last error */
+/* Why a client handshake failed that session_received() had nothing against: the certificate's
+ * fault, the alert that came (-1: none), or what else was seen. closed: the peer had ended its
+ * side. Never REASON_OK. */
+enum reason session_explain(const struct session *s, bool closed, int *alert_received);
+
 int session_alert_sent(const struct session *s);     /* -1: none */
 int session_alert_received(const struct session *s); /* -1: none */
 /* The session failed because a handshake message came twice, such as a second hello. */

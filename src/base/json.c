@@ -153,6 +153,12 @@ void json_put_bool(struct json *j, const char *key, bool value)
     text_add(j->out, value ? "true" : "false");
 }
 
+void json_put_null(struct json *j, const char *key)
+{
+    json_member(j, key);
+    text_add(j->out, "null");
+}
+
 void json_put_optional(struct json *j, const char *key, const char *value)
 {
     if (value && *value) json_put_string(j, key, value);

@@ -108,6 +108,30 @@ void text_add_visible(struct text *t, const char *s, size_t most)
     text_add(t, "...");
 }
 
+void text_add_wrapped(struct text *t, int indent, const char *words)
+{
+    int column = 0;
+    while (*words) {
+        size_t n = strcspn(words, " "), most = (size_t)(TEXT_COLUMNS - indent);
+        if (n > most) n = most; /* one word that is longer than a line */
+        if (column && column + 1 + (int)n > TEXT_COLUMNS) {
+            text_add(t, "\n");
+            column = 0;
+        }
+        if (column) {
+            text_add(t, " ");
+            column++;
+        } else {
+            text_printf(t, "%*s", indent, "");
+            column = indent;
+        }
+        text_add_bytes(t, words, n);
+        column += (int)n;
+        words += n + strspn(words + n, " ");
+    }
+    text_add(t, "\n");
+}
+
 void text_add_html(struct text *t, const char *s)
 {
     for (; *s; s++) {

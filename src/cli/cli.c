@@ -1,15 +1,23 @@
 #include "cli/cli.h"
 
+#include "base/file.h"
+#include "pki/trust.h"
+
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct option all[] = {
-    {"config", required_argument, NULL, 'c'}, {"key-type", required_argument, NULL, 'k'},
-    {"out", required_argument, NULL, 'o'},    {"key", required_argument, NULL, 'y'},
-    {"since", required_argument, NULL, 's'},  {"until", required_argument, NULL, 'u'},
-    {"json", no_argument, NULL, 'j'},         {"html", no_argument, NULL, 'w'},
-    {"follow", no_argument, NULL, 'f'},       {"refused", no_argument, NULL, 'r'},
+    {"config", required_argument, NULL, 'c'},  {"key-type", required_argument, NULL, 'k'},
+    {"out", required_argument, NULL, 'o'},     {"key", required_argument, NULL, 'y'},
+    {"since", required_argument, NULL, 's'},   {"until", required_argument, NULL, 'u'},
+    {"json", no_argument, NULL, 'j'},          {"html", no_argument, NULL, 'w'},
+    {"follow", no_argument, NULL, 'f'},        {"refused", no_argument, NULL, 'r'},
+    {"ca", required_argument, NULL, 'a'},      {"name", required_argument, NULL, 'n'},
+    {"timeout", required_argument, NULL, 't'}, {"starttls", required_argument, NULL, 'S'},
+    {"file", required_argument, NULL, 'l'},    {"report", required_argument, NULL, 'p'},
     {"help", no_argument, NULL, 'h'}};
 
 static bool take_option(int letter, struct cli_options *out)
@@ -32,6 +40,25 @@ static bool take_option(int letter, struct cli_options *out)
         return true;
     case 'u':
         out->until = optarg;
+        return true;
+    case 'a':
+        if (out->ca_count == CLI_CAS) return false;
+        out->cas[out->ca_count++] = optarg;
+        return true;
+    case 'n':
+        out->name = optarg;
+        return true;
+    case 't':
+        out->timeout = optarg;
+        return true;
+    case 'S':
+        out->starttls = optarg;
+        return true;
+    case 'l':
+        out->list = optarg;
+        return true;
+    case 'p':
+        out->report = optarg;
         return true;
     case 'j':
         out->json = true;
@@ -59,8 +86,12 @@ int cli_parse(int argc, char **argv, const char *allowed, const char *help, stru
     *out = (struct cli_options){0};
     optind = 1;
     int letter;
-    const char *letters = strchr(allowed, 'f') ? "c:fh" : strchr(allowed, 'c') ? "c:h" : "h";
+    char letters[16];
+    snprintf(letters, sizeof letters, "%s%s%s%sh", strchr(allowed, '+') ? "+" : "",
+             strchr(allowed, 'c') ? "c:" : "", strchr(allowed, 'f') ? "f" : "",
+             strchr(allowed, 'l') ? "f:" : "");
     while ((letter = getopt_long(argc, argv, letters, options, NULL)) != -1) {
+        if (letter == 'f' && strchr(allowed, 'l')) letter = 'l';
         if (letter == 'h') {
             fputs(help, stdout);
             return CLI_DONE;
@@ -75,9 +106,31 @@ int cli_parse(int argc, char **argv, const char *allowed, const char *help, stru
         fprintf(stderr, "suitegate log %s: which file?\n", argv[0]);
         return CLI_USAGE;
     }
-    if (strchr(allowed, 'F') || out->file_count <= (strchr(allowed, '1') != NULL)) return -1;
+    if (strpbrk(allowed, "F*") || out->file_count <= (strchr(allowed, '1') != NULL)) return -1;
     fprintf(stderr, "suitegate %s: unexpected argument \"%s\"\n", argv[0], argv[optind]);
     return CLI_USAGE;
+}
+
+static bool add_anchors(const char *path, struct text *out, struct text *errors)
+{
+    enum { LARGEST = 64 << 20 };
+    int fault = file_read(path, LARGEST, out, NULL);
+    text_add(out, "\n"); /* the next file's first line stands alone */
+    if (fault) text_printf(errors, "%s: %s\n", path, strerror(fault));
+    return fault == 0;
+}
+
+bool cli_anchors(const struct cli_options *options, struct text *out, struct text *errors)
+{
+    const char *own = getenv("SSL_CERT_FILE");
+    bool ok = true;
+    /* A machine without the system's roots has --ca. */
+    if (access(TRUST_SYSTEM_BUNDLE, R_OK) == 0 || options->ca_count == 0)
+        ok = add_anchors(TRUST_SYSTEM_BUNDLE, out, errors);
+    if (own && *own) ok = add_anchors(own, out, errors) && ok;
+    for (size_t i = 0; i < options->ca_count; i++)
+        ok = add_anchors(options->cas[i], out, errors) && ok;
+    return ok;
 }
 
 void cli_print_errors(const struct text *errors)

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLUMNS = 79, NAMES_SHOWN = 10, TEXT_BUCKETS = 24, BAR = 24 };
+enum { NAMES_SHOWN = 10, TEXT_BUCKETS = 24, BAR = 24 };
 
 static const char help[] =
     "Usage: suitegate log report [--since T] [--until T] [--json | --html] FILE...\n\n"
@@ -28,37 +28,12 @@ static const char *const blame_words[] = {"the clients", "the endpoints", "this 
 
 /* ---- text ---- */
 
-/* Words, broken into lines that fit; every line begins with `indent` blanks. */
-static void put_wrapped(struct text *out, int indent, const char *words)
-{
-    int column = 0;
-    while (*words) {
-        size_t n = strcspn(words, " "), most = (size_t)(COLUMNS - indent);
-        if (n > most) n = most; /* one word that is longer than a line */
-        if (column && column + 1 + (int)n > COLUMNS) {
-            text_add(out, "\n");
-            column = 0;
-        }
-        if (column) {
-            text_add(out, " ");
-            column++;
-        } else {
-            text_printf(out, "%*s", indent, "");
-            column = indent;
-        }
-        text_add_bytes(out, words, n);
-        column += (int)n;
-        words += n + strspn(words + n, " ");
-    }
-    text_add(out, "\n");
-}
-
-/* The same, of words that peers may have had a hand in. */
+/* Words that peers may have had a hand in. */
 static void put_visible(struct text *out, int indent, const char *words)
 {
     struct text visible = {0};
     text_add_visible(&visible, words, 400);
-    put_wrapped(out, indent, text_string(&visible));
+    text_add_wrapped(out, indent, text_string(&visible));
     text_fini(&visible);
 }
 
@@ -104,7 +79,7 @@ static void put_reasons(struct text *out, const struct report *r)
     put_heading(out, "REFUSALS BY REASON");
     for (size_t i = 0; i < n; i++) {
         text_printf(out, "  %8" PRIu64 "  %s\n", r->reasons[order[i]], reason_row(order[i])->code);
-        put_wrapped(out, 12, reason_row(order[i])->sentence);
+        text_add_wrapped(out, 12, reason_row(order[i])->sentence);
     }
     put_heading(out, "REFUSALS BY LEG AND BLAME");
     text_printf(out,
@@ -124,7 +99,7 @@ static void put_row_reasons(struct text *out, const struct report_row *row)
         text_printf(&words, "%s%s %" PRIu64, i ? ", " : "", reason_row(order[i])->code,
                     row->reasons[order[i]]);
     if (n > 4) text_printf(&words, " and %zu other reasons", n - 4);
-    put_wrapped(out, 6, text_string(&words));
+    text_add_wrapped(out, 6, text_string(&words));
     text_fini(&words);
 }
 
@@ -141,7 +116,7 @@ static void put_evidence(struct text *out, const struct report_evidence *e)
     if (e->offer) put_visible(out, 6, e->offer);
     if (e->detail) put_visible(out, 6, e->detail);
     text_printf(&words, "To change: %s", reason_row(e->reason)->remedy);
-    put_wrapped(out, 6, text_string(&words));
+    text_add_wrapped(out, 6, text_string(&words));
     text_fini(&words);
 }
 
@@ -182,7 +157,7 @@ static void put_set_up(struct text *out, const struct report *r)
         const struct reason_row *row = reason_row(order[i]);
         if (row->blame != BLAME_OPERATOR) continue;
         text_printf(out, "  %8" PRIu64 "  %s\n", r->reasons[order[i]], row->code);
-        put_wrapped(out, 12, row->remedy);
+        text_add_wrapped(out, 12, row->remedy);
     }
     if (r->rejected_reloads)
         text_printf(out, "  %8" PRIu64 "  configurations were rejected\n", r->rejected_reloads);

@@ -14,13 +14,16 @@ static const char help[] =
     "  ca init            make a local CA\n"
     "  ca show [-c FILE]  tell about the CA and where to trust it\n"
     "  policy [--json]    what is allowed, and every reason code\n"
+    "  check HOST...      is this server fit for the policy? why not, and what to change\n"
+    "  exec -- COMMAND    would this client pass? runs it through a proxy of its own\n"
     "  log key            the public half of the key that signs the audit log\n"
     "  log verify FILE... is this audit log complete and unaltered?\n"
     "  log report FILE... attempts, refusals, and whom to fix first\n"
     "  log tail [-f]      the log, a readable line a record\n"
     "  --version          this program, its TLS library, and the suites compiled in\n"
     "  --help             this text; also after every command\n\n"
-    "Exit status: 0 done, 1 the answer is no, 2 could not do it, 64 wrong usage.\n";
+    "Exit status: 0 done, 1 the answer is no, 2 could not do it, 64 wrong usage; check and exec\n"
+    "have 3 besides.\n";
 
 struct command {
     const char *name;
@@ -45,11 +48,9 @@ static int print_version(void)
 
 static int dispatch(int argc, char **argv)
 {
-    static const struct command commands[] = {{"run", cli_run},
-                                              {"config", cli_config},
-                                              {"ca", cli_ca},
-                                              {"policy", cli_policy},
-                                              {"log", cli_log}};
+    static const struct command commands[] = {{"run", cli_run},     {"config", cli_config},
+                                              {"ca", cli_ca},       {"policy", cli_policy},
+                                              {"check", cli_check}, {"log", cli_log}};
     const char *name = argc > 1 ? argv[1] : "";
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         if (strcmp(name, commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);

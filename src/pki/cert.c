@@ -2,6 +2,7 @@
 
 #include "policy/hello.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -75,34 +76,71 @@ struct der_pss der_pss_parameters(struct reader parameters)
 
 /* Signature algorithms by strength: SHA-256 or better, with RSA or ECDSA (RFC 8017 appendix
  * A.2.4, RFC 5758 section 3.2); MD2, MD5, SHA-1 and SHA-224 are weak. */
+static const struct algorithm {
+    struct oid oid;
+    enum cert_signature strength;
+    const char *name;
+} algorithms[] = {
+    {{9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11}},
+     CERT_SIGNATURE_STRONG,
+     "RSA with SHA-256"},
+    {{9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 12}},
+     CERT_SIGNATURE_STRONG,
+     "RSA with SHA-384"},
+    {{9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 13}},
+     CERT_SIGNATURE_STRONG,
+     "RSA with SHA-512"},
+    {{8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2}}, CERT_SIGNATURE_STRONG, "ECDSA with SHA-256"},
+    {{8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3}}, CERT_SIGNATURE_STRONG, "ECDSA with SHA-384"},
+    {{8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 4}}, CERT_SIGNATURE_STRONG, "ECDSA with SHA-512"},
+    {{9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 2}}, CERT_SIGNATURE_WEAK, "RSA with MD2"},
+    {{9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 4}}, CERT_SIGNATURE_WEAK, "RSA with MD5"},
+    {{9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 5}}, CERT_SIGNATURE_WEAK, "RSA with SHA-1"},
+    {{9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 14}}, CERT_SIGNATURE_WEAK, "RSA with SHA-224"},
+    {{7, {0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1}}, CERT_SIGNATURE_WEAK, "ECDSA with SHA-1"},
+    {{8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 1}}, CERT_SIGNATURE_WEAK, "ECDSA with SHA-224"},
+    {{7, {0x2a, 0x86, 0x48, 0xce, 0x38, 4, 3}}, CERT_SIGNATURE_OTHER, "DSA with SHA-1"},
+    {{3, {0x2b, 0x65, 0x70}}, CERT_SIGNATURE_OTHER, "Ed25519"},
+    {{3, {0x2b, 0x65, 0x71}}, CERT_SIGNATURE_OTHER, "Ed448"},
+};
+
+static const struct algorithm *find_algorithm(struct span oid)
+{
+    for (size_t i = 0; i < COUNT_OF(algorithms); i++)
+        if (oid_is(oid, &algorithms[i].oid)) return &algorithms[i];
+    return NULL;
+}
+
 enum cert_signature der_signature_strength(struct span algorithm)
 {
-    static const struct oid strong[] = {
-        {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11}},
-        {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 12}},
-        {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 13}},
-        {8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2}},
-        {8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3}},
-        {8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 4}},
-    };
-    static const struct oid weak[] = {
-        {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 2}},
-        {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 4}},
-        {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 5}},
-        {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 14}},
-        {7, {0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 1}},
-        {8, {0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 1}},
-    };
     struct reader r = reader_of(algorithm);
     struct der_item id;
     if (!der_expect(&r, DER_OID, &id)) return CERT_SIGNATURE_OTHER;
     if (oid_is(id.content, &pss_oid))
         return der_pss_parameters(r).digest_bits ? CERT_SIGNATURE_STRONG : CERT_SIGNATURE_WEAK;
-    for (size_t i = 0; i < COUNT_OF(strong); i++)
-        if (oid_is(id.content, &strong[i])) return CERT_SIGNATURE_STRONG;
-    for (size_t i = 0; i < COUNT_OF(weak); i++)
-        if (oid_is(id.content, &weak[i])) return CERT_SIGNATURE_WEAK;
-    return CERT_SIGNATURE_OTHER;
+    const struct algorithm *known = find_algorithm(id.content);
+    return known ? known->strength : CERT_SIGNATURE_OTHER;
+}
+
+const char *cert_signature_name(const struct cert *c)
+{
+    struct reader r = reader_of(c->signature_algorithm);
+    struct der_item id;
+    if (!der_expect(&r, DER_OID, &id)) return "unknown";
+    if (oid_is(id.content, &pss_oid)) {
+        switch (der_pss_parameters(r).digest_bits) {
+        case 256:
+            return "RSA-PSS with SHA-256";
+        case 384:
+            return "RSA-PSS with SHA-384";
+        case 512:
+            return "RSA-PSS with SHA-512";
+        default:
+            return "RSA-PSS with a weak hash";
+        }
+    }
+    const struct algorithm *known = find_algorithm(id.content);
+    return known ? known->name : "unknown";
 }
 
 static void read_curve(struct span curve, struct cert *c)
@@ -394,4 +432,20 @@ bool cert_matches_name(const struct cert *c, const char *name)
 bool cert_matches_ip(const struct cert *c, const struct addr *ip)
 {
     return any_general_name(c, 0x87, ip_matches, ip);
+}
+
+void cert_each_name(const struct cert *c, void (*each)(void *arg, const char *name), void *arg)
+{
+    struct reader r = reader_of(c->san);
+    struct der_item item;
+    while (r.left > 0 && der_next(&r, &item)) {
+        char name[HELLO_NAME_SIZE] = "";
+        bool v4 = item.tag == 0x87 && item.content.n == 4;
+        bool v6 = item.tag == 0x87 && item.content.n == 16;
+        if (v4 || v6)
+            inet_ntop(v4 ? AF_INET : AF_INET6, item.content.p, name, sizeof name);
+        else if (item.tag == 0x82)
+            snprintf(name, sizeof name, "%.*s", (int)item.content.n, (const char *)item.content.p);
+        if (*name) each(arg, name);
+    }
 }

@@ -34,10 +34,29 @@ static const struct id_name groups[] = {
 #undef GROUP
 };
 
-/* Names of groups that are not allowed, for the record only (IANA TLS Supported Groups). */
+/* Groups that are not allowed (IANA TLS Supported Groups): names for the record, and what a
+ * server may accept besides. */
 static const struct id_name other_groups[] = {
     {0x0001, "sect163k1"},
+    {0x0002, "sect163r1"},
+    {0x0003, "sect163r2"},
+    {0x0004, "sect193r1"},
+    {0x0005, "sect193r2"},
+    {0x0006, "sect233k1"},
+    {0x0007, "sect233r1"},
+    {0x0008, "sect239k1"},
+    {0x0009, "sect283k1"},
+    {0x000a, "sect283r1"},
+    {0x000b, "sect409k1"},
+    {0x000c, "sect409r1"},
+    {0x000d, "sect571k1"},
+    {0x000e, "sect571r1"},
+    {0x000f, "secp160k1"},
+    {0x0010, "secp160r1"},
+    {0x0011, "secp160r2"},
+    {0x0012, "secp192k1"},
     {0x0013, "secp192r1"},
+    {0x0014, "secp224k1"},
     {0x0015, "secp224r1"},
     {0x0016, "secp256k1"},
     {0x001a, "brainpoolP256r1"},
@@ -161,6 +180,47 @@ size_t group_count(void)
 uint16_t group_at(size_t i)
 {
     return groups[i].id;
+}
+
+/* Finite fields and post-quantum schemes are no elliptic curves. */
+enum { CURVES_END = 0x0100 };
+
+size_t other_curves(uint16_t *out, size_t room)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < COUNT_OF(other_groups) && n < room; i++)
+        if (other_groups[i].id < CURVES_END) out[n++] = other_groups[i].id;
+    return n;
+}
+
+size_t weak_schemes(uint16_t *out, size_t room)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < COUNT_OF(schemes) && n < room; i++)
+        if (schemes[i].verdict == SCHEME_WEAK) out[n++] = schemes[i].id;
+    return n;
+}
+
+size_t other_ciphers(uint16_t *out, size_t room)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < COUNT_OF(cipher_names) && n < room; i++)
+        if (!cipher_is_tls13(cipher_names[i].id) && !cipher_is_signal(cipher_names[i].id))
+            out[n++] = cipher_names[i].id;
+    return n;
+}
+
+bool cipher_has_curve(uint16_t id)
+{
+    const char *name = cipher_name(id);
+    return name && (strstr(name, "_ECDHE_RSA_") || strstr(name, "_ECDHE_ECDSA_") ||
+                    strstr(name, "_ECDH_anon_"));
+}
+
+bool cipher_has_cbc(uint16_t id)
+{
+    const char *name = cipher_name(id);
+    return name && strstr(name, "_CBC_") != NULL;
 }
 
 const struct scheme *scheme_by_id(uint16_t id)

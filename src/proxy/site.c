@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char system_bundle[] = "/etc/ssl/certs/ca-certificates.crt";
 static const size_t pem_limit = 64 << 20;
 static const time_t warn_at_most = (time_t)30 * 86400, warn_at_least = (time_t)7 * 86400;
 
@@ -79,7 +78,7 @@ static void load_ca(struct site *site, struct text *errors)
 static void load_trust(struct site *site, struct text *errors)
 {
     const struct config *c = site->config;
-    const char *path = strcmp(c->upstream.trust, "system") ? c->upstream.trust : system_bundle;
+    const char *path = strcmp(c->upstream.trust, "system") ? c->upstream.trust : TRUST_SYSTEM_BUNDLE;
     site->has_crls = c->upstream.crl != NULL;
     if (!read_pem(path, 0, &site->anchors, errors)) return;
     if (site->has_crls && !read_pem(c->upstream.crl, 0, &site->crls, errors)) return;

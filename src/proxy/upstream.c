@@ -208,16 +208,8 @@ static enum step handshake_failed(struct conn *c)
         a->without_resumption = true;
         return redial(c);
     }
-    const struct flight *flight = session_flight(s);
     c->alert_sent = session_alert_sent(s);
-    c->alert_received = flight->alert >= 0 ? flight->alert : session_alert_received(s);
-    if (reason == REASON_OK && c->alert_received < 0 && !c->upstream.end_of_data)
-        reason = trust_reason_of_error(session_error(s));
-    if (reason == REASON_OK) {
-        struct flight seen = *flight;
-        seen.alert = c->alert_received;
-        reason = flight_explain(&seen, c->upstream.end_of_data);
-    }
+    reason = session_explain(s, c->upstream.end_of_data, &c->alert_received);
     return conn_refuse(c, reason);
 }
 

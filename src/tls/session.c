@@ -356,11 +356,6 @@ struct session_facts session_facts(const struct session *s)
     return s->facts;
 }
 
-int session_error(const struct session *s)
-{
-    return s->error;
-}
-
 int session_alert_sent(const struct session *s)
 {
     WOLFSSL_ALERT_HISTORY history;
@@ -374,6 +369,17 @@ int session_alert_received(const struct session *s)
     WOLFSSL_ALERT_HISTORY history;
     if (wolfSSL_get_alert_history(s->ssl, &history) != WOLFSSL_SUCCESS) return -1;
     return history.last_rx.level == LEVEL_FATAL ? history.last_rx.code : -1;
+}
+
+enum reason session_explain(const struct session *s, bool closed, int *alert_received)
+{
+    const struct handshake *h = s->handshake;
+    struct flight seen = h->flight;
+    enum reason reason = h->check ? h->check->reason : REASON_OK;
+    if (seen.alert < 0) seen.alert = session_alert_received(s);
+    *alert_received = seen.alert;
+    if (reason == REASON_OK && seen.alert < 0 && !closed) reason = trust_reason_of_error(s->error);
+    return reason != REASON_OK ? reason : flight_explain(&seen, closed);
 }
 
 bool session_hello_repeated(const struct session *s)

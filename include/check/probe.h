@@ -1,0 +1,69 @@
+/* One connection to the server that is judged: an offer (policy/offer.h) and what it answers, or
+ * a whole handshake by the TLS library under the policy. Each call opens a connection, waits no
+ * longer than the target's patience allows, and closes it. Safe to call from several threads
+ * with one target. */
+#ifndef CHECK_PROBE_H
+#define CHECK_PROBE_H
+
+#include "base/addr.h"
+#include "pki/trust.h"
+#include "policy/offer.h"
+#include "policy/reply.h"
+#include "tls/context.h"
+#include "tls/session.h"
+
+#include <stdatomic.h>
+
+struct probe_target {
+    struct addr address;
+    const char *identity;     /* the name, or address, that the certificate has to be for */
+    bool identity_is_ip;      /* then no server_name is sent */
+    bool smtp;                /* STARTTLS comes first */
+    int64_t deadline;         /* steady: for all connections together */
+    int64_t first_wait;       /* nanoseconds for one answer, until the server has shown its speed */
+    _Atomic int64_t slowest;  /* nanoseconds its slowest answer has taken; 0: none yet */
+    atomic_uint *connections; /* counted, for the progress line; NULL: not */
+};
+
+enum probe_outcome {
+    PROBE_ANSWERED,    /* reply.kind is a ServerHello, an alert, SSL 2.0 */
+    PROBE_NOT_TLS,     /* reply.kind says how */
+    PROBE_UNREACHABLE, /* `fault` is the errno of connect() */
+    PROBE_SILENT,      /* the connection stands, no byte came in time */
+    PROBE_SLOW,        /* bytes came, but not all in time */
+    PROBE_CLOSED,      /* it was closed without an answer */
+    PROBE_SMTP,        /* STARTTLS did not come about: `smtp` says why */
+    PROBE_NO_TIME,     /* the deadline is over */
+    PROBE_FAILED,      /* on our side: `fault` is an errno */
+};
+
+enum { PROBE_SMTP_TEXT = 160 };
+
+struct probe {
+    enum probe_outcome outcome;
+    int fault;
+    char smtp[PROBE_SMTP_TEXT];
+    struct reply reply;
+};
+
+enum probe_depth { PROBE_HELLO, PROBE_FLIGHT }; /* to the ServerHello, or all in plaintext */
+
+/* offer NULL: the hello of SSL 2.0. Ended with probe_fini(). */
+void probe_run(struct probe_target *t, const struct offer *offer, enum probe_depth depth,
+               struct probe *out);
+void probe_fini(struct probe *p);
+
+/* A real handshake with exactly these suites. */
+struct proof {
+    bool completed;
+    bool verified; /* the certificate passed, though the handshake may have failed later */
+    enum reason reason;
+    uint16_t group;
+    bool speaks_tls13;
+    enum probe_outcome outcome; /* PROBE_ANSWERED when it came to a verdict */
+};
+/* check: its trust is set, and it belongs to the calling thread. */
+void probe_handshake(struct probe_target *t, const struct tls_context *context,
+                     const struct flight_offer *offer, struct peer_check *check, struct proof *out);
+
+#endif

@@ -1,0 +1,69 @@
+/* Reads what a server answers to an offer (policy/offer.h): its first flight while it is
+ * plaintext, of any version, to ServerHelloDone; or an alert; or what is no TLS at all.
+ * Unlike policy/flight.h, which guards a connection, this one accepts everything and keeps it.
+ * The bytes come from a stranger: memory is bounded by REPLY_LIMIT. Pure, no sockets. */
+#ifndef POLICY_REPLY_H
+#define POLICY_REPLY_H
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "base/reader.h"
+
+#include <stdbool.h>
+
+enum { REPLY_LIMIT = 256 * 1024, REPLY_CERTIFICATES = 32, REPLY_HEAD = 16, REPLY_ALPN = 256 };
+
+enum reply_kind {
+    REPLY_NONE,      /* nothing that could be told yet */
+    REPLY_HELLO,     /* a ServerHello */
+    REPLY_ALERT,     /* a fatal alert before a ServerHello */
+    REPLY_SSLV2,     /* a SERVER-HELLO of SSL 2.0 */
+    REPLY_NOT_TLS,   /* reply_alien_name() may know what */
+    REPLY_MALFORMED, /* it begins like TLS and cannot be read */
+    REPLY_TOO_LARGE  /* more than REPLY_LIMIT */
+};
+
+enum { REPLY_SSLV2_KINDS = 16 };
+
+struct reply {
+    enum reply_kind kind;
+    bool done; /* ServerHelloDone came, or nothing more can */
+    int alert; /* its description, -1: none; also one behind a ServerHello */
+    /* Of a ServerHello. */
+    uint16_t version, suite;
+    uint8_t compression;
+    bool session_id, secure_renegotiation, extended_master_secret, encrypt_then_mac, ticket;
+    bool retry; /* a HelloRetryRequest (RFC 8446 section 4.1.4) */
+    char alpn[REPLY_ALPN];
+    /* Of the messages behind it. */
+    struct span certificates[REPLY_CERTIFICATES]; /* DER, in `chain` */
+    size_t certificate_count;
+    bool chain_cut; /* it has more, or cannot be read to its end */
+    bool certificate_request, staple;
+    uint16_t group, scheme; /* of a key exchange with a curve; 0: none */
+    /* Of SSL 2.0: the cipher kinds it accepts. */
+    uint32_t kinds[REPLY_SSLV2_KINDS];
+    size_t kind_count;
+    uint8_t head[REPLY_HEAD]; /* its first bytes */
+    size_t head_size;
+    /* Internal. */
+    bool expects_sslv2;
+    size_t total;
+    uint8_t header[5];
+    size_t header_size, record_left;
+    struct buf message, chain;
+    uint8_t alert_bytes[2];
+    size_t alert_size;
+};
+
+/* A zeroed reply with alert = -1 is ready. expects_sslv2: an SSL 2.0 hello was sent. */
+void reply_init(struct reply *r, bool expects_sslv2);
+void reply_fini(struct reply *r);
+
+/* Takes n bytes; what follows `done` is ignored. */
+void reply_feed(struct reply *r, const uint8_t *p, size_t n);
+
+/* "HTTP", "SMTP" ... of a REPLY_NOT_TLS, or NULL. */
+const char *reply_alien_name(const struct reply *r);
+
+#endif

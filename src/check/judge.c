@@ -1,0 +1,347 @@
+#include "check/judge.h"
+
+#include "base/text.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { EXPIRES_SOON_S = 30 * 86400, SENTENCE = 256 };
+
+const char *verdict_name(enum verdict v)
+{
+    static const char *const names[] = {"not compliant", "could not tell",
+                                        "compliant with findings", "compliant"};
+    return names[v];
+}
+
+const char *verdict_code(enum verdict v)
+{
+    static const char *const codes[] = {"not_compliant", "could_not_tell",
+                                        "compliant_with_findings", "compliant"};
+    return codes[v];
+}
+
+/* Where the next item goes. */
+struct place {
+    struct judgement *judgement;
+    unsigned address; /* its bit */
+};
+
+static void add(const struct place *at, enum item_kind kind, const char *code, const char *subject,
+                enum advice_topic topic, const char *format, ...) PRINTF(6, 7);
+
+static void add(const struct place *at, enum item_kind kind, const char *code, const char *subject,
+                enum advice_topic topic, const char *format, ...)
+{
+    struct judgement *j = at->judgement;
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    for (size_t i = 0; i < j->n; i++) {
+        struct item *same = &j->items[i];
+        if (strcmp(same->code, code) == 0 && strcmp(same->subject, subject) == 0 && same->text &&
+            strcmp(same->text, text) == 0) {
+            same->addresses |= at->address;
+            return;
+        }
+    }
+    struct item *more = realloc(j->items, (j->n + 1) * sizeof *more);
+    if (!more) {
+        j->failed = true;
+        return;
+    }
+    j->items = more;
+    struct item *item = &more[j->n++];
+    *item = (struct item){.kind = kind,
+                          .code = code,
+                          .text = text_copy(text, strlen(text)),
+                          .topic = topic,
+                          .addresses = at->address};
+    snprintf(item->subject, sizeof item->subject, "%s", subject);
+}
+
+/* The gate's sentences are about an upstream; here it is the server. */
+static const char *about_server(enum reason r, char out[SENTENCE])
+{
+    static const char from[] = "the upstream", to[] = "the server";
+    const char *sentence = reason_row(r)->sentence, *at = strstr(sentence, from);
+    if (!at) return sentence;
+    snprintf(out, SENTENCE, "%.*s%s%s", (int)(at - sentence), sentence, to, at + sizeof from - 1);
+    return out;
+}
+
+/* An address that told nothing of its TLS. */
+static void judge_outcome(const struct place *at, const struct scan *s, bool another)
+{
+    const char *detail = s->detail;
+    switch (s->outcome) {
+    case PROBE_NOT_TLS:
+        if (*detail)
+            add(at, ITEM_PROBLEM, "not_tls", "", ADVICE_NONE,
+                "it answers %s in plain text, not TLS%s", detail,
+                strncmp(detail, "SMTP", 4) == 0 ? ": for a mail server, try --starttls smtp" : "");
+        else
+            add(at, ITEM_PROBLEM, "not_tls", "", ADVICE_NONE,
+                "it answers with bytes that are not TLS");
+        break;
+    case PROBE_UNREACHABLE:
+        add(at, another ? ITEM_NOTE : ITEM_DOUBT, "unreachable", "", ADVICE_NONE,
+            "no connection: %s", strerror(s->fault));
+        break;
+    case PROBE_SILENT:
+        add(at, ITEM_DOUBT, "silent", "", ADVICE_NONE,
+            "it accepts the connection and says nothing");
+        break;
+    case PROBE_SLOW:
+        add(at, ITEM_DOUBT, "slow", "", ADVICE_NONE, "its answer was not complete in time");
+        break;
+    case PROBE_CLOSED:
+        add(at, ITEM_DOUBT, "closed", "", ADVICE_NONE,
+            "it closes the connection without an answer, whatever is offered");
+        break;
+    case PROBE_SMTP:
+        add(at, ITEM_DOUBT, "starttls", "", ADVICE_NONE, "%s", detail);
+        break;
+    case PROBE_NO_TIME:
+        add(at, ITEM_DOUBT, "no_time", "", ADVICE_NONE,
+            "the time given was over before it answered");
+        break;
+    default:
+        add(at, ITEM_DOUBT, "failed", "", ADVICE_NONE, "on this machine: %s", strerror(s->fault));
+        break;
+    }
+}
+
+static void judge_versions(const struct place *at, const struct scan *s)
+{
+    for (size_t i = 0; i < SCAN_VERSIONS; i++) {
+        const struct scan_version *v = &s->versions[i];
+        char scratch[VERSION_TEXT_SIZE];
+        const char *name = version_name(v->version, scratch);
+        if (v->version == TLS_1_2 && v->accepted == FACT_NO)
+            add(at, ITEM_PROBLEM, "no_tls12", name, ADVICE_PROTOCOLS, "it does not accept TLS 1.2");
+        if (v->version < TLS_1_2 && v->accepted == FACT_YES)
+            add(at, ITEM_FINDING, "accepts_protocol", name, ADVICE_PROTOCOLS, "it accepts %s",
+                name);
+    }
+}
+
+static void judge_suites(const struct place *at, const struct scan *s)
+{
+    const struct scan_version *v = scan_version(s, TLS_1_2);
+    size_t approved = 0;
+    for (size_t i = 0; i < SUITE_COUNT; i++) approved += s->approved[i].accepted == FACT_YES;
+    if (v->accepted == FACT_YES && approved == 0)
+        add(at, ITEM_PROBLEM, "no_approved_suite", "", ADVICE_SUITES,
+            "at TLS 1.2 it accepts none of the eight suites");
+    for (size_t i = 0; i < v->suite_count; i++) {
+        const char *name = cipher_name(v->suites[i]);
+        if (!name || suite_by_id(v->suites[i])) continue;
+        add(at, ITEM_FINDING, "accepts_suite", name, ADVICE_SUITES, "at TLS 1.2 it accepts %s",
+            name);
+    }
+}
+
+static bool is_certificate_reason(enum reason r)
+{
+    return r >= REASON_UPSTREAM_CERTIFICATE_EXPIRED && r <= REASON_UPSTREAM_CERTIFICATE_INVALID;
+}
+
+/* The suites that the gate would not get a connection with, and whether there is one at all. */
+static void judge_proofs(const struct place *at, const struct scan *s)
+{
+    bool proved = false, asked = false;
+    char sentence[SENTENCE];
+    for (size_t i = 0; i < SUITE_COUNT; i++) {
+        const struct scan_approved *a = &s->approved[i];
+        bool wanted = a->proof.reason == REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE;
+        proved = proved || a->proof.completed || (wanted && a->proof.verified);
+        asked = asked || a->asked;
+    }
+    for (size_t i = 0; i < SUITE_COUNT; i++) {
+        const struct scan_approved *a = &s->approved[i];
+        enum reason r = a->proof.reason;
+        if (!a->asked || a->proof.completed || is_certificate_reason(r)) continue;
+        if (r == REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE && a->proof.verified) continue;
+        if (r == REASON_OK || a->proof.outcome != PROBE_ANSWERED) continue;
+        add(at, proved ? ITEM_NOTE : ITEM_PROBLEM, reason_row(r)->code, suites[i].iana,
+            ADVICE_LIBRARY, "the handshake with %s fails: %s", suites[i].openssl,
+            about_server(r, sentence));
+    }
+    for (size_t i = 0; i < SUITE_COUNT && asked && !proved; i++) {
+        const struct scan_approved *a = &s->approved[i];
+        if (a->asked && a->proof.outcome != PROBE_ANSWERED)
+            add(at, ITEM_DOUBT, "handshake_unfinished", suites[i].iana, ADVICE_NONE,
+                "the handshake with %s did not come to its end", suites[i].openssl);
+    }
+}
+
+static void judge_certificates(const struct place *at, const struct scan *s, const char *name)
+{
+    static const char *const keys[] = {"ECDSA", "RSA", "other"};
+    for (size_t i = 0; i < SCAN_KEYS; i++) {
+        const struct scan_certificate *c = &s->certificates[i];
+        struct cert leaf;
+        char sentence[SENTENCE];
+        if (c->cut)
+            add(at, ITEM_PROBLEM, reason_row(REASON_UPSTREAM_CERTIFICATE_INVALID)->code, keys[i],
+                ADVICE_CHAIN, "its certificate chain (%s) has no end, or cannot be read", keys[i]);
+        if (c->valid == FACT_NO) {
+            enum reason r =
+                c->reason == REASON_OK ? REASON_UPSTREAM_CERTIFICATE_INVALID : c->reason;
+            bool chain = r == REASON_UPSTREAM_CERTIFICATE_UNTRUSTED ||
+                         r == REASON_UPSTREAM_CERTIFICATE_INVALID;
+            add(at, ITEM_PROBLEM, reason_row(r)->code, keys[i],
+                chain ? ADVICE_CHAIN : ADVICE_CERTIFICATE, "%s certificate: %s%s%s", keys[i],
+                reason_row(r)->sentence, r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH ? ": " : "",
+                r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH ? name : "");
+        }
+        if (c->count == 0 || c->valid != FACT_YES || !cert_parse(c->chain[0], &leaf)) continue;
+        time_t left = leaf.not_after - time(NULL);
+        if (left < EXPIRES_SOON_S)
+            add(at, ITEM_NOTE, "certificate_expires_soon", keys[i], ADVICE_CERTIFICATE,
+                "its %s certificate expires in %lld days", keys[i], (long long)left / 86400);
+    }
+}
+
+static void judge_groups(const struct place *at, const struct scan *s)
+{
+    for (size_t i = 0; i < s->group_count; i++) {
+        const char *name = group_name(s->groups[i]);
+        if (name && !group_allowed(s->groups[i]))
+            add(at, ITEM_FINDING, "accepts_group", name, ADVICE_GROUPS, "it accepts the group %s",
+                name);
+    }
+    for (size_t i = 0; i < s->weak_scheme_count; i++) {
+        const struct scheme *scheme = scheme_by_id(s->weak_schemes[i]);
+        if (scheme)
+            add(at, ITEM_FINDING, "accepts_weak_signature", scheme->name, ADVICE_SIGNATURES,
+                "asked for nothing better, it signs with %s", scheme->name);
+    }
+}
+
+static bool accepts_old(const struct scan *s)
+{
+    for (size_t i = 0; i < SCAN_VERSIONS; i++)
+        if (s->versions[i].version < TLS_1_2 && s->versions[i].accepted == FACT_YES) return true;
+    return false;
+}
+
+static void judge_features(const struct place *at, const struct scan *s)
+{
+    const struct scan_features *f = &s->features;
+    if (f->compression == FACT_YES)
+        add(at, ITEM_FINDING, "accepts_compression", "", ADVICE_COMPRESSION,
+            "it accepts TLS compression (RFC 7457 section 2.6)");
+    if (f->fallback == FACT_NO && accepts_old(s))
+        add(at, ITEM_FINDING, "ignores_fallback_scsv", "", ADVICE_LIBRARY,
+            "it does not stop a fallback to an older version (RFC 7507)");
+    if (f->client_certificate == FACT_YES)
+        add(at, ITEM_NOTE, "wants_client_certificate", "", ADVICE_NONE,
+            "it asks for a client certificate; none was sent");
+    if (f->extended_master_secret == FACT_NO)
+        add(at, ITEM_NOTE, "no_extended_master_secret", "", ADVICE_LIBRARY,
+            "it has no extended master secret (RFC 7627)");
+    if (f->encrypt_then_mac == FACT_NO)
+        add(at, ITEM_NOTE, "no_encrypt_then_mac", "", ADVICE_LIBRARY,
+            "it has no encrypt-then-MAC for its CBC suites (RFC 7366)");
+}
+
+/* The 2024 revision of the requirements names two of TLS 1.3's suites. */
+static void note_tls13(const struct place *at, const struct scan *s)
+{
+    const struct scan_version *v = scan_version(s, TLS_1_3);
+    char list[256] = "";
+    size_t n = 0;
+    if (v->accepted != FACT_YES) return;
+    for (size_t i = 0; i < v->suite_count && n < sizeof list; i++) {
+        const char *name = cipher_name(v->suites[i]);
+        bool named = v->suites[i] == 0x1301 || v->suites[i] == 0x1302;
+        n += (size_t)snprintf(list + n, sizeof list - n, "%s%s%s", n ? ", " : "", name ? name : "?",
+                              named ? "" : " (not in the 2024 revision)");
+    }
+    add(at, ITEM_NOTE, "speaks_tls13", "TLS 1.3", ADVICE_NONE,
+        "it speaks TLS 1.3 too, with %s; this policy is about TLS 1.2", list);
+}
+
+static int by_kind(const void *a, const void *b)
+{
+    return (int)((const struct item *)a)->kind - (int)((const struct item *)b)->kind;
+}
+
+static bool has_kind(const struct judgement *j, enum item_kind kind, unsigned addresses)
+{
+    for (size_t i = 0; i < j->n; i++)
+        if (j->items[i].kind == kind && j->items[i].addresses & addresses) return true;
+    return false;
+}
+
+static enum verdict verdict_of(const struct judgement *j, unsigned addresses)
+{
+    if (has_kind(j, ITEM_PROBLEM, addresses)) return VERDICT_NOT_COMPLIANT;
+    if (j->failed || has_kind(j, ITEM_DOUBT, addresses)) return VERDICT_UNKNOWN;
+    return has_kind(j, ITEM_FINDING, addresses) ? VERDICT_FINDINGS : VERDICT_COMPLIANT;
+}
+
+enum verdict judge_address(const struct judgement *j, size_t address)
+{
+    return verdict_of(j, 1u << address);
+}
+
+static void judge_one(const struct place *at, const struct scan *s, const char *name, bool another)
+{
+    if (s->outcome != PROBE_ANSWERED) {
+        judge_outcome(at, s, another);
+        return;
+    }
+    judge_versions(at, s);
+    judge_suites(at, s);
+    judge_certificates(at, s, name);
+    judge_proofs(at, s);
+    judge_groups(at, s);
+    judge_features(at, s);
+    note_tls13(at, s);
+    if (s->incomplete)
+        add(at, ITEM_DOUBT, "incomplete", "", ADVICE_NONE,
+            "not everything could be asked in the time given");
+}
+
+void judge_scans(const struct scan *scans, size_t n, const char *name, struct judgement *out)
+{
+    bool another = false;
+    *out = (struct judgement){0};
+    for (size_t i = 0; i < n; i++) another = another || scans[i].outcome == PROBE_ANSWERED;
+    for (size_t i = 0; i < n; i++) {
+        struct place at = {out, 1u << i};
+        judge_one(&at, &scans[i], name, another);
+    }
+    if (out->n > 1) qsort(out->items, out->n, sizeof *out->items, by_kind);
+    out->verdict = verdict_of(out, ~0u);
+}
+
+void judge_unknown(const char *code, const char *text, struct judgement *out)
+{
+    struct place at = {out, 1};
+    *out = (struct judgement){0};
+    add(&at, ITEM_DOUBT, code, "", ADVICE_NONE, "%s", text);
+    out->verdict = VERDICT_UNKNOWN;
+}
+
+bool judge_wants_advice(const struct judgement *j, enum advice_topic topic)
+{
+    for (size_t i = 0; i < j->n; i++)
+        if (j->items[i].kind != ITEM_NOTE && j->items[i].topic == topic) return true;
+    return false;
+}
+
+void judgement_fini(struct judgement *j)
+{
+    for (size_t i = 0; i < j->n; i++) free(j->items[i].text);
+    free(j->items);
+    *j = (struct judgement){0};
+}

@@ -1,0 +1,286 @@
+#include "policy/reply.h"
+
+#include "policy/policy.h"
+
+#include <string.h>
+
+enum {
+    RECORD_CHANGE_CIPHER_SPEC = 20,
+    RECORD_ALERT = 21,
+    RECORD_HANDSHAKE = 22,
+    RECORD_APPLICATION = 23,
+    RECORD_LIMIT = 16384 + 2048, /* RFC 5246 section 6.2.3 */
+    MESSAGE_SERVER_HELLO = 2,
+    MESSAGE_CERTIFICATE = 11,
+    MESSAGE_SERVER_KEY_EXCHANGE = 12,
+    MESSAGE_CERTIFICATE_REQUEST = 13,
+    MESSAGE_SERVER_HELLO_DONE = 14,
+    MESSAGE_CERTIFICATE_STATUS = 22,
+    LEVEL_FATAL = 2,
+    SSLV2_SERVER_HELLO = 4,
+    NAMED_CURVE = 3,
+};
+
+void reply_init(struct reply *r, bool expects_sslv2)
+{
+    *r = (struct reply){.alert = -1, .expects_sslv2 = expects_sslv2};
+}
+
+void reply_fini(struct reply *r)
+{
+    buf_fini(&r->message);
+    buf_fini(&r->chain);
+}
+
+static void give_up(struct reply *r, enum reply_kind kind)
+{
+    /* What was understood before stays. */
+    if (r->kind == REPLY_NONE) r->kind = kind;
+    r->done = true;
+}
+
+static void read_alpn(struct reply *r, struct span body)
+{
+    struct reader in = reader_of(body);
+    struct reader list = reader_of(reader_vector(&in, 2));
+    struct span name = reader_vector(&list, 1);
+    memset(r->alpn, 0, sizeof r->alpn);
+    if (!list.failed && name.n > 0) memcpy(r->alpn, name.p, name.n);
+}
+
+static void read_extension(struct reply *r, uint16_t type, struct span body)
+{
+    struct reader in = reader_of(body);
+    switch (type) {
+    case 16:
+        read_alpn(r, body);
+        break;
+    case 22:
+        r->encrypt_then_mac = true;
+        break;
+    case 23:
+        r->extended_master_secret = true;
+        break;
+    case 35:
+        r->ticket = true;
+        break;
+    case 43: /* supported_versions: the version that counts (RFC 8446 section 4.2.1) */
+        r->version = reader_u16(&in);
+        break;
+    case 0xff01:
+        r->secure_renegotiation = body.n == 1 && body.p[0] == 0;
+        break;
+    default:
+        break;
+    }
+}
+
+/* The random of a HelloRetryRequest begins like this (RFC 8446 section 4.1.3). */
+static bool is_retry(struct span random)
+{
+    static const uint8_t retry[] = {0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11};
+    return random.n == 32 && memcmp(random.p, retry, sizeof retry) == 0;
+}
+
+static void read_server_hello(struct reply *r, struct span body)
+{
+    struct reader in = reader_of(body);
+    r->version = reader_u16(&in);
+    r->retry = is_retry(reader_bytes(&in, 32));
+    r->session_id = reader_vector(&in, 1).n > 0;
+    r->suite = reader_u16(&in);
+    r->compression = reader_u8(&in);
+    if (in.failed || r->version >> 8 != 3) {
+        give_up(r, REPLY_MALFORMED);
+        return;
+    }
+    struct reader list = {0};
+    if (in.left > 0) list = reader_of(reader_vector(&in, 2));
+    while (list.left > 0) {
+        uint16_t type = reader_u16(&list);
+        struct span extension = reader_vector(&list, 2);
+        if (!list.failed) read_extension(r, type, extension);
+    }
+    if (list.failed || in.failed) {
+        give_up(r, REPLY_MALFORMED);
+        return;
+    }
+    r->kind = REPLY_HELLO;
+    /* What follows in TLS 1.3 is encrypted. */
+    r->done = r->version >= TLS_1_3;
+}
+
+static void read_certificates(struct reply *r, struct span body)
+{
+    buf_fini(&r->chain);
+    r->certificate_count = 0;
+    if (!buf_append(&r->chain, body.p, body.n)) {
+        r->chain_cut = true;
+        return;
+    }
+    struct reader in = reader_of((struct span){buf_head(&r->chain), buf_size(&r->chain)});
+    struct reader list = reader_of(reader_vector(&in, 3));
+    while (list.left > 0 && r->certificate_count < REPLY_CERTIFICATES) {
+        struct span der = reader_vector(&list, 3);
+        if (!list.failed && der.n > 0) r->certificates[r->certificate_count++] = der;
+    }
+    r->chain_cut = !reader_done(&in) || list.failed || list.left > 0;
+}
+
+/* RFC 8422 section 5.4; the scheme stands there since TLS 1.2. */
+static void read_key_exchange(struct reply *r, struct span body)
+{
+    struct reader in = reader_of(body);
+    if (!cipher_has_curve(r->suite)) return;
+    uint8_t type = reader_u8(&in);
+    uint16_t group = reader_u16(&in);
+    if (type != NAMED_CURVE || in.failed) return;
+    r->group = group;
+    reader_vector(&in, 1);
+    uint16_t scheme = r->version >= TLS_1_2 && in.left > 0 ? reader_u16(&in) : 0;
+    if (!in.failed) r->scheme = scheme;
+}
+
+static void read_message(struct reply *r, uint8_t type, struct span body)
+{
+    if (r->kind != REPLY_HELLO) {
+        if (type == MESSAGE_SERVER_HELLO)
+            read_server_hello(r, body);
+        else if (type != 0) /* a HelloRequest says nothing */
+            give_up(r, REPLY_MALFORMED);
+        return;
+    }
+    if (type == MESSAGE_CERTIFICATE) read_certificates(r, body);
+    if (type == MESSAGE_SERVER_KEY_EXCHANGE) read_key_exchange(r, body);
+    if (type == MESSAGE_CERTIFICATE_REQUEST) r->certificate_request = true;
+    if (type == MESSAGE_CERTIFICATE_STATUS) r->staple = true;
+    if (type == MESSAGE_SERVER_HELLO_DONE) r->done = true;
+}
+
+static void read_handshake(struct reply *r, const uint8_t *p, size_t n)
+{
+    if (!buf_append(&r->message, p, n)) {
+        give_up(r, REPLY_TOO_LARGE);
+        return;
+    }
+    while (!r->done && buf_size(&r->message) >= 4) {
+        const uint8_t *m = buf_head(&r->message);
+        size_t size = (size_t)m[1] << 16 | (size_t)m[2] << 8 | m[3];
+        if (buf_size(&r->message) < 4 + size) return;
+        read_message(r, m[0], (struct span){m + 4, size});
+        buf_consume(&r->message, 4 + size);
+    }
+}
+
+static void read_alert(struct reply *r, const uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n && r->alert_size < sizeof r->alert_bytes; i++)
+        r->alert_bytes[r->alert_size++] = p[i];
+    if (r->alert_size < sizeof r->alert_bytes) return;
+    r->alert_size = 0;
+    /* Warnings, such as unrecognized_name, come in front of a ServerHello too; close_notify ends.
+     */
+    if (r->alert_bytes[0] != LEVEL_FATAL && r->alert_bytes[1] != 0) return;
+    r->alert = r->alert_bytes[1];
+    give_up(r, REPLY_ALERT);
+}
+
+static void read_header(struct reply *r)
+{
+    uint8_t type = r->header[0];
+    r->record_left = (size_t)r->header[3] << 8 | r->header[4];
+    r->header_size = 0;
+    bool tls = type >= RECORD_CHANGE_CIPHER_SPEC && type <= RECORD_APPLICATION &&
+               r->header[1] == 3 && r->record_left <= RECORD_LIMIT;
+    if (!tls) give_up(r, REPLY_NOT_TLS);
+    if (type == RECORD_CHANGE_CIPHER_SPEC || type == RECORD_APPLICATION)
+        give_up(r, REPLY_MALFORMED);
+}
+
+/* MSG-SERVER-HELLO: type, session-id-hit, certificate type, version, three lengths, then a
+ * certificate, cipher kinds of three bytes, a connection id. */
+static void read_sslv2(struct reply *r)
+{
+    struct reader in = reader_of((struct span){buf_head(&r->message), buf_size(&r->message)});
+    size_t size = (size_t)(reader_u16(&in) & 0x7fff);
+    if (in.failed || buf_size(&r->message) < size + 2) return;
+    bool hello = reader_u8(&in) == SSLV2_SERVER_HELLO;
+    reader_bytes(&in, 2);
+    uint16_t version = reader_u16(&in);
+    size_t certificate = reader_u16(&in), kinds = reader_u16(&in);
+    reader_u16(&in);
+    reader_bytes(&in, certificate);
+    if (!hello || in.failed || version != SSL_2_0) {
+        give_up(r, hello ? REPLY_MALFORMED : REPLY_NOT_TLS);
+        return;
+    }
+    for (; kinds >= 3 && r->kind_count < REPLY_SSLV2_KINDS; kinds -= 3) {
+        uint32_t kind = reader_u24(&in);
+        if (!in.failed) r->kinds[r->kind_count++] = kind;
+    }
+    r->version = version;
+    r->kind = REPLY_SSLV2;
+    r->done = true;
+}
+
+static void keep_head(struct reply *r, const uint8_t *p, size_t n)
+{
+    size_t take = sizeof r->head - r->head_size < n ? sizeof r->head - r->head_size : n;
+    memcpy(r->head + r->head_size, p, take);
+    r->head_size += take;
+}
+
+/* By its first byte: a length of SSL 2.0 where that was asked for, a TLS record, or neither. */
+static bool first_byte_fits(struct reply *r)
+{
+    if (r->expects_sslv2 && r->head[0] & 0x80) return true;
+    return r->head[0] >= RECORD_CHANGE_CIPHER_SPEC && r->head[0] <= RECORD_APPLICATION;
+}
+
+void reply_feed(struct reply *r, const uint8_t *p, size_t n)
+{
+    if (n == 0 || (r->done && r->kind != REPLY_NOT_TLS)) return;
+    keep_head(r, p, n);
+    r->total += n;
+    if (!r->done && r->total > REPLY_LIMIT) {
+        r->chain_cut = true;
+        give_up(r, REPLY_TOO_LARGE);
+    }
+    if (!r->done && !first_byte_fits(r)) give_up(r, REPLY_NOT_TLS);
+    if (!r->done && r->expects_sslv2 && r->head[0] & 0x80) {
+        if (!buf_append(&r->message, p, n)) give_up(r, REPLY_TOO_LARGE);
+        read_sslv2(r);
+        return;
+    }
+    while (n > 0 && !r->done) {
+        if (r->record_left == 0) {
+            r->header[r->header_size++] = *p++;
+            n--;
+            if (r->header_size == sizeof r->header) read_header(r);
+            continue;
+        }
+        size_t take = n < r->record_left ? n : r->record_left;
+        if (r->header[0] == RECORD_HANDSHAKE)
+            read_handshake(r, p, take);
+        else
+            read_alert(r, p, take);
+        r->record_left -= take;
+        p += take;
+        n -= take;
+    }
+}
+
+const char *reply_alien_name(const struct reply *r)
+{
+    static const struct {
+        const char *begins, *name;
+    } known[] = {{"HTTP/", "HTTP"}, {"<", "HTTP"},   {"220", "SMTP or FTP"}, {"421", "SMTP"},
+                 {"554", "SMTP"},   {"+OK", "POP3"}, {"* OK", "IMAP"},       {"SSH-", "SSH"},
+                 {"RFB ", "VNC"},   {"500", "SMTP"}, {"502", "SMTP"}};
+    for (size_t i = 0; i < COUNT_OF(known); i++) {
+        size_t n = strlen(known[i].begins);
+        if (n > 0 && r->head_size >= n && memcmp(r->head, known[i].begins, n) == 0)
+            return known[i].name;
+    }
+    return NULL;
+}
