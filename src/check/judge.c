@@ -169,6 +169,7 @@ static void judge_proofs(const struct place *at, const struct scan *s)
         if (!a->asked || a->proof.completed || is_certificate_reason(r)) continue;
         if (r == REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE && a->proof.verified) continue;
         if (r == REASON_OK || a->proof.outcome != PROBE_ANSWERED) continue;
+        if (s->certificates[suites[i].key].cut) continue; /* told of already */
         add(at, proved ? ITEM_NOTE : ITEM_PROBLEM, reason_row(r)->code, suites[i].iana,
             ADVICE_LIBRARY, "the handshake with %s fails: %s", suites[i].openssl,
             about_server(r, sentence));
@@ -198,7 +199,8 @@ static void judge_certificates(const struct place *at, const struct scan *s, con
                          r == REASON_UPSTREAM_CERTIFICATE_INVALID;
             add(at, ITEM_PROBLEM, reason_row(r)->code, keys[i],
                 chain ? ADVICE_CHAIN : ADVICE_CERTIFICATE, "%s certificate: %s%s%s", keys[i],
-                reason_row(r)->sentence, r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH ? ": " : "",
+                about_server(r, sentence),
+                r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH ? ": " : "",
                 r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH ? name : "");
         }
         if (c->count == 0 || c->valid != FACT_YES || !cert_parse(c->chain[0], &leaf)) continue;

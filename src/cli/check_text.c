@@ -229,7 +229,8 @@ void check_put_host(const struct host_report *r, struct text *out)
 {
     char where[TARGET_TEXT_SIZE];
     target_format(&r->target, where);
-    text_printf(out, "%s: %s\n\n", where, verdict_name(r->judgement.verdict));
+    text_printf(out, "%s: %s\n%s", where, verdict_name(r->judgement.verdict),
+                r->scan_count == 1 ? "\n" : "");
     for (size_t i = 0; i < r->scan_count; i++) put_scan(r, i, out);
     for (int kind = 0; kind < ITEM_KINDS; kind++) put_items(r, (enum item_kind)kind, out);
     put_advice(&r->judgement, out);
