@@ -94,14 +94,11 @@ static void put_certificate(const struct scan_certificate *c, const char *label,
     text_add_visible(&words, subject.size ? text_string(&subject) : "(no subject)", 200);
     text_add(&words, ", issued by ");
     text_add_visible(&words, text_string(&issuer), 200);
-    text_printf(
-        &words, ", %u bits, %s, %.10s to %.10s, %zu in the chain: %s", leaf.bits,
-        cert_signature_name(&leaf), from, until, c->count,
-        c->valid == FACT_YES ? "valid"
-        : c->valid == FACT_NO
-            ? reason_row(c->reason == REASON_OK ? REASON_UPSTREAM_CERTIFICATE_INVALID : c->reason)
-                  ->sentence
-            : "not judged");
+    text_printf(&words, ", %u bits, %s, %.10s to %.10s, %zu in the chain: %s", leaf.bits,
+                cert_signature_name(&leaf), from, until, c->count,
+                c->valid == FACT_YES  ? "valid"
+                : c->valid == FACT_NO ? "not valid"
+                                      : "not judged");
     put_fact(out, label, text_string(&words));
     text_fini(&words);
     text_fini(&subject);
