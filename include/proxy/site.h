@@ -30,7 +30,7 @@ struct site {
     struct text anchors, crls;
     bool has_crls;
     struct own_certificate (*own)[KEY_TYPES]; /* one row a listener */
-    struct addr *listener_addresses;
+    struct addr *listener_addresses;          /* no port is 0 once server_run() has chosen one */
     char digest[65];
     struct audit_policy audit_policy;
     uint8_t generation[16]; /* random: tells this load of the configuration from any other */

@@ -7,6 +7,7 @@
 #include "base/attr.h"
 #include "proxy/conn.h"
 #include "proxy/gate.h"
+#include "proxy/recent.h"
 #include "tls/ticket.h"
 
 #include <ev.h>
@@ -16,6 +17,7 @@ struct worker;
 /* What all workers share. */
 struct worker_shared {
     struct writer *writer;
+    struct recent *recent;  /* of test listeners */
     unsigned active;        /* atomic: connections of all workers */
     unsigned long unspoken; /* atomic: connections that ended before their first byte */
     /* Called on a worker's thread: its loop is over; it has taken the gate it was sent. */

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "policy/assess.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -78,8 +79,10 @@ static void message(const struct audit_event *e, struct text *out)
     text_add(out, source);
     text_add(out, " to ");
     put_destination(e, out);
-    if (e->action == AUDIT_CONNECTION_OPENED)
-        text_add(out, " with TLS 1.2 and an allowed suite on both legs");
+    if (e->action == AUDIT_CONNECTION_OPENED) {
+        text_add(out, " with TLS 1.2 and an allowed suite");
+        if (e->upstream.known) text_add(out, " on both legs");
+    }
     if (e->action == AUDIT_CONNECTION_CLOSED) {
         text_add(out, " by ");
         text_add(out, e->closed_by ? e->closed_by : "error");
@@ -240,45 +243,17 @@ static void put_client_tls(struct json *j, const struct audit_event *e)
     json_end_object(j);
 }
 
-/* Nobody has more groups or schemes than these but to fill the log: it would take 1.4 MB to name
- * what fits into one hello. Suites are at most 2,048 (policy/hello.h). */
-enum { LIST_LIMIT = 256 };
-
-static size_t listed(struct span list)
+static void put_weak_offer(void *arg, enum weak_kind kind, uint16_t id, const char *name)
 {
-    return list.n / 2 < LIST_LIMIT ? list.n / 2 : LIST_LIMIT;
-}
-
-/* Outside the policy, but no weaker than it: ephemeral ECDH with an AEAD cipher. */
-static bool strong_elsewhere(const char *name)
-{
-    return name && strncmp(name, "TLS_ECDHE_", 10) == 0 &&
-           (strstr(name, "_GCM_") || strstr(name, "_CCM") || strstr(name, "_CHACHA20_"));
+    (void)kind;
+    put_u16_name(arg, NULL, name, id);
 }
 
 /* What a compliant-looking hello offers besides, and would get elsewhere. */
 static void put_weak_offers(struct json *j, const struct hello *h)
 {
-    char scratch[VERSION_TEXT_SIZE];
     json_put_array(j, "weak_offers");
-    for (size_t i = 0; i < listed(h->supported_versions); i++) {
-        uint16_t v = span_u16(h->supported_versions, i);
-        if (!is_grease(v) && v < TLS_1_2) json_put_string(j, NULL, version_name(v, scratch));
-    }
-    for (size_t i = 0; i < h->cipher_suites.n / 2; i++) {
-        uint16_t id = span_u16(h->cipher_suites, i);
-        const char *name = cipher_name(id);
-        bool tls13 = id >> 8 == 0x13;
-        bool signal = id == SCSV_RENEGOTIATION || id == SCSV_FALLBACK;
-        bool strong = suite_by_id(id) || strong_elsewhere(name);
-        if (!tls13 && !signal && !is_grease(id) && !strong) put_u16_name(j, NULL, name, id);
-    }
-    for (size_t i = 0; i < listed(h->schemes); i++) {
-        const struct scheme *s = scheme_by_id(span_u16(h->schemes, i));
-        if (s && s->verdict == SCHEME_WEAK) json_put_string(j, NULL, s->name);
-    }
-    for (size_t i = 0; i < h->compression.n; i++)
-        if (h->compression.p[i] == 1) json_put_string(j, NULL, "DEFLATE");
+    assess_each_weak(h, put_weak_offer, j);
     json_end_array(j);
 }
 
@@ -296,19 +271,19 @@ static void put_hello(struct json *j, const struct hello *h, suite_set offered)
     json_put_object(j, "client");
     json_put_string(j, "hello_version", version_name(h->legacy_version, scratch));
     json_put_array(j, "supported_versions");
-    for (size_t i = 0; i < listed(h->supported_versions); i++) {
+    for (size_t i = 0; i < assess_listed(h->supported_versions); i++) {
         uint16_t v = span_u16(h->supported_versions, i);
         if (!is_grease(v)) json_put_string(j, NULL, version_name(v, scratch));
     }
     json_end_array(j);
     json_put_array(j, "groups");
-    for (size_t i = 0; i < listed(h->groups); i++) {
+    for (size_t i = 0; i < assess_listed(h->groups); i++) {
         uint16_t id = span_u16(h->groups, i);
         if (!is_grease(id)) put_u16_name(j, NULL, group_name(id), id);
     }
     json_end_array(j);
     json_put_array(j, "signature_schemes");
-    for (size_t i = 0; i < listed(h->schemes); i++) {
+    for (size_t i = 0; i < assess_listed(h->schemes); i++) {
         uint16_t id = span_u16(h->schemes, i);
         const struct scheme *s = scheme_by_id(id);
         if (!is_grease(id)) put_u16_name(j, NULL, s ? s->name : NULL, id);
@@ -318,7 +293,7 @@ static void put_hello(struct json *j, const struct hello *h, suite_set offered)
     put_weak_offers(j, h);
     json_put_bool(j, "fallback_scsv", h->fallback_scsv);
     json_put_bool(j, "grease", h->grease);
-    if (h->groups.n / 2 > LIST_LIMIT || h->schemes.n / 2 > LIST_LIMIT)
+    if (h->groups.n / 2 > ASSESS_LISTED || h->schemes.n / 2 > ASSESS_LISTED)
         json_put_bool(j, "lists_cut", true);
     json_end_object(j);
 }

@@ -18,7 +18,7 @@ int cli_run(int argc, char **argv)
     struct text errors = {0};
     int status = cli_parse(argc, argv, "c", help, &options);
     if (status >= 0) return status;
-    status = server_run(options.config ? options.config : SUITEGATE_CONFIG, &errors);
+    status = server_run(options.config ? options.config : SUITEGATE_CONFIG, NULL, &errors);
     if (errors.size) cli_print_errors(&errors);
     text_fini(&errors);
     return status;

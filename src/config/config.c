@@ -231,26 +231,29 @@ static void finish_policy(struct parser *p)
     c->policy.allowed = c->suite_names.n ? chosen & profile : profile;
 }
 
-static void check_fixed(struct parser *p, const struct listen_config *l)
+/* Options that mean something for some types only. */
+static void check_type(struct parser *p, const struct listen_config *l)
 {
-    if (l->type == LISTEN_FIXED) {
-        if (!l->upstream.host[0]) complain(p, l->line, "a fixed listener needs upstream", l->name);
-        if (l->certificates.n != l->keys.n)
-            complain(p, l->line, "as many key lines as certificate lines are needed", l->name);
-        if (l->certificates.n > KEY_TYPES)
-            complain(p, l->line, "one certificate a key type at most", l->name);
-        return;
-    }
-    if (l->upstream.host[0] || l->upstream_name || l->certificates.n || l->keys.n)
-        complain(p, l->line, "upstream, upstream_name, certificate and key are for fixed listeners",
-                 l->name);
+    bool fixed = l->type == LISTEN_FIXED, test = l->type == LISTEN_TEST;
+    if (fixed && !l->upstream.host[0])
+        complain(p, l->line, "a fixed listener needs upstream", l->name);
+    if (!fixed && (l->upstream.host[0] || l->upstream_name))
+        complain(p, l->line, "upstream and upstream_name are for fixed listeners", l->name);
+    if (!fixed && !test && (l->certificates.n || l->keys.n))
+        complain(p, l->line, "certificate and key are for fixed and test listeners", l->name);
+    if (test && l->allow_upstreams.n)
+        complain(p, l->line, "a test listener has no upstreams to allow", l->name);
+    if (l->certificates.n != l->keys.n)
+        complain(p, l->line, "as many key lines as certificate lines are needed", l->name);
+    if (l->certificates.n > KEY_TYPES)
+        complain(p, l->line, "one certificate a key type at most", l->name);
 }
 
 static void finish_listener(struct parser *p, struct listen_config *l)
 {
     if (l->type == LISTEN_UNSET) complain(p, l->line, "the listener needs a type", l->name);
     if (!l->address.length) complain(p, l->line, "the listener needs an address", l->name);
-    check_fixed(p, l);
+    check_type(p, l);
     if (l->address.length && !addr_is_loopback(&l->address) && l->allow_clients.n == 0)
         complain(p, l->line,
                  "a listener that is not on loopback needs allow_clients, or it would be an open "
@@ -258,7 +261,7 @@ static void finish_listener(struct parser *p, struct listen_config *l)
                  l->name);
     for (struct listen_config *o = p->config->listeners; o < l; o++)
         if (o->address.length && l->address.length && addr_same_ip(&o->address, &l->address) &&
-            addr_port(&o->address) == addr_port(&l->address))
+            addr_port(&l->address) && addr_port(&o->address) == addr_port(&l->address))
             complain(p, l->line, "another listener has the same address", o->name);
     if (l->allow_clients.n == 0 &&
         (value_parse(KIND_CIDR_LIST, "127.0.0.0/8", "", &l->allow_clients) ||

@@ -156,6 +156,26 @@ static const char *parse_sync(const char *text, enum audit_sync *out)
     return "record, interval or none";
 }
 
+static const char *const type_names[] = {[LISTEN_UNSET] = "",
+                                         [LISTEN_FORWARD] = "forward",
+                                         [LISTEN_FIXED] = "fixed",
+                                         [LISTEN_TEST] = "test"};
+
+const char *listen_type_name(enum listen_type type)
+{
+    return type_names[type];
+}
+
+static const char *parse_listen_type(const char *text, enum listen_type *out)
+{
+    for (size_t i = LISTEN_FORWARD; i < COUNT_OF(type_names); i++)
+        if (strcmp(text, type_names[i]) == 0) {
+            *out = (enum listen_type)i;
+            return NULL;
+        }
+    return "forward, fixed or test";
+}
+
 static const char *parse_choice(enum value_kind kind, const char *text, void *member)
 {
     int v;
@@ -167,13 +187,9 @@ static const char *parse_choice(enum value_kind kind, const char *text, void *me
     case KIND_REFUSE_ALLOW:
         if ((v = choose(text, "refuse", "allow")) < 0) return "refuse or allow";
         break;
-    case KIND_YES_NO:
+    default:
         if ((v = choose(text, "no", "yes")) < 0) return "yes or no";
         break;
-    default:
-        if ((v = choose(text, "forward", "fixed")) < 0) return "forward or fixed";
-        *(enum listen_type *)member = v ? LISTEN_FIXED : LISTEN_FORWARD;
-        return NULL;
     }
     *(bool *)member = v == 1;
     return NULL;
@@ -206,8 +222,9 @@ const char *value_parse(enum value_kind kind, const char *text, const char *dire
     case KIND_PROFILE:
     case KIND_REFUSE_ALLOW:
     case KIND_YES_NO:
-    case KIND_LISTEN_TYPE:
         return parse_choice(kind, text, member);
+    case KIND_LISTEN_TYPE:
+        return parse_listen_type(text, member);
     case KIND_SYNC:
         return parse_sync(text, member);
     case KIND_SUITE_LIST:
@@ -222,7 +239,7 @@ const char *value_parse(enum value_kind kind, const char *text, const char *dire
         return url_is_valid(text) ? set_string(member, text_copy(text, strlen(text)))
                                   : "an http:// URL";
     case KIND_ADDRESS:
-        return addr_from_text(text, member) && addr_port(member)
+        return addr_from_text(text, member)
                    ? NULL
                    : "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080";
     case KIND_CIDR_LIST:
@@ -275,8 +292,7 @@ void value_print(enum value_kind kind, const void *member,
         snprintf(s, sizeof s, "%s", sync_names[*(const enum audit_sync *)member]);
         break;
     case KIND_LISTEN_TYPE:
-        snprintf(s, sizeof s, "%s",
-                 *(const enum listen_type *)member == LISTEN_FIXED ? "fixed" : "forward");
+        snprintf(s, sizeof s, "%s", type_names[*(const enum listen_type *)member]);
         break;
     case KIND_ADDRESS:
         addr_format(member, s);

@@ -63,6 +63,8 @@ static enum step hello_complete(struct conn *c)
     enum reason reason = judge(c);
     if (reason != REASON_OK) return conn_refuse(c, reason);
     if (c->listener->config->type == LISTEN_FORWARD) return upstream_start_handshake(c);
+    if (c->listener->config->type == LISTEN_TEST)
+        return client_start_handshake(c, a->hello.alpn.n && hello_wants_http(a) ? "http/1.1" : "");
     if (!listen_allows_upstream(c->listener->config, &c->target))
         return conn_refuse_with(c, REASON_DESTINATION_DENIED, REASON_ALERT_AS_SENT,
                                 c->target.is_ip ? "destination_ip_prohibited" : NULL);
@@ -202,6 +204,8 @@ enum step client_handshake_step(struct conn *c)
         if (!agreed_is_allowed(c)) return conn_refuse(c, REASON_INTERNAL_ERROR);
         if (c->reason != REASON_OK)
             conn_set_state(c, CONN_PAGE);
+        else if (c->listener->config->type == LISTEN_TEST)
+            responder_begin(c);
         else
             relay_begin(c);
         return STEP_AGAIN;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 enum deadline {
@@ -200,6 +201,9 @@ static void on_deadline(struct conn *c)
     case CONN_RELAY:
         relay_idle(c);
         break;
+    case CONN_RESPONDER:
+        responder_end(c, "idle_timeout");
+        break;
     case CONN_PAGE:
         session_fatal_alert(c->client.tls, 80);
         conn_set_state(c, CONN_ANSWER);
@@ -237,6 +241,10 @@ void conn_shut_down(struct conn *c)
     case CONN_RELAY:
         relay_shut_down(c);
         break;
+    case CONN_RESPONDER:
+        c->reason = REASON_SHUTTING_DOWN;
+        responder_end(c, "shutdown");
+        break;
     case CONN_PAGE:
     case CONN_ANSWER:
     case CONN_LINGER:
@@ -259,6 +267,19 @@ static void set_id(struct conn *c)
     if (!random_bytes(random, sizeof random)) memset(random, 0, sizeof random);
     text_hex(random, sizeof random, hex);
     snprintf(c->id, sizeof c->id, "%s-%llx", hex, (unsigned long long)worker_next_id(c->worker));
+}
+
+/* Where a test listener's client wanted to go: here. */
+static void set_own_target(struct conn *c)
+{
+    struct sockaddr_storage own = {0};
+    socklen_t n = sizeof own;
+    struct addr address = c->listener->config->address;
+    if (getsockname(c->client.fd, (struct sockaddr *)&own, &n) == 0)
+        address = addr_from_sockaddr((struct sockaddr *)&own, n);
+    addr_format_ip(&address, c->target.host);
+    c->target.port = addr_port(&address);
+    c->target.is_ip = true;
 }
 
 static void link_into(struct conn *c, struct conn **list)
@@ -298,12 +319,11 @@ void conn_start(struct worker *worker, struct gate_listener *listener, int fd,
     link_into(c, worker_connections(worker));
     ev_timer_init(&c->timer, on_timer, 0., 0.);
     c->timer.data = c;
-    if (l->type == LISTEN_FIXED) {
-        c->established = true;
-        c->target = l->upstream;
-        client_set_identity(c);
-    }
-    c->state = l->type == LISTEN_FIXED ? CONN_HELLO : CONN_GREETING;
+    c->established = l->type != LISTEN_FORWARD;
+    if (l->type == LISTEN_FIXED) c->target = l->upstream;
+    if (l->type == LISTEN_TEST) set_own_target(c);
+    if (c->established) client_set_identity(c);
+    c->state = c->established ? CONN_HELLO : CONN_GREETING;
     conn_set_state(c, c->state);
     if (at_once != REASON_OK) {
         c->spoken = true; /* refused for what it is, not for what it said */

@@ -146,6 +146,12 @@ void relay_shut_down(struct conn *c);
 /* The queues were given their time. */
 void relay_give_up(struct conn *c);
 
+/* responder.c: a test listener's answer. */
+void responder_begin(struct conn *c);
+enum step responder_step(struct conn *c);
+/* Ends it before there is an answer. */
+void responder_end(struct conn *c, const char *by);
+
 /* refusal.c: the one way to refuse. alert: to the client instead of the table's, or
  * REASON_ALERT_AS_SENT. proxy_status: instead of the table's, or NULL. Always STEP_AGAIN. */
 enum step conn_refuse(struct conn *c, enum reason reason);

@@ -1,6 +1,8 @@
 #include "base/clock.h"
 #include "conn_impl.h"
+#include "policy/assess.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* What stands of a leg's session. */
@@ -106,10 +108,37 @@ static void on_written(void *context, void *token, bool written)
     worker_post(context, &c->mail);
 }
 
+/* For a test listener's operator. */
+static void note_recent(const struct conn *c)
+{
+    const struct attempt *a = c->attempt;
+    struct recent *recent = worker_shared(c->worker)->recent;
+    struct recent_entry e = {.source = c->peer, .reason = c->reason};
+    if (c->listener->config->type != LISTEN_TEST || !recent) return;
+    clock_gettime(CLOCK_REALTIME, &e.at);
+    if (c->client.tls) {
+        struct session_facts facts = session_facts(c->client.tls);
+        e.version = facts.version;
+        e.suite = facts.suite;
+        e.group = facts.group;
+    }
+    snprintf(e.listener, sizeof e.listener, "%s", c->listener->config->name);
+    snprintf(e.connection_id, sizeof e.connection_id, "%s", c->id);
+    snprintf(e.detail, sizeof e.detail, "%s", c->detail ? c->detail : "");
+    if (a && a->has_hello) {
+        struct text offered = {0};
+        assess_summary(&a->hello, conn_config(c)->policy.allowed, &offered);
+        snprintf(e.offered, sizeof e.offered, "%s", text_string(&offered));
+        text_fini(&offered);
+    }
+    recent_add(recent, &e);
+}
+
 void evidence_refused(struct conn *c, bool wait)
 {
     if (c->recorded) return;
     c->recorded = true;
+    note_recent(c);
     struct writer_reply reply = {on_written, c->worker, c};
     if (!wait) {
         submit(c, AUDIT_CONNECTION_REFUSED, NULL);
@@ -121,6 +150,7 @@ void evidence_refused(struct conn *c, bool wait)
 
 void evidence_opened(struct conn *c)
 {
+    note_recent(c);
     submit(c, AUDIT_CONNECTION_OPENED, NULL);
 }
 

@@ -36,7 +36,7 @@ static void free_session(void *value)
 static int shared_socket(const struct gate *old, const struct addr *address)
 {
     for (size_t i = 0; old && i < old->listener_count; i++) {
-        const struct addr *have = &old->listeners[i].config->address;
+        const struct addr *have = &old->site->listener_addresses[i];
         if (addr_same_ip(have, address) && addr_port(have) == addr_port(address))
             return old->listeners[i].fd;
     }
@@ -47,13 +47,14 @@ static bool open_listener(struct gate *gate, size_t i, const struct gate *old, s
 {
     struct gate_listener *l = &gate->listeners[i];
     const struct policy *policy = &gate->site->config->policy;
+    const struct addr *address = &gate->site->listener_addresses[i];
     char where[ADDR_TEXT_SIZE];
     l->gate = gate;
     l->config = &gate->site->config->listeners[i];
-    addr_format(&l->config->address, where);
-    l->fd = shared_socket(old, &l->config->address);
+    addr_format(address, where);
+    l->fd = shared_socket(old, address);
     l->borrowed = l->fd >= 0;
-    if (l->fd < 0) l->fd = listener_open(&l->config->address);
+    if (l->fd < 0) l->fd = listener_open(address);
     if (l->fd < 0) {
         text_printf(errors, "listener %s on %s: %s\n", l->config->name, where, strerror(errno));
         return false;

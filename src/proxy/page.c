@@ -1,5 +1,7 @@
 #include "conn_impl.h"
 
+#include "proxy/html.h"
+
 static const char *who(enum reason_blame blame)
 {
     static const char *const names[] = {"the client", "the server at the other end",
@@ -22,34 +24,20 @@ static void render_text(const struct page *p, const struct reason_row *row, stru
 
 /* Nothing of a peer's goes into a page but the destination, whose characters were checked
  * (RFC 1123 names, IP addresses), and still it is escaped. */
-static void put_row(struct text *out, const char *term, const char *value)
-{
-    text_printf(out, "<dt>%s</dt><dd>", term);
-    text_add_html(out, value);
-    text_add(out, "</dd>\n");
-}
-
 static void render_html(const struct page *p, const struct reason_row *row, struct text *out)
 {
-    text_add(out, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-                  "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                  "<title>Connection refused by suitegate</title>\n<style>\n"
-                  "body{font:16px/1.5 system-ui,sans-serif;max-width:42rem;margin:3rem auto;"
-                  "padding:0 1rem;color:#1a1a1a;background:#fff}\n"
-                  "h1{font-size:1.5rem}dt{color:#555;font-size:.875rem;margin-top:.75rem}"
-                  "dd{margin:0;overflow-wrap:anywhere}code{font:inherit}\n"
-                  "@media(prefers-color-scheme:dark){body{color:#eee;background:#1a1a1a}"
-                  "dt{color:#aaa}}\n</style>\n</head>\n<body>\n<main>\n"
-                  "<h1>Connection refused by suitegate</h1>\n<p>This proxy lets only TLS 1.2 with "
-                  "approved cipher suites and verified certificates through. Here, ");
+    html_begin(out, "Connection refused by suitegate");
+    text_add(out, "<p>This proxy lets only TLS 1.2 with approved cipher suites and verified "
+                  "certificates through. Here, ");
     text_add_html(out, row->sentence);
     text_add(out, ".</p>\n<dl>\n");
-    put_row(out, "Code", row->code);
-    put_row(out, "Destination", *p->destination ? p->destination : "-");
-    put_row(out, "Who has to change something", who(row->blame));
-    put_row(out, "What to do", row->remedy);
-    put_row(out, "Connection in the audit log", p->connection_id);
-    text_add(out, "</dl>\n</main>\n</body>\n</html>\n");
+    html_term(out, "Code", row->code);
+    html_term(out, "Destination", *p->destination ? p->destination : "-");
+    html_term(out, "Who has to change something", who(row->blame));
+    html_term(out, "What to do", row->remedy);
+    html_term(out, "Connection in the audit log", p->connection_id);
+    text_add(out, "</dl>\n");
+    html_end(out);
 }
 
 void page_render(const struct page *p, struct text *out)

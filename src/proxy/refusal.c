@@ -1,8 +1,9 @@
 /* Refusing: one verdict, one record, one answer, in this order. */
 #include "conn_impl.h"
 
+#include "proxy/answer.h"
+
 #include <string.h>
-#include <strings.h>
 
 enum { ALERT_INTERNAL_ERROR = 80 };
 
@@ -126,25 +127,6 @@ void conn_audit_answered(struct conn *c, bool written)
     conn_run(c);
 }
 
-static bool begins_request(const uint8_t *p, size_t n)
-{
-    size_t i = 0;
-    while (i < n && i < 20 && p[i] >= 'A' && p[i] <= 'Z') i++;
-    return i == n || (i >= 3 && p[i] == ' ');
-}
-
-static bool wants_html(const uint8_t *p, size_t n)
-{
-    struct text request = {0};
-    text_add_bytes(&request, p, n);
-    const char *accept = strcasestr(text_string(&request), "\naccept:");
-    const char *end = accept ? strchr(accept + 1, '\n') : NULL;
-    const char *html = accept ? strcasestr(accept, "text/html") : NULL;
-    bool wants = html && end && html < end;
-    text_fini(&request);
-    return wants;
-}
-
 static void send_page(struct conn *c, const struct buf *request)
 {
     char destination[TARGET_TEXT_SIZE];
@@ -155,7 +137,7 @@ static void send_page(struct conn *c, const struct buf *request)
                         .proxy_status = c->attempt->proxy_status,
                         .destination = destination,
                         .connection_id = c->id,
-                        .html = wants_html(buf_head(request), buf_size(request)),
+                        .html = request_wants_html(buf_head(request), buf_size(request)),
                         .head_only =
                             buf_size(request) > 5 && memcmp(buf_head(request), "HEAD ", 5) == 0};
     page_render(&page, &text);
@@ -189,12 +171,11 @@ enum step page_step(struct conn *c)
         }
         if (!buf_append(request, scratch, n)) return page_over(c);
         const uint8_t *p = buf_head(request);
-        if (!begins_request(p, buf_size(request))) {
+        if (!request_begins(p, buf_size(request))) {
             session_fatal_alert(c->client.tls, ALERT_INTERNAL_ERROR);
             return page_over(c);
         }
-        bool whole =
-            memmem(p, buf_size(request), "\r\n\r\n", 4) || memmem(p, buf_size(request), "\n\n", 2);
+        bool whole = request_is_whole(p, buf_size(request));
         if (!whole && buf_size(request) < TARGET_REQUEST_LIMIT) continue;
         send_page(c, request);
         return page_over(c);

@@ -2,10 +2,9 @@
 
 #include "base/clock.h"
 #include "base/diag.h"
-#include "net/listener.h"
+#include "proxy/addresses.h"
 #include "proxy/worker.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -97,24 +96,17 @@ static bool build_gates(struct server *s, struct site *site, struct gate **gates
     return true;
 }
 
-/* A listener that the running configuration does not have must not be somebody else's. */
-static bool probe_addresses(const struct site *site, const struct site *running,
-                            struct text *errors)
+/* Gates for all workers. follow: after those that run. */
+static bool open_gates(struct server *s, struct site *site, struct gate **gates, bool follow,
+                       struct text *errors)
 {
-    for (size_t i = 0; i < site->config->listener_count; i++) {
-        const struct addr *a = &site->listener_addresses[i];
-        bool ours = false;
-        for (size_t k = 0; running && k < running->config->listener_count; k++)
-            ours = ours || (addr_same_ip(a, &running->listener_addresses[k]) &&
-                            addr_port(a) == addr_port(&running->listener_addresses[k]));
-        int fault = ours ? 0 : listener_probe(a);
-        if (!fault) continue;
-        char where[ADDR_TEXT_SIZE];
-        addr_format(a, where);
-        text_printf(errors, "listener %s cannot listen on %s: %s\n",
-                    site->config->listeners[i].name, where, strerror(fault));
-    }
-    return errors->size == 0;
+    struct addresses_reserved reserved = {0};
+    const struct site *running = follow ? s->site : NULL;
+    bool ok = addresses_probe(site, running, errors) &&
+              addresses_reserve(site, running, &reserved, errors) &&
+              build_gates(s, site, gates, follow, errors);
+    addresses_release(&reserved);
+    return ok;
 }
 
 static bool try_reload(struct server *s, struct text *errors)
@@ -127,8 +119,7 @@ static bool try_reload(struct server *s, struct text *errors)
                     site->config->proxy.workers, s->count);
         ok = false;
     }
-    ok = ok && probe_addresses(site, s->site, errors);
-    ok = ok && build_gates(s, site, gates, true, errors);
+    ok = ok && open_gates(s, site, gates, true, errors);
     if (ok && !writer_reopen(s->shared.writer, &site->config->audit, &site->audit_policy, errors)) {
         for (unsigned i = 0; i < s->count; i++) gate_release(gates[i]);
         ok = false;
@@ -300,8 +291,7 @@ static bool start_workers(struct server *s, struct text *errors)
         ok = (s->workers[i] = worker_new(i, &s->shared)) != NULL;
     explicit_bzero(&s->shared.first_ticket_key, sizeof s->shared.first_ticket_key);
     if (!ok) return false;
-    if (!probe_addresses(s->site, NULL, errors)) return false;
-    if (!build_gates(s, s->site, s->gates, false, errors)) return false;
+    if (!open_gates(s, s->site, s->gates, false, errors)) return false;
     /* Before any connection's. */
     record_with_warnings(s, AUDIT_PROXY_STARTED);
     s->start_recorded = true;
@@ -325,10 +315,10 @@ static void announce(const struct server *s)
     for (size_t i = 0; i < c->listener_count; i++) {
         char where[ADDR_TEXT_SIZE], target[TARGET_TEXT_SIZE] = "";
         const struct listen_config *l = &c->listeners[i];
-        addr_format(&l->address, where);
+        addr_format(&s->site->listener_addresses[i], where);
         if (l->type == LISTEN_FIXED) target_format(&l->upstream, target);
         fprintf(out, "suitegate: listening on %s (%s, %s%s%s)\n", where, l->name,
-                l->type == LISTEN_FIXED ? "fixed" : "forward", target[0] ? " to " : "", target);
+                listen_type_name(l->type), target[0] ? " to " : "", target);
     }
     fprintf(out, "suitegate: ready\n");
     fflush(out);
@@ -359,9 +349,12 @@ static void watch_signals(struct server *s)
     ev_timer_start(s->loop, &s->hourly);
 }
 
-static void serve(struct server *s)
+static void serve(struct server *s, const struct server_ready *ready)
 {
-    announce(s);
+    if (ready)
+        ready->tell(ready->arg, s->site->listener_addresses, s->site->config->listener_count);
+    else
+        announce(s);
     ev_run(s->loop, 0);
 }
 
@@ -377,7 +370,7 @@ static void end(struct server *s)
     for (int k = 0; k < KEY_TYPES; k++) key_fini(&s->leaf_keys.keys[k]);
 }
 
-int server_run(const char *config_file, struct text *errors)
+int server_run(const char *config_file, const struct server_ready *ready, struct text *errors)
 {
     struct server s = {.config_file = config_file};
     s.site = site_load(config_file, errors);
@@ -388,10 +381,12 @@ int server_run(const char *config_file, struct text *errors)
     s.shared.ended = tell_ended;
     s.shared.gate_taken = tell_gate_taken;
     s.shared.arg = &s;
+    s.shared.recent = recent_new();
     s.shared.writer = writer_new(&s.site->config->audit, &s.site->audit_policy, errors);
     if (s.loop) watch_signals(&s);
-    bool ok = s.loop && s.shared.writer && make_leaf_keys(&s, errors) && start_workers(&s, errors);
-    if (ok) serve(&s);
+    bool ok = s.loop && s.shared.recent && s.shared.writer && make_leaf_keys(&s, errors) &&
+              start_workers(&s, errors);
+    if (ok) serve(&s, ready);
     if (!ok && s.started) {
         each_started(&s, worker_drain);
         each_started(&s, worker_shut_down);
@@ -405,6 +400,7 @@ int server_run(const char *config_file, struct text *errors)
     }
     size_t lost = s.shared.writer ? writer_free(s.shared.writer) : 0;
     if (lost) diag_error("%zu audit records could not be written", lost);
+    recent_free(s.shared.recent);
     site_release(s.site);
     if (s.loop) ev_loop_destroy(s.loop);
     if (!ok && errors->size == 0) text_add(errors, "out of memory or threads\n");

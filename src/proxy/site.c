@@ -78,7 +78,8 @@ static void load_ca(struct site *site, struct text *errors)
 static void load_trust(struct site *site, struct text *errors)
 {
     const struct config *c = site->config;
-    const char *path = strcmp(c->upstream.trust, "system") ? c->upstream.trust : TRUST_SYSTEM_BUNDLE;
+    const char *path =
+        strcmp(c->upstream.trust, "system") ? c->upstream.trust : TRUST_SYSTEM_BUNDLE;
     site->has_crls = c->upstream.crl != NULL;
     if (!read_pem(path, 0, &site->anchors, errors)) return;
     if (site->has_crls && !read_pem(c->upstream.crl, 0, &site->crls, errors)) return;

@@ -224,7 +224,10 @@ static void cipher_names(void **state)
     for (size_t i = 0; i < N_OF(cipher_rows); i++) {
         if (i) assert_true(cipher_rows[i - 1].id < cipher_rows[i].id);
         assert_string_equal(cipher_name(cipher_rows[i].id), cipher_rows[i].name);
-        assert_int_equal(strncmp(cipher_rows[i].name, "TLS_", 4), 0);
+        bool prefix = strncmp(cipher_rows[i].name, "TLS_", 4) == 0 ||
+                      strncmp(cipher_rows[i].name, "OLD_TLS_", 8) == 0 ||
+                      strncmp(cipher_rows[i].name, "SSL_RSA_FIPS_", 13) == 0;
+        assert_true(prefix);
         assert_false(is_grease(cipher_rows[i].id));
     }
     assert_string_equal(cipher_name(0xc02b), "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256");

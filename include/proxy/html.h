@@ -1,0 +1,13 @@
+/* The frame of every page this proxy serves: one look, no scripts, both colour schemes. */
+#ifndef PROXY_HTML_H
+#define PROXY_HTML_H
+
+#include "base/text.h"
+
+/* Up to and with the h1; title is ours. */
+void html_begin(struct text *out, const char *title);
+void html_end(struct text *out);
+/* A term and its description, escaped. */
+void html_term(struct text *out, const char *term, const char *value);
+
+#endif

@@ -1,0 +1,73 @@
+/* A test listener's end of the connection: it answers one request itself, about the handshake
+ * that the request came through, and closes. The hello is kept until then. */
+#include "conn_impl.h"
+
+#include "proxy/answer.h"
+
+void responder_begin(struct conn *c)
+{
+    evidence_opened(c);
+    conn_set_state(c, CONN_RESPONDER);
+}
+
+void responder_end(struct conn *c, const char *by)
+{
+    c->closed_by = by;
+    session_close_notify(c->client.tls);
+    buf_fini(&c->client.in);
+    evidence_closed(c);
+    conn_uncount(c);
+    conn_set_state(c, CONN_ANSWER);
+}
+
+static void answer(struct conn *c, const struct buf *request)
+{
+    const struct attempt *a = c->attempt;
+    struct text text = {0};
+    struct answer_facts facts = {.hello = &a->hello,
+                                 .ja4 = a->ja4,
+                                 .allowed = conn_config(c)->policy.allowed,
+                                 .key = a->verdict.key,
+                                 .agreed = session_facts(c->client.tls),
+                                 .peer = c->peer,
+                                 .listener = c->listener->config->name,
+                                 .connection_id = c->id,
+                                 .recent = worker_shared(c->worker)->recent};
+    answer_request(&facts, buf_head(request), buf_size(request), &text);
+    if (!text.failed && session_write(c->client.tls, text_string(&text), text.size))
+        c->to_client.bytes += text.size;
+    text_fini(&text);
+    responder_end(c, "listener");
+}
+
+/* The request is collected in the leg's own queue, which TLS has left free. */
+enum step responder_step(struct conn *c)
+{
+    uint8_t *scratch = worker_scratch(c->worker);
+    struct buf *request = &c->client.in;
+    for (;;) {
+        size_t n;
+        switch (session_read(c->client.tls, scratch, WORKER_SCRATCH, &n)) {
+        case SESSION_OK:
+            break;
+        case SESSION_WANT_BYTES:
+            if (leg_fill(&c->client) == 0 && !c->client.end_of_data) return STEP_WAIT;
+            continue;
+        default:
+            c->alert_received = session_alert_received(c->client.tls);
+            if (session_hello_repeated(c->client.tls)) c->reason = REASON_CLIENT_RENEGOTIATION;
+            responder_end(c, "client");
+            return STEP_AGAIN;
+        }
+        c->to_upstream.bytes += n;
+        if (!buf_append(request, scratch, n)) {
+            responder_end(c, "error");
+            return STEP_AGAIN;
+        }
+        bool whole = request_is_whole(buf_head(request), buf_size(request)) ||
+                     !request_begins(buf_head(request), buf_size(request));
+        if (!whole && buf_size(request) < TARGET_REQUEST_LIMIT) continue;
+        answer(c, request);
+        return STEP_AGAIN;
+    }
+}
