@@ -148,6 +148,7 @@ fuzz: all
 soak: all
 	@.make/deps.sh test soak
 	SUITEGATE=$(abspath $(BUILD)/suitegate) /usr/bin/python3 -B tests/soak/soak.py all
+	SUITEGATE=$(abspath $(BUILD)/suitegate) SUITEGATE_TESTSSL=1 $(PYTEST) tests/functional/test_check_servers.py
 
 bench: all
 	@.make/deps.sh test bench

@@ -28,6 +28,7 @@ struct log_entry {
     const char *leg, *blame, *downgrade;
     const char *source, *destination; /* an address; a name or address */
     uint16_t destination_port;
+    uint64_t source_bytes; /* the client's payload, of a connection that is closed */
     const char *identity, *listener, *connection_id, *detail;
     uint64_t sequence;
     int alert_sent, alert_received; /* -1: none */

@@ -22,7 +22,7 @@ struct offer {
     const char *alpn;        /* one protocol; NULL: none */
     bool compression;        /* DEFLATE is offered in front of null */
     bool fallback;           /* TLS_FALLBACK_SCSV */
-    bool without_etm;        /* no encrypt_then_mac */
+    bool without_tickets;    /* no session_ticket, so that a session ID is worth its while */
     bool bare;               /* no extension but server_name */
 };
 

@@ -53,7 +53,9 @@ static void read_event(struct log_entry *e, json_t *event)
 static void read_ends(struct log_entry *e)
 {
     json_t *destination = json_object_get(e->root, "destination");
-    e->source = string_at(json_object_get(e->root, "source"), "ip");
+    json_t *source = json_object_get(e->root, "source");
+    e->source = string_at(source, "ip");
+    e->source_bytes = (uint64_t)json_integer_value(json_object_get(source, "bytes"));
     e->destination = string_at(destination, "domain");
     if (!e->destination[0]) e->destination = string_at(destination, "ip");
     int port = number_at(destination, "port", 0);

@@ -144,6 +144,17 @@ static bool is_final(enum probe_outcome outcome)
            outcome == PROBE_FAILED;
 }
 
+/* The last thing to try with one that closes at every other word. */
+static bool speaks_sslv2(struct scanning *g)
+{
+    struct probe p;
+    if (g->scan->outcome != PROBE_CLOSED) return false;
+    ask(g, NULL, PROBE_FLIGHT, &p);
+    bool speaks = p.outcome == PROBE_ANSWERED && p.reply.kind == REPLY_SSLV2;
+    probe_fini(&p);
+    return speaks;
+}
+
 /* Until a ServerHello comes. A server that stays silent twice is not asked further. */
 static struct contact make_contact(struct scanning *g)
 {
@@ -169,6 +180,7 @@ static struct contact make_contact(struct scanning *g)
         probe_fini(&p);
         if (hello || (final && !contact.alive)) break;
     }
+    if (!contact.alive) contact.alive = speaks_sslv2(g);
     if (contact.alive) g->scan->outcome = PROBE_ANSWERED;
     return contact;
 }
@@ -362,29 +374,6 @@ static void find_groups(void *context, size_t arg)
     }
 }
 
-/* Would it sign with SHA-1 or worse, if a client asked for that only? */
-static void find_weak_schemes(void *context, size_t arg)
-{
-    (void)arg;
-    struct scanning *g = context;
-    struct scan *s = g->scan;
-    uint16_t list[CHUNK_LARGEST], schemes[WEAK_SCHEMES];
-    size_t n = accepted_suites(g, cipher_has_curve, list);
-    size_t count = weak_schemes(schemes, COUNT_OF(schemes));
-    while (n > 0 && count > 0 && !g->bare && best_version(g)->version == TLS_1_2) {
-        struct offer offer = offer_of(g, TLS_1_2, list, n);
-        offer.schemes = schemes;
-        offer.scheme_count = count;
-        struct probe p;
-        ask(g, &offer, PROBE_FLIGHT, &p);
-        bool picked =
-            is_hello(&p, TLS_1_2) && p.reply.scheme && take_out(schemes, &count, p.reply.scheme);
-        if (picked) s->weak_schemes[s->weak_scheme_count++] = p.reply.scheme;
-        probe_fini(&p);
-        if (!picked) return;
-    }
-}
-
 static enum fact fact_of(bool yes)
 {
     return yes ? FACT_YES : FACT_NO;
@@ -408,12 +397,16 @@ static void find_features(void *context, size_t arg)
         f->extended_master_secret = fact_of(p.reply.extended_master_secret);
         f->compression = fact_of(p.reply.compression != 0);
         f->tickets = fact_of(p.reply.ticket);
-        f->session_ids = fact_of(p.reply.session_id);
         f->staple = fact_of(p.reply.staple);
         f->client_certificate = fact_of(p.reply.certificate_request);
     }
     probe_fini(&p);
     offer.compression = false;
+    offer.without_tickets = true;
+    ask(g, &offer, PROBE_HELLO, &p);
+    if (is_hello(&p, offer.version)) f->session_ids = fact_of(p.reply.session_id);
+    probe_fini(&p);
+    offer.without_tickets = false;
     for (size_t i = 0; i < SCAN_PROTOCOLS; i++) {
         offer.alpn = scan_protocols[i];
         ask(g, &offer, PROBE_HELLO, &p);
@@ -473,6 +466,50 @@ static bool is_for_rsa(uint16_t id)
 static bool is_for_others(uint16_t id)
 {
     return !is_for_ecdsa(id) && !is_for_rsa(id);
+}
+
+static bool is_for_ecdhe_ecdsa(uint16_t id)
+{
+    return cipher_has_curve(id) && is_for_ecdsa(id);
+}
+
+static bool is_for_ecdhe_rsa(uint16_t id)
+{
+    return cipher_has_curve(id) && is_for_rsa(id);
+}
+
+static void note_weak_scheme(struct scanning *g, uint16_t scheme)
+{
+    struct scan *s = g->scan;
+    bool known = false;
+    pthread_mutex_lock(&g->lock);
+    for (size_t i = 0; i < s->weak_scheme_count; i++) known = known || s->weak_schemes[i] == scheme;
+    if (!known && s->weak_scheme_count < COUNT_OF(s->weak_schemes))
+        s->weak_schemes[s->weak_scheme_count++] = scheme;
+    pthread_mutex_unlock(&g->lock);
+}
+
+/* Would it sign with SHA-1 or worse, if a client asked for that only? arg: the type of key; where
+ * both are offered, Java chooses a suite whose key it then has no signature for. */
+static void find_weak_schemes(void *context, size_t arg)
+{
+    struct scanning *g = context;
+    uint16_t list[CHUNK_LARGEST], schemes[WEAK_SCHEMES];
+    size_t n =
+        accepted_suites(g, arg == SCAN_KEY_ECDSA ? is_for_ecdhe_ecdsa : is_for_ecdhe_rsa, list);
+    size_t count = weak_schemes(schemes, COUNT_OF(schemes));
+    while (n > 0 && count > 0 && !g->bare && best_version(g)->version == TLS_1_2) {
+        struct offer offer = offer_of(g, TLS_1_2, list, n);
+        offer.schemes = schemes;
+        offer.scheme_count = count;
+        struct probe p;
+        ask(g, &offer, PROBE_FLIGHT, &p);
+        bool picked =
+            is_hello(&p, TLS_1_2) && p.reply.scheme && take_out(schemes, &count, p.reply.scheme);
+        if (picked) note_weak_scheme(g, p.reply.scheme);
+        probe_fini(&p);
+        if (!picked) return;
+    }
 }
 
 /* arg: the type of key. */
@@ -552,7 +589,8 @@ static void look_closer(struct scanning *g, unsigned threads)
                                {find_groups, 0},
                                {find_features, 0},
                                {find_order, 0},
-                               {find_weak_schemes, 0},
+                               {find_weak_schemes, SCAN_KEY_ECDSA},
+                               {find_weak_schemes, SCAN_KEY_RSA},
                                {ask_fallback, 0},
                                {fetch_certificate, SCAN_KEY_ECDSA},
                                {fetch_certificate, SCAN_KEY_RSA},

@@ -100,6 +100,7 @@ static void put_cert(struct json *j, struct span der, bool leaf)
 {
     struct cert c;
     uint8_t digest[32];
+    static const char *const keys[] = {"rsa", "ecdsa", "other"};
     char hex[65], when[CLOCK_TEXT_SIZE];
     bool parsed = cert_parse(der, &c);
     if (digest_sha256(der.p, der.n, digest)) {
@@ -113,6 +114,7 @@ static void put_cert(struct json *j, struct span der, bool leaf)
     json_put_string(j, "not_before", when);
     clock_format_seconds(c.not_after, when);
     json_put_string(j, "not_after", when);
+    json_put_string(j, "key", keys[c.key]);
     json_put_number(j, "bits", c.bits);
     json_put_string(j, "signature", cert_signature_name(&c));
     if (!leaf) return;
@@ -123,13 +125,11 @@ static void put_cert(struct json *j, struct span der, bool leaf)
 
 static void put_certificates(struct json *j, const struct scan *s)
 {
-    static const char *const keys[] = {"ecdsa", "rsa", "other"};
     json_put_array(j, "certificates");
     for (size_t i = 0; i < SCAN_KEYS; i++) {
         const struct scan_certificate *c = &s->certificates[i];
         if (c->count == 0) continue;
         json_put_object(j, NULL);
-        json_put_string(j, "key", keys[i]);
         put_cert(j, c->chain[0], true);
         put_fact(j, "valid", c->valid);
         if (c->valid == FACT_NO && c->reason != REASON_OK)

@@ -48,9 +48,9 @@ static int print_version(void)
 
 static int dispatch(int argc, char **argv)
 {
-    static const struct command commands[] = {{"run", cli_run},     {"config", cli_config},
-                                              {"ca", cli_ca},       {"policy", cli_policy},
-                                              {"check", cli_check}, {"log", cli_log}};
+    static const struct command commands[] = {
+        {"run", cli_run},     {"config", cli_config}, {"ca", cli_ca},  {"policy", cli_policy},
+        {"check", cli_check}, {"exec", cli_exec},     {"log", cli_log}};
     const char *name = argc > 1 ? argv[1] : "";
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         if (strcmp(name, commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);

@@ -80,19 +80,12 @@ void der_bytes(struct der *d, const void *p, size_t n)
 void der_wrap(struct der *d, uint8_t tag, size_t end)
 {
     size_t n = end - d->at;
-    uint8_t header[6], used = 0;
+    uint8_t header[6], used = 0, bytes = 1;
     header[used++] = tag;
-    if (n < 0x80) {
-        header[used++] = (uint8_t)n;
-    } else if (n < 0x100) {
-        header[used++] = 0x81;
-        header[used++] = (uint8_t)n;
-    } else {
-        header[used++] = 0x82;
-        header[used++] = (uint8_t)(n >> 8);
-        header[used++] = (uint8_t)n;
-    }
-    if (n > 0xffff) d->failed = true;
+    while (bytes < 4 && n >> (8 * bytes)) bytes++;
+    if (n >= 0x80) header[used++] = (uint8_t)(0x80 | bytes);
+    while (bytes-- > 0) header[used++] = (uint8_t)(n >> (8 * bytes));
+    if (n > UINT32_MAX) d->failed = true;
     der_bytes(d, header, used);
 }
 

@@ -166,9 +166,9 @@ static void put_extensions(struct writer *w, const struct offer *o, const uint8_
         put_extension(w, EXTENSION_RENEGOTIATION, renegotiation, sizeof renegotiation);
         put_groups(w, o);
         put_extension(w, EXTENSION_POINT_FORMATS, points, sizeof points);
-        put_extension(w, EXTENSION_SESSION_TICKET, NULL, 0);
+        if (!o->without_tickets) put_extension(w, EXTENSION_SESSION_TICKET, NULL, 0);
         put_extension(w, EXTENSION_EXTENDED_MASTER_SECRET, NULL, 0);
-        if (!o->without_etm) put_extension(w, EXTENSION_ENCRYPT_THEN_MAC, NULL, 0);
+        put_extension(w, EXTENSION_ENCRYPT_THEN_MAC, NULL, 0);
         put_extension(w, EXTENSION_STATUS_REQUEST, ocsp, sizeof ocsp);
         if (o->alpn) put_alpn(w, o->alpn);
         if (o->version >= TLS_1_2) put_schemes(w, o);

@@ -1,0 +1,237 @@
+#include "cli/exec.h"
+
+#include "base/file.h"
+#include "pki/ca.h"
+#include "pki/pkcs12.h"
+#include "proxy/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { OWNER_ONLY = 0600, FOLDER_MODE = 0700, TREE_DEPTH = 16 };
+
+static const char configuration[] = "[proxy]\n"
+                                    "workers = 1\n"
+                                    "drain_timeout = 1s\n"
+                                    "[ca]\n"
+                                    "certificate = ca.pem\n"
+                                    "key = ca.key\n"
+                                    "[upstream]\n"
+                                    "trust = trust.pem\n"
+                                    "[audit]\n"
+                                    "file = audit.jsonl\n"
+                                    "[listen exec]\n"
+                                    "type = forward\n"
+                                    "address = 127.0.0.1:0\n";
+
+void exec_proxy_path(const struct exec_proxy *p, const char *name, char out[EXEC_PATH])
+{
+    snprintf(out, EXEC_PATH, "%.*s/%s", EXEC_PATH - 64, p->folder, name);
+}
+
+static bool write_file(const struct exec_proxy *p, const char *name, const char *content, size_t n,
+                       struct text *errors)
+{
+    char path[EXEC_PATH];
+    exec_proxy_path(p, name, path);
+    FILE *f = fopen(path, "wxe");
+    bool ok = f && fwrite(content, 1, n, f) == n;
+    if (f) ok = fclose(f) == 0 && ok;
+    if (!ok) text_printf(errors, "%s: %s\n", path, strerror(errno));
+    return ok;
+}
+
+static bool write_text(const struct exec_proxy *p, const char *name, const struct text *t,
+                       struct text *errors)
+{
+    if (!t->failed) return write_file(p, name, text_string(t), t->size, errors);
+    text_add(errors, "out of memory\n");
+    return false;
+}
+
+static bool make_folder(struct exec_proxy *p, struct text *errors)
+{
+    const char *base = getenv("TMPDIR");
+    char path[EXEC_PATH - 64], whole[EXEC_PATH - 64];
+    snprintf(path, sizeof path, "%s/suitegate-XXXXXX", base && *base ? base : "/tmp");
+    if (!mkdtemp(path)) {
+        text_printf(errors, "cannot make a folder in %s: %s\n", base && *base ? base : "/tmp",
+                    strerror(errno));
+        return false;
+    }
+    /* COMMAND may run elsewhere. */
+    char *absolute = realpath(path, NULL);
+    snprintf(whole, sizeof whole, "%s", absolute ? absolute : path);
+    free(absolute);
+    memcpy(p->folder, whole, sizeof whole);
+    return true;
+}
+
+/* What COMMAND reads: every CA that it may trust, the throw-away one included. */
+static bool write_trust(const struct exec_proxy *p, const struct text *anchors,
+                        const struct text *ca, struct text *errors)
+{
+    struct text bundle = {0}, store = {0}, php = {0};
+    char path[EXEC_PATH];
+    text_add_bytes(&bundle, text_string(anchors), anchors->size);
+    text_add_bytes(&bundle, text_string(ca), ca->size);
+    exec_proxy_path(p, "bundle.pem", path);
+    text_printf(&php, "curl.cainfo=\"%s\"\nopenssl.cafile=\"%s\"\n", path, path);
+    exec_proxy_path(p, "php", path);
+    bool ok = write_text(p, "bundle.pem", &bundle, errors);
+    if (ok && !pkcs12_trust_store(&bundle, &store)) {
+        text_add(errors, "the trusted CAs cannot be made into a Java trust store\n");
+        ok = false;
+    }
+    ok = ok && write_text(p, "trust.p12", &store, errors);
+    if (ok && mkdir(path, FOLDER_MODE) < 0) {
+        text_printf(errors, "%s: %s\n", path, strerror(errno));
+        ok = false;
+    }
+    ok = ok && write_text(p, "php/suitegate.ini", &php, errors);
+    text_fini(&bundle);
+    text_fini(&store);
+    text_fini(&php);
+    return ok;
+}
+
+static bool write_folder(const struct exec_proxy *p, const struct cli_options *options,
+                         struct text *errors)
+{
+    struct text certificate = {0}, key = {0}, anchors = {0};
+    bool ok = cli_anchors(options, &anchors, errors);
+    if (ok && !ca_create(KEY_RSA, time(NULL), &certificate, &key)) {
+        text_add(errors, "cannot make a key or sign with it\n");
+        ok = false;
+    }
+    mode_t mask = umask(077);
+    ok = ok && write_text(p, "ca.pem", &certificate, errors) &&
+         write_text(p, "ca.key", &key, errors) && write_text(p, "trust.pem", &anchors, errors) &&
+         write_file(p, "suitegate.ini", configuration, sizeof configuration - 1, errors) &&
+         write_trust(p, &anchors, &certificate, errors);
+    umask(mask);
+    if (key.data) explicit_bzero(key.data, key.size);
+    text_fini(&key);
+    text_fini(&certificate);
+    text_fini(&anchors);
+    return ok;
+}
+
+/* In the proxy's process. */
+
+static void tell_port(void *arg, const struct addr *addresses, size_t n)
+{
+    const int *pipe_end = arg;
+    uint16_t port = n > 0 ? addr_port(&addresses[0]) : 0;
+    if (write(*pipe_end, &port, sizeof port) != sizeof port) raise(SIGTERM);
+    close(*pipe_end);
+}
+
+/* Its words go to a file: the terminal is COMMAND's. */
+static bool leave_terminal(const struct exec_proxy *p)
+{
+    char path[EXEC_PATH];
+    exec_proxy_path(p, "operator.log", path);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, OWNER_ONLY);
+    bool ok = null >= 0 && log >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
+              dup2(null, STDOUT_FILENO) >= 0 && dup2(log, STDERR_FILENO) >= 0;
+    if (null > STDERR_FILENO) close(null);
+    if (log > STDERR_FILENO) close(log);
+    return ok;
+}
+
+static int serve(struct exec_proxy *p, int pipe_end, pid_t parent)
+{
+    struct text errors = {0};
+    char path[EXEC_PATH];
+    struct server_ready ready = {tell_port, &pipe_end};
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    /* A Ctrl-C is for COMMAND; that the parent is gone is for us. */
+    setpgid(0, 0);
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent || !leave_terminal(p)) return CLI_CANNOT;
+    exec_proxy_path(p, "suitegate.ini", path);
+    int status = server_run(path, &ready, &errors);
+    if (errors.size) cli_print_errors(&errors);
+    text_fini(&errors);
+    if (getppid() != parent) exec_proxy_end(p); /* who would have done it was killed */
+    return status;
+}
+
+/* In the parent again. */
+
+static bool await_port(struct exec_proxy *p, int pipe_end, struct text *errors)
+{
+    ssize_t n;
+    while ((n = read(pipe_end, &p->port, sizeof p->port)) < 0 && errno == EINTR)
+        ;
+    if (n == sizeof p->port) return true;
+    char path[EXEC_PATH];
+    struct text words = {0};
+    exec_proxy_path(p, "operator.log", path);
+    int fault = file_read(path, 1 << 16, &words, NULL);
+    text_printf(errors, "the private proxy did not start: %s\n", fault ? "" : text_string(&words));
+    text_fini(&words);
+    return false;
+}
+
+bool exec_proxy_start(struct exec_proxy *p, const struct cli_options *options, struct text *errors)
+{
+    int ends[2];
+    pid_t parent = getpid();
+    *p = (struct exec_proxy){.process = 0};
+    if (!make_folder(p, errors) || !write_folder(p, options, errors)) return false;
+    if (pipe2(ends, O_CLOEXEC) < 0) {
+        text_printf(errors, "no pipe: %s\n", strerror(errno));
+        return false;
+    }
+    p->process = fork();
+    if (p->process == 0) {
+        close(ends[0]);
+        _exit(serve(p, ends[1], parent));
+    }
+    close(ends[1]);
+    bool ok = p->process > 0 && await_port(p, ends[0], errors);
+    if (p->process < 0) text_printf(errors, "no process: %s\n", strerror(errno));
+    close(ends[0]);
+    return ok;
+}
+
+bool exec_proxy_stop(struct exec_proxy *p)
+{
+    int status = -1;
+    if (p->process <= 0) return false;
+    kill(p->process, SIGTERM);
+    while (waitpid(p->process, &status, 0) < 0 && errno == EINTR)
+        ;
+    p->process = 0;
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)
+{
+    (void)st;
+    (void)type;
+    (void)walk;
+    remove(path);
+    return 0;
+}
+
+void exec_proxy_end(struct exec_proxy *p)
+{
+    if (p->process > 0) exec_proxy_stop(p);
+    if (p->folder[0]) nftw(p->folder, remove_one, TREE_DEPTH, FTW_DEPTH | FTW_PHYS);
+    p->folder[0] = '\0';
+}
