@@ -320,7 +320,7 @@ static void find_order(void *context, size_t arg)
     (void)arg;
     struct scanning *g = context;
     struct scan *s = g->scan;
-    uint16_t list[SUITE_COUNT], reversed[SUITE_COUNT];
+    uint16_t list[SUITE_COUNT] = {0}, reversed[SUITE_COUNT];
     size_t n = 0;
     for (size_t i = 0; i < SUITE_COUNT; i++)
         if (s->approved[i].accepted == FACT_YES) list[n++] = suites[i].id;

@@ -201,7 +201,9 @@ static void read_header(struct reply *r)
  * certificate, cipher kinds of three bytes, a connection id. */
 static void read_sslv2(struct reply *r)
 {
-    struct reader in = reader_of((struct span){buf_head(&r->message), buf_size(&r->message)});
+    struct span all = {buf_head(&r->message), buf_size(&r->message)};
+    if (!all.p) return;
+    struct reader in = reader_of(all);
     size_t size = (size_t)(reader_u16(&in) & 0x7fff);
     if (in.failed || buf_size(&r->message) < size + 2) return;
     bool hello = reader_u8(&in) == SSLV2_SERVER_HELLO;
