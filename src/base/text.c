@@ -111,6 +111,7 @@ void text_add_visible(struct text *t, const char *s, size_t most)
 void text_add_wrapped(struct text *t, int indent, const char *words)
 {
     int column = 0;
+    words += strspn(words, " ");
     while (*words) {
         size_t n = strcspn(words, " "), most = (size_t)(TEXT_COLUMNS - indent);
         if (n > most) n = most; /* one word that is longer than a line */

@@ -32,7 +32,7 @@ void jobs_run(const struct job *jobs, size_t n, void *context, unsigned threads)
     struct pool pool = {.jobs = jobs, .n = n, .context = context};
     pthread_t started[JOBS_THREADS];
     size_t count = 0;
-    while (count + 1 < threads && count + 1 < n && count < JOBS_THREADS &&
+    while (count + 1 < threads && count + 1 < n && count + 1 < JOBS_THREADS &&
            pthread_create(&started[count], NULL, run_thread, &pool) == 0)
         count++;
     work(&pool);

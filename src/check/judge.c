@@ -44,8 +44,8 @@ static void add(const struct place *at, enum item_kind kind, const char *code, c
     va_end(args);
     for (size_t i = 0; i < j->n; i++) {
         struct item *same = &j->items[i];
-        if (strcmp(same->code, code) == 0 && strcmp(same->subject, subject) == 0 && same->text &&
-            strcmp(same->text, text) == 0) {
+        if (same->kind == kind && strcmp(same->code, code) == 0 &&
+            strcmp(same->subject, subject) == 0 && same->text && strcmp(same->text, text) == 0) {
             same->addresses |= at->address;
             return;
         }
@@ -182,6 +182,14 @@ static void judge_proofs(const struct place *at, const struct scan *s)
     }
 }
 
+/* Was a real handshake tried with a suite of this type of key? */
+static bool asked_with(const struct scan *s, size_t key)
+{
+    for (size_t i = 0; i < SUITE_COUNT; i++)
+        if (s->approved[i].asked && suites[i].key == (enum key_type)key) return true;
+    return false;
+}
+
 static void judge_certificates(const struct place *at, const struct scan *s, const char *name)
 {
     static const char *const keys[] = {"ECDSA", "RSA", "other"};
@@ -203,6 +211,9 @@ static void judge_certificates(const struct place *at, const struct scan *s, con
                 r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH ? ": " : "",
                 r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH ? name : "");
         }
+        if (c->valid == FACT_UNKNOWN && asked_with(s, i))
+            add(at, ITEM_DOUBT, "certificate_not_judged", keys[i], ADVICE_NONE,
+                "no handshake came far enough to judge its %s certificate", keys[i]);
         if (c->count == 0 || c->valid != FACT_YES || !cert_parse(c->chain[0], &leaf)) continue;
         time_t left = leaf.not_after - time(NULL);
         if (left < EXPIRES_SOON_S)

@@ -444,7 +444,7 @@ void cert_each_name(const struct cert *c, void (*each)(void *arg, const char *na
         bool v6 = item.tag == 0x87 && item.content.n == 16;
         if (v4 || v6)
             inet_ntop(v4 ? AF_INET : AF_INET6, item.content.p, name, sizeof name);
-        else if (item.tag == 0x82)
+        else if (item.tag == 0x82 && !memchr(item.content.p, 0, item.content.n))
             snprintf(name, sizeof name, "%.*s", (int)item.content.n, (const char *)item.content.p);
         if (*name) each(arg, name);
     }

@@ -101,7 +101,7 @@ static void read_server_hello(struct reply *r, struct span body)
         struct span extension = reader_vector(&list, 2);
         if (!list.failed) read_extension(r, type, extension);
     }
-    if (list.failed || in.failed) {
+    if (list.failed || in.failed || r->version >> 8 != 3) {
         give_up(r, REPLY_MALFORMED);
         return;
     }
@@ -174,15 +174,16 @@ static void read_handshake(struct reply *r, const uint8_t *p, size_t n)
 
 static void read_alert(struct reply *r, const uint8_t *p, size_t n)
 {
-    for (size_t i = 0; i < n && r->alert_size < sizeof r->alert_bytes; i++)
+    for (size_t i = 0; i < n && !r->done; i++) {
         r->alert_bytes[r->alert_size++] = p[i];
-    if (r->alert_size < sizeof r->alert_bytes) return;
-    r->alert_size = 0;
-    /* Warnings, such as unrecognized_name, come in front of a ServerHello too; close_notify ends.
-     */
-    if (r->alert_bytes[0] != LEVEL_FATAL && r->alert_bytes[1] != 0) return;
-    r->alert = r->alert_bytes[1];
-    give_up(r, REPLY_ALERT);
+        if (r->alert_size < sizeof r->alert_bytes) continue;
+        r->alert_size = 0;
+        /* Warnings, such as unrecognized_name, come in front of a ServerHello too; close_notify
+         * ends it. */
+        if (r->alert_bytes[0] != LEVEL_FATAL && r->alert_bytes[1] != 0) continue;
+        r->alert = r->alert_bytes[1];
+        give_up(r, REPLY_ALERT);
+    }
 }
 
 static void read_header(struct reply *r)
@@ -205,7 +206,8 @@ static void read_sslv2(struct reply *r)
     if (!all.p) return;
     struct reader in = reader_of(all);
     size_t size = (size_t)(reader_u16(&in) & 0x7fff);
-    if (in.failed || buf_size(&r->message) < size + 2) return;
+    if (in.failed || in.left < size) return;
+    in.left = size; /* no further than the record */
     bool hello = reader_u8(&in) == SSLV2_SERVER_HELLO;
     reader_bytes(&in, 2);
     uint16_t version = reader_u16(&in);

@@ -146,7 +146,11 @@ void relay_shut_down(struct conn *c);
 /* The queues were given their time. */
 void relay_give_up(struct conn *c);
 
-/* responder.c: a test listener's answer. */
+/* responder.c: the client's request, collected in its leg's own queue, which TLS has left free:
+ * all of its head, or as much as shows that it is none or too large. */
+enum request_status { REQUEST_HERE, REQUEST_WAIT, REQUEST_GONE };
+enum request_status conn_collect_request(struct conn *c);
+/* And a test listener's answer to it. */
 void responder_begin(struct conn *c);
 enum step responder_step(struct conn *c);
 /* Ends it before there is an answer. */

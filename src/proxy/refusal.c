@@ -153,31 +153,20 @@ static enum step page_over(struct conn *c)
     return STEP_AGAIN;
 }
 
-/* The client's first request is collected in the leg's own queue, which TLS has left free. */
 enum step page_step(struct conn *c)
 {
-    uint8_t *scratch = worker_scratch(c->worker);
-    struct buf *request = &c->client.in;
-    for (;;) {
-        size_t n;
-        switch (session_read(c->client.tls, scratch, WORKER_SCRATCH, &n)) {
-        case SESSION_OK:
-            break;
-        case SESSION_WANT_BYTES:
-            if (leg_fill(&c->client) == 0 && !c->client.end_of_data) return STEP_WAIT;
-            continue;
-        default:
-            return page_over(c);
-        }
-        if (!buf_append(request, scratch, n)) return page_over(c);
-        const uint8_t *p = buf_head(request);
-        if (!request_begins(p, buf_size(request))) {
+    const struct buf *request = &c->client.in;
+    switch (conn_collect_request(c)) {
+    case REQUEST_WAIT:
+        return STEP_WAIT;
+    case REQUEST_GONE:
+        break;
+    case REQUEST_HERE:
+        if (request_begins(buf_head(request), buf_size(request)))
+            send_page(c, request);
+        else
             session_fatal_alert(c->client.tls, ALERT_INTERNAL_ERROR);
-            return page_over(c);
-        }
-        bool whole = request_is_whole(p, buf_size(request));
-        if (!whole && buf_size(request) < TARGET_REQUEST_LIMIT) continue;
-        send_page(c, request);
-        return page_over(c);
+        break;
     }
+    return page_over(c);
 }

@@ -40,8 +40,7 @@ static void answer(struct conn *c, const struct buf *request)
     responder_end(c, "listener");
 }
 
-/* The request is collected in the leg's own queue, which TLS has left free. */
-enum step responder_step(struct conn *c)
+enum request_status conn_collect_request(struct conn *c)
 {
     uint8_t *scratch = worker_scratch(c->worker);
     struct buf *request = &c->client.in;
@@ -51,23 +50,30 @@ enum step responder_step(struct conn *c)
         case SESSION_OK:
             break;
         case SESSION_WANT_BYTES:
-            if (leg_fill(&c->client) == 0 && !c->client.end_of_data) return STEP_WAIT;
+            if (leg_fill(&c->client) == 0 && !c->client.end_of_data) return REQUEST_WAIT;
             continue;
         default:
-            c->alert_received = session_alert_received(c->client.tls);
-            if (session_hello_repeated(c->client.tls)) c->reason = REASON_CLIENT_RENEGOTIATION;
-            responder_end(c, "client");
-            return STEP_AGAIN;
+            return REQUEST_GONE;
         }
-        c->to_upstream.bytes += n;
-        if (!buf_append(request, scratch, n)) {
-            responder_end(c, "error");
-            return STEP_AGAIN;
-        }
-        bool whole = request_is_whole(buf_head(request), buf_size(request)) ||
-                     !request_begins(buf_head(request), buf_size(request));
-        if (!whole && buf_size(request) < TARGET_REQUEST_LIMIT) continue;
-        answer(c, request);
+        if (!buf_append(request, scratch, n)) return REQUEST_GONE;
+        const uint8_t *p = buf_head(request);
+        if (request_is_whole(p, buf_size(request)) || !request_begins(p, buf_size(request)) ||
+            buf_size(request) >= TARGET_REQUEST_LIMIT)
+            return REQUEST_HERE;
+    }
+}
+
+enum step responder_step(struct conn *c)
+{
+    enum request_status status = conn_collect_request(c);
+    c->to_upstream.bytes = buf_size(&c->client.in);
+    if (status == REQUEST_WAIT) return STEP_WAIT;
+    if (status == REQUEST_HERE) {
+        answer(c, &c->client.in);
         return STEP_AGAIN;
     }
+    c->alert_received = session_alert_received(c->client.tls);
+    if (session_hello_repeated(c->client.tls)) c->reason = REASON_CLIENT_RENEGOTIATION;
+    responder_end(c, "client");
+    return STEP_AGAIN;
 }

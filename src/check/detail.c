@@ -1,0 +1,325 @@
+/* What a server does with TLS 1.2, or with the newest version below: its order, groups,
+ * signatures, features, certificates, and a real handshake with each approved suite. */
+#include "scanning.h"
+
+const char *const scan_protocols[SCAN_PROTOCOLS] = {"h2", "http/1.1"};
+
+_Static_assert((int)SCAN_KEY_ECDSA == (int)KEY_ECDSA && (int)SCAN_KEY_RSA == (int)KEY_RSA,
+               "certificates are found by the suites' key types");
+
+static const struct scan_version *best_version(const struct scanning *g)
+{
+    for (uint16_t v = TLS_1_2; v >= SSL_3_0; v--)
+        if (scan_version(g->scan, v)->suite_count > 0) return scan_version(g->scan, v);
+    return NULL;
+}
+
+static size_t accepted_suites(const struct scanning *g, bool (*wanted)(uint16_t id), uint16_t *out)
+{
+    const struct scan_version *v = best_version(g);
+    size_t n = 0;
+    for (size_t i = 0; v && i < v->suite_count && n < CHUNK_LARGEST; i++)
+        if (!wanted || wanted(v->suites[i])) out[n++] = v->suites[i];
+    return n;
+}
+
+static bool is_approved(uint16_t id)
+{
+    return suite_by_id(id) != NULL;
+}
+
+static void find_order(void *context, size_t arg)
+{
+    (void)arg;
+    struct scanning *g = context;
+    struct scan *s = g->scan;
+    uint16_t list[SUITE_COUNT] = {0}, reversed[SUITE_COUNT];
+    size_t n = 0;
+    for (size_t i = 0; i < SUITE_COUNT; i++)
+        if (s->approved[i].accepted == FACT_YES) list[n++] = suites[i].id;
+    for (size_t i = 0; i < n; i++) reversed[i] = list[n - 1 - i];
+    if (n > 1) {
+        struct offer offer = scanning_offer(g, TLS_1_2, reversed, n);
+        struct probe p;
+        scanning_ask(g, &offer, PROBE_HELLO, &p);
+        /* It took the client's first: its own order, or the client's. The other way tells. */
+        bool hello = scanning_is_hello(&p, TLS_1_2);
+        uint16_t first = p.reply.suite;
+        probe_fini(&p);
+        offer.suites = list;
+        scanning_ask(g, &offer, PROBE_HELLO, &p);
+        if (hello && scanning_is_hello(&p, TLS_1_2))
+            s->server_order = p.reply.suite == first ? FACT_YES : FACT_NO;
+        probe_fini(&p);
+    }
+    while (n > 0) {
+        struct offer offer = scanning_offer(g, TLS_1_2, list, n);
+        struct probe p;
+        scanning_ask(g, &offer, PROBE_HELLO, &p);
+        bool picked = scanning_is_hello(&p, TLS_1_2) && scanning_take(list, &n, p.reply.suite);
+        if (picked) s->order[s->order_count++] = p.reply.suite;
+        probe_fini(&p);
+        if (!picked) return;
+    }
+}
+
+static void find_groups(void *context, size_t arg)
+{
+    (void)arg;
+    struct scanning *g = context;
+    struct scan *s = g->scan;
+    uint16_t list[CHUNK_LARGEST], groups[OTHER_CURVES];
+    size_t n = accepted_suites(g, cipher_has_curve, list), count;
+    /* The policy's last: without the curve of its own certificate a server may refuse all. */
+    count = other_curves(groups, COUNT_OF(groups) - group_count());
+    for (size_t i = 0; i < group_count(); i++) groups[count++] = group_at(i);
+    while (n > 0 && count > 0 && !g->bare) {
+        struct offer offer = scanning_offer(g, best_version(g)->version, list, n);
+        offer.groups = groups;
+        offer.group_count = count;
+        struct probe p;
+        scanning_ask(g, &offer, PROBE_FLIGHT, &p);
+        bool picked = scanning_is_hello(&p, offer.version) && p.reply.group &&
+                      scanning_take(groups, &count, p.reply.group);
+        if (picked) s->groups[s->group_count++] = p.reply.group;
+        probe_fini(&p);
+        if (!picked) return;
+    }
+}
+
+static enum fact fact_of(bool yes)
+{
+    return yes ? FACT_YES : FACT_NO;
+}
+
+static void find_features(void *context, size_t arg)
+{
+    (void)arg;
+    struct scanning *g = context;
+    struct scan_features *f = &g->scan->features;
+    uint16_t list[CHUNK_LARGEST];
+    size_t n = accepted_suites(g, is_approved, list);
+    if (n == 0) n = accepted_suites(g, NULL, list);
+    if (n == 0) return;
+    struct offer offer = scanning_offer(g, best_version(g)->version, list, n);
+    struct probe p;
+    offer.compression = true;
+    scanning_ask(g, &offer, PROBE_FLIGHT, &p);
+    if (scanning_is_hello(&p, offer.version)) {
+        f->secure_renegotiation = fact_of(p.reply.secure_renegotiation);
+        f->extended_master_secret = fact_of(p.reply.extended_master_secret);
+        f->compression = fact_of(p.reply.compression != 0);
+        f->tickets = fact_of(p.reply.ticket);
+        f->staple = fact_of(p.reply.staple);
+        f->client_certificate = fact_of(p.reply.certificate_request);
+    }
+    probe_fini(&p);
+    offer.compression = false;
+    offer.without_tickets = true;
+    scanning_ask(g, &offer, PROBE_HELLO, &p);
+    if (scanning_is_hello(&p, offer.version)) f->session_ids = fact_of(p.reply.session_id);
+    probe_fini(&p);
+    offer.without_tickets = false;
+    for (size_t i = 0; i < SCAN_PROTOCOLS; i++) {
+        offer.alpn = scan_protocols[i];
+        scanning_ask(g, &offer, PROBE_HELLO, &p);
+        f->protocols[i] =
+            scanning_is_hello(&p, offer.version) && strcmp(p.reply.alpn, offer.alpn) == 0;
+        probe_fini(&p);
+    }
+    offer.alpn = NULL;
+    offer.suite_count = accepted_suites(g, cipher_has_cbc, list);
+    if (offer.suite_count == 0) return;
+    scanning_ask(g, &offer, PROBE_HELLO, &p);
+    if (scanning_is_hello(&p, offer.version))
+        f->encrypt_then_mac = fact_of(p.reply.encrypt_then_mac);
+    probe_fini(&p);
+}
+
+/* An older version than it could have, with the signal that this is a second try (RFC 7507). */
+static void ask_fallback(void *context, size_t arg)
+{
+    (void)arg;
+    enum { ALERT_INAPPROPRIATE_FALLBACK = 86 };
+    struct scanning *g = context;
+    const struct scan_version *newest = NULL, *older = NULL;
+    for (size_t i = SCAN_VERSIONS; i-- > 1;) {
+        const struct scan_version *v = &g->scan->versions[i];
+        if (v->accepted != FACT_YES) continue;
+        if (!newest)
+            newest = v;
+        else if (!older && v->version < TLS_1_2)
+            older = v;
+    }
+    if (!newest || !older) return;
+    size_t n = older->suite_count < CHUNK_LARGEST ? older->suite_count : CHUNK_LARGEST;
+    struct offer offer = scanning_offer(g, older->version, older->suites, n);
+    struct probe p;
+    offer.fallback = true;
+    scanning_ask(g, &offer, PROBE_HELLO, &p);
+    if (p.outcome == PROBE_ANSWERED)
+        g->scan->features.fallback =
+            fact_of(p.reply.kind == REPLY_ALERT && p.reply.alert == ALERT_INAPPROPRIATE_FALLBACK);
+    probe_fini(&p);
+}
+
+/* Certificates and real handshakes */
+
+static bool is_for_ecdsa(uint16_t id)
+{
+    const char *name = cipher_name(id);
+    return name && strstr(name, "_ECDSA_WITH_");
+}
+
+static bool is_for_rsa(uint16_t id)
+{
+    const char *name = cipher_name(id);
+    return name &&
+           (strstr(name, "_RSA_WITH_") || strstr(name, "_RSA_EXPORT") ||
+            strstr(name, "_RSA_FIPS_")) &&
+           !strstr(name, "_ECDH_RSA_") && !strstr(name, "_DH_RSA_");
+}
+
+static bool is_for_others(uint16_t id)
+{
+    return !is_for_ecdsa(id) && !is_for_rsa(id);
+}
+
+static bool is_for_ecdhe_ecdsa(uint16_t id)
+{
+    return cipher_has_curve(id) && is_for_ecdsa(id);
+}
+
+static bool is_for_ecdhe_rsa(uint16_t id)
+{
+    return cipher_has_curve(id) && is_for_rsa(id);
+}
+
+static void note_weak_scheme(struct scanning *g, uint16_t scheme)
+{
+    struct scan *s = g->scan;
+    bool known = false;
+    pthread_mutex_lock(&g->lock);
+    for (size_t i = 0; i < s->weak_scheme_count; i++) known = known || s->weak_schemes[i] == scheme;
+    if (!known && s->weak_scheme_count < COUNT_OF(s->weak_schemes))
+        s->weak_schemes[s->weak_scheme_count++] = scheme;
+    pthread_mutex_unlock(&g->lock);
+}
+
+/* Would it sign with SHA-1 or worse, if a client asked for that only? arg: the type of key; where
+ * both are offered, Java chooses a suite whose key it then has no signature for. */
+static void find_weak_schemes(void *context, size_t arg)
+{
+    struct scanning *g = context;
+    uint16_t list[CHUNK_LARGEST], schemes[WEAK_SCHEMES];
+    size_t n =
+        accepted_suites(g, arg == SCAN_KEY_ECDSA ? is_for_ecdhe_ecdsa : is_for_ecdhe_rsa, list);
+    size_t count = weak_schemes(schemes, COUNT_OF(schemes));
+    while (n > 0 && count > 0 && !g->bare && best_version(g)->version == TLS_1_2) {
+        struct offer offer = scanning_offer(g, TLS_1_2, list, n);
+        offer.schemes = schemes;
+        offer.scheme_count = count;
+        struct probe p;
+        scanning_ask(g, &offer, PROBE_FLIGHT, &p);
+        bool picked = scanning_is_hello(&p, TLS_1_2) && p.reply.scheme &&
+                      scanning_take(schemes, &count, p.reply.scheme);
+        if (picked) note_weak_scheme(g, p.reply.scheme);
+        probe_fini(&p);
+        if (!picked) return;
+    }
+}
+
+/* arg: the type of key. */
+static void fetch_certificate(void *context, size_t arg)
+{
+    static bool (*const filters[SCAN_KEYS])(uint16_t id) = {is_for_ecdsa, is_for_rsa,
+                                                            is_for_others};
+    struct scanning *g = context;
+    struct scan_certificate *c = &g->scan->certificates[arg];
+    uint16_t list[CHUNK_LARGEST];
+    size_t n = accepted_suites(g, filters[arg], list);
+    if (n == 0) return;
+    struct offer offer = scanning_offer(g, best_version(g)->version, list, n);
+    struct probe p;
+    scanning_ask(g, &offer, PROBE_FLIGHT, &p);
+    struct reply *r = &p.reply;
+    if (scanning_is_hello(&p, offer.version) &&
+        (r->certificate_count > 0 || r->chain_cut || !r->done)) {
+        c->present = r->certificate_count > 0 || r->chain_cut;
+        c->cut = r->chain_cut;
+        c->der = r->chain;
+        c->count = r->certificate_count;
+        memcpy(c->chain, r->certificates, sizeof c->chain);
+        r->chain = (struct buf){0};
+    }
+    probe_fini(&p);
+}
+
+static void note_proof(struct scanning *g, size_t i, const struct proof *proof,
+                       const struct peer_check *check)
+{
+    struct scan *s = g->scan;
+    struct scan_certificate *c = &s->certificates[suites[i].key];
+    s->approved[i].asked = true;
+    s->approved[i].proof = *proof;
+    s->speaks_tls13_marker = s->speaks_tls13_marker || proof->speaks_tls13;
+    if (proof->outcome == PROBE_NO_TIME || proof->outcome == PROBE_FAILED) scanning_incomplete(g);
+    if (check->verified) {
+        if (c->valid == FACT_UNKNOWN) c->valid = FACT_YES;
+    } else if (check->called || check->reason != REASON_OK) {
+        c->valid = FACT_NO;
+        c->reason = proof->reason;
+    }
+}
+
+/* The gate's own judge on each suite that the server accepts. */
+static void prove_suites(void *context, size_t arg)
+{
+    (void)arg;
+    struct scanning *g = context;
+    struct text errors = {0};
+    struct trust *trust = trust_new(g->trust->anchors, g->trust->name, NULL, NULL,
+                                    g->trust->policy.minimum_rsa_bits, &errors);
+    for (size_t i = 0; i < SUITE_COUNT; i++) {
+        if (g->scan->approved[i].accepted != FACT_YES) continue;
+        struct policy policy = g->trust->policy;
+        policy.allowed = suite_bit(&suites[i]);
+        struct flight_offer offer = {.suites = policy.allowed};
+        struct peer_check check = {.trust = trust};
+        struct proof proof;
+        struct tls_context *tls =
+            trust ? tls_context_client(&policy, g->trust->anchors, false) : NULL;
+        if (tls) {
+            probe_handshake(g->target, tls, &offer, &check, &proof);
+            note_proof(g, i, &proof, &check);
+        } else {
+            scanning_incomplete(g);
+        }
+        cert_facts_fini(&check.facts);
+        tls_context_free(tls);
+    }
+    trust_free(trust);
+    text_fini(&errors);
+}
+
+void scanning_look_closer(struct scanning *g, unsigned threads)
+{
+    const struct job jobs[] = {{prove_suites, 0},
+                               {find_groups, 0},
+                               {find_features, 0},
+                               {find_order, 0},
+                               {find_weak_schemes, SCAN_KEY_ECDSA},
+                               {find_weak_schemes, SCAN_KEY_RSA},
+                               {ask_fallback, 0},
+                               {fetch_certificate, SCAN_KEY_ECDSA},
+                               {fetch_certificate, SCAN_KEY_RSA},
+                               {fetch_certificate, SCAN_KEY_OTHER}};
+    const struct scan_version *v = scan_version(g->scan, TLS_1_2);
+    for (size_t i = 0; i < SUITE_COUNT; i++) {
+        enum fact *accepted = &g->scan->approved[i].accepted;
+        *accepted = v->accepted == FACT_UNKNOWN ? FACT_UNKNOWN : FACT_NO;
+        for (size_t k = 0; k < v->suite_count; k++)
+            if (v->suites[k] == suites[i].id) *accepted = FACT_YES;
+    }
+    jobs_run(jobs, COUNT_OF(jobs), g, threads);
+}

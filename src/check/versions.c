@@ -1,0 +1,93 @@
+/* Which versions a server accepts, and which suites in each. */
+#include "scanning.h"
+
+#include <stdlib.h>
+
+enum { CHUNKS = OTHER_CIPHERS / CHUNK_SMALLEST };
+
+static void note_suite(struct scanning *g, struct scan_version *v, uint16_t suite)
+{
+    pthread_mutex_lock(&g->lock);
+    if (v->suite_count < COUNT_OF(v->suites)) v->suites[v->suite_count++] = suite;
+    v->accepted = FACT_YES;
+    pthread_mutex_unlock(&g->lock);
+}
+
+/* Of these suites, all that it accepts: what it picks is taken out until it picks none. */
+static void enumerate(struct scanning *g, struct scan_version *v, uint16_t *list, size_t n)
+{
+    while (n > 0) {
+        struct offer offer = scanning_offer(g, v->version, list, n);
+        struct probe p;
+        scanning_ask(g, &offer, PROBE_HELLO, &p);
+        bool picked = scanning_is_hello(&p, v->version) && scanning_take(list, &n, p.reply.suite);
+        if (picked) note_suite(g, v, p.reply.suite);
+        probe_fini(&p);
+        if (!picked) return;
+    }
+}
+
+/* arg: which version and which chunk. */
+static void enumerate_chunk(void *context, size_t arg)
+{
+    struct scanning *g = context;
+    struct scan_version *v = &g->scan->versions[arg / CHUNKS];
+    size_t from = arg % CHUNKS * g->chunk;
+    uint16_t list[CHUNK_LARGEST];
+    size_t n = g->cipher_count - from < g->chunk ? g->cipher_count - from : g->chunk;
+    memcpy(list, g->ciphers + from, n * sizeof *list);
+    enumerate(g, v, list, n);
+}
+
+static void enumerate_tls13(void *context, size_t arg)
+{
+    struct scanning *g = context;
+    uint16_t list[SCANNING_TLS13];
+    memcpy(list, scanning_tls13, sizeof list);
+    enumerate(g, &g->scan->versions[arg], list, COUNT_OF(list));
+}
+
+static void ask_sslv2(void *context, size_t arg)
+{
+    struct scanning *g = context;
+    struct scan_version *v = &g->scan->versions[arg];
+    struct probe p;
+    scanning_ask(g, NULL, PROBE_FLIGHT, &p);
+    if (p.outcome == PROBE_ANSWERED && p.reply.kind == REPLY_SSLV2) {
+        v->accepted = FACT_YES;
+        v->kind_count = p.reply.kind_count;
+        memcpy(v->kinds, p.reply.kinds, sizeof v->kinds);
+    }
+    probe_fini(&p);
+}
+
+static int by_number(const void *a, const void *b)
+{
+    return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
+}
+
+void scanning_find_versions(struct scanning *g, unsigned threads)
+{
+    struct job *jobs = calloc(SCAN_VERSIONS * CHUNKS, sizeof *jobs);
+    size_t n = 0;
+    if (!jobs) {
+        g->scan->incomplete = true;
+        return;
+    }
+    /* The newest first: a server that hangs at old ones has told the rest by then. */
+    for (size_t i = SCAN_VERSIONS; i-- > 0;) {
+        uint16_t version = g->scan->versions[i].version;
+        if (version == TLS_1_3) jobs[n++] = (struct job){enumerate_tls13, i};
+        if (version == SSL_2_0) jobs[n++] = (struct job){ask_sslv2, i};
+        if (version == TLS_1_3 || version == SSL_2_0) continue;
+        for (size_t from = 0; from < g->cipher_count; from += g->chunk)
+            jobs[n++] = (struct job){enumerate_chunk, i * CHUNKS + from / g->chunk};
+    }
+    jobs_run(jobs, n, g, threads);
+    free(jobs);
+    for (size_t i = 0; i < SCAN_VERSIONS; i++) {
+        struct scan_version *v = &g->scan->versions[i];
+        qsort(v->suites, v->suite_count, sizeof *v->suites, by_number);
+        if (v->accepted == FACT_UNKNOWN && !g->scan->incomplete) v->accepted = FACT_NO;
+    }
+}
