@@ -117,9 +117,11 @@ asan: all
 	    $(MAKE) --no-print-directory BUILD=$(BUILD)/asan OPTIMIZE='-O1 -g' \
 	    HARDENING=-fPIE CFLAGS='$(SANITIZE)' unit functional
 
-# Fuzz targets: clang's libFuzzer over the pure layers; fuzz_log over pki and audit too.
+# Fuzz targets: clang's libFuzzer over the pure layers; fuzz_log over pki and audit too, fuzz_smtp
+# over one file of check.
 FUZZ_SOURCES := $(sort $(wildcard src/base/*.c src/policy/*.c src/config/*.c))
 $(BUILD)/fuzz/fuzz_log: FUZZ_SOURCES += $(sort $(wildcard src/pki/*.c src/audit/*.c))
+$(BUILD)/fuzz/fuzz_smtp: FUZZ_SOURCES += src/check/smtp.c
 $(BUILD)/fuzz/fuzz_log: FUZZ_LIBS := $(WOLFSSL)/lib/libwolfssl.a -ljansson -lm
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(SOURCES) $(HEADERS)
 	@mkdir -p $(@D)

@@ -5,7 +5,8 @@ Usage: seed.py OUT      writes OUT/fuzz_<target>/<seed> for every seed of tests/
 
 corpus/<target>/*.hex is hexadecimal text, lines that begin with "#" are comments;
 corpus/<target>/*.txt is taken as it is. The hellos of tests/unit/data are seeds of the hello
-target too (a 0 in front: the byte that says how the input is cut up).
+target too (a 0 in front: the byte that says how the input is cut up), the flights of
+corpus/flight seeds of the reply target (which has no byte for what was offered).
 """
 import pathlib
 import sys
@@ -26,6 +27,9 @@ def main(out):
             seeds[(target.name, path.stem)] = data
     for path in sorted((HERE.parent / "unit" / "data").glob("*.hex")):
         seeds[("hello", path.stem)] = b"\0" + from_hex(path)
+    for path in sorted((HERE / "corpus" / "flight").glob("*.hex")):
+        data = from_hex(path)
+        seeds[("reply", "flight-" + path.stem)] = data[:1] + data[2:]
     for (target, name), data in seeds.items():
         folder = out / f"fuzz_{target}"
         folder.mkdir(parents=True, exist_ok=True)

@@ -284,6 +284,11 @@ static void extensions(void **state)
     text_fini(&name);
 }
 
+static void add_line(void *arg, const char *name)
+{
+    text_printf(arg, "%s\n", name);
+}
+
 /* Cut anywhere, or with any one byte changed: refused or read, never read past its end. */
 static void damaged(void **state)
 {
@@ -303,8 +308,108 @@ static void damaged(void **state)
         if (cert_parse((struct span){copy, der.n}, &c)) {
             cert_format_name(c.subject, &name);
             cert_matches_name(&c, "gate.example");
+            cert_each_name(&c, add_line, &name);
+            assert_non_null(cert_signature_name(&c));
         }
         text_fini(&name);
+        free(copy);
+    }
+}
+
+/* DNS names and addresses, nothing else. */
+static void each_name(void **state)
+{
+    (void)state;
+    static char long_name[400];
+    struct text said = {0};
+    make("-newkey ec -pkeyopt ec_paramgen_curve:P-256 -addext "
+         "'subjectAltName=email:a@b.test,IP:192.0.2.1,DNS:*.gate.example,URI:https://x.test/,"
+         "IP:2001:db8::1,DNS:Gate.Example'");
+    cert_each_name(&parsed, add_line, &said);
+    assert_string_equal(text_string(&said),
+                        "192.0.2.1\n*.gate.example\n2001:db8::1\nGate.Example\n");
+    text_fini(&said);
+    make("-newkey ec -pkeyopt ec_paramgen_curve:P-256");
+    cert_each_name(&parsed, add_line, &said);
+    assert_string_equal(text_string(&said), "");
+
+    /* Addresses of no known size and empty names are left out; a long one is cut. */
+    memset(long_name, 'a', sizeof long_name);
+    san.n = 0;
+    add_name(0x87, "\x01\x02\x03", 3);
+    add_name(0x87, "\x01\x02\x03\x04\x05", 5);
+    add_name(0x82, "", 0);
+    add_name(0x82, long_name, 200);
+    struct cert c = with_san();
+    cert_each_name(&c, add_line, &said);
+    assert_int_equal(said.size, 201);
+    text_fini(&said);
+    san.n = 0;
+    blob_hex(&san, "82 82 0190");
+    blob_bytes(&san, long_name, 400);
+    c = with_san();
+    cert_each_name(&c, add_line, &said);
+    assert_in_range(said.size, 254, 257);
+    text_fini(&said);
+}
+
+/* A length that runs past the end ends it; nothing is read behind. */
+static void each_name_malformed(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *hex, *said;
+    } lists[] = {{"82", ""},
+                 {"82 05 61", ""},
+                 {"82 01 61 82 05 62", "a\n"},
+                 {"87 04 c00002", ""},
+                 {"82 01 61 82 ff 61", "a\n"}};
+    for (size_t i = 0; i < N_OF(lists); i++) {
+        struct text said = {0};
+        san.n = 0;
+        blob_hex(&san, lists[i].hex);
+        uint8_t *copy = exact(san.p, san.n);
+        struct cert c = {.san = {copy, san.n}};
+        cert_each_name(&c, add_line, &said);
+        assert_string_equal(text_string(&said), lists[i].said);
+        text_fini(&said);
+        free(copy);
+    }
+}
+
+static void signature_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *arguments, *name;
+    } table[] = {
+        {"-newkey rsa:2048 -sha256", "RSA with SHA-256"},
+        {"-newkey rsa:2048 -sha384", "RSA with SHA-384"},
+        {"-newkey rsa:2048 -sha512", "RSA with SHA-512"},
+        {"-newkey rsa:2048 -sha1", "RSA with SHA-1"},
+        {"-newkey rsa:2048 -md5", "RSA with MD5"},
+        {"-newkey rsa:2048 -sha256 -sigopt rsa_padding_mode:pss", "RSA-PSS with SHA-256"},
+        {"-newkey rsa:2048 -sha384 -sigopt rsa_padding_mode:pss", "RSA-PSS with SHA-384"},
+        {"-newkey rsa:2048 -sha512 -sigopt rsa_padding_mode:pss", "RSA-PSS with SHA-512"},
+        {"-newkey rsa:2048 -sha1 -sigopt rsa_padding_mode:pss", "RSA-PSS with a weak hash"},
+        {"-newkey ec -pkeyopt ec_paramgen_curve:P-256 -sha256", "ECDSA with SHA-256"},
+        {"-newkey ec -pkeyopt ec_paramgen_curve:P-384 -sha384", "ECDSA with SHA-384"},
+        {"-newkey ec -pkeyopt ec_paramgen_curve:P-521 -sha512", "ECDSA with SHA-512"},
+        {"-newkey ec -pkeyopt ec_paramgen_curve:P-256 -sha1", "ECDSA with SHA-1"},
+    };
+    for (size_t i = 0; i < N_OF(table); i++) {
+        make(table[i].arguments);
+        if (strcmp(cert_signature_name(&parsed), table[i].name) != 0)
+            fail_msg("%s: %s", table[i].arguments, cert_signature_name(&parsed));
+    }
+    static const char *const unknown[] = {"", "06", "0603551d0e", "0500",
+                                          "0609 2a864886f70d0101ff"};
+    for (size_t i = 0; i < N_OF(unknown); i++) {
+        san.n = 0;
+        blob_hex(&san, unknown[i]);
+        uint8_t *copy = exact(san.p, san.n);
+        struct cert c = {.signature_algorithm = {copy, san.n}};
+        assert_string_equal(cert_signature_name(&c), "unknown");
         free(copy);
     }
 }
@@ -323,6 +428,8 @@ int main(void)
         cmocka_unit_test(malformed_names), cmocka_unit_test(addresses),
         cmocka_unit_test(facts),           cmocka_unit_test(extensions),
         cmocka_unit_test(damaged),         cmocka_unit_test(pss_parameters),
+        cmocka_unit_test(each_name),       cmocka_unit_test(each_name_malformed),
+        cmocka_unit_test(signature_names),
     };
     return cmocka_run_group_tests_name("cert", tests, NULL, finish);
 }

@@ -265,6 +265,96 @@ static void other_names(void **state)
     assert_string_equal(key_type_name(KEY_NONE), "none");
 }
 
+static bool contains(const uint16_t *list, size_t n, uint16_t id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (list[i] == id) return true;
+    return false;
+}
+
+/* What a server is asked about besides the policy: nothing of it, nothing twice, all names. */
+static void others(void **state)
+{
+    (void)state;
+    uint16_t ciphers[OTHER_CIPHERS], curves[OTHER_CURVES], weak[WEAK_SCHEMES];
+    size_t n = other_ciphers(ciphers, N_OF(ciphers));
+    assert_in_range(n, 300, OTHER_CIPHERS - 1); /* all fit */
+    for (size_t i = 0; i < n; i++) {
+        assert_null(suite_by_id(ciphers[i]));
+        assert_non_null(cipher_name(ciphers[i]));
+        assert_false(cipher_is_tls13(ciphers[i]) || cipher_is_signal(ciphers[i]));
+        assert_false(contains(ciphers, i, ciphers[i]));
+    }
+    for (size_t i = 0; i < N_OF(cipher_rows); i++) {
+        uint16_t id = cipher_rows[i].id;
+        bool left_out = cipher_is_tls13(id) || cipher_is_signal(id);
+        assert_int_equal(contains(ciphers, n, id), !left_out);
+    }
+    static const uint16_t wanted[] = {0x0000, 0x0004, 0x000a, 0x002f, 0x009c, 0xc013, 0xcca8};
+    for (size_t i = 0; i < N_OF(wanted); i++) assert_true(contains(ciphers, n, wanted[i]));
+
+    n = other_curves(curves, N_OF(curves));
+    assert_in_range(n, 20, OTHER_CURVES - group_count());
+    for (size_t i = 0; i < n; i++) {
+        assert_false(group_allowed(curves[i]));
+        assert_non_null(group_name(curves[i]));
+        assert_false(contains(curves, i, curves[i]));
+    }
+    assert_true(contains(curves, n, 0x0013) && contains(curves, n, 0x001a));
+    assert_true(contains(curves, n, 0x001e));
+    assert_false(contains(curves, n, 0x0100) || contains(curves, n, 0x11ec)); /* no curves */
+
+    n = weak_schemes(weak, N_OF(weak));
+    for (size_t i = 0; i < n; i++) assert_int_equal(scheme_by_id(weak[i])->verdict, SCHEME_WEAK);
+    size_t all = 0;
+    for (unsigned id = 0; id <= 0xffff; id++) {
+        const struct scheme *s = scheme_by_id((uint16_t)id);
+        all += s && s->verdict == SCHEME_WEAK;
+    }
+    assert_int_equal(n, all);
+}
+
+/* No more than there is room for. */
+static void others_bounded(void **state)
+{
+    (void)state;
+    uint16_t list[4] = {1, 1, 1, 0xabcd};
+    assert_int_equal(other_ciphers(list, 3), 3);
+    assert_int_equal(other_curves(list, 3), 3);
+    assert_int_equal(weak_schemes(list, 3), 3);
+    assert_int_equal(list[3], 0xabcd);
+    assert_int_equal(other_ciphers(list, 0), 0);
+    assert_int_equal(other_curves(list, 0), 0);
+    assert_int_equal(weak_schemes(list, 0), 0);
+}
+
+static void cipher_kinds(void **state)
+{
+    (void)state;
+    static const struct {
+        uint16_t id;
+        bool curve, cbc;
+    } rows[] = {
+        {0xc02b, true, false},  {0xc02f, true, false},  {0xc023, true, true},
+        {0xc028, true, true},   {0xc013, true, true},   {0xcca9, true, false},
+        {0xc018, true, true},                          /* ECDH_anon */
+        {0xc003, false, true},                         /* ECDH: no ServerKeyExchange */
+        {0xc035, false, true},                         /* ECDHE_PSK: a hint comes first */
+        {0x009e, false, false}, {0x0033, false, true}, /* DHE */
+        {0x002f, false, true},  {0x009c, false, false}, {0x000a, false, true},
+        {0x0005, false, false}, /* RC4 */
+        {0x1301, false, false}, {0xabcd, false, false}, {SCSV_FALLBACK, false, false},
+    };
+    for (size_t i = 0; i < N_OF(rows); i++)
+        if (cipher_has_curve(rows[i].id) != rows[i].curve ||
+            cipher_has_cbc(rows[i].id) != rows[i].cbc)
+            fail_msg("%04x", rows[i].id);
+    for (size_t i = 0; i < SUITE_COUNT; i++) {
+        assert_true(cipher_has_curve(suites[i].id));
+        assert_int_equal(cipher_has_cbc(suites[i].id), suites[i].mode == SUITE_CBC);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +367,9 @@ int main(void)
         cmocka_unit_test(cipher_names),
         cmocka_unit_test(grease),
         cmocka_unit_test(other_names),
+        cmocka_unit_test(others),
+        cmocka_unit_test(others_bounded),
+        cmocka_unit_test(cipher_kinds),
     };
     return cmocka_run_group_tests_name("policy", tests, NULL, NULL);
 }

@@ -132,12 +132,72 @@ static void trims(void **state)
     text_fini(&t);
 }
 
+/* Every line is within 79 columns and no word is lost. */
+static void wrapped(void **state)
+{
+    (void)state;
+    static const struct {
+        int indent;
+        const char *words, *lines;
+    } rows[] = {
+        {0, "", "\n"},
+        {4, "", "\n"},
+        {0, "one", "one\n"},
+        {2, "one two", "  one two\n"},
+        {2, "one  two   three", "  one two three\n"},
+        {2, "one ", "  one\n"},
+        {70, "123456789 1 22", "%*s123456789\n%*s1 22\n"},
+        {70, "1234 6789", "%*s1234 6789\n"},
+        {70, "1234 67890", "%*s1234\n%*s67890\n"},
+        {70, "123456789abc de", "%*s123456789\n%*sabc de\n"}, /* longer than a line */
+        {70, "a 123456789abc", "%*sa\n%*s123456789\n%*sabc\n"},
+        {78, "abc", "%*sa\n%*sb\n%*sc\n"},
+    };
+    for (size_t i = 0; i < N_OF(rows); i++) {
+        struct text t = {0}, wanted = {0};
+        /* Every "%*s" of the row is its indentation. */
+        for (const char *at = rows[i].lines; *at;) {
+            size_t n = strcspn(at, "%");
+            text_add_bytes(&wanted, at, n);
+            at += n;
+            if (*at) text_printf(&wanted, "%*s", rows[i].indent, "");
+            if (*at) at += 3;
+        }
+        text_add_wrapped(&t, rows[i].indent, rows[i].words);
+        assert_string_equal(text_string(&t), text_string(&wanted));
+        text_fini(&t);
+        text_fini(&wanted);
+    }
+    /* Many words: joined again, they are what they were. */
+    struct text words = {0};
+    for (unsigned i = 0; i < 300; i++) text_printf(&words, "%s%0*u", i ? " " : "", 1 + i % 23, i);
+    for (int indent = 0; indent < 40; indent++) {
+        struct text t = {0}, joined = {0};
+        text_add_wrapped(&t, indent, text_string(&words));
+        for (const char *line = text_string(&t); *line;) {
+            size_t n = strcspn(line, "\n");
+            assert_in_range(n, indent + 1, TEXT_COLUMNS);
+            assert_int_equal(strspn(line, " "), indent);
+            if (joined.size) text_add(&joined, " ");
+            text_add_bytes(&joined, line + indent, n - (size_t)indent);
+            /* The next word had no room. */
+            const char *next = line + n + 1;
+            if (*next) assert_true(n + 1 + strcspn(next + indent, " \n") > TEXT_COLUMNS);
+            line = next;
+        }
+        assert_string_equal(text_string(&joined), text_string(&words));
+        text_fini(&t);
+        text_fini(&joined);
+    }
+    text_fini(&words);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grows),  cmocka_unit_test(keeps_nul), cmocka_unit_test(take),
         cmocka_unit_test(failed), cmocka_unit_test(helpers),   cmocka_unit_test(foreign),
-        cmocka_unit_test(trims),
+        cmocka_unit_test(trims),  cmocka_unit_test(wrapped),
     };
     return cmocka_run_group_tests_name("text", tests, NULL, NULL);
 }
