@@ -333,6 +333,14 @@ static void each_name(void **state)
     cert_each_name(&parsed, add_line, &said);
     assert_string_equal(text_string(&said), "");
 
+    /* A NUL hides nothing: cert_matches_name() does not take this for gate.example. */
+    san.n = 0;
+    add_name(0x82, "gate.example\0.evil.test", 23);
+    struct cert hidden = with_san();
+    cert_each_name(&hidden, add_line, &said);
+    assert_string_not_equal(text_string(&said), "gate.example\n");
+    text_fini(&said);
+
     /* Addresses of no known size and empty names are left out; a long one is cut. */
     memset(long_name, 'a', sizeof long_name);
     san.n = 0;

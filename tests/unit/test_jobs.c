@@ -124,6 +124,15 @@ static void at_once(void **state)
     }
 }
 
+/* The caller's included. */
+static void never_more(void **state)
+{
+    (void)state;
+    begin(JOBS_THREADS + 1);
+    run_all(meeting, JOBS_THREADS + 1, 100);
+    assert_in_range(atomic_load(&seen.most), 1, JOBS_THREADS);
+}
+
 /* As many others as the caller's thread has called it with: what a host does with addresses. */
 static void nested_job(void *context, size_t arg)
 {
@@ -147,7 +156,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_once), cmocka_unit_test(none),   cmocka_unit_test(alone),
-        cmocka_unit_test(at_once),   cmocka_unit_test(nested),
+        cmocka_unit_test(at_once),   cmocka_unit_test(nested), cmocka_unit_test(never_more),
     };
     return cmocka_run_group_tests_name("jobs", tests, NULL, NULL);
 }

@@ -536,6 +536,23 @@ static void unreachable_address(void **state)
     assert_int_equal(judged.items[0].kind, ITEM_DOUBT);
 }
 
+/* What is a note at an address with another suite that works is a problem at one without. */
+static void same_failure_of_another_weight(void **state)
+{
+    (void)state;
+    static const struct proof failed = {.reason = REASON_UPSTREAM_HANDSHAKE_FAILED,
+                                        .outcome = PROBE_ANSWERED};
+    for (unsigned last = 2; last-- > 0;) {
+        fresh();
+        approve(&scans[!last], 0xc030);
+        scans[0].approved[2].proof = scans[1].approved[2].proof = failed;
+        judge(2);
+        assert_int_equal(judged.verdict, VERDICT_NOT_COMPLIANT);
+        assert_int_equal(judge_address(&judged, last), VERDICT_NOT_COMPLIANT);
+        assert_int_equal(judge_address(&judged, !last), VERDICT_COMPLIANT);
+    }
+}
+
 static void unknown(void **state)
 {
     (void)state;
@@ -613,6 +630,7 @@ int main(void)
         cmocka_unit_test(precedence),
         cmocka_unit_test(several_addresses),
         cmocka_unit_test(unreachable_address),
+        cmocka_unit_test(same_failure_of_another_weight),
         cmocka_unit_test(unknown),
         cmocka_unit_test(names),
         cmocka_unit_test(advice),

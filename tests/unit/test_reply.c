@@ -475,6 +475,10 @@ static void alerts(void **state)
         {"in two records", "15 0303 0001 02 15 0303 0001 28", NULL, REPLY_ALERT, 40, true},
         {"behind a record without a byte", "15 0303 0000 15 0303 0002 02 28", NULL, REPLY_ALERT, 40,
          true},
+        {"a warning and a fatal one in one record", "15 0303 0004 0170 0228", NULL, REPLY_ALERT, 40,
+         true},
+        {"one and a half in a record", "15 0303 0003 0170 02 15 0303 0001 28", NULL, REPLY_ALERT,
+         40, true},
         {"close_notify", "15 0303 0002 01 00", NULL, REPLY_ALERT, 0, true},
         {"a warning only", WARNING, NULL, REPLY_NONE, -1, false},
         {"half an alert", "15 0303 0002 02", NULL, REPLY_NONE, -1, false},
@@ -695,6 +699,9 @@ static void sslv2_others(void **state)
          REPLY_MALFORMED, -1},
         {"no byte", "8000", REPLY_NOT_TLS, -1},
         {"half a length", "80", REPLY_NONE, -1},
+        {"a length that is shorter than its content", "8003 04 00 01 0002 0000 0000 0000",
+         REPLY_MALFORMED, -1},
+        {"no byte, then a SERVER-HELLO's", "8000 04 00 01 0002 0000 0000 0000", REPLY_NOT_TLS, -1},
         {"a length of three bytes", "0003 00 00 0001", REPLY_NOT_TLS, -1},
     };
     for (size_t i = 0; i < N_OF(rows); i++) {

@@ -146,6 +146,7 @@ static void wrapped(void **state)
         {2, "one two", "  one two\n"},
         {2, "one  two   three", "  one two three\n"},
         {2, "one ", "  one\n"},
+        {2, " one", "  one\n"},
         {70, "123456789 1 22", "%*s123456789\n%*s1 22\n"},
         {70, "1234 6789", "%*s1234 6789\n"},
         {70, "1234 67890", "%*s1234\n%*s67890\n"},
