@@ -553,6 +553,18 @@ static void same_failure_of_another_weight(void **state)
     }
 }
 
+/* Its second certificate was never judged: that is no compliance. */
+static void certificate_not_judged(void **state)
+{
+    (void)state;
+    struct scan *s = fresh();
+    approve(s, 0xc02b)->proof =
+        (struct proof){.reason = REASON_UPSTREAM_TIMEOUT, .outcome = PROBE_SLOW};
+    s->certificates[SCAN_KEY_ECDSA].present = true;
+    judge(1);
+    assert_int_equal(judged.verdict, VERDICT_UNKNOWN);
+}
+
 static void unknown(void **state)
 {
     (void)state;
@@ -631,6 +643,7 @@ int main(void)
         cmocka_unit_test(several_addresses),
         cmocka_unit_test(unreachable_address),
         cmocka_unit_test(same_failure_of_another_weight),
+        cmocka_unit_test(certificate_not_judged),
         cmocka_unit_test(unknown),
         cmocka_unit_test(names),
         cmocka_unit_test(advice),
