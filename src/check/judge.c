@@ -211,7 +211,7 @@ static void judge_certificates(const struct place *at, const struct scan *s, con
                 r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH ? ": " : "",
                 r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH ? name : "");
         }
-        if (c->valid == FACT_UNKNOWN && asked_with(s, i))
+        if (c->valid == FACT_UNKNOWN && !c->cut && asked_with(s, i))
             add(at, ITEM_DOUBT, "certificate_not_judged", keys[i], ADVICE_NONE,
                 "no handshake came far enough to judge its %s certificate", keys[i]);
         if (c->count == 0 || c->valid != FACT_YES || !cert_parse(c->chain[0], &leaf)) continue;
@@ -306,6 +306,14 @@ enum verdict judge_address(const struct judgement *j, size_t address)
     return verdict_of(j, 1u << address);
 }
 
+/* A version of which nobody knows. */
+static bool is_open(const struct scan *s)
+{
+    for (size_t i = 0; i < SCAN_VERSIONS; i++)
+        if (s->versions[i].accepted == FACT_UNKNOWN) return true;
+    return false;
+}
+
 static void judge_one(const struct place *at, const struct scan *s, const char *name, bool another)
 {
     if (s->outcome != PROBE_ANSWERED) {
@@ -319,7 +327,7 @@ static void judge_one(const struct place *at, const struct scan *s, const char *
     judge_groups(at, s);
     judge_features(at, s);
     note_tls13(at, s);
-    if (s->incomplete)
+    if (s->incomplete || is_open(s))
         add(at, ITEM_DOUBT, "incomplete", "", ADVICE_NONE,
             "not everything could be asked in the time given");
 }

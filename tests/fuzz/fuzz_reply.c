@@ -101,7 +101,7 @@ static void check_offer(struct span input)
     if (flags & 2) o.alpn = "http/1.1";
     o.compression = flags & 4;
     o.fallback = flags & 8;
-    o.without_etm = flags & 16;
+    o.without_tickets = flags & 16;
     o.bare = flags & 32;
     memset(random, flags, sizeof random);
 

@@ -121,7 +121,7 @@ static void lists(void **state)
     static const uint16_t groups[] = {0x0013, 0x001d}, schemes[] = {0x0201, 0x0203, 0x0101};
     struct offer o = OFFER(TLS_1_2, .groups = groups, .group_count = N_OF(groups),
                            .schemes = schemes, .scheme_count = N_OF(schemes), .alpn = "http/1.1",
-                           .compression = true, .fallback = true, .without_etm = true);
+                           .compression = true, .fallback = true, .without_tickets = true);
     write_and_parse(&o);
     assert_list(hello.groups, groups, N_OF(groups));
     assert_list(hello.schemes, schemes, N_OF(schemes));
@@ -132,7 +132,7 @@ static void lists(void **state)
     assert_memory_equal(hello.compression.p, "\x01\x00", 2);
     assert_true(hello.fallback_scsv);
     assert_list(hello.cipher_suites, (const uint16_t[]){0xc02b, 0xc02f, 0x5600}, 3);
-    assert_false(has(22));
+    assert_false(has(35));
     o.server_name = NULL;
     write_and_parse(&o);
     assert_false(has(0));
