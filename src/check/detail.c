@@ -322,4 +322,5 @@ void scanning_look_closer(struct scanning *g, unsigned threads)
             if (v->suites[k] == suites[i].id) *accepted = FACT_YES;
     }
     jobs_run(jobs, COUNT_OF(jobs), g, threads);
+    scanning_sort(g->scan->weak_schemes, g->scan->weak_scheme_count);
 }

@@ -57,6 +57,16 @@ bool scanning_is_hello(const struct probe *p, uint16_t version)
            p->reply.version == version;
 }
 
+static int by_number(const void *a, const void *b)
+{
+    return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
+}
+
+void scanning_sort(uint16_t *list, size_t n)
+{
+    qsort(list, n, sizeof *list, by_number);
+}
+
 bool scanning_take(uint16_t *list, size_t *n, uint16_t value)
 {
     for (size_t i = 0; i < *n; i++) {

@@ -36,6 +36,7 @@ void scanning_incomplete(struct scanning *g);
 bool scanning_is_hello(const struct probe *p, uint16_t version);
 /* Takes a value out of a list; false when it is not in there. */
 bool scanning_take(uint16_t *list, size_t *n, uint16_t value);
+void scanning_sort(uint16_t *list, size_t n);
 
 /* versions.c: which versions, and which suites in each. */
 void scanning_find_versions(struct scanning *g, unsigned threads);

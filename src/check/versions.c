@@ -61,11 +61,6 @@ static void ask_sslv2(void *context, size_t arg)
     probe_fini(&p);
 }
 
-static int by_number(const void *a, const void *b)
-{
-    return (int)*(const uint16_t *)a - (int)*(const uint16_t *)b;
-}
-
 void scanning_find_versions(struct scanning *g, unsigned threads)
 {
     struct job *jobs = calloc(SCAN_VERSIONS * CHUNKS, sizeof *jobs);
@@ -87,7 +82,7 @@ void scanning_find_versions(struct scanning *g, unsigned threads)
     free(jobs);
     for (size_t i = 0; i < SCAN_VERSIONS; i++) {
         struct scan_version *v = &g->scan->versions[i];
-        qsort(v->suites, v->suite_count, sizeof *v->suites, by_number);
+        scanning_sort(v->suites, v->suite_count);
         if (v->accepted == FACT_UNKNOWN && !g->scan->incomplete) v->accepted = FACT_NO;
     }
 }
