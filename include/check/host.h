@@ -11,6 +11,7 @@ struct host_options {
     const char *name; /* to send and to verify instead of the host; NULL: the host */
     int64_t timeout;  /* nanoseconds for one host in all */
     bool smtp;
+    struct limiter *limiter;  /* of all hosts of this run */
     atomic_uint *connections; /* counted; NULL: not */
 };
 

@@ -6,6 +6,7 @@
 #define CHECK_PROBE_H
 
 #include "base/addr.h"
+#include "check/limiter.h"
 #include "pki/trust.h"
 #include "policy/offer.h"
 #include "policy/reply.h"
@@ -16,9 +17,10 @@
 
 struct probe_target {
     struct addr address;
-    const char *identity;     /* the name, or address, that the certificate has to be for */
-    bool identity_is_ip;      /* then no server_name is sent */
-    bool smtp;                /* STARTTLS comes first */
+    const char *identity; /* the name, or address, that the certificate has to be for */
+    bool identity_is_ip;  /* then no server_name is sent */
+    bool smtp;            /* STARTTLS comes first */
+    struct limiter *limiter;
     int64_t deadline;         /* steady: for all connections together */
     int64_t first_wait;       /* nanoseconds for one answer, until the server has shown its speed */
     _Atomic int64_t slowest;  /* nanoseconds its slowest answer has taken; 0: none yet */

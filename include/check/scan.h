@@ -10,9 +10,9 @@
 enum fact { FACT_UNKNOWN, FACT_NO, FACT_YES };
 
 enum {
-    SCAN_VERSIONS = 6,    /* SSL 2.0 to TLS 1.3 */
-    SCAN_CONNECTIONS = 4, /* at once to one host */
-    SCAN_PROTOCOLS = 2    /* of ALPN that are asked for */
+    SCAN_VERSIONS = 6,                      /* SSL 2.0 to TLS 1.3 */
+    SCAN_CONNECTIONS = LIMITER_CONNECTIONS, /* at once to one host */
+    SCAN_PROTOCOLS = 2                      /* of ALPN that are asked for */
 };
 
 struct scan_version {
@@ -56,6 +56,7 @@ struct scan {
     enum probe_outcome outcome; /* PROBE_ANSWERED: the rest is filled in */
     int fault;
     char detail[PROBE_SMTP_TEXT];
+    int first_alert; /* the server's answer to the first word, -1: none */
     bool incomplete; /* time or descriptors ran out before everything was asked */
     struct scan_version versions[SCAN_VERSIONS];
     struct scan_approved approved[SUITE_COUNT];

@@ -18,7 +18,7 @@ static size_t accepted_suites(const struct scanning *g, bool (*wanted)(uint16_t 
 {
     const struct scan_version *v = best_version(g);
     size_t n = 0;
-    for (size_t i = 0; v && i < v->suite_count && n < CHUNK_LARGEST; i++)
+    for (size_t i = 0; v && i < v->suite_count && n < g->chunk; i++)
         if (!wanted || wanted(v->suites[i])) out[n++] = v->suites[i];
     return n;
 }
@@ -63,27 +63,47 @@ static void find_order(void *context, size_t arg)
     }
 }
 
+/* Which of these it picks, with these suites; 0: none. */
+static uint16_t picked_group(struct scanning *g, const uint16_t *list, size_t n,
+                             const uint16_t *groups, size_t count)
+{
+    struct offer offer = scanning_offer(g, best_version(g)->version, list, n);
+    offer.groups = groups;
+    offer.group_count = count;
+    struct probe p;
+    scanning_ask(g, &offer, PROBE_FLIGHT, &p);
+    uint16_t group = scanning_is_hello(&p, offer.version) ? p.reply.group : 0;
+    probe_fini(&p);
+    return group;
+}
+
+/* The curve of its ECDSA certificate, where it has no other certificate: without that curve in
+ * the offer such a server refuses all. */
+static uint16_t needed_group(const struct scan *s)
+{
+    const struct scan_certificate *c = &s->certificates[SCAN_KEY_ECDSA];
+    struct cert leaf;
+    if (c->count == 0 || s->certificates[SCAN_KEY_RSA].count > 0) return 0;
+    return cert_parse(c->chain[0], &leaf) ? leaf.group : 0;
+}
+
 static void find_groups(void *context, size_t arg)
 {
     (void)arg;
     struct scanning *g = context;
     struct scan *s = g->scan;
     uint16_t list[CHUNK_LARGEST], groups[OTHER_CURVES];
-    size_t n = accepted_suites(g, cipher_has_curve, list), count;
-    /* The policy's last: without the curve of its own certificate a server may refuse all. */
-    count = other_curves(groups, COUNT_OF(groups) - group_count());
-    for (size_t i = 0; i < group_count(); i++) groups[count++] = group_at(i);
+    size_t n = accepted_suites(g, cipher_has_curve, list), count = g->group_count;
+    memcpy(groups, g->groups, sizeof groups);
     while (n > 0 && count > 0 && !g->bare) {
-        struct offer offer = scanning_offer(g, best_version(g)->version, list, n);
-        offer.groups = groups;
-        offer.group_count = count;
-        struct probe p;
-        scanning_ask(g, &offer, PROBE_FLIGHT, &p);
-        bool picked = scanning_is_hello(&p, offer.version) && p.reply.group &&
-                      scanning_take(groups, &count, p.reply.group);
-        if (picked) s->groups[s->group_count++] = p.reply.group;
-        probe_fini(&p);
-        if (!picked) return;
+        uint16_t group = picked_group(g, list, n, groups, count);
+        if (!group || !scanning_take(groups, &count, group)) break;
+        s->groups[s->group_count++] = group;
+    }
+    uint16_t needed = needed_group(s);
+    for (size_t i = 0; i < count && needed && n > 0 && !g->bare; i++) {
+        const uint16_t pair[] = {groups[i], needed};
+        if (picked_group(g, list, n, pair, 2) == groups[i]) s->groups[s->group_count++] = groups[i];
     }
 }
 
@@ -263,13 +283,65 @@ static void note_proof(struct scanning *g, size_t i, const struct proof *proof,
     s->approved[i].asked = true;
     s->approved[i].proof = *proof;
     s->speaks_tls13_marker = s->speaks_tls13_marker || proof->speaks_tls13;
-    if (proof->outcome == PROBE_NO_TIME || proof->outcome == PROBE_FAILED) scanning_incomplete(g);
+    if (proof->outcome != PROBE_ANSWERED) scanning_incomplete(g);
     if (check->verified) {
         if (c->valid == FACT_UNKNOWN) c->valid = FACT_YES;
     } else if (check->called || check->reason != REASON_OK) {
         c->valid = FACT_NO;
         c->reason = proof->reason;
     }
+}
+
+/* One real handshake with this suite, others being offered or not. False when the library has no
+ * context for it. */
+static bool shake_hands(struct scanning *g, suite_set one, suite_set offered,
+                        struct peer_check *check, struct proof *proof)
+{
+    struct policy policy = g->trust->policy;
+    struct flight_offer offer = {.suites = one};
+    policy.allowed = offered;
+    struct tls_context *tls = tls_context_client(&policy, g->trust->anchors, false);
+    if (tls) probe_handshake(g->target, tls, &offer, check, proof);
+    tls_context_free(tls);
+    return tls != NULL;
+}
+
+/* A suite of the other type of key that the server would not pick: with it the library offers
+ * signatures of both types. Some servers, Java's among them, want those of their whole chain. */
+static suite_set companion(const struct scan *s, size_t suite)
+{
+    for (size_t i = 0; i < SUITE_COUNT; i++)
+        if (suites[i].key != suites[suite].key && s->approved[i].accepted == FACT_NO)
+            return suite_bit(&suites[i]);
+    return 0;
+}
+
+static bool came_to_nothing(const struct proof *p)
+{
+    return p->outcome != PROBE_ANSWERED || p->reason == REASON_UPSTREAM_CLOSED_HANDSHAKE;
+}
+
+static void prove(struct scanning *g, struct trust *trust, size_t i)
+{
+    struct peer_check check = {.trust = trust};
+    struct proof proof = {.outcome = PROBE_FAILED};
+    suite_set one = suite_bit(&suites[i]), set = one, more = companion(g->scan, i);
+    for (unsigned tries = 0; tries < SCANNING_TRIES; tries++) {
+        cert_facts_fini(&check.facts);
+        check = (struct peer_check){.trust = trust};
+        if (!shake_hands(g, one, set, &check, &proof)) break;
+        if (proof.reason == REASON_UPSTREAM_NO_APPROVED_SUITE && set == one && more) {
+            set |= more;
+        } else if (came_to_nothing(&proof) && proof.outcome != PROBE_NO_TIME &&
+                   !scanning_answers(g)) {
+            proof.outcome = PROBE_CLOSED;
+            scanning_pause(g, tries);
+        } else {
+            break;
+        }
+    }
+    note_proof(g, i, &proof, &check);
+    cert_facts_fini(&check.facts);
 }
 
 /* The gate's own judge on each suite that the server accepts. */
@@ -280,40 +352,26 @@ static void prove_suites(void *context, size_t arg)
     struct text errors = {0};
     struct trust *trust = trust_new(g->trust->anchors, g->trust->name, NULL, NULL,
                                     g->trust->policy.minimum_rsa_bits, &errors);
-    for (size_t i = 0; i < SUITE_COUNT; i++) {
-        if (g->scan->approved[i].accepted != FACT_YES) continue;
-        struct policy policy = g->trust->policy;
-        policy.allowed = suite_bit(&suites[i]);
-        struct flight_offer offer = {.suites = policy.allowed};
-        struct peer_check check = {.trust = trust};
-        struct proof proof;
-        struct tls_context *tls =
-            trust ? tls_context_client(&policy, g->trust->anchors, false) : NULL;
-        if (tls) {
-            probe_handshake(g->target, tls, &offer, &check, &proof);
-            note_proof(g, i, &proof, &check);
-        } else {
-            scanning_incomplete(g);
-        }
-        cert_facts_fini(&check.facts);
-        tls_context_free(tls);
-    }
+    for (size_t i = 0; i < SUITE_COUNT && trust; i++)
+        if (g->scan->approved[i].accepted == FACT_YES) prove(g, trust, i);
+    if (!trust) scanning_incomplete(g);
     trust_free(trust);
     text_fini(&errors);
 }
 
 void scanning_look_closer(struct scanning *g, unsigned threads)
 {
+    /* find_groups() looks at the certificates. */
+    const struct job first[] = {{fetch_certificate, SCAN_KEY_ECDSA},
+                                {fetch_certificate, SCAN_KEY_RSA},
+                                {fetch_certificate, SCAN_KEY_OTHER}};
     const struct job jobs[] = {{prove_suites, 0},
                                {find_groups, 0},
                                {find_features, 0},
                                {find_order, 0},
                                {find_weak_schemes, SCAN_KEY_ECDSA},
                                {find_weak_schemes, SCAN_KEY_RSA},
-                               {ask_fallback, 0},
-                               {fetch_certificate, SCAN_KEY_ECDSA},
-                               {fetch_certificate, SCAN_KEY_RSA},
-                               {fetch_certificate, SCAN_KEY_OTHER}};
+                               {ask_fallback, 0}};
     const struct scan_version *v = scan_version(g->scan, TLS_1_2);
     for (size_t i = 0; i < SUITE_COUNT; i++) {
         enum fact *accepted = &g->scan->approved[i].accepted;
@@ -321,6 +379,7 @@ void scanning_look_closer(struct scanning *g, unsigned threads)
         for (size_t k = 0; k < v->suite_count; k++)
             if (v->suites[k] == suites[i].id) *accepted = FACT_YES;
     }
+    jobs_run(first, COUNT_OF(first), g, threads);
     jobs_run(jobs, COUNT_OF(jobs), g, threads);
     scanning_sort(g->scan->weak_schemes, g->scan->weak_scheme_count);
 }

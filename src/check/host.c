@@ -29,6 +29,7 @@ static void check_address(void *context, size_t i)
                                   .identity = c->report->name,
                                   .identity_is_ip = c->is_ip,
                                   .smtp = o->smtp,
+                                  .limiter = o->limiter,
                                   .deadline = c->deadline,
                                   .first_wait = wait < longest_wait ? wait : longest_wait,
                                   .connections = o->connections};

@@ -70,8 +70,9 @@ static const char *about_server(enum reason r, char out[SENTENCE])
 {
     static const char from[] = "the upstream", to[] = "the server";
     const char *sentence = reason_row(r)->sentence, *at = strstr(sentence, from);
-    if (!at) return sentence;
-    snprintf(out, SENTENCE, "%.*s%s%s", (int)(at - sentence), sentence, to, at + sizeof from - 1);
+    int before = at ? (int)(at - sentence) : (int)strlen(sentence);
+    snprintf(out, SENTENCE, "%.*s%s%s", before, sentence, at ? to : "",
+             at ? at + sizeof from - 1 : "");
     return out;
 }
 
@@ -117,13 +118,25 @@ static void judge_outcome(const struct place *at, const struct scan *s, bool ano
     }
 }
 
-static void judge_versions(const struct place *at, const struct scan *s)
+/* Nothing is accepted, and that is what it says. */
+static bool refuses_name(const struct scan *s)
+{
+    enum { ALERT_UNRECOGNIZED_NAME = 112 };
+    for (size_t i = 0; i < SCAN_VERSIONS; i++)
+        if (s->versions[i].accepted == FACT_YES) return false;
+    return s->first_alert == ALERT_UNRECOGNIZED_NAME;
+}
+
+static void judge_versions(const struct place *at, const struct scan *s, const char *server)
 {
     for (size_t i = 0; i < SCAN_VERSIONS; i++) {
         const struct scan_version *v = &s->versions[i];
         char scratch[VERSION_TEXT_SIZE];
         const char *name = version_name(v->version, scratch);
-        if (v->version == TLS_1_2 && v->accepted == FACT_NO)
+        if (v->version == TLS_1_2 && v->accepted == FACT_NO && refuses_name(s))
+            add(at, ITEM_PROBLEM, "name_refused", "", ADVICE_CERTIFICATE,
+                "it refuses the name %s (alert unrecognized_name)", server);
+        else if (v->version == TLS_1_2 && v->accepted == FACT_NO)
             add(at, ITEM_PROBLEM, "no_tls12", name, ADVICE_PROTOCOLS, "it does not accept TLS 1.2");
         if (v->version < TLS_1_2 && v->accepted == FACT_YES)
             add(at, ITEM_FINDING, "accepts_protocol", name, ADVICE_PROTOCOLS, "it accepts %s",
@@ -136,7 +149,7 @@ static void judge_suites(const struct place *at, const struct scan *s)
     const struct scan_version *v = scan_version(s, TLS_1_2);
     size_t approved = 0;
     for (size_t i = 0; i < SUITE_COUNT; i++) approved += s->approved[i].accepted == FACT_YES;
-    if (v->accepted == FACT_YES && approved == 0)
+    if (v->accepted == FACT_YES && approved == 0 && !s->incomplete)
         add(at, ITEM_PROBLEM, "no_approved_suite", "", ADVICE_SUITES,
             "at TLS 1.2 it accepts none of the eight suites");
     for (size_t i = 0; i < v->suite_count; i++) {
@@ -170,9 +183,13 @@ static void judge_proofs(const struct place *at, const struct scan *s)
         if (r == REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE && a->proof.verified) continue;
         if (r == REASON_OK || a->proof.outcome != PROBE_ANSWERED) continue;
         if (s->certificates[suites[i].key].cut) continue; /* told of already */
+        if (r == REASON_UPSTREAM_NO_APPROVED_SUITE)
+            snprintf(sentence, sizeof sentence,
+                     "with what the proxy offers (its groups and signatures) the server refuses");
+        else
+            about_server(r, sentence);
         add(at, proved ? ITEM_NOTE : ITEM_PROBLEM, reason_row(r)->code, suites[i].iana,
-            ADVICE_LIBRARY, "the handshake with %s fails: %s", suites[i].openssl,
-            about_server(r, sentence));
+            ADVICE_LIBRARY, "the handshake with %s fails: %s", suites[i].openssl, sentence);
     }
     for (size_t i = 0; i < SUITE_COUNT && asked && !proved; i++) {
         const struct scan_approved *a = &s->approved[i];
@@ -188,6 +205,16 @@ static bool asked_with(const struct scan *s, size_t key)
     for (size_t i = 0; i < SUITE_COUNT; i++)
         if (s->approved[i].asked && suites[i].key == (enum key_type)key) return true;
     return false;
+}
+
+/* A key or signature that no handshake of ours ever comes as far as judging. */
+static bool is_weak(const struct scan_certificate *c)
+{
+    struct cert leaf;
+    if (c->count == 0 || !cert_parse(c->chain[0], &leaf)) return false;
+    return leaf.signature == CERT_SIGNATURE_WEAK ||
+           (leaf.key == CERT_KEY_RSA && leaf.bits < POLICY_RSA_BITS_FLOOR) ||
+           (leaf.key == CERT_KEY_EC && leaf.bits && leaf.bits < POLICY_EC_BITS_FLOOR);
 }
 
 static void judge_certificates(const struct place *at, const struct scan *s, const char *name)
@@ -211,7 +238,11 @@ static void judge_certificates(const struct place *at, const struct scan *s, con
                 r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH ? ": " : "",
                 r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH ? name : "");
         }
-        if (c->valid == FACT_UNKNOWN && !c->cut && asked_with(s, i))
+        if (c->valid == FACT_UNKNOWN && is_weak(c))
+            add(at, ITEM_PROBLEM, reason_row(REASON_UPSTREAM_CERTIFICATE_WEAK)->code, keys[i],
+                ADVICE_CERTIFICATE, "%s certificate: %s", keys[i],
+                about_server(REASON_UPSTREAM_CERTIFICATE_WEAK, sentence));
+        else if (c->valid == FACT_UNKNOWN && !c->cut && asked_with(s, i))
             add(at, ITEM_DOUBT, "certificate_not_judged", keys[i], ADVICE_NONE,
                 "no handshake came far enough to judge its %s certificate", keys[i]);
         if (c->count == 0 || c->valid != FACT_YES || !cert_parse(c->chain[0], &leaf)) continue;
@@ -224,6 +255,11 @@ static void judge_certificates(const struct place *at, const struct scan *s, con
 
 static void judge_groups(const struct place *at, const struct scan *s)
 {
+    size_t allowed = 0;
+    for (size_t i = 0; i < s->group_count; i++) allowed += group_allowed(s->groups[i]);
+    if (s->group_count > 0 && allowed == 0 && !s->incomplete)
+        add(at, ITEM_PROBLEM, "no_approved_group", "", ADVICE_GROUPS,
+            "it accepts none of the groups x25519, secp256r1, secp384r1, secp521r1");
     for (size_t i = 0; i < s->group_count; i++) {
         const char *name = group_name(s->groups[i]);
         if (name && !group_allowed(s->groups[i]))
@@ -320,7 +356,7 @@ static void judge_one(const struct place *at, const struct scan *s, const char *
         judge_outcome(at, s, another);
         return;
     }
-    judge_versions(at, s);
+    judge_versions(at, s, name);
     judge_suites(at, s);
     judge_certificates(at, s, name);
     judge_proofs(at, s);

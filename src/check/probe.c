@@ -35,7 +35,8 @@ struct talk {
     struct probe_target *target;
     struct channel channel;
     int64_t started, deadline;
-    bool any; /* a byte of the server's has come */
+    bool any;     /* a byte of the server's has come */
+    bool entered; /* the limiter has let it in */
 };
 
 static enum probe_outcome no_answer(const struct talk *k, enum channel_status status)
@@ -80,19 +81,27 @@ static enum probe_outcome start_smtp(struct talk *k, struct probe *out)
     }
 }
 
-/* Connected, and where TLS begins. PROBE_ANSWERED, or why not. */
+/* Connected, and where TLS begins. PROBE_ANSWERED, or why not. finish() is due in any case. */
 static enum probe_outcome begin(struct talk *k, struct probe_target *t, struct probe *out)
 {
-    *k = (struct talk){.target = t, .channel = {-1}, .started = clock_steady_ns()};
+    *k = (struct talk){.target = t, .channel = {-1}};
+    k->entered = limiter_enter(t->limiter, &t->address, t->deadline);
+    k->started = clock_steady_ns();
     k->deadline = k->started + patience(t);
     if (k->deadline > t->deadline) k->deadline = t->deadline;
-    if (k->started >= t->deadline) return PROBE_NO_TIME;
+    if (!k->entered || k->started >= t->deadline) return PROBE_NO_TIME;
     if (t->connections) atomic_fetch_add(t->connections, 1);
     out->fault = channel_open(&k->channel, &t->address, k->deadline);
     bool ours = out->fault == EMFILE || out->fault == ENFILE || out->fault == ENOMEM ||
                 out->fault == ENOBUFS || out->fault == EADDRNOTAVAIL;
     if (out->fault) return ours ? PROBE_FAILED : PROBE_UNREACHABLE;
     return t->smtp ? start_smtp(k, out) : PROBE_ANSWERED;
+}
+
+static void finish(struct talk *k)
+{
+    channel_close(&k->channel);
+    if (k->entered) limiter_leave(k->target->limiter, &k->target->address);
 }
 
 static bool has_enough(const struct reply *r, enum probe_depth depth)
@@ -150,7 +159,7 @@ void probe_run(struct probe_target *t, const struct offer *offer, enum probe_dep
     }
     if (out->outcome == PROBE_ANSWERED) note_speed(t, clock_steady_ns() - k.started);
     buf_fini(&hello);
-    channel_close(&k.channel);
+    finish(&k);
 }
 
 void probe_fini(struct probe *p)
@@ -247,5 +256,5 @@ void probe_handshake(struct probe_target *t, const struct tls_context *context,
         session_free(s);
     }
     out->verified = check->verified;
-    channel_close(&k.channel);
+    finish(&k);
 }

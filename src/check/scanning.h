@@ -21,23 +21,35 @@ struct scanning {
     pthread_mutex_t lock; /* of what several jobs write */
     bool bare;            /* this server cannot stand extensions */
     size_t chunk;         /* suites a hello, as many as this server can stand */
+    /* What it is known to accept: to tell a refusal from a server that answers no more. */
+    uint16_t known_version, known_suite; /* 0: nothing yet */
+    uint16_t groups[OTHER_CURVES];       /* all that are asked for, the policy's last */
+    size_t group_count;
     uint16_t ciphers[SUITE_COUNT + OTHER_CIPHERS]; /* all that are asked for up to TLS 1.2 */
     size_t cipher_count;
 };
 
 struct offer scanning_offer(const struct scanning *g, uint16_t version, const uint16_t *list,
                             size_t n);
-/* Asks, and once more when it was reset: it may have been too many at once. Whatever is left
- * open by time or descriptors makes the scan incomplete. */
+/* Asks. One that is closed or met with silence counts as refused only if the server answers what
+ * it is known to accept; else it is asked again after a pause, and what stays open makes the
+ * scan incomplete. */
 void scanning_ask(struct scanning *g, const struct offer *offer, enum probe_depth depth,
                   struct probe *p);
 void scanning_incomplete(struct scanning *g);
+/* Does it still answer? Waits a moment before it is asked again (tries: how often it was). */
+bool scanning_answers(struct scanning *g);
+enum { SCANNING_TRIES = 4 };
+void scanning_pause(const struct scanning *g, unsigned tries);
 /* A ServerHello of this version. */
 bool scanning_is_hello(const struct probe *p, uint16_t version);
 /* Takes a value out of a list; false when it is not in there. */
 bool scanning_take(uint16_t *list, size_t *n, uint16_t value);
 void scanning_sort(uint16_t *list, size_t n);
 
+/* contact.c: the first word, and how much of one hello the server can stand. False when it tells
+ * nothing of its TLS. */
+bool scanning_make_contact(struct scanning *g);
 /* versions.c: which versions, and which suites in each. */
 void scanning_find_versions(struct scanning *g, unsigned threads);
 /* detail.c: what it does with TLS 1.2, or with the newest version below. */

@@ -46,6 +46,7 @@ static const int statuses[] = {[VERDICT_NOT_COMPLIANT] = CLI_NO,
 
 struct check {
     struct host_options options;
+    struct limiter *limiter;
     struct target *targets;
     struct host_report *reports;
     size_t n;
@@ -90,6 +91,20 @@ static bool add_target(struct check *c, const char *s)
     return true;
 }
 
+/* One line of a list: a host, or nothing. -1 to go on. */
+static int read_line(struct check *c, const char *path, unsigned number, char *line)
+{
+    line[strcspn(line, "#\r")] = '\0';
+    line += strspn(line, " \t");
+    size_t n = strcspn(line, " \t");
+    bool more = line[n + strspn(line + n, " \t")] != '\0';
+    if (!*line) return -1;
+    if (!more) line[n] = '\0';
+    if (add_target(c, line)) return -1;
+    fprintf(stderr, "suitegate check: %s:%u: one host a line is expected\n", path, number);
+    return CLI_USAGE;
+}
+
 /* One host a line; what follows a # does not count. */
 static int read_list(struct check *c, const char *path)
 {
@@ -101,12 +116,9 @@ static int read_list(struct check *c, const char *path)
         status = CLI_CANNOT;
     }
     char *rest = list.data;
-    for (char *line; !fault && status < 0 && (line = strsep(&rest, "\n")) != NULL;) {
-        line[strcspn(line, "#\r")] = '\0';
-        line += strspn(line, " \t");
-        line[strcspn(line, " \t")] = '\0';
-        if (*line && !add_target(c, line)) status = CLI_USAGE;
-    }
+    unsigned number = 0;
+    for (char *line; !fault && status < 0 && (line = strsep(&rest, "\n")) != NULL;)
+        status = read_line(c, path, ++number, line);
     text_fini(&list);
     return status;
 }
@@ -196,6 +208,7 @@ static int read_options(struct check *c, const struct cli_options *o)
     c->options.smtp = o->starttls != NULL;
     c->options.name = o->name;
     c->options.connections = &c->connections;
+    c->options.limiter = c->limiter;
     c->options.trust.policy = (struct policy){.allowed = policy_profile_suites(PROFILE_2021),
                                               .minimum_rsa_bits = POLICY_RSA_BITS_FLOOR};
     c->default_port = o->starttls ? PORT_SMTP : PORT_HTTPS;
@@ -221,9 +234,11 @@ int cli_check(int argc, char **argv)
 {
     struct cli_options options;
     struct text anchors = {0}, errors = {0};
-    struct check c = {.n = 0};
+    struct check c = {.limiter = NULL};
     int status = cli_parse(argc, argv, "jantSl*", help, &options);
     if (status >= 0) return status;
+    c.limiter = limiter_new();
+    if (!c.limiter) return CLI_CANNOT;
     pthread_mutex_init(&c.lock, NULL);
     pthread_cond_init(&c.over, NULL);
     status = read_options(&c, &options);
@@ -241,6 +256,7 @@ int cli_check(int argc, char **argv)
         for (size_t i = 0; c.reports && i < c.n; i++) host_report_fini(&c.reports[i]);
         free(c.reports);
     }
+    limiter_free(c.limiter);
     free(c.targets);
     text_fini(&anchors);
     text_fini(&errors);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { LABEL = 16, HOST_COLUMNS = 40 };
+enum { LABEL = 16, HOST_COLUMNS = 40, VERDICT_COLUMNS = 23, BECAUSE_COLUMNS = 30 };
 
 /* A label and words behind it, wrapped under each other. */
 static void put_fact(struct text *out, const char *label, const char *words)
@@ -233,16 +233,19 @@ void check_put_host(const struct host_report *r, struct text *out)
     put_advice(&r->judgement, out);
 }
 
-/* The gravest thing, and how many more. */
-static void put_summary(const struct judgement *j, struct text *out)
+/* The gravest thing, and how many more, in so many columns. */
+static void put_summary(const struct judgement *j, size_t columns, struct text *out)
 {
     struct text words = {0};
     size_t more = 0;
     for (size_t i = 1; i < j->n; i++) more += j->items[i].kind == j->items[0].kind;
     if (j->n == 0 || j->items[0].kind == ITEM_NOTE) return;
     text_add(&words, j->items[0].text ? j->items[0].text : "");
-    text_add_visible(out, text_string(&words), 60);
-    if (more) text_printf(out, ", and %zu more", more);
+    struct text rest = {0};
+    if (more) text_printf(&rest, ", and %zu more", more);
+    text_add_visible(out, text_string(&words), columns - rest.size);
+    text_add(out, text_string(&rest));
+    text_fini(&rest);
     text_fini(&words);
 }
 
@@ -256,14 +259,16 @@ void check_put_table(const struct host_report *reports, size_t n, struct text *o
         int length = (int)strlen(where);
         if (length > width) width = length < HOST_COLUMNS ? length : HOST_COLUMNS;
     }
-    text_printf(out, "%-*s  %-23s  %s\n", width, "HOST", "VERDICT", "BECAUSE");
+    int columns = TEXT_COLUMNS - width - VERDICT_COLUMNS - 4;
+    if (columns < BECAUSE_COLUMNS) columns = BECAUSE_COLUMNS;
+    text_printf(out, "%-*s  %-*s  %s\n", width, "HOST", VERDICT_COLUMNS, "VERDICT", "BECAUSE");
     for (size_t i = 0; i < n; i++) {
         const struct judgement *j = &reports[i].judgement;
         char where[TARGET_TEXT_SIZE];
         target_format(&reports[i].target, where);
         counts[j->verdict]++;
-        text_printf(out, "%-*s  %-23s  ", width, where, verdict_name(j->verdict));
-        put_summary(j, out);
+        text_printf(out, "%-*s  %-*s  ", width, where, VERDICT_COLUMNS, verdict_name(j->verdict));
+        put_summary(j, (size_t)columns, out);
         while (out->size > 0 && out->data[out->size - 1] == ' ') out->data[--out->size] = '\0';
         text_add(out, "\n");
     }

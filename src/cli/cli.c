@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "base/file.h"
+#include "pki/keys.h"
 #include "pki/trust.h"
 
 #include <getopt.h>
@@ -111,13 +112,31 @@ int cli_parse(int argc, char **argv, const char *allowed, const char *help, stru
     return CLI_USAGE;
 }
 
+static bool count_certificate(void *arg, struct span der)
+{
+    struct cert c;
+    *(size_t *)arg += cert_parse(der, &c);
+    return true;
+}
+
+/* A file without a certificate is a mistake: better said here than as untrusted servers. */
 static bool add_anchors(const char *path, struct text *out, struct text *errors)
 {
     enum { LARGEST = 64 << 20 };
-    int fault = file_read(path, LARGEST, out, NULL);
+    struct text pem = {0};
+    size_t certificates = 0;
+    int fault = file_read(path, LARGEST, &pem, NULL);
+    bool ok = !fault && pem_each(text_string(&pem), pem.size, PEM_CERTIFICATE, count_certificate,
+                                 &certificates);
+    if (fault)
+        text_printf(errors, "%s: %s\n", path, strerror(fault));
+    else if (!ok || certificates == 0)
+        text_printf(errors, "%s holds no CA certificate that can be read (PEM is expected)\n",
+                    path);
+    text_add_bytes(out, text_string(&pem), pem.size);
     text_add(out, "\n"); /* the next file's first line stands alone */
-    if (fault) text_printf(errors, "%s: %s\n", path, strerror(fault));
-    return fault == 0;
+    text_fini(&pem);
+    return ok && certificates > 0;
 }
 
 bool cli_anchors(const struct cli_options *options, struct text *out, struct text *errors)

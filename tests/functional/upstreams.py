@@ -129,14 +129,14 @@ class Peer:
     other than the ends of connections, which are what these tests are about.
     """
 
-    def __init__(self, script, port=None, backlog=512):
-        self.script, self.port = script, port or free_port()
+    def __init__(self, script, port=None, backlog=512, host="127.0.0.1"):
+        self.script, self.port, self.host = script, port or free_port(), host
         self.count, self.failures = 0, []
         self._threads, self._socks, self._lock = [], [], threading.Lock()
         self._backlog = backlog
 
     def __enter__(self):
-        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=self._backlog)
+        self._listener = socket.create_server((self.host, self.port), backlog=self._backlog)
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
         return self

@@ -1,0 +1,145 @@
+/* The first words to a server: whether it speaks TLS at all, something that it accepts, and how
+ * much of one hello it can stand. */
+#include "scanning.h"
+
+/* Suites that most servers have one of, for the first word: the policy's come before these. */
+static const uint16_t common_suites[] = {0xcca8, 0xcca9, 0xc013, 0xc014, 0xc009, 0xc00a, 0x009e,
+                                         0x009f, 0x0033, 0x0039, 0x009c, 0x009d, 0x003c, 0x003d,
+                                         0x002f, 0x0035, 0x000a, 0x0005, 0x0004};
+
+/* In the order that tells most soonest. A server that stays silent at the first is given one with
+ * nothing that could be too much for it. */
+static const struct word {
+    uint16_t version;
+    bool bare, few; /* no extensions but server_name; eight suites at most */
+} words[] = {{TLS_1_2, false, false}, {TLS_1_2, true, true},  {TLS_1_2, false, true},
+             {TLS_1_3, false, false}, {TLS_1_2, true, false}, {TLS_1_0, true, false},
+             {TLS_1_0, true, true},   {SSL_3_0, true, true}};
+
+/* Which failure says most when nothing succeeds. */
+static int weight(enum probe_outcome outcome)
+{
+    switch (outcome) {
+    case PROBE_NOT_TLS:
+        return 5;
+    case PROBE_SLOW:
+        return 4;
+    case PROBE_SILENT:
+        return 3;
+    case PROBE_CLOSED:
+        return 2;
+    default:
+        return 1;
+    }
+}
+
+static void note_failure(struct scan *s, const struct probe *p)
+{
+    const char *name = reply_alien_name(&p->reply);
+    if (s->outcome != PROBE_ANSWERED && weight(p->outcome) <= weight(s->outcome)) return;
+    s->outcome = p->outcome;
+    s->fault = p->fault;
+    memcpy(s->detail, p->smtp, sizeof s->detail);
+    if (p->outcome == PROBE_NOT_TLS && name) strncpy(s->detail, name, sizeof s->detail - 1);
+}
+
+static size_t first_suites(const struct word *word, uint16_t *out)
+{
+    size_t n = 0;
+    if (word->version == TLS_1_3) {
+        memcpy(out, scanning_tls13, sizeof scanning_tls13);
+        return SCANNING_TLS13;
+    }
+    for (size_t i = 0; i < SUITE_COUNT && word->version == TLS_1_2; i++) out[n++] = suites[i].id;
+    for (size_t i = 0; i < COUNT_OF(common_suites); i++)
+        if (!word->few || n < CHUNK_SMALLEST) out[n++] = common_suites[i];
+    return n;
+}
+
+static bool is_final(enum probe_outcome outcome)
+{
+    return outcome == PROBE_UNREACHABLE || outcome == PROBE_SMTP || outcome == PROBE_NO_TIME ||
+           outcome == PROBE_FAILED;
+}
+
+/* The last thing to try with one that closes at every other word. */
+static bool speaks_sslv2(struct scanning *g)
+{
+    struct probe p;
+    if (g->scan->outcome != PROBE_CLOSED) return false;
+    scanning_ask(g, NULL, PROBE_FLIGHT, &p);
+    bool speaks = p.outcome == PROBE_ANSWERED && p.reply.kind == REPLY_SSLV2;
+    probe_fini(&p);
+    return speaks;
+}
+
+/* One word; whether a ServerHello came. *alive: something came that is TLS. */
+static bool say(struct scanning *g, const struct word *word, bool *alive, bool *final)
+{
+    uint16_t list[SUITE_COUNT + COUNT_OF(common_suites) + SCANNING_TLS13];
+    struct offer offer = scanning_offer(g, word->version, list, first_suites(word, list));
+    struct probe p;
+    offer.bare = word->bare;
+    scanning_ask(g, &offer, PROBE_HELLO, &p);
+    bool answered = p.outcome == PROBE_ANSWERED;
+    bool hello = answered && p.reply.kind == REPLY_HELLO;
+    if (hello) {
+        g->known_version = p.reply.version;
+        g->known_suite = p.reply.suite;
+        g->bare = word->bare;
+    }
+    if (answered && g->scan->first_alert < 0) g->scan->first_alert = p.reply.alert;
+    if (!answered && !*alive) note_failure(g->scan, &p);
+    *alive = *alive || answered;
+    *final = is_final(p.outcome);
+    probe_fini(&p);
+    return hello;
+}
+
+/* Until a ServerHello comes. One that came only without extensions may come with them, too. */
+static bool find_known(struct scanning *g)
+{
+    bool alive = false, final = false, hello = false;
+    unsigned silent = 0;
+    for (size_t i = 0; i < COUNT_OF(words) && !hello && silent < 2; i++) {
+        hello = say(g, &words[i], &alive, &final);
+        silent += !alive && (g->scan->outcome == PROBE_SILENT || g->scan->outcome == PROBE_SLOW);
+        if (final && !alive) return false;
+    }
+    if (hello && g->bare) {
+        struct offer offer = scanning_offer(g, g->known_version, &g->known_suite, 1);
+        struct probe p;
+        offer.bare = false;
+        scanning_ask(g, &offer, PROBE_HELLO, &p);
+        if (scanning_is_hello(&p, g->known_version)) g->bare = false;
+        probe_fini(&p);
+    }
+    return alive;
+}
+
+/* How many suites may stand in one hello: a suite that it accepts, among so many others. */
+static void measure_chunk(struct scanning *g)
+{
+    uint16_t list[CHUNK_LARGEST];
+    if (g->known_version == 0 || g->known_version > TLS_1_2) return;
+    for (; g->chunk > CHUNK_SMALLEST; g->chunk /= 2) {
+        size_t n = 0;
+        for (size_t i = g->cipher_count; i-- > 0 && n + 1 < g->chunk;)
+            if (g->ciphers[i] != g->known_suite) list[n++] = g->ciphers[i];
+        list[n++] = g->known_suite;
+        struct offer offer = scanning_offer(g, g->known_version, list, n);
+        struct probe p;
+        scanning_ask(g, &offer, PROBE_HELLO, &p);
+        bool fits = p.outcome == PROBE_ANSWERED && p.reply.kind == REPLY_HELLO;
+        probe_fini(&p);
+        if (fits) return;
+    }
+}
+
+bool scanning_make_contact(struct scanning *g)
+{
+    if (!find_known(g) && !speaks_sslv2(g)) return false;
+    g->scan->outcome = PROBE_ANSWERED;
+    measure_chunk(g);
+    return true;
+}

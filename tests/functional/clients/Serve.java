@@ -1,0 +1,44 @@
+/* A TLS server as Java programs are one. java Serve.java PORT STORE ADD REMOVE...: ADD goes behind
+ * jdk.tls.disabledAlgorithms, each REMOVE out of it. Closes after the handshake. */
+import java.io.FileInputStream;
+import java.net.InetAddress;
+import java.security.KeyStore;
+import java.security.Security;
+import java.util.ArrayList;
+import java.util.List;
+import javax.net.ssl.KeyManagerFactory;
+import javax.net.ssl.SSLContext;
+import javax.net.ssl.SSLServerSocket;
+import javax.net.ssl.SSLSocket;
+
+public class Serve {
+    public static void main(String[] args) throws Exception {
+        String property = "jdk.tls.disabledAlgorithms";
+        List<String> disabled = new ArrayList<>(
+            List.of(Security.getProperty(property).trim().split("\\s*,\\s*")));
+        for (int i = 3; i < args.length; i++) disabled.remove(args[i]);
+        if (!args[2].isEmpty()) disabled.add(args[2]);
+        Security.setProperty(property, String.join(", ", disabled));
+        char[] password = "changeit".toCharArray();
+        KeyStore store = KeyStore.getInstance("PKCS12");
+        store.load(new FileInputStream(args[1]), password);
+        KeyManagerFactory keys = KeyManagerFactory.getInstance("PKIX");
+        keys.init(store, password);
+        SSLContext context = SSLContext.getInstance("TLS");
+        context.init(keys.getKeyManagers(), null, null);
+        SSLServerSocket server = (SSLServerSocket) context.getServerSocketFactory()
+            .createServerSocket(Integer.parseInt(args[0]), 64, InetAddress.getByName("127.0.0.1"));
+        while (true) {
+            SSLSocket socket = (SSLSocket) server.accept();
+            Thread thread = new Thread(() -> {
+                try (socket) {
+                    socket.startHandshake();
+                } catch (Exception failed) {
+                    // as most of these connections are meant to
+                }
+            });
+            thread.setDaemon(true);
+            thread.start();
+        }
+    }
+}

@@ -1,0 +1,625 @@
+"""`suitegate check` against real servers: what it finds out, what that means, what to change."""
+
+import pathlib
+import re
+import subprocess
+
+import pytest
+
+import wire
+from checks import EXIT, judge, judge_all, run, tell
+from gate import free_port
+from pki import DAY, openssl
+from upstreams import Process, gnutls_serv, nginx, s_server
+
+POLICY = "ECDHE+AESGCM:ECDHE+AES+SHA256:ECDHE+AES+SHA384"
+SIGNATURES = ("ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:RSA-PSS+SHA256:RSA-PSS+SHA384:"
+              "RSA+SHA256:RSA+SHA384")
+STRICT = ("-tls1_2", "-cipher", POLICY, "-groups", "X25519:P-256:P-384:P-521",
+          "-sigalgs", SIGNATURES)
+LOOSE = "ALL:@SECLEVEL=0"
+SUITE = "ECDHE-ECDSA-AES128-GCM-SHA256"
+CLIENTS = pathlib.Path(__file__).parent / "clients"
+MODULES = pathlib.Path("/usr/lib/apache2/modules")
+
+
+@pytest.fixture(scope="module")
+def strict(pki, tmp_path_factory):
+    """nginx that accepts nothing but the policy, with both types of key."""
+    with nginx(tmp_path_factory.mktemp("strict"), pki.ec, pki.rsa, ciphers=POLICY, extra=(
+            "ssl_ecdh_curve X25519:prime256v1:secp384r1:secp521r1;"
+            f"ssl_conf_command SignatureAlgorithms {SIGNATURES};")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def loose(pki, tmp_path_factory):
+    """nginx that accepts all that OpenSSL has."""
+    with nginx(tmp_path_factory.mktemp("loose"), pki.ec, pki.rsa, http2=True,
+               protocols="SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3", ciphers=LOOSE) as server:
+        yield server
+
+
+# ---- the verdicts -------------------------------------------------------------------------
+
+def test_a_server_that_accepts_the_policy_only_is_compliant(pki, strict):
+    host = judge(pki, strict.port)
+    assert host.verdict == "compliant"
+    assert not (host.items("problems") or host.items("doubts") or host.items("findings"))
+    assert host.entry["remedies"] == []
+    assert host.accepted() == ["TLS 1.2"]
+    assert sorted(host.suites["TLS 1.2"]) == sorted(wire.EIGHT.values())
+    assert {row["openssl"]: row["iana"] for row in host.approved} == wire.EIGHT
+    assert all(row["handshake"] and row["group"] == "x25519" for row in host.approved)
+    assert sorted(host.groups) == ["secp256r1", "secp384r1", "secp521r1", "x25519"]
+    assert [c["key"] for c in host.certificates] == ["ecdsa", "rsa"]
+    assert all(c["valid"] and len(c["chain"]) == 2 for c in host.certificates)
+    assert host.features["weak_signatures"] == []
+
+
+def test_a_server_that_accepts_more_is_compliant_with_findings(pki, loose):
+    host = judge(pki, loose.port)
+    assert host.verdict == "compliant_with_findings"
+    assert not host.items("problems") and not host.items("doubts")
+    assert host.accepted() == ["TLS 1.0", "TLS 1.1", "TLS 1.2", "TLS 1.3"]
+    found = host.items("findings")
+    for protocol in ("TLS 1.0", "TLS 1.1"):
+        assert ("accepts_protocol", protocol) in found
+    for suite in ("TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_ECDH_anon_WITH_AES_128_CBC_SHA",
+                  "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_RSA_WITH_AES_256_CCM_8"):
+        assert ("accepts_suite", suite) in found
+    assert ("accepts_group", "x448") in found
+    assert ("accepts_weak_signature", "rsa_pkcs1_sha1") in found
+    assert host.features["weak_signatures"] and host.features["fallback_scsv"] is True
+    named = {subject for code, subject in found if code == "accepts_suite"}
+    assert named == set(host.suites["TLS 1.2"]) - set(wire.EIGHT.values())
+    assert set(host.suites["TLS 1.0"]) == set(host.suites["TLS 1.1"])
+    assert {r["product"] for r in host.entry["remedies"]} >= {
+        "nginx", "Apache", "HAProxy", "Java", "Windows / IIS"}
+
+
+def openssl_accepts(port, protocol, names):
+    """What openssl s_client gets of these suites, one connection each."""
+    found = set()
+    for name in names:
+        done = subprocess.run(
+            ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", protocol, "-cipher",
+             f"{name}:@SECLEVEL=0"], input=b"", capture_output=True, timeout=20, check=False)
+        if f"Cipher is {name}".encode() in done.stdout:
+            found.add(name)
+    return found
+
+
+def test_the_suites_are_those_that_openssl_gets(pki, loose):
+    """Each of OpenSSL's own suites, by another client."""
+    rows = [line.split() for line in openssl(
+        "ciphers", "-s", "-tls1_1", "-stdname", LOOSE).decode().splitlines()]
+    iana = {row[2]: row[0] for row in rows if "PSK" not in row[2] and "SRP" not in row[2]}
+    expected = openssl_accepts(loose.port, "-tls1_1", iana)
+    host = judge(pki, loose.port)
+    assert {iana[name] for name in expected} == set(host.suites["TLS 1.1"])
+
+
+def test_tls13_is_a_note_with_its_suites(pki, tmp_path):
+    options = [o for o in STRICT if o != "-tls1_2"]
+    with s_server(tmp_path, pki.ec, *options, "-min_protocol", "TLSv1.2") as server:
+        host = judge(pki, server.port)
+    assert host.verdict == "compliant"
+    assert host.accepted() == ["TLS 1.2", "TLS 1.3"]
+    for suite in ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+                  "TLS_CHACHA20_POLY1305_SHA256 (not in the 2024 revision)"):
+        assert suite in host.text("speaks_tls13")
+    assert set(host.suites["TLS 1.3"]) == {
+        "TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
+
+
+@pytest.mark.parametrize("protocol, name", [("-tls1_3", "TLS 1.3"), ("-tls1", "TLS 1.0"),
+                                            ("-tls1_1", "TLS 1.1")])
+def test_a_server_without_tls12_is_not_compliant(pki, tmp_path, protocol, name):
+    with s_server(tmp_path, pki.ec, protocol, "-cipher", LOOSE) as server:
+        host = judge(pki, server.port)
+    assert host.verdict == "not_compliant"
+    assert host.items("problems") == [("no_tls12", "TLS 1.2")]
+    assert host.accepted() == [name]
+    assert host.approved == []
+    assert "protocol versions" in host.remedies("nginx")
+    if name != "TLS 1.3":
+        assert ("accepts_protocol", name) in host.items("findings")
+        assert host.certificates[0]["sha256"]
+
+
+def test_a_server_without_an_approved_suite_is_not_compliant(pki, tmp_path):
+    with s_server(tmp_path, pki.rsa, "-tls1_2", "-cipher", "AES128-SHA:DHE-RSA-AES128-SHA") as s:
+        host = judge(pki, s.port)
+    assert host.verdict == "not_compliant"
+    assert host.items("problems") == [("no_approved_suite", None)]
+    assert set(host.suites["TLS 1.2"]) == {"TLS_RSA_WITH_AES_128_CBC_SHA",
+                                           "TLS_DHE_RSA_WITH_AES_128_CBC_SHA"}
+    assert host.certificate("rsa")["valid"] is None
+    assert "cipher suites" in host.remedies("Apache")
+
+
+def test_a_server_that_does_not_know_the_name_says_so(pki, tmp_path):
+    with nginx(tmp_path, pki.ec, extra="ssl_reject_handshake on;") as server:
+        host = judge(pki, server.port)
+    assert host.verdict in ("not_compliant", "could_not_tell")
+    assert "no_tls12" not in host.codes("problems")
+
+
+def test_a_key_on_another_curve_is_not_compliant_for_that(pki, tmp_path):
+    with s_server(tmp_path, pki.p224, *STRICT) as server:
+        host = judge(pki, server.port)
+    assert host.verdict == "not_compliant"
+    assert "no_tls12" not in host.codes("problems")
+
+
+# ---- text ---------------------------------------------------------------------------------
+
+def test_text_of_a_compliant_server(pki, strict):
+    code, text = tell("--ca", pki.trust, f"localhost:{strict.port}")
+    assert code == 0
+    assert text.startswith(f"localhost:{strict.port}: compliant\n")
+    for name in wire.EIGHT:
+        assert re.search(rf"^ +{name} +handshake done, x25519$", text, re.M), name
+    for word in ("127.0.0.1", "8 of the 8, in the client's order", "other suites    none",
+                 "secp521r1", "CN=ec, issued by CN=suitegate test inter, 256 bits"):
+        assert word in text
+    assert "What to change" not in text and "Findings" not in text
+
+
+def test_text_of_findings_names_each_and_what_to_change(pki, loose):
+    code, text = tell("--ca", pki.trust, f"localhost:{loose.port}")
+    assert code == 3
+    assert text.startswith(f"localhost:{loose.port}: compliant with findings\n")
+    plain = " ".join(text.split())
+    assert "it accepts TLS 1.0, TLS 1.1" in plain
+    host = judge(pki, loose.port)
+    for code, subject in host.items("findings"):
+        assert subject in plain, (code, subject)
+    for remedy in host.entry["remedies"]:
+        assert " ".join(remedy["setting"].split()) in plain
+        assert f"    {remedy['product']}:\n" in text
+
+
+def test_text_of_a_server_that_is_not_compliant(pki, tmp_path):
+    with s_server(tmp_path, pki.ec, "-tls1_3") as server:
+        code, text = tell("--ca", pki.trust, f"localhost:{server.port}")
+    assert code == 1
+    assert text.startswith(f"localhost:{server.port}: not compliant\n")
+    assert "Not compliant, because\n  - it does not accept TLS 1.2\n" in text
+    assert "ssl_protocols TLSv1.2 TLSv1.3;" in text
+
+
+def test_text_of_one_that_could_not_be_told():
+    port = free_port()
+    code, text = tell(f"127.0.0.1:{port}")
+    assert code == 2
+    assert text.startswith(f"127.0.0.1:{port}: could not tell\n")
+    assert "Could not tell, because\n  - no connection: Connection refused\n" in text
+
+
+def test_the_answer_depends_on_no_language_and_no_time_zone(pki, tmp_path):
+    with s_server(tmp_path, pki.rsa, "-cipher", LOOSE) as server:
+        arguments = "--ca", pki.trust, f"localhost:{server.port}"
+        plain = tell(*arguments, env={"LC_ALL": "C", "TZ": "UTC"})
+        for env in ({"LC_ALL": "de_DE.UTF-8", "LANG": "de_DE.UTF-8", "TZ": "Asia/Tokyo"},
+                    {"LC_ALL": "tr_TR.UTF-8", "LANGUAGE": "fr", "TZ": "America/Los_Angeles"}):
+            assert tell(*arguments, env=env) == plain
+
+
+def test_the_answer_is_the_same_each_time(pki, loose):
+    arguments = "--ca", pki.trust, f"localhost:{loose.port}"
+    assert len({tell(*arguments) for _ in range(10)}) == 1
+
+
+# ---- suites, order, groups ----------------------------------------------------------------
+
+@pytest.mark.parametrize("suite", wire.EIGHT)
+def test_one_approved_suite_is_enough(pki, tmp_path, suite):
+    leaf = pki.ec if "ECDSA" in suite else pki.rsa
+    options = ["-cipher" if o == "-cipher" else suite if o == POLICY else o for o in STRICT]
+    with s_server(tmp_path, leaf, *options) as server:
+        host = judge(pki, server.port)
+    assert host.verdict == "compliant"
+    assert [(row["openssl"], row["handshake"]) for row in host.approved] == [(suite, True)]
+    assert host.preference is None
+
+
+@pytest.mark.parametrize("own, order", [("on", "server"), ("off", "client")])
+def test_whose_order_counts(pki, tmp_path, own, order):
+    backwards = list(reversed(wire.EIGHT))
+    with nginx(tmp_path, pki.ec, pki.rsa, ciphers=":".join(backwards),
+               extra=f"ssl_prefer_server_ciphers {own};") as server:
+        host = judge(pki, server.port)
+    assert host.preference == order
+    assert [row["openssl"] for row in host.approved] == (
+        backwards if order == "server" else list(wire.EIGHT))
+
+
+@pytest.mark.parametrize("groups, names", [
+    ("P-384", ["secp384r1"]), ("P-521:P-256", ["secp256r1", "secp521r1"]), ("X25519", ["x25519"])])
+def test_groups_are_those_that_the_server_has(pki, tmp_path, groups, names):
+    options = [groups if ":P-384:" in o else o for o in STRICT]
+    with s_server(tmp_path, pki.rsa, *options) as server:
+        host = judge(pki, server.port)
+    assert host.verdict == "compliant"
+    assert sorted(host.groups) == names
+    assert {row["group"] for row in host.approved} <= set(names)
+
+
+def test_a_server_with_no_group_of_the_policy_is_not_compliant(pki, tmp_path):
+    options = ["X448:brainpoolP256r1" if ":P-384:" in o else o for o in STRICT]
+    with s_server(tmp_path, pki.rsa, *options) as server:
+        host = judge(pki, server.port)
+    assert host.verdict == "not_compliant"
+    assert "no_tls12" not in host.codes("problems")
+    assert "groups" in host.remedies("nginx")
+
+
+def test_a_server_that_signs_with_sha1_only_is_not_compliant(pki, tmp_path):
+    options = ["RSA+SHA1" if o == SIGNATURES else f"{POLICY}:@SECLEVEL=0" if o == POLICY else o
+               for o in STRICT]
+    with s_server(tmp_path, pki.rsa, *options) as server:
+        host = judge(pki, server.port)
+    assert host.verdict == "not_compliant"
+    assert ("accepts_weak_signature", "rsa_pkcs1_sha1") in host.items("findings")
+    assert host.features["weak_signatures"] == ["rsa_pkcs1_sha1"]
+    assert not any(row["handshake"] for row in host.approved)
+    assert {subject for _, subject in host.items("problems")} == {
+        iana for iana in wire.EIGHT.values() if "ECDHE_RSA" in iana}
+
+
+# ---- certificates -------------------------------------------------------------------------
+
+FAULTS = {
+    "expired": ("expired", "certificate"),
+    "not_yet_valid": ("not_yet_valid", "certificate"),
+    "wrong_name": ("name_mismatch", "certificate"),
+    "unknown_ca": ("untrusted", "certificate chain"),
+    "self_signed": ("untrusted", "certificate chain"),
+    "truncated_chain": ("untrusted", "certificate chain"),
+    "rsa1024": ("weak", "certificate"),
+    "sha1_leaf": ("weak", "certificate"),
+    "sha1_inter": ("weak", "certificate"),
+    "expired_inter": ("expired", "certificate"),
+    "no_server_auth": ("invalid", "certificate chain"),
+    "ca_without_constraints": ("invalid", "certificate chain"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_bad_certificate_is_not_compliant_and_says_why(pki, tmp_path, fault):
+    code, topic = FAULTS[fault]
+    leaf = getattr(pki, fault)
+    with nginx(tmp_path, leaf, ciphers=f"{POLICY}:@SECLEVEL=0") as server:
+        host = judge(pki, server.port)
+        status, text = tell("--ca", pki.trust, f"localhost:{server.port}")
+    key = "rsa" if fault == "rsa1024" else "ecdsa"
+    assert host.verdict == "not_compliant"
+    assert host.items("problems") == [(f"upstream_certificate_{code}", key.upper())]
+    sent = host.certificate(key)
+    assert sent["valid"] is False and sent["code"] == f"upstream_certificate_{code}"
+    assert len(sent["chain"]) == leaf.chain.read_bytes().count(b"BEGIN CERTIFICATE")
+    assert set(host.remedies("nginx")) >= {topic}
+    assert host.approved and not any(row["handshake"] for row in host.approved)
+    plain = " ".join(text.split())
+    assert status == 1 and f"{key.upper()} certificate: " in plain and "chain: not valid" in plain
+    assert "upstream" not in plain
+
+
+def test_a_certificate_is_shown_as_it_was_sent(pki, tmp_path):
+    leaf = pki.leaf("shown", san=("DNS:localhost", "DNS:*.shown.test", "IP:192.0.2.7"), key="ec384",
+                    end=100 * DAY, subject="/O=Ex\\, Ample/CN=shown")
+    with s_server(tmp_path, leaf, *STRICT) as server:
+        sent = judge(pki, server.port).certificate("ecdsa")
+    facts = openssl("x509", "-in", leaf.cert, "-noout", "-fingerprint", "-sha256").decode()
+    assert sent["sha256"] == re.sub("[^0-9a-f]", "", facts.split("=")[1].lower())
+    assert sent["names"] == ["localhost", "*.shown.test", "192.0.2.7"]
+    assert "CN=shown" in sent["subject"] and "Ample" in sent["subject"]
+    assert (sent["bits"], sent["signature"]) == (384, "ECDSA with SHA-256")
+    assert sent["chain"][0]["sha256"] == sent["sha256"]
+    assert sent["chain"][-1]["subject"] == sent["issuer"] == "CN=suitegate test inter"
+
+
+@pytest.mark.parametrize("bad", ["ecdsa", "rsa"])
+def test_one_bad_certificate_of_two_is_not_compliant(pki, tmp_path, bad):
+    ec = pki.leaf("expired-ec", start=-9 * DAY, end=-DAY) if bad == "ecdsa" else pki.ec
+    rsa = (pki.leaf("expired-rsa", key="rsa2048", start=-9 * DAY, end=-DAY) if bad == "rsa"
+           else pki.rsa)
+    with nginx(tmp_path, ec, rsa, ciphers=POLICY) as server:
+        host = judge(pki, server.port)
+    assert host.verdict == "not_compliant"
+    assert host.items("problems") == [("upstream_certificate_expired", bad.upper())]
+    for key in ("ecdsa", "rsa"):
+        assert host.certificate(key)["valid"] is (key != bad)
+    assert {row["key"] for row in host.approved if row["handshake"]} == {"ecdsa", "rsa"} - {bad}
+    assert {row.get("code") for row in host.approved if row["key"] == bad} == {
+        "upstream_certificate_expired"}
+
+
+def test_a_certificate_that_expires_soon_is_a_note(pki, tmp_path):
+    with s_server(tmp_path, pki.leaf("soon", end=3 * DAY + 3600), *STRICT) as server:
+        host = judge(pki, server.port)
+    assert host.verdict == "compliant"
+    assert host.items("notes") == [("certificate_expires_soon", "ECDSA")]
+    assert "3 days" in host.text("certificate_expires_soon")
+
+
+def test_trust_is_the_given_files_and_the_environments(pki, strict):
+    target = f"localhost:{strict.port}"
+    stranger = pki.ca("stranger").cert
+    assert judge_all(target)[0].codes("problems") == {"upstream_certificate_untrusted"}
+    assert judge_all("--ca", stranger, target)[0].verdict == "not_compliant"
+    assert judge_all("--ca", stranger, "--ca", pki.trust, target)[0].verdict == "compliant"
+    assert judge_all(target, env={"SSL_CERT_FILE": str(pki.trust)})[0].verdict == "compliant"
+
+
+def test_another_name_is_sent_and_verified(pki, tmp_path):
+    leaf = pki.leaf("named", san=("DNS:crm.example.test",))
+    with s_server(tmp_path, leaf, *STRICT) as server:
+        named = judge(pki, server.port, "--name", "crm.example.test")
+        plain = judge(pki, server.port)
+        other = judge(pki, server.port, "--name", "192.0.2.1")
+    assert (named.verdict, named.name) == ("compliant", "crm.example.test")
+    assert plain.codes("problems") == other.codes("problems") == {
+        "upstream_certificate_name_mismatch"}
+    assert "localhost" in plain.text("upstream_certificate_name_mismatch")
+    assert "192.0.2.1" in other.text("upstream_certificate_name_mismatch")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_an_address_is_judged_by_its_own_name(pki, origin, host):
+    found = judge(pki, origin.port, host=host)
+    assert not found.items("problems") and not found.items("doubts")
+    assert found.addresses[0]["ip"] == host.strip("[]")
+    assert found.certificate("ecdsa")["valid"] is True
+
+
+# ---- features -----------------------------------------------------------------------------
+
+def features(pki, server):
+    with server as running:
+        return judge(pki, running.port).features
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_session_tickets(pki, tmp_path, on):
+    found = features(pki, nginx(tmp_path, pki.ec, extra=(
+        f"ssl_session_tickets {'on' if on else 'off'}; ssl_session_cache builtin:100;")))
+    assert found["session_tickets"] is on
+    if not on:
+        assert found["session_ids"] is True
+
+
+def test_alpn(pki, tmp_path, origin):
+    assert judge(pki, origin.port).features["alpn"] == ["h2", "http/1.1"]
+    assert features(pki, nginx(tmp_path, pki.ec))["alpn"] == ["http/1.1"]
+    assert features(pki, s_server(tmp_path, pki.ec, *STRICT))["alpn"] == []
+
+
+def test_an_ocsp_staple_is_seen(pki, tmp_path):
+    request, response = tmp_path / "ocsp.req", tmp_path / "ocsp.der"
+    openssl("ocsp", "-issuer", pki.inter.cert, "-cert", pki.ec.cert, "-reqout", request)
+    openssl("ocsp", "-index", pki.inter.home / "index.txt", "-CA", pki.inter.cert, "-rsigner",
+            pki.inter.cert, "-rkey", pki.inter.key, "-ndays", 1, "-reqin", request, "-respout",
+            response)
+    found = features(pki, s_server(tmp_path, pki.ec, *STRICT, "-status_file", response))
+    assert found["ocsp_staple"] is True
+    assert features(pki, s_server(tmp_path, pki.ec, *STRICT))["ocsp_staple"] is False
+
+
+GNUTLS = "NORMAL:-VERS-ALL:+VERS-TLS1.2:-RSA"
+
+
+@pytest.mark.parametrize("priority, feature, code", [
+    (f"{GNUTLS}:%NO_ETM", "encrypt_then_mac", "no_encrypt_then_mac"),
+    (f"{GNUTLS}:%NO_SESSION_HASH", "extended_master_secret", "no_extended_master_secret")])
+def test_what_gnutls_can_leave_out_is_a_note(pki, tmp_path, priority, feature, code):
+    with gnutls_serv(tmp_path, pki.ec, GNUTLS) as server:
+        whole = judge(pki, server.port)
+    with gnutls_serv(tmp_path, pki.ec, priority) as server:
+        host = judge(pki, server.port)
+    assert whole.features[feature] is True and code not in whole.codes("notes")
+    assert host.features[feature] is False and code in host.codes("notes")
+    assert host.verdict == whole.verdict == "compliant_with_findings"
+
+
+def test_no_secure_renegotiation_is_not_compliant(pki, tmp_path):
+    with gnutls_serv(tmp_path, pki.ec, f"{GNUTLS}:%DISABLE_SAFE_RENEGOTIATION") as server:
+        host = judge(pki, server.port)
+    assert host.verdict == "not_compliant"
+    assert host.features["secure_renegotiation"] is False
+    assert host.codes("problems") == {"upstream_no_secure_renegotiation"}
+    assert "update" in host.remedies("nginx, Apache, HAProxy")["TLS library"]
+
+
+@pytest.mark.parametrize("server", ["openssl", "gnutls"])
+def test_a_fallback_is_stopped(pki, tmp_path, server):
+    with (s_server(tmp_path, pki.ec, "-cipher", LOOSE) if server == "openssl" else
+          gnutls_serv(tmp_path, pki.ec, "NORMAL:+VERS-TLS1.0")) as running:
+        host = judge(pki, running.port)
+    assert host.features["fallback_scsv"] is True
+    assert ("accepts_protocol", "TLS 1.0") in host.items("findings")
+    assert "ignores_fallback_scsv" not in host.codes("findings")
+
+
+def test_fallback_needs_no_stop_where_nothing_older_is(strict, pki):
+    assert judge(pki, strict.port).features["fallback_scsv"] is None
+
+
+@pytest.mark.parametrize("option, needed", [("-verify", False), ("-Verify", True)])
+def test_a_client_certificate_is_a_note(pki, tmp_path, option, needed):
+    """None is sent: a server that insists has proved all else by then."""
+    with s_server(tmp_path, pki.ec, *STRICT, option, 1, "-CAfile", pki.trust) as server:
+        host = judge(pki, server.port)
+    assert host.verdict == "compliant"
+    assert host.features["client_certificate"] is True
+    assert "wants_client_certificate" in host.codes("notes")
+    assert host.certificate("ecdsa")["valid"] is True
+    assert all(row["handshake"] is not needed for row in host.approved)
+
+
+# ---- several hosts ------------------------------------------------------------------------
+
+@pytest.mark.parametrize("names, status", [
+    (("strict", "strict"), 0), (("strict", "loose"), 3), (("loose", "closed"), 2),
+    (("strict", "closed", "bare"), 1), (("bare", "loose", "strict"), 1)])
+def test_several_hosts_have_one_exit_code(pki, strict, loose, tmp_path, names, status):
+    verdicts = {"strict": "compliant", "loose": "compliant_with_findings",
+                "closed": "could_not_tell", "bare": "not_compliant"}
+    with s_server(tmp_path, pki.ec, "-tls1_3") as bare:
+        ports = {"strict": strict.port, "loose": loose.port, "closed": free_port(),
+                 "bare": bare.port}
+        targets = [f"localhost:{ports[name]}" for name in names]
+        hosts = judge_all("--ca", pki.trust, *targets)
+        done = run("--ca", pki.trust, *targets)
+    assert [h.entry["target"] for h in hosts] == targets
+    assert [h.verdict for h in hosts] == [verdicts[name] for name in names]
+    assert done.returncode == status == min(
+        (EXIT[verdicts[name]] for name in names), key=(1, 2, 3, 0).index)
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["HOST", "VERDICT", "BECAUSE"]
+    for line, target, name in zip(lines[1:], targets, names):
+        assert line.startswith(f"{target}  {verdicts[name].replace('_', ' ')}")
+    assert lines[-1].startswith(f"{len(names)} hosts: {names.count('strict')} compliant, ")
+
+
+def test_the_table_is_no_wider_than_a_terminal(strict, loose):
+    tell(f"localhost:{strict.port}", f"localhost:{loose.port}")
+
+
+# ---- the advice ---------------------------------------------------------------------------
+
+def with_settings(text, settings, indent=""):
+    """A configuration in which each setting stands instead of the line of the same directive."""
+    for setting in settings:
+        words = setting.split()
+        directive = " ".join(words[:2] if words[0] in ("ssl_conf_command", "SSLOpenSSLConfCmd")
+                             else words[:1])
+        lines = [line for line in text.splitlines() if not line.strip().startswith(directive)]
+        at = lines.index(f"{indent}# settings") + 1
+        text = "\n".join(lines[:at] + setting.splitlines() + lines[at:]) + "\n"
+    return text
+
+
+def becomes_compliant(pki, product, start, *options, only=None, left=frozenset()):
+    """Findings of a loose server; then its remedies, line by line, in its configuration."""
+    with start([]) as server:
+        before = judge(pki, server.port, *options)
+    assert before.verdict == "compliant_with_findings"
+    remedies = before.remedies(product)
+    assert set(remedies) >= {"protocol versions", "cipher suites"}
+    settings = [s for topic, s in remedies.items() if topic in (only or remedies)]
+    with start(settings) as server:
+        after = judge(pki, server.port, *options)
+    assert set(after.codes("findings")) <= left
+    assert after.verdict == ("compliant_with_findings" if left else "compliant")
+    return before
+
+
+def test_the_advice_for_nginx_works(pki, tmp_path):
+    def start(settings):
+        folder = tmp_path / f"with-{len(settings)}"
+        folder.mkdir()
+        server = nginx(folder, pki.ec, pki.rsa, protocols="TLSv1 TLSv1.1 TLSv1.2 TLSv1.3",
+                       ciphers=LOOSE, extra="ssl_ecdh_curve X448:X25519:prime256v1;\n# settings\n")
+        path = pathlib.Path(server.argv[-1])
+        text = "\n".join(line.strip() for line in path.read_text().splitlines())
+        path.write_text(with_settings(text, settings))
+        return server
+    becomes_compliant(pki, "nginx", start)
+
+
+def apache(folder, pki, settings):
+    port = free_port()
+    home = folder / f"apache-{port}"
+    home.mkdir()
+    (home / "apache2.conf").write_text(with_settings(f"""
+ServerRoot {home}
+PidFile {home}/pid
+DefaultRuntimeDir {home}
+ErrorLog {home}/error.log
+ServerName localhost
+Listen 127.0.0.1:{port}
+LoadModule mpm_event_module {MODULES}/mod_mpm_event.so
+LoadModule authz_core_module {MODULES}/mod_authz_core.so
+LoadModule ssl_module {MODULES}/mod_ssl.so
+SSLEngine on
+SSLCertificateFile {pki.ec.chain}
+SSLCertificateKeyFile {pki.ec.key}
+SSLCertificateFile {pki.rsa.chain}
+SSLCertificateKeyFile {pki.rsa.key}
+SSLProtocol all
+SSLCipherSuite {LOOSE}
+# settings
+""", settings))
+    return Process(["apache2", "-X", "-f", home / "apache2.conf"], port, home / "output.log")
+
+
+def test_the_advice_for_apache_works(pki, tmp_path):
+    becomes_compliant(pki, "Apache", lambda settings: apache(tmp_path, pki, settings))
+
+
+def haproxy(folder, pki, settings):
+    port = free_port()
+    home = folder / f"haproxy-{port}"
+    home.mkdir()
+    pems = [pki.bundle(f"haproxy-{l.name}", l.chain, l.key) for l in (pki.ec, pki.rsa)]
+    (home / "haproxy.cfg").write_text(with_settings(f"""
+global
+# settings
+ssl-default-bind-options ssl-min-ver TLSv1.0
+ssl-default-bind-ciphers {LOOSE}
+defaults
+mode http
+timeout connect 20s
+timeout client 20s
+timeout server 20s
+frontend front
+bind 127.0.0.1:{port} ssl {" ".join(f"crt {pem}" for pem in pems)}
+""", settings))
+    return Process(["haproxy", "-db", "-f", home / "haproxy.cfg"], port, home / "output.log")
+
+
+def test_the_advice_for_haproxy_works(pki, tmp_path):
+    """Its 2.6, Debian 12's, has no setting for signature algorithms: SHA-224 stays."""
+    becomes_compliant(pki, "HAProxy", lambda settings: haproxy(tmp_path, pki, settings),
+                      only=("protocol versions", "cipher suites", "groups"),
+                      left={"accepts_weak_signature"})
+
+
+def java(folder, leaf, settings=()):
+    """Settings are added to the JDK's own list of what is disabled, or are options of java."""
+    port, store = free_port(), folder / "store.p12"
+    openssl("pkcs12", "-export", "-in", leaf.chain, "-inkey", leaf.key, "-out", store,
+            "-passout", "pass:changeit")
+    options = [s for s in settings if s.startswith("-D")]
+    added = [re.sub(r"^.*: add | \(.*$", "", " ".join(s.split())) for s in settings
+             if "disabledAlgorithms: add " in s]
+    argv = ["java", "-XX:TieredStopAtLevel=1", *options, CLIENTS / "Serve.java", port, store,
+            ", ".join(added), "TLSv1", "TLSv1.1"]
+    return Process(argv, port, folder / f"java-{port}.log")
+
+
+def test_the_advice_for_java_works(pki, tmp_path):
+    """It stops no fallback, so that only without the old versions it is in order."""
+    root = pki.ca("rsa-root", key="rsa2048")
+    leaf = pki.leaf("rsa-under-rsa", key="rsa2048", issuer=root)
+    before = becomes_compliant(pki, "Java", lambda settings: java(tmp_path, leaf, settings),
+                               "--ca", root.cert)
+    assert before.features["fallback_scsv"] is False
+    assert ("ignores_fallback_scsv", None) in before.items("findings")
+
+
+def test_a_chain_signed_with_another_type_of_key_is_no_fault(pki, tmp_path):
+    """An RSA certificate under an ECDSA CA; openssl s_client gets a connection."""
+    with java(tmp_path, pki.rsa) as server:
+        done = subprocess.run(
+            ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_2", "-CAfile",
+             pki.trust, "-verify_return_error", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"],
+            input=b"", capture_output=True, timeout=20, check=False)
+        host = judge(pki, server.port)
+    if b"Verify return code: 0 (ok)" not in done.stdout:
+        raise RuntimeError("no client gets a connection")
+    assert host.items("problems") == []
+    assert host.verdict == "compliant_with_findings"
