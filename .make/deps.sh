@@ -21,13 +21,17 @@ group() {
         util-linux:prlimit iproute2:ip procps:pgrep
         python3-fastjsonschema:/usr/lib/python3/dist-packages/fastjsonschema/__init__.py
         links:links rsyslog:/usr/sbin/rsyslogd logrotate:/usr/sbin/logrotate
-        systemd:/lib/systemd/systemd-journald" ;;
+        systemd:/lib/systemd/systemd-journald
+        python3-aiosmtpd:/usr/lib/python3/dist-packages/aiosmtpd/__init__.py
+        apache2-bin:/usr/sbin/apache2 haproxy:/usr/sbin/haproxy wget:wget git:git
+        python3-requests:/usr/lib/python3/dist-packages/requests/__init__.py
+        chromium:chromium libnss3-tools:certutil" ;;
     lint) echo "clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
         python3:/usr/bin/python3" ;;
-    soak) echo "testssl.sh:testssl chromium:chromium libnss3-tools:certutil procps:pgrep
+    soak) echo "testssl.sh:testssl procps:pgrep
         bsdextrautils:hexdump dnsutils:dig" ;;
     bench) echo "hey:hey libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so
-        haproxy:/usr/sbin/haproxy sslsplit:sslsplit squid-openssl:/usr/lib/squid/security_file_certgen
+        sslsplit:sslsplit squid-openssl:/usr/lib/squid/security_file_certgen
         mitmproxy:mitmdump" ;;
     instructions) echo "valgrind:callgrind_control" ;;
     *) echo "deps.sh: unknown group $1" >&2; exit 64 ;;

@@ -35,7 +35,9 @@ struct judgement {
 };
 
 /* scans: one an address, of which at least one. name: what the certificate has to be for. */
-void judge_scans(const struct scan *scans, size_t n, const char *name, struct judgement *out);
+/* more: it has addresses that were not asked. */
+void judge_scans(const struct scan *scans, size_t n, const char *name, bool more,
+                 struct judgement *out);
 /* One that ends before any address is known: code and text of a doubt. */
 void judge_unknown(const char *code, const char *text, struct judgement *out);
 /* Of one address of the scans judged. */

@@ -50,15 +50,17 @@ struct probe {
 
 enum probe_depth { PROBE_HELLO, PROBE_FLIGHT }; /* to the ServerHello, or all in plaintext */
 
-/* offer NULL: the hello of SSL 2.0. Ended with probe_fini(). */
+/* offer NULL: the hello of SSL 2.0. patient: with the first wait, whatever speed the server has
+ * shown. Ended with probe_fini(). */
 void probe_run(struct probe_target *t, const struct offer *offer, enum probe_depth depth,
-               struct probe *out);
+               bool patient, struct probe *out);
 void probe_fini(struct probe *p);
 
 /* A real handshake with exactly these suites. */
 struct proof {
     bool completed;
-    bool verified; /* the certificate passed, though the handshake may have failed later */
+    bool verified;    /* the certificate passed, though the handshake may have failed later */
+    bool keys_agreed; /* the server's key exchange passed too: its signature shows the key */
     enum reason reason;
     uint16_t group;
     bool speaks_tls13;

@@ -56,8 +56,9 @@ struct scan {
     enum probe_outcome outcome; /* PROBE_ANSWERED: the rest is filled in */
     int fault;
     char detail[PROBE_SMTP_TEXT];
-    int first_alert; /* the server's answer to the first word, -1: none */
-    bool incomplete; /* time or descriptors ran out before everything was asked */
+    int first_alert;      /* the server's answer to the first word, -1: none */
+    bool incomplete;      /* time or descriptors ran out before everything was asked */
+    int incomplete_fault; /* the errno, 0: time, or a server that answers no more */
     struct scan_version versions[SCAN_VERSIONS];
     struct scan_approved approved[SUITE_COUNT];
     uint16_t order[SUITE_COUNT]; /* as the server picks them */

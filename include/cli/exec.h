@@ -25,6 +25,8 @@ WARN_UNUSED bool exec_proxy_start(struct exec_proxy *p, const struct cli_options
                                   struct text *errors);
 /* Lets it write its last record, and waits. False when it ended otherwise than asked. */
 bool exec_proxy_stop(struct exec_proxy *p);
+/* After that went wrong: what the proxy has said. */
+void exec_proxy_complain(const struct exec_proxy *p, struct text *errors);
 /* Removes the folder with all that is in it. */
 void exec_proxy_end(struct exec_proxy *p);
 /* A file's path in the folder. */

@@ -1,6 +1,7 @@
 /* The local CA: made once by ca_create(), loaded from PEM by ca_new(), mints leaves.
  * A struct ca belongs to one thread. Leaves: RFC 5280 version 3, random 128-bit serial,
- * back-dated by an hour, at most 30 days and never past the CA, SAN with the one identity,
+ * back-dated by an hour, at most 30 days and never past the CA, SAN with the one identity (with
+ * localhost beside a loopback address),
  * EKU serverAuth, AKI and SKI. */
 #ifndef PKI_CA_H
 #define PKI_CA_H

@@ -2,6 +2,7 @@
 #ifndef POLICY_REASONS_H
 #define POLICY_REASONS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,8 @@ struct reason_row {
 
 /* The row of any reason but REASON_OK. */
 const struct reason_row *reason_row(enum reason r);
+/* Is it about the upstream's certificate? */
+bool reason_is_certificate(enum reason r);
 /* REASON_OK for a code that is none. */
 enum reason reason_by_code(const char *code);
 const char *reason_leg_name(enum reason_leg leg);

@@ -24,11 +24,7 @@ struct answer_facts {
 void answer_request(const struct answer_facts *facts, const uint8_t *request, size_t n,
                     struct text *out);
 
-/* Does an HTTP request begin here, as far as there are bytes? */
-bool request_begins(const uint8_t *p, size_t n);
-/* Are its line and header fields complete? */
-bool request_is_whole(const uint8_t *p, size_t n);
-/* Its Accept field names text/html. */
-bool request_wants_html(const uint8_t *p, size_t n);
+/* It only looks at who came before. */
+bool answer_is_view(const uint8_t *request, size_t n);
 
 #endif

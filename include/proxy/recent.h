@@ -11,6 +11,7 @@
 
 #include <time.h>
 
+/* So many of those that were refused, and as many that passed: neither pushes the other out. */
 enum { RECENT_ENTRIES = 100, RECENT_TEXT = 512, RECENT_NAME = 64 };
 
 struct recent_entry {
@@ -21,6 +22,7 @@ struct recent_entry {
     char listener[RECENT_NAME], connection_id[RECENT_NAME];
     char offered[RECENT_TEXT]; /* what the client offered, "" before a hello */
     char detail[RECENT_TEXT];
+    int alert_sent, alert_received; /* -1: none */
 };
 
 struct recent;

@@ -172,7 +172,8 @@ static void ask_fallback(void *context, size_t arg)
             older = v;
     }
     if (!newest || !older) return;
-    size_t n = older->suite_count < CHUNK_LARGEST ? older->suite_count : CHUNK_LARGEST;
+    size_t room = g->chunk - 1; /* the signal counts as one */
+    size_t n = older->suite_count < room ? older->suite_count : room;
     struct offer offer = scanning_offer(g, older->version, older->suites, n);
     struct probe p;
     offer.fallback = true;
@@ -283,10 +284,10 @@ static void note_proof(struct scanning *g, size_t i, const struct proof *proof,
     s->approved[i].asked = true;
     s->approved[i].proof = *proof;
     s->speaks_tls13_marker = s->speaks_tls13_marker || proof->speaks_tls13;
-    if (proof->outcome != PROBE_ANSWERED) scanning_incomplete(g);
+    if (proof->outcome != PROBE_ANSWERED) scanning_incomplete(g, 0);
     if (check->verified) {
         if (c->valid == FACT_UNKNOWN) c->valid = FACT_YES;
-    } else if (check->called || check->reason != REASON_OK) {
+    } else if (check->called || reason_is_certificate(proof->reason)) {
         c->valid = FACT_NO;
         c->reason = proof->reason;
     }
@@ -321,24 +322,41 @@ static bool came_to_nothing(const struct proof *p)
     return p->outcome != PROBE_ANSWERED || p->reason == REASON_UPSTREAM_CLOSED_HANDSHAKE;
 }
 
+/* A second try is made alone, and only believed if the server still answers. */
+static bool prove_once(struct scanning *g, struct trust *trust, suite_set one, suite_set offered,
+                       bool alone, struct peer_check *check, struct proof *proof)
+{
+    cert_facts_fini(&check->facts);
+    *check = (struct peer_check){.trust = trust};
+    *proof = (struct proof){.outcome = PROBE_FAILED};
+    if (alone)
+        pthread_rwlock_wrlock(&g->asking);
+    else
+        pthread_rwlock_rdlock(&g->asking);
+    bool over = !shake_hands(g, one, offered, check, proof) || !came_to_nothing(proof) ||
+                proof->outcome == PROBE_NO_TIME;
+    if (!over && alone) over = scanning_answers(g);
+    pthread_rwlock_unlock(&g->asking);
+    return over;
+}
+
 static void prove(struct scanning *g, struct trust *trust, size_t i)
 {
     struct peer_check check = {.trust = trust};
-    struct proof proof = {.outcome = PROBE_FAILED};
-    suite_set one = suite_bit(&suites[i]), set = one, more = companion(g->scan, i);
-    for (unsigned tries = 0; tries < SCANNING_TRIES; tries++) {
-        cert_facts_fini(&check.facts);
-        check = (struct peer_check){.trust = trust};
-        if (!shake_hands(g, one, set, &check, &proof)) break;
-        if (proof.reason == REASON_UPSTREAM_NO_APPROVED_SUITE && set == one && more) {
-            set |= more;
-        } else if (came_to_nothing(&proof) && proof.outcome != PROBE_NO_TIME &&
-                   !scanning_answers(g)) {
-            proof.outcome = PROBE_CLOSED;
-            scanning_pause(g, tries);
-        } else {
+    struct proof proof;
+    suite_set one = suite_bit(&suites[i]), offered = one, more = companion(g->scan, i);
+    for (unsigned tries = 0;; tries++) {
+        bool over = prove_once(g, trust, one, offered, tries > 0, &check, &proof);
+        bool retry = over && proof.reason == REASON_UPSTREAM_NO_APPROVED_SUITE && offered == one;
+        if (retry && more)
+            offered |= more;
+        else if (over)
+            break;
+        if (tries + 1 == SCANNING_TRIES) {
+            proof.outcome = PROBE_CLOSED; /* not its last word */
             break;
         }
+        if (tries > 0) scanning_pause(g, tries);
     }
     note_proof(g, i, &proof, &check);
     cert_facts_fini(&check.facts);
@@ -354,7 +372,7 @@ static void prove_suites(void *context, size_t arg)
                                     g->trust->policy.minimum_rsa_bits, &errors);
     for (size_t i = 0; i < SUITE_COUNT && trust; i++)
         if (g->scan->approved[i].accepted == FACT_YES) prove(g, trust, i);
-    if (!trust) scanning_incomplete(g);
+    if (!trust) scanning_incomplete(g, 0);
     trust_free(trust);
     text_fini(&errors);
 }

@@ -68,7 +68,7 @@ void host_check(const struct host_options *options, const struct target *target,
     }
     for (size_t i = 0; i < n; i++) jobs[i] = (struct job){check_address, i};
     jobs_run(jobs, n, &c, n < SCAN_CONNECTIONS ? n : SCAN_CONNECTIONS);
-    judge_scans(out->scans, n, out->name, &out->judgement);
+    judge_scans(out->scans, n, out->name, n == LOOKUP_LIMIT, &out->judgement);
 }
 
 void host_report_fini(struct host_report *r)

@@ -160,43 +160,50 @@ static void judge_suites(const struct place *at, const struct scan *s)
     }
 }
 
-static bool is_certificate_reason(enum reason r)
+/* A connection stood, or would have if we had the certificate that the server asks for. */
+static bool is_proved(const struct scan_approved *a)
 {
-    return r >= REASON_UPSTREAM_CERTIFICATE_EXPIRED && r <= REASON_UPSTREAM_CERTIFICATE_INVALID;
+    const struct proof *p = &a->proof;
+    bool wanted = p->reason == REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE;
+    return a->asked && (p->completed || (wanted && p->verified && p->keys_agreed));
 }
 
-/* The suites that the gate would not get a connection with, and whether there is one at all. */
+static bool any_proved(const struct scan *s)
+{
+    for (size_t i = 0; i < SUITE_COUNT; i++)
+        if (is_proved(&s->approved[i])) return true;
+    return false;
+}
+
+/* A suite that it picks, and with which no connection comes about. */
+static void judge_proof(const struct place *at, const struct scan *s, size_t i, bool proved)
+{
+    const struct proof *p = &s->approved[i].proof;
+    char sentence[SENTENCE];
+    if (p->outcome != PROBE_ANSWERED) {
+        add(at, proved ? ITEM_NOTE : ITEM_DOUBT, "handshake_unfinished", suites[i].iana,
+            ADVICE_NONE, "the handshake with %s did not come to its end", suites[i].openssl);
+        return;
+    }
+    /* Told with the certificate. */
+    if (reason_is_certificate(p->reason) || s->certificates[suites[i].key].cut) return;
+    if (p->reason == REASON_UPSTREAM_NO_APPROVED_SUITE)
+        snprintf(sentence, sizeof sentence,
+                 "with what the proxy offers (its groups and signatures) the server refuses");
+    else
+        about_server(p->reason == REASON_OK ? REASON_UPSTREAM_HANDSHAKE_FAILED : p->reason,
+                     sentence);
+    add(at, proved ? ITEM_NOTE : ITEM_PROBLEM,
+        reason_row(p->reason == REASON_OK ? REASON_UPSTREAM_HANDSHAKE_FAILED : p->reason)->code,
+        suites[i].iana, ADVICE_LIBRARY, "the handshake with %s fails: %s", suites[i].openssl,
+        sentence);
+}
+
 static void judge_proofs(const struct place *at, const struct scan *s)
 {
-    bool proved = false, asked = false;
-    char sentence[SENTENCE];
-    for (size_t i = 0; i < SUITE_COUNT; i++) {
-        const struct scan_approved *a = &s->approved[i];
-        bool wanted = a->proof.reason == REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE;
-        proved = proved || a->proof.completed || (wanted && a->proof.verified);
-        asked = asked || a->asked;
-    }
-    for (size_t i = 0; i < SUITE_COUNT; i++) {
-        const struct scan_approved *a = &s->approved[i];
-        enum reason r = a->proof.reason;
-        if (!a->asked || a->proof.completed || is_certificate_reason(r)) continue;
-        if (r == REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE && a->proof.verified) continue;
-        if (r == REASON_OK || a->proof.outcome != PROBE_ANSWERED) continue;
-        if (s->certificates[suites[i].key].cut) continue; /* told of already */
-        if (r == REASON_UPSTREAM_NO_APPROVED_SUITE)
-            snprintf(sentence, sizeof sentence,
-                     "with what the proxy offers (its groups and signatures) the server refuses");
-        else
-            about_server(r, sentence);
-        add(at, proved ? ITEM_NOTE : ITEM_PROBLEM, reason_row(r)->code, suites[i].iana,
-            ADVICE_LIBRARY, "the handshake with %s fails: %s", suites[i].openssl, sentence);
-    }
-    for (size_t i = 0; i < SUITE_COUNT && asked && !proved; i++) {
-        const struct scan_approved *a = &s->approved[i];
-        if (a->asked && a->proof.outcome != PROBE_ANSWERED)
-            add(at, ITEM_DOUBT, "handshake_unfinished", suites[i].iana, ADVICE_NONE,
-                "the handshake with %s did not come to its end", suites[i].openssl);
-    }
+    bool proved = any_proved(s);
+    for (size_t i = 0; i < SUITE_COUNT; i++)
+        if (s->approved[i].asked && !is_proved(&s->approved[i])) judge_proof(at, s, i, proved);
 }
 
 /* Was a real handshake tried with a suite of this type of key? */
@@ -363,12 +370,21 @@ static void judge_one(const struct place *at, const struct scan *s, const char *
     judge_groups(at, s);
     judge_features(at, s);
     note_tls13(at, s);
-    if (s->incomplete || is_open(s))
+    if (s->incomplete_fault)
+        add(at, ITEM_DOUBT, "incomplete", "", ADVICE_NONE, "not everything could be asked: %s",
+            strerror(s->incomplete_fault));
+    else if (s->incomplete || is_open(s))
         add(at, ITEM_DOUBT, "incomplete", "", ADVICE_NONE,
-            "not everything could be asked in the time given");
+            "not everything could be asked: the time given was over, or it answers no more");
+    /* Nothing against it is not enough: there has to be a connection that stood. */
+    if (!any_proved(s) && !has_kind(at->judgement, ITEM_PROBLEM, at->address) &&
+        !has_kind(at->judgement, ITEM_DOUBT, at->address))
+        add(at, ITEM_DOUBT, "no_handshake", "", ADVICE_NONE,
+            "no handshake with an approved suite came to its end");
 }
 
-void judge_scans(const struct scan *scans, size_t n, const char *name, struct judgement *out)
+void judge_scans(const struct scan *scans, size_t n, const char *name, bool more,
+                 struct judgement *out)
 {
     bool another = false;
     *out = (struct judgement){0};
@@ -377,6 +393,10 @@ void judge_scans(const struct scan *scans, size_t n, const char *name, struct ju
         struct place at = {out, 1u << i};
         judge_one(&at, &scans[i], name, another);
     }
+    struct place all = {out, ~0u};
+    if (more)
+        add(&all, ITEM_DOUBT, "more_addresses", "", ADVICE_NONE,
+            "it may have more addresses than the %zu that were asked", n);
     if (out->n > 1) qsort(out->items, out->n, sizeof *out->items, by_kind);
     out->verdict = verdict_of(out, ~0u);
 }

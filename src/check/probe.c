@@ -35,8 +35,9 @@ struct talk {
     struct probe_target *target;
     struct channel channel;
     int64_t started, deadline;
-    bool any;     /* a byte of the server's has come */
-    bool entered; /* the limiter has let it in */
+    bool any;         /* a byte of the server's has come */
+    bool entered;     /* the limiter has let it in */
+    unsigned flights; /* handshake flights of ours that went out */
 };
 
 static enum probe_outcome no_answer(const struct talk *k, enum channel_status status)
@@ -82,18 +83,20 @@ static enum probe_outcome start_smtp(struct talk *k, struct probe *out)
 }
 
 /* Connected, and where TLS begins. PROBE_ANSWERED, or why not. finish() is due in any case. */
-static enum probe_outcome begin(struct talk *k, struct probe_target *t, struct probe *out)
+static enum probe_outcome begin(struct talk *k, struct probe_target *t, bool patient,
+                                struct probe *out)
 {
     *k = (struct talk){.target = t, .channel = {-1}};
     k->entered = limiter_enter(t->limiter, &t->address, t->deadline);
     k->started = clock_steady_ns();
-    k->deadline = k->started + patience(t);
+    k->deadline = k->started + (patient ? t->first_wait : patience(t));
     if (k->deadline > t->deadline) k->deadline = t->deadline;
     if (!k->entered || k->started >= t->deadline) return PROBE_NO_TIME;
     if (t->connections) atomic_fetch_add(t->connections, 1);
     out->fault = channel_open(&k->channel, &t->address, k->deadline);
     bool ours = out->fault == EMFILE || out->fault == ENFILE || out->fault == ENOMEM ||
                 out->fault == ENOBUFS || out->fault == EADDRNOTAVAIL;
+    if (out->fault == ETIMEDOUT && clock_steady_ns() >= t->deadline) return PROBE_NO_TIME;
     if (out->fault) return ours ? PROBE_FAILED : PROBE_UNREACHABLE;
     return t->smtp ? start_smtp(k, out) : PROBE_ANSWERED;
 }
@@ -139,14 +142,14 @@ static enum probe_outcome receive_reply(struct talk *k, enum probe_depth depth, 
 }
 
 void probe_run(struct probe_target *t, const struct offer *offer, enum probe_depth depth,
-               struct probe *out)
+               bool patient, struct probe *out)
 {
     uint8_t random[OFFER_RANDOM];
     struct buf hello = {0};
     struct talk k;
     *out = (struct probe){0};
     reply_init(&out->reply, offer == NULL);
-    out->outcome = begin(&k, t, out);
+    out->outcome = begin(&k, t, patient, out);
     if (out->outcome == PROBE_ANSWERED) {
         bool ok = random_bytes(random, sizeof random) &&
                   (offer ? offer_write(offer, random, &hello) : offer_write_sslv2(random, &hello));
@@ -170,7 +173,9 @@ void probe_fini(struct probe *p)
 /* What is to be sent goes out, then more comes in. False: it ends here. */
 static bool exchange(struct talk *k, struct session *s, bool *closed, struct proof *out)
 {
+    enum { RECORD_HANDSHAKE = 22 };
     struct buf *send = session_out(s), *in = session_in(s);
+    if (buf_size(send) > 0 && buf_head(send)[0] == RECORD_HANDSHAKE) k->flights++;
     enum channel_status status =
         channel_send(&k->channel, buf_head(send), buf_size(send), k->deadline);
     buf_consume(send, buf_size(send));
@@ -242,7 +247,7 @@ void probe_handshake(struct probe_target *t, const struct tls_context *context,
     *out = (struct proof){.outcome = PROBE_ANSWERED};
     check->identity = t->identity;
     check->is_ip = t->identity_is_ip;
-    enum probe_outcome outcome = begin(&k, t, &unused);
+    enum probe_outcome outcome = begin(&k, t, true, &unused);
     if (outcome != PROBE_ANSWERED) {
         out->outcome = outcome;
         out->reason = REASON_UPSTREAM_UNREACHABLE;
@@ -256,5 +261,7 @@ void probe_handshake(struct probe_target *t, const struct tls_context *context,
         session_free(s);
     }
     out->verified = check->verified;
+    /* The second one is sent only when the server's key exchange was found good. */
+    out->keys_agreed = k.flights > 1;
     finish(&k);
 }

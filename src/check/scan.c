@@ -34,7 +34,7 @@ bool scanning_answers(struct scanning *g)
     struct offer offer = scanning_offer(g, g->known_version, &g->known_suite, 1);
     struct probe p;
     if (g->known_version == 0) return false;
-    probe_run(g->target, &offer, PROBE_HELLO, &p);
+    probe_run(g->target, &offer, PROBE_HELLO, true, &p);
     bool hello = p.outcome == PROBE_ANSWERED && p.reply.kind == REPLY_HELLO;
     probe_fini(&p);
     return hello;
@@ -50,31 +50,55 @@ void scanning_pause(const struct scanning *g, unsigned tries)
     nanosleep(&t, NULL);
 }
 
+/* Has this version been given the whole first wait? If not, it is now. */
+static bool take_wait(struct scanning *g, const struct offer *offer)
+{
+    size_t i = offer ? (size_t)(offer->version - SSL_3_0 + 1) : 0;
+    pthread_mutex_lock(&g->lock);
+    bool free = !g->waited[i];
+    g->waited[i] = true;
+    pthread_mutex_unlock(&g->lock);
+    return free;
+}
+
+/* Asks once; alone when it is not the first try. True: that was its answer. */
+static bool ask_once(struct scanning *g, const struct offer *offer, enum probe_depth depth,
+                     unsigned tries, struct probe *p)
+{
+    bool patient = tries > 0 && p->outcome == PROBE_SILENT && take_wait(g, offer);
+    if (tries > 0) {
+        probe_fini(p);
+        pthread_rwlock_wrlock(&g->asking);
+    } else {
+        pthread_rwlock_rdlock(&g->asking);
+    }
+    probe_run(g->target, offer, depth, patient, p);
+    bool answered = p->outcome == PROBE_ANSWERED || p->outcome == PROBE_NOT_TLS;
+    bool refused = p->outcome == PROBE_CLOSED || p->outcome == PROBE_SILENT;
+    if (tries > 0 && refused) answered = scanning_answers(g);
+    pthread_rwlock_unlock(&g->asking);
+    return answered;
+}
+
 void scanning_ask(struct scanning *g, const struct offer *offer, enum probe_depth depth,
                   struct probe *p)
 {
     for (unsigned tries = 0; tries < SCANNING_TRIES; tries++) {
-        if (tries) probe_fini(p);
-        probe_run(g->target, offer, depth, p);
-        bool refused = p->outcome == PROBE_CLOSED || p->outcome == PROBE_SILENT;
-        if (p->outcome == PROBE_ANSWERED || p->outcome == PROBE_NOT_TLS) return;
+        if (ask_once(g, offer, depth, tries, p)) return;
         if (p->outcome == PROBE_NO_TIME || p->outcome == PROBE_FAILED) break;
-        if (g->known_version == 0) {
-            /* The first word. One that was reset may have been too many at once. */
-            if (tries > 0 || p->outcome != PROBE_CLOSED) return;
-        } else if (refused && scanning_answers(g)) {
-            return;
-        } else {
-            scanning_pause(g, tries);
-        }
+        /* The first word: nothing is known that it could be compared with. One that was reset is
+         * asked again. */
+        if (g->known_version == 0 && (tries > 0 || p->outcome != PROBE_CLOSED)) return;
+        if (tries > 0) scanning_pause(g, tries);
     }
-    scanning_incomplete(g);
+    scanning_incomplete(g, p->outcome == PROBE_FAILED ? p->fault : 0);
 }
 
-void scanning_incomplete(struct scanning *g)
+void scanning_incomplete(struct scanning *g, int fault)
 {
     pthread_mutex_lock(&g->lock);
     g->scan->incomplete = true;
+    if (fault) g->scan->incomplete_fault = fault;
     pthread_mutex_unlock(&g->lock);
 }
 
@@ -105,6 +129,16 @@ bool scanning_take(uint16_t *list, size_t *n, uint16_t value)
     return false;
 }
 
+/* Who wants to be alone comes next, however many others keep asking. */
+static void init_asking(pthread_rwlock_t *lock)
+{
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+}
+
 void scan_run(struct probe_target *t, const struct scan_trust *trust, unsigned threads,
               struct scan *out)
 {
@@ -118,6 +152,7 @@ void scan_run(struct probe_target *t, const struct scan_trust *trust, unsigned t
     }
     *g = (struct scanning){.target = t, .trust = trust, .scan = out, .chunk = CHUNK_LARGEST};
     pthread_mutex_init(&g->lock, NULL);
+    init_asking(&g->asking);
     for (size_t i = 0; i < SUITE_COUNT; i++) g->ciphers[g->cipher_count++] = suites[i].id;
     g->cipher_count += other_ciphers(g->ciphers + g->cipher_count, OTHER_CIPHERS);
     g->group_count = other_curves(g->groups, OTHER_CURVES - group_count());
@@ -126,6 +161,7 @@ void scan_run(struct probe_target *t, const struct scan_trust *trust, unsigned t
         scanning_find_versions(g, threads);
         scanning_look_closer(g, threads);
     }
+    pthread_rwlock_destroy(&g->asking);
     pthread_mutex_destroy(&g->lock);
     free(g);
 }

@@ -19,8 +19,12 @@ struct scanning {
     const struct scan_trust *trust;
     struct scan *scan;
     pthread_mutex_t lock; /* of what several jobs write */
-    bool bare;            /* this server cannot stand extensions */
-    size_t chunk;         /* suites a hello, as many as this server can stand */
+    /* All who ask hold it for reading; who asks again holds it alone, so that it is not too many
+     * connections at once that a server refuses. */
+    pthread_rwlock_t asking;
+    bool waited[SCAN_VERSIONS]; /* the whole first wait was granted to this version once */
+    bool bare;                  /* this server cannot stand extensions */
+    size_t chunk;               /* suites a hello, as many as this server can stand */
     /* What it is known to accept: to tell a refusal from a server that answers no more. */
     uint16_t known_version, known_suite; /* 0: nothing yet */
     uint16_t groups[OTHER_CURVES];       /* all that are asked for, the policy's last */
@@ -31,13 +35,14 @@ struct scanning {
 
 struct offer scanning_offer(const struct scanning *g, uint16_t version, const uint16_t *list,
                             size_t n);
-/* Asks. One that is closed or met with silence counts as refused only if the server answers what
- * it is known to accept; else it is asked again after a pause, and what stays open makes the
- * scan incomplete. */
+/* Asks. One that is closed or met with silence is asked again alone, and counts as refused only
+ * if the server then answers what it is known to accept; else it is asked again after a pause,
+ * and what stays open makes the scan incomplete. */
 void scanning_ask(struct scanning *g, const struct offer *offer, enum probe_depth depth,
                   struct probe *p);
-void scanning_incomplete(struct scanning *g);
-/* Does it still answer? Waits a moment before it is asked again (tries: how often it was). */
+void scanning_incomplete(struct scanning *g, int fault); /* fault: an errno, 0: time */
+/* Does it still answer, for one who asks alone? Waits a moment before it is asked again (tries: how
+ * often it was). */
 bool scanning_answers(struct scanning *g);
 enum { SCANNING_TRIES = 4 };
 void scanning_pause(const struct scanning *g, unsigned tries);

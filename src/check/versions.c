@@ -1,6 +1,7 @@
 /* Which versions a server accepts, and which suites in each. */
 #include "scanning.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 enum { CHUNKS = OTHER_CIPHERS / CHUNK_SMALLEST };
@@ -66,7 +67,7 @@ void scanning_find_versions(struct scanning *g, unsigned threads)
     struct job *jobs = calloc(SCAN_VERSIONS * CHUNKS, sizeof *jobs);
     size_t n = 0;
     if (!jobs) {
-        g->scan->incomplete = true;
+        scanning_incomplete(g, ENOMEM);
         return;
     }
     /* The newest first: a server that hangs at old ones has told the rest by then. */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,22 +33,46 @@ enum { CANNOT_RUN = 126, NOT_FOUND = 127, OF_SIGNAL = 128 };
 /* All that are passed on, and what ends the wait. */
 static const int passed_signals[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
 
-static void block_signals(sigset_t *before)
+/* What the caller has set, which COMMAND is to find again. */
+struct inherited {
+    bool closed[STDERR_FILENO + 1]; /* standard streams that were */
+    sigset_t mask;
+    struct sigaction child, pipe;
+};
+
+static void take_signals(struct inherited *before)
 {
     sigset_t set;
+    struct sigaction standard = {.sa_handler = SIG_DFL}, ignored = {.sa_handler = SIG_IGN};
+    /* Without it the end of a process would go unnoticed; a reader of the report that goes away
+     * must not keep us from cleaning up. */
+    sigaction(SIGCHLD, &standard, &before->child);
+    sigaction(SIGPIPE, &ignored, &before->pipe);
     sigemptyset(&set);
     for (size_t i = 0; i < COUNT_OF(passed_signals); i++) sigaddset(&set, passed_signals[i]);
     sigaddset(&set, SIGCHLD);
-    sigprocmask(SIG_BLOCK, &set, before);
+    sigprocmask(SIG_BLOCK, &set, &before->mask);
+}
+
+/* Descriptors 0 to 2 are taken, so that nothing of ours is mistaken for one of them. */
+static void fill_standard_streams(struct inherited *before)
+{
+    int fd;
+    while ((fd = open("/dev/null", O_RDWR)) >= 0 && fd <= STDERR_FILENO) before->closed[fd] = true;
+    if (fd > STDERR_FILENO) close(fd);
 }
 
 /* told: takes the errno of what went wrong; closed when COMMAND runs. */
-static void become(const struct exec_proxy *p, char **command, const sigset_t *mask, pid_t parent,
-                   int told)
+static void become(const struct exec_proxy *p, char **command, const struct inherited *before,
+                   pid_t parent, int told)
 {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(CLI_CANNOT);
-    sigprocmask(SIG_SETMASK, mask, NULL);
+    sigaction(SIGCHLD, &before->child, NULL);
+    sigaction(SIGPIPE, &before->pipe, NULL);
+    sigprocmask(SIG_SETMASK, &before->mask, NULL);
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (before->closed[fd]) close(fd);
     int fault = ENOMEM;
     if (exec_environment(p)) {
         execvp(command[0], command);
@@ -57,11 +82,13 @@ static void become(const struct exec_proxy *p, char **command, const sigset_t *m
     _exit(CANNOT_RUN);
 }
 
-/* A signal that the terminal sent has reached COMMAND already. */
+/* A key that was pressed at the terminal has reached COMMAND already, if that is still in our
+ * group. A terminal that goes away tells the leader of its session only. */
 static void pass_on(pid_t child, const siginfo_t *info)
 {
-    bool from_terminal = info->si_code == SI_KERNEL;
-    if (!from_terminal) kill(child, info->si_signo);
+    bool key = info->si_code == SI_KERNEL && getpgid(child) == getpgrp();
+    bool hang_up = info->si_signo == SIGHUP && getsid(0) == getpid();
+    if (!key || hang_up) kill(child, info->si_signo);
 }
 
 /* Until COMMAND ends: its status as a shell would have it. */
@@ -99,7 +126,8 @@ struct outcome {
     int status; /* as a shell would have it; when it was not started, ours */
 };
 
-static struct outcome run(const struct exec_proxy *p, char **command, const sigset_t *mask)
+static struct outcome run(const struct exec_proxy *p, char **command,
+                          const struct inherited *before)
 {
     int ends[2], fault = 0, early = early_signal();
     if (early) return (struct outcome){.status = OF_SIGNAL + early};
@@ -108,7 +136,7 @@ static struct outcome run(const struct exec_proxy *p, char **command, const sigs
         fprintf(stderr, "suitegate exec: no process: %s\n", strerror(errno));
         return (struct outcome){.status = CLI_CANNOT};
     }
-    if (child == 0) become(p, command, mask, parent, ends[1]);
+    if (child == 0) become(p, command, before, parent, ends[1]);
     close(ends[1]);
     ssize_t n = read(ends[0], &fault, sizeof fault);
     close(ends[0]);
@@ -118,64 +146,90 @@ static struct outcome run(const struct exec_proxy *p, char **command, const sigs
     return (struct outcome){.status = fault == ENOENT ? NOT_FOUND : CANNOT_RUN};
 }
 
-/* To the file, or standard error. */
-static bool write_report(const char *file, const struct text *out)
+/* Opened before anything runs: better told now than after an hour, and no former report stays
+ * as if it were this one. Standard error without a name; -1 when it cannot be opened. */
+static int open_report(const char *file)
 {
-    FILE *f = file ? fopen(file, "we") : stderr;
-    bool ok = f && !out->failed && fputs(text_string(out), f) >= 0 && fflush(f) == 0;
-    if (f && file) ok = fclose(f) == 0 && ok;
-    if (!ok)
-        fprintf(stderr, "suitegate exec: %s: %s\n", file ? file : "standard error",
-                strerror(errno));
-    return ok;
+    if (!file) return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    int fd = open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (fd < 0) fprintf(stderr, "suitegate exec: %s: %s\n", file, strerror(errno));
+    return fd;
 }
 
-static int conclude(const struct exec_proxy *p, const struct cli_options *options, int status,
-                    bool recorded)
+static bool write_report(int fd, const char *file, const struct text *out)
+{
+    const char *p = text_string(out);
+    size_t left = out->failed ? 0 : out->size;
+    int fault = out->failed ? ENOMEM : 0;
+    while (left > 0 && !fault) {
+        ssize_t n = write(fd, p, left);
+        if (n < 0 && errno != EINTR) fault = errno;
+        if (n <= 0) continue;
+        p += n;
+        left -= (size_t)n;
+    }
+    if (fault)
+        fprintf(stderr, "suitegate exec: %s: %s\n", file ? file : "standard error",
+                strerror(fault));
+    return fault == 0;
+}
+
+/* The folder is gone before the report is told: whoever reads that may end us. */
+static int conclude(struct exec_proxy *p, const struct cli_options *options, int report_fd,
+                    int status, bool recorded)
 {
     struct exec_summary summary;
     struct text out = {0}, errors = {0};
     bool ok = exec_report(p, status, options->json, &summary, &out, &errors);
-    if (!ok) cli_print_errors(&errors);
-    ok = ok && write_report(options->report, &out);
-    if (!recorded) fprintf(stderr, "suitegate exec: the private proxy did not end as it should\n");
+    if (!recorded) exec_proxy_complain(p, &errors);
+    exec_proxy_end(p);
+    if (errors.size) cli_print_errors(&errors);
+    ok = ok && write_report(report_fd, options->report, &out);
     text_fini(&out);
     text_fini(&errors);
     return ok && recorded ? exec_status(&summary, status) : CLI_CANNOT;
 }
 
-/* The report's file is opened before anything runs: better told now than after an hour. */
-static bool report_is_writable(const char *file)
+/* One of nothing would be taken for one of what ran. */
+static void remove_report(const char *file, int fd)
 {
-    if (!file) return true;
-    int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    if (fd >= 0) close(fd);
-    if (fd < 0) fprintf(stderr, "suitegate exec: %s: %s\n", file, strerror(errno));
-    return fd >= 0;
+    struct stat st;
+    if (file && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) unlink(file);
+}
+
+/* All but the command line. */
+static int execute(const struct cli_options *options, struct inherited *before, int report_fd)
+{
+    struct exec_proxy proxy;
+    struct outcome outcome = {.status = CLI_CANNOT};
+    struct text errors = {0};
+    take_signals(before);
+    bool started = exec_proxy_start(&proxy, options, &errors);
+    if (!started) cli_print_errors(&errors);
+    if (started) outcome = run(&proxy, options->files, before);
+    bool recorded = exec_proxy_stop(&proxy);
+    int status = outcome.status;
+    if (outcome.started) status = conclude(&proxy, options, report_fd, status, recorded);
+    exec_proxy_end(&proxy);
+    if (!outcome.started) remove_report(options->report, report_fd);
+    text_fini(&errors);
+    return status;
 }
 
 int cli_exec(int argc, char **argv)
 {
     struct cli_options options;
-    struct exec_proxy proxy;
-    struct text errors = {0};
-    sigset_t mask;
+    struct inherited before = {.closed = {false}};
     int status = cli_parse(argc, argv, "jpa*+", help, &options);
     if (status >= 0) return status;
     if (options.file_count == 0) {
         fprintf(stderr, "suitegate exec: which command? Try: suitegate exec --help\n");
         return CLI_USAGE;
     }
-    if (!report_is_writable(options.report)) return CLI_CANNOT;
-    block_signals(&mask);
-    bool started = exec_proxy_start(&proxy, &options, &errors);
-    if (!started) cli_print_errors(&errors);
-    struct outcome outcome = {.status = CLI_CANNOT};
-    if (started) outcome = run(&proxy, options.files, &mask);
-    bool recorded = exec_proxy_stop(&proxy);
-    status = outcome.status;
-    if (outcome.started) status = conclude(&proxy, &options, status, recorded);
-    exec_proxy_end(&proxy);
-    text_fini(&errors);
+    fill_standard_streams(&before);
+    int report_fd = open_report(options.report);
+    if (report_fd < 0) return CLI_CANNOT;
+    status = execute(&options, &before, report_fd);
+    close(report_fd);
     return status;
 }

@@ -1,7 +1,5 @@
 #include "cli/exec.h"
 
-#include "base/file.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,12 +46,11 @@ static bool set_java(const struct exec_proxy *p)
     char store[EXEC_PATH];
     struct text words = {0};
     exec_proxy_path(p, "trust.p12", store);
-    const char *quote = strchr(store, '\'') ? "\"" : "'";
     text_printf(&words,
                 "-Dhttp.proxyHost=127.0.0.1 -Dhttp.proxyPort=%u -Dhttps.proxyHost=127.0.0.1 "
                 "-Dhttps.proxyPort=%u -Dhttp.nonProxyHosts= -Djavax.net.ssl.trustStoreType=PKCS12 "
-                "%s-Djavax.net.ssl.trustStore=%s%s",
-                p->port, p->port, quote, store, quote);
+                "'-Djavax.net.ssl.trustStore=%s'",
+                p->port, p->port, store);
     /* The later two count more where the caller has them. */
     bool ok = append_words("JAVA_TOOL_OPTIONS", text_string(&words), true) &&
               append_words("JDK_JAVA_OPTIONS", text_string(&words), false) &&
@@ -77,22 +74,11 @@ static bool set_git(const char *proxy)
     return setenv("GIT_CONFIG_COUNT", value, 1) == 0;
 }
 
-/* wget has no variable for its CAs but the one of its system-wide settings. */
-static bool set_wget(const struct exec_proxy *p, const char *bundle)
+static bool set_wget(const struct exec_proxy *p)
 {
-    enum { LARGEST = 1 << 20 };
     char path[EXEC_PATH];
-    struct text settings = {0};
-    const char *before = getenv("SYSTEM_WGETRC");
     exec_proxy_path(p, "wgetrc", path);
-    /* Where there are none, ours are all. */
-    if (file_read(before ? before : "/etc/wgetrc", LARGEST, &settings, NULL) != 0)
-        text_fini(&settings);
-    text_printf(&settings, "\nca_certificate = %s\n", bundle);
-    bool ok = !settings.failed && file_create(path, 0600, text_string(&settings)) == 0 &&
-              setenv("SYSTEM_WGETRC", path, 1) == 0;
-    text_fini(&settings);
-    return ok;
+    return setenv("SYSTEM_WGETRC", path, 1) == 0;
 }
 
 /* An empty part of the list stands for PHP's own folder. */
@@ -121,5 +107,5 @@ bool exec_environment(const struct exec_proxy *p)
                                                      : set[i].word;
         ok = setenv(set[i].name, value, 1) == 0 && ok;
     }
-    return set_java(p) && set_git(proxy) && set_wget(p, bundle) && set_php(p) && ok;
+    return set_java(p) && set_git(proxy) && set_wget(p) && set_php(p) && ok;
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -61,6 +62,8 @@ static bool write_text(const struct exec_proxy *p, const char *name, const struc
 static bool make_folder(struct exec_proxy *p, struct text *errors)
 {
     const char *base = getenv("TMPDIR");
+    /* These cannot be told to every client: some take lists of folders, some have quotes. */
+    if (base && strpbrk(base, "\"':\n")) base = NULL;
     char path[EXEC_PATH - 64], whole[EXEC_PATH - 64];
     snprintf(path, sizeof path, "%s/suitegate-XXXXXX", base && *base ? base : "/tmp");
     if (!mkdtemp(path)) {
@@ -104,6 +107,23 @@ static bool write_trust(const struct exec_proxy *p, const struct text *anchors,
     return ok;
 }
 
+/* wget has no variable for its CAs but the one of its system-wide settings. */
+static bool write_wget(const struct exec_proxy *p, struct text *errors)
+{
+    enum { LARGEST = 1 << 20 };
+    char bundle[EXEC_PATH];
+    struct text settings = {0};
+    const char *before = getenv("SYSTEM_WGETRC");
+    exec_proxy_path(p, "bundle.pem", bundle);
+    /* Where there are none, ours are all. */
+    if (file_read(before ? before : "/etc/wgetrc", LARGEST, &settings, NULL) != 0)
+        text_fini(&settings);
+    text_printf(&settings, "\nca_certificate = %s\n", bundle);
+    bool ok = write_text(p, "wgetrc", &settings, errors);
+    text_fini(&settings);
+    return ok;
+}
+
 static bool write_folder(const struct exec_proxy *p, const struct cli_options *options,
                          struct text *errors)
 {
@@ -113,12 +133,10 @@ static bool write_folder(const struct exec_proxy *p, const struct cli_options *o
         text_add(errors, "cannot make a key or sign with it\n");
         ok = false;
     }
-    mode_t mask = umask(077);
     ok = ok && write_text(p, "ca.pem", &certificate, errors) &&
          write_text(p, "ca.key", &key, errors) && write_text(p, "trust.pem", &anchors, errors) &&
          write_file(p, "suitegate.ini", configuration, sizeof configuration - 1, errors) &&
-         write_trust(p, &anchors, &certificate, errors);
-    umask(mask);
+         write_trust(p, &anchors, &certificate, errors) && write_wget(p, errors);
     if (key.data) explicit_bzero(key.data, key.size);
     text_fini(&key);
     text_fini(&certificate);
@@ -126,18 +144,44 @@ static bool write_folder(const struct exec_proxy *p, const struct cli_options *o
     return ok;
 }
 
-/* In the proxy's process. */
+/* In the proxy's process. It makes the folder, so that there is somebody to remove it whenever
+ * the parent is gone. What it tells: a line with the port and the folder, or else the errors. */
 
-static void tell_port(void *arg, const struct addr *addresses, size_t n)
+struct telling {
+    int fd;
+    const struct exec_proxy *proxy;
+    bool done;
+};
+
+static bool write_all(int fd, const char *p, size_t n)
 {
-    const int *pipe_end = arg;
-    uint16_t port = n > 0 ? addr_port(&addresses[0]) : 0;
-    if (write(*pipe_end, &port, sizeof port) != sizeof port) raise(SIGTERM);
-    close(*pipe_end);
+    while (n > 0) {
+        ssize_t written = write(fd, p, n);
+        if (written < 0 && errno == EINTR) continue;
+        if (written <= 0) return false;
+        p += written;
+        n -= (size_t)written;
+    }
+    return true;
+}
+
+/* From here on the server's own watchers take its signals. */
+static void tell_ready(void *arg, const struct addr *addresses, size_t n)
+{
+    struct telling *t = arg;
+    char line[EXEC_PATH + 16];
+    sigset_t none;
+    int length = snprintf(line, sizeof line, "%u %s", n > 0 ? addr_port(&addresses[0]) : 0u,
+                          t->proxy->folder);
+    if (!write_all(t->fd, line, (size_t)length)) raise(SIGTERM);
+    close(t->fd);
+    t->done = true;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* Its words go to a file: the terminal is COMMAND's. */
-static bool leave_terminal(const struct exec_proxy *p)
+static bool leave_terminal(const struct exec_proxy *p, struct text *errors)
 {
     char path[EXEC_PATH];
     exec_proxy_path(p, "operator.log", path);
@@ -145,45 +189,79 @@ static bool leave_terminal(const struct exec_proxy *p)
     int log = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, OWNER_ONLY);
     bool ok = null >= 0 && log >= 0 && dup2(null, STDIN_FILENO) >= 0 &&
               dup2(null, STDOUT_FILENO) >= 0 && dup2(log, STDERR_FILENO) >= 0;
+    if (!ok) text_printf(errors, "%s: %s\n", path, strerror(errno));
     if (null > STDERR_FILENO) close(null);
     if (log > STDERR_FILENO) close(log);
     return ok;
 }
 
-static int serve(struct exec_proxy *p, int pipe_end, pid_t parent)
+static int serve(struct exec_proxy *p, const struct cli_options *options, int pipe_end,
+                 pid_t parent)
 {
     struct text errors = {0};
     char path[EXEC_PATH];
-    struct server_ready ready = {tell_port, &pipe_end};
-    sigset_t none;
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    /* A Ctrl-C is for COMMAND; that the parent is gone is for us. */
+    struct telling telling = {.fd = pipe_end, .proxy = p};
+    struct server_ready ready = {tell_ready, &telling};
+    int status = CLI_CANNOT;
+    /* Nothing of the caller's is held. A Ctrl-C is for COMMAND; that the parent is gone is for us.
+     * All signals wait until the server takes them. */
+    if (pipe_end > STDERR_FILENO + 1) close_range(STDERR_FILENO + 1, (unsigned)pipe_end - 1, 0);
+    close_range((unsigned)pipe_end + 1, ~0u, 0);
     setpgid(0, 0);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
-    if (getppid() != parent || !leave_terminal(p)) return CLI_CANNOT;
-    exec_proxy_path(p, "suitegate.ini", path);
-    int status = server_run(path, &ready, &errors);
-    if (errors.size) cli_print_errors(&errors);
+    umask(077);
+    if (getppid() == parent && make_folder(p, &errors) && write_folder(p, options, &errors) &&
+        leave_terminal(p, &errors)) {
+        exec_proxy_path(p, "suitegate.ini", path);
+        status = server_run(path, &ready, &errors);
+    }
+    if (!telling.done) {
+        (void)!write_all(pipe_end, text_string(&errors), errors.size);
+        exec_proxy_end(p);
+    } else if (getppid() != parent) {
+        exec_proxy_end(p); /* who would have done it was killed */
+    }
     text_fini(&errors);
-    if (getppid() != parent) exec_proxy_end(p); /* who would have done it was killed */
     return status;
 }
 
 /* In the parent again. */
 
-static bool await_port(struct exec_proxy *p, int pipe_end, struct text *errors)
+static bool await_proxy(struct exec_proxy *p, int pipe_end, struct text *errors)
 {
-    ssize_t n;
-    while ((n = read(pipe_end, &p->port, sizeof p->port)) < 0 && errno == EINTR)
-        ;
-    if (n == sizeof p->port) return true;
-    char path[EXEC_PATH];
-    struct text words = {0};
-    exec_proxy_path(p, "operator.log", path);
-    int fault = file_read(path, 1 << 16, &words, NULL);
-    text_printf(errors, "the private proxy did not start: %s\n", fault ? "" : text_string(&words));
-    text_fini(&words);
+    char block[512];
+    struct text told = {0};
+    unsigned port = 0;
+    int at = 0;
+    for (ssize_t n; (n = read(pipe_end, block, sizeof block)) != 0;) {
+        if (n < 0 && errno != EINTR) break;
+        if (n > 0) text_add_bytes(&told, block, (size_t)n);
+    }
+    bool ok = sscanf(text_string(&told), "%5u %n", &port, &at) == 1 && at > 0 &&
+              text_string(&told)[at] == '/' && port <= UINT16_MAX;
+    if (ok) {
+        p->port = (uint16_t)port;
+        snprintf(p->folder, sizeof p->folder, "%s", text_string(&told) + at);
+    } else {
+        text_printf(errors, "the private proxy did not start\n%s", text_string(&told));
+    }
+    text_fini(&told);
+    return ok;
+}
+
+/* A pipe that no standard descriptor is taken for. */
+static bool open_pipe(int ends[2])
+{
+    enum { FIRST = STDERR_FILENO + 1 };
+    int raw[2];
+    if (pipe2(raw, O_CLOEXEC) < 0) return false;
+    for (int i = 0; i < 2; i++) {
+        ends[i] = fcntl(raw[i], F_DUPFD_CLOEXEC, FIRST);
+        close(raw[i]);
+    }
+    if (ends[0] >= 0 && ends[1] >= 0) return true;
+    for (int i = 0; i < 2; i++)
+        if (ends[i] >= 0) close(ends[i]);
     return false;
 }
 
@@ -192,18 +270,17 @@ bool exec_proxy_start(struct exec_proxy *p, const struct cli_options *options, s
     int ends[2];
     pid_t parent = getpid();
     *p = (struct exec_proxy){.process = 0};
-    if (!make_folder(p, errors) || !write_folder(p, options, errors)) return false;
-    if (pipe2(ends, O_CLOEXEC) < 0) {
+    if (!open_pipe(ends)) {
         text_printf(errors, "no pipe: %s\n", strerror(errno));
         return false;
     }
     p->process = fork();
     if (p->process == 0) {
         close(ends[0]);
-        _exit(serve(p, ends[1], parent));
+        _exit(serve(p, options, ends[1], parent));
     }
     close(ends[1]);
-    bool ok = p->process > 0 && await_port(p, ends[0], errors);
+    bool ok = p->process > 0 && await_proxy(p, ends[0], errors);
     if (p->process < 0) text_printf(errors, "no process: %s\n", strerror(errno));
     close(ends[0]);
     return ok;
@@ -218,6 +295,21 @@ bool exec_proxy_stop(struct exec_proxy *p)
         ;
     p->process = 0;
     return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+void exec_proxy_complain(const struct exec_proxy *p, struct text *errors)
+{
+    enum { LARGEST = 1 << 20 };
+    char path[EXEC_PATH];
+    struct text words = {0};
+    struct statvfs fs;
+    exec_proxy_path(p, "operator.log", path);
+    text_add(errors, "the private proxy did not end as it should\n");
+    if (file_read(path, LARGEST, &words, NULL) == 0) text_add(errors, text_string(&words));
+    /* Then it could not even say so. */
+    if (statvfs(p->folder, &fs) == 0 && fs.f_bavail == 0)
+        text_printf(errors, "%s: %s\n", p->folder, strerror(ENOSPC));
+    text_fini(&words);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *walk)

@@ -68,7 +68,9 @@ static void note_weak(void *arg, const char *name)
 
 static void note(struct endpoints *all, const struct log_entry *e)
 {
-    bool refused = strcmp(e->action, audit_action_name(AUDIT_CONNECTION_REFUSED)) == 0;
+    /* What was still under way when COMMAND ended was given up by it. */
+    bool ours = e->reason == REASON_SHUTTING_DOWN;
+    bool refused = !ours && strcmp(e->action, audit_action_name(AUDIT_CONNECTION_REFUSED)) == 0;
     bool opened = strcmp(e->action, audit_action_name(AUDIT_CONNECTION_OPENED)) == 0;
     bool closed = strcmp(e->action, audit_action_name(AUDIT_CONNECTION_CLOSED)) == 0;
     struct endpoint *p = refused || opened || closed ? find(all, e) : NULL;
@@ -121,8 +123,11 @@ static void put_endpoint(const struct endpoint *p, struct text *out)
     for (int r = REASON_OK + 1; r < REASON_COUNT; r++) {
         const struct reason_row *row = reason_row((enum reason)r);
         if (!p->codes[r]) continue;
-        text_printf(&line, "%son the %s leg: %s (%lu): %s", before, reason_leg_name(row->leg),
-                    row->code, p->codes[r], row->sentence);
+        if (row->leg == LEG_EITHER)
+            text_printf(&line, "%sby the proxy: ", before);
+        else
+            text_printf(&line, "%son the %s leg: ", before, reason_leg_name(row->leg));
+        text_printf(&line, "%s (%lu): %s", row->code, p->codes[r], row->sentence);
         before = "; ";
     }
     if (p->offered) text_printf(&line, "; %s", p->offered);
@@ -223,13 +228,15 @@ bool exec_report(const struct exec_proxy *p, int status, bool json, struct exec_
     exec_proxy_path(p, "audit.jsonl", path);
     struct lines *lines = lines_open(path, errors);
     if (!lines) return false;
+    bool readable = true;
     while (lines_next(lines, &line)) {
         struct log_entry e;
-        if (!entry_read(&line, &e)) continue;
+        readable = entry_read(&line, &e) && readable; /* it may have been a refusal */
+        if (!e.root) continue;
         note(&all, &e);
         entry_fini(&e);
     }
-    bool ok = !lines_failed(lines) && !all.failed;
+    bool ok = readable && !lines_failed(lines) && !all.failed;
     lines_close(lines);
     for (size_t i = 0; i < all.n; i++) {
         summary->connections += all.items[i].allowed + all.items[i].refused;

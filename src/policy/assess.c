@@ -189,9 +189,10 @@ static void assess_extensions(const struct hello *h, struct assessment *a)
     item = add(a, "application protocols");
     struct reader r = reader_of(h->alpn);
     for (struct span name; (name = hello_alpn_next(&r)).n > 0;) {
-        char protocol[256] = "";
-        memcpy(protocol, name.p, name.n);
-        list(&item->offered, protocol, 0);
+        if (item->offered.size) text_add(&item->offered, ", ");
+        for (size_t i = 0; i < name.n; i++)
+            text_printf(&item->offered, name.p[i] > ' ' && name.p[i] < 0x7f ? "%c" : "\\x%02x",
+                        name.p[i]);
     }
     if (!item->offered.size) text_add(&item->offered, "none");
     item->words = "ALPN. This listener answers with HTTP/1.1.";
@@ -220,6 +221,30 @@ void assess_fini(struct assessment *a)
     for (size_t i = 0; i < a->n; i++) text_fini(&a->items[i].offered);
 }
 
+/* What of the other lists cannot be used. */
+static void summarize_lists(const struct hello *h, struct text *out)
+{
+    struct text groups = {0}, schemes = {0};
+    bool group = !h->has_groups, scheme = false, null = false;
+    for (size_t i = 0; i < assess_listed(h->groups); i++) {
+        uint16_t id = span_u16(h->groups, i);
+        group = group || group_allowed(id);
+        if (!is_grease(id) && i < NAMES_SHOWN) list(&groups, group_name(id), id);
+    }
+    for (size_t i = 0; i < assess_listed(h->schemes); i++) {
+        const struct scheme *s = scheme_by_id(span_u16(h->schemes, i));
+        scheme = scheme || (s && s->verdict == SCHEME_ALLOWED);
+        if (i < NAMES_SHOWN) list(&schemes, s ? s->name : NULL, span_u16(h->schemes, i));
+    }
+    for (size_t i = 0; i < h->compression.n; i++) null = null || h->compression.p[i] == 0;
+    if (!group) text_printf(out, "; groups: %s", groups.size ? text_string(&groups) : "none");
+    if (!scheme && h->highest_version >= TLS_1_2) /* there were none before */
+        text_printf(out, "; signature schemes: %s", schemes.size ? text_string(&schemes) : "none");
+    if (!null) text_add(out, "; compression: DEFLATE only");
+    text_fini(&groups);
+    text_fini(&schemes);
+}
+
 void assess_summary(const struct hello *h, suite_set allowed, struct text *out)
 {
     char scratch[VERSION_TEXT_SIZE];
@@ -237,4 +262,5 @@ void assess_summary(const struct hello *h, suite_set allowed, struct text *out)
     if (names.size) text_printf(out, ": %s", text_string(&names));
     if (n > NAMES_SHOWN) text_printf(out, " and %zu more", n - NAMES_SHOWN);
     text_fini(&names);
+    summarize_lists(h, out);
 }

@@ -21,6 +21,11 @@ const struct reason_row *reason_row(enum reason r)
     return &rows[r];
 }
 
+bool reason_is_certificate(enum reason r)
+{
+    return r >= REASON_UPSTREAM_CERTIFICATE_EXPIRED && r <= REASON_UPSTREAM_CERTIFICATE_INVALID;
+}
+
 enum reason reason_by_code(const char *code)
 {
     for (int r = REASON_OK + 1; r < REASON_COUNT; r++)

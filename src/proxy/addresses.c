@@ -50,6 +50,19 @@ void addresses_release(struct addresses_reserved *r)
     free(r->fds);
 }
 
+/* A port that one listener was given may be another's by now. */
+static bool is_twice(const struct site *site, struct text *errors)
+{
+    for (size_t i = 0; i < site->config->listener_count; i++)
+        for (size_t k = 0; k < i; k++) {
+            const struct addr *a = &site->listener_addresses[i], *b = &site->listener_addresses[k];
+            if (!addr_same_ip(a, b) || addr_port(a) != addr_port(b)) continue;
+            complain_of_listener(site, i, EADDRINUSE, errors);
+            return true;
+        }
+    return false;
+}
+
 bool addresses_reserve(struct site *site, const struct site *running,
                        struct addresses_reserved *out, struct text *errors)
 {
@@ -74,5 +87,5 @@ bool addresses_reserve(struct site *site, const struct site *running,
         out->fds[out->n++] = fd;
         *a = addr_from_sockaddr((struct sockaddr *)&chosen, size);
     }
-    return out->fds != NULL;
+    return out->fds != NULL && !is_twice(site, errors);
 }

@@ -5,33 +5,9 @@
 #include "policy/assess.h"
 #include "policy/verdict.h"
 #include "proxy/html.h"
+#include "proxy/request.h"
 
 #include <string.h>
-#include <strings.h>
-
-bool request_begins(const uint8_t *p, size_t n)
-{
-    size_t i = 0;
-    while (i < n && i < 20 && p[i] >= 'A' && p[i] <= 'Z') i++;
-    return i == n || (i >= 3 && p[i] == ' ');
-}
-
-bool request_is_whole(const uint8_t *p, size_t n)
-{
-    return memmem(p, n, "\r\n\r\n", 4) || memmem(p, n, "\n\n", 2);
-}
-
-bool request_wants_html(const uint8_t *p, size_t n)
-{
-    struct text request = {0};
-    text_add_bytes(&request, p, n);
-    const char *accept = strcasestr(text_string(&request), "\naccept:");
-    const char *end = accept ? strchr(accept + 1, '\n') : NULL;
-    const char *html = accept ? strcasestr(accept, "text/html") : NULL;
-    bool wants = html && end && html < end;
-    text_fini(&request);
-    return wants;
-}
 
 static const char *version_text(const struct answer_facts *f)
 {
@@ -45,6 +21,23 @@ static const char *group_text(const struct answer_facts *f)
     return name ? name : "-";
 }
 
+/* Of the type of the suite; a resumed session shows none. */
+static const char *certificate_text(const struct answer_facts *f)
+{
+    if (f->agreed.resumed) return "none, a resumed session";
+    return f->key == KEY_ECDSA ? "ECDSA" : "RSA";
+}
+
+/* Those who sit at this machine, and meant it: a page from elsewhere whose name was made to lead
+ * here may not read what others sent. */
+static bool may_see_recent(const struct answer_facts *f)
+{
+    const char *name = f->hello->server_name;
+    struct addr ip;
+    return addr_is_loopback(&f->peer) &&
+           (!name[0] || strcmp(name, "localhost") == 0 || addr_from_ip(name, 0, &ip));
+}
+
 /* The page */
 
 static void put_chosen_html(const struct answer_facts *f, struct text *out)
@@ -54,7 +47,7 @@ static void put_chosen_html(const struct answer_facts *f, struct text *out)
     html_term(out, "Version", version_text(f));
     html_term(out, "Cipher suite", cipher ? cipher : "-");
     html_term(out, "Group", f->agreed.resumed ? "- (a resumed session)" : group_text(f));
-    html_term(out, "Certificate", f->key == KEY_ECDSA ? "ECDSA" : "RSA");
+    html_term(out, "Certificate", certificate_text(f));
     html_term(out, "Extended master secret", f->agreed.extended_master_secret ? "yes" : "no");
     html_term(out, "Encrypt-then-MAC", f->agreed.encrypt_then_mac ? "yes" : "no");
     html_term(out, "Application protocol", f->agreed.alpn[0] ? f->agreed.alpn : "none");
@@ -71,8 +64,8 @@ static void put_items_html(const struct assessment *a, struct text *out)
         text_printf(out, "<tr><th scope=\"row\">%s</th><td><strong class=\"%s\">%s</strong><br>",
                     item->name, classes[item->mark], assess_mark_name(item->mark));
         text_add_html(out, item->words);
-        text_add(out, "</td><td>");
-        text_add_html(out, item->offered.size ? text_string(&item->offered) : "none");
+        text_add(out, "</td><td><span class=\"narrow\">Offered: </span>");
+        html_add_name(out, item->offered.size ? text_string(&item->offered) : "none");
         text_add(out, "</td></tr>\n");
     }
     text_add(out, "</tbody>\n</table>\n");
@@ -89,9 +82,9 @@ static void put_page(const struct answer_facts *f, struct text *out)
                   "let through by the proxy.</p>\n");
     if (a.weak)
         text_printf(out,
-                    "<p class=\"weak\">It also offers %zu things that are weaker than the policy. "
-                    "They are never used here, but a server without anything better would get "
-                    "them from this client.</p>\n",
+                    "<p class=\"weak\">It also offers what is weaker than the policy: %zu in all. "
+                    "None of it is ever used here, but a server without anything better would get "
+                    "it from this client.</p>\n",
                     a.weak);
     put_chosen_html(f, out);
     put_items_html(&a, out);
@@ -100,7 +93,7 @@ static void put_page(const struct answer_facts *f, struct text *out)
     html_term(out, "Connection", f->connection_id);
     html_term(out, "JA4", f->ja4);
     text_add(out, "</dl>\n<p>The same as <a href=\"/json\">JSON</a>.");
-    if (addr_is_loopback(&f->peer))
+    if (may_see_recent(f))
         text_add(out, " <a href=\"/recent\">Recent attempts</a>, with those that were refused.");
     text_add(out, "</p>\n");
     html_end(out);
@@ -184,7 +177,7 @@ static void put_json(const struct answer_facts *f, struct text *out)
     json_put_string(&j, "version", version_text(f));
     json_put_optional(&j, "cipher", cipher_name(f->agreed.suite));
     json_put_optional(&j, "curve", group_name(f->agreed.group));
-    json_put_string(&j, "certificate", key_type_name(f->key));
+    json_put_optional(&j, "certificate", f->agreed.resumed ? NULL : key_type_name(f->key));
     json_put_bool(&j, "resumed", f->agreed.resumed);
     json_put_bool(&j, "extended_master_secret", f->agreed.extended_master_secret);
     json_put_bool(&j, "encrypt_then_mac", f->agreed.encrypt_then_mac);
@@ -208,22 +201,6 @@ static void put_json(const struct answer_facts *f, struct text *out)
 
 /* HTTP */
 
-struct request {
-    bool head_only, html;
-    char path[64]; /* without its query; cut */
-};
-
-static struct request read_request(const uint8_t *p, size_t n)
-{
-    struct request r = {.html = request_wants_html(p, n)};
-    const uint8_t *space = memchr(p, ' ', n);
-    size_t at = space ? (size_t)(space - p) + 1 : n, i = 0;
-    r.head_only = n > 5 && memcmp(p, "HEAD ", 5) == 0;
-    while (at < n && i + 1 < sizeof r.path && p[at] > ' ' && p[at] != '?')
-        r.path[i++] = (char)p[at++];
-    return r;
-}
-
 static bool is_path(const struct request *r, const char *path)
 {
     return strcmp(r->path, path) == 0;
@@ -246,20 +223,39 @@ static void put_response(struct text *out, const struct request *r, const char *
     if (!r->head_only) text_add_bytes(out, text_string(body), body->size);
 }
 
+static void put_forbidden(bool html, struct text *out)
+{
+    static const char why[] =
+        "/recent is for the operator: on this machine, as https://localhost or an IP address";
+    if (!html) {
+        text_printf(out, "{\"error\":\"%s\"}\n", why);
+        return;
+    }
+    html_begin(out, "Not from here");
+    text_printf(out, "<p>%s.</p>\n", why);
+    html_end(out);
+}
+
+bool answer_is_view(const uint8_t *request, size_t n)
+{
+    if (n == 0) return false;
+    struct request r = request_read(request, n);
+    return is_path(&r, "/recent");
+}
+
 void answer_request(const struct answer_facts *facts, const uint8_t *request, size_t n,
                     struct text *out)
 {
-    struct request r = read_request(request, n);
+    struct request r = request_read(request, n);
     struct text body = {0};
     const char *status = "200 OK";
     bool html = r.html;
     if (is_path(&r, "/health")) {
         html = false;
         text_add(&body, "{\"status\":\"ok\"}\n");
-    } else if (is_path(&r, "/recent") && !addr_is_loopback(&facts->peer)) {
-        html = false;
+    } else if (is_path(&r, "/recent") && !may_see_recent(facts)) {
         status = "403 Forbidden";
-        text_add(&body, "{\"error\":\"/recent is for the operator, on this machine only\"}\n");
+        put_forbidden(html, &body);
     } else if (is_path(&r, "/recent") && html) {
         recent_put_html(facts->recent, &body);
     } else if (is_path(&r, "/recent")) {

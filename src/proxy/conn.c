@@ -202,7 +202,7 @@ static void on_deadline(struct conn *c)
         relay_idle(c);
         break;
     case CONN_RESPONDER:
-        responder_end(c, "idle_timeout");
+        responder_end(c, "hello_timeout");
         break;
     case CONN_PAGE:
         session_fatal_alert(c->client.tls, 80);

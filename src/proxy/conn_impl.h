@@ -166,6 +166,8 @@ bool hello_wants_http(const struct attempt *a);
 void evidence_refused(struct conn *c, bool wait);
 void evidence_opened(struct conn *c);
 void evidence_closed(struct conn *c);
+/* For a test listener's operator (proxy/recent.h); of other listeners nothing is kept. */
+void evidence_recent(const struct conn *c);
 
 /* page.c */
 struct page {

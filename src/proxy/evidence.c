@@ -108,12 +108,14 @@ static void on_written(void *context, void *token, bool written)
     worker_post(context, &c->mail);
 }
 
-/* For a test listener's operator. */
-static void note_recent(const struct conn *c)
+void evidence_recent(const struct conn *c)
 {
     const struct attempt *a = c->attempt;
     struct recent *recent = worker_shared(c->worker)->recent;
-    struct recent_entry e = {.source = c->peer, .reason = c->reason};
+    struct recent_entry e = {.source = c->peer,
+                             .reason = c->reason,
+                             .alert_sent = c->alert_sent,
+                             .alert_received = c->alert_received};
     if (c->listener->config->type != LISTEN_TEST || !recent) return;
     clock_gettime(CLOCK_REALTIME, &e.at);
     if (c->client.tls) {
@@ -138,7 +140,7 @@ void evidence_refused(struct conn *c, bool wait)
 {
     if (c->recorded) return;
     c->recorded = true;
-    note_recent(c);
+    evidence_recent(c);
     struct writer_reply reply = {on_written, c->worker, c};
     if (!wait) {
         submit(c, AUDIT_CONNECTION_REFUSED, NULL);
@@ -150,7 +152,6 @@ void evidence_refused(struct conn *c, bool wait)
 
 void evidence_opened(struct conn *c)
 {
-    note_recent(c);
     submit(c, AUDIT_CONNECTION_OPENED, NULL);
 }
 

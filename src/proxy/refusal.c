@@ -1,7 +1,7 @@
 /* Refusing: one verdict, one record, one answer, in this order. */
 #include "conn_impl.h"
 
-#include "proxy/answer.h"
+#include "proxy/request.h"
 
 #include <string.h>
 

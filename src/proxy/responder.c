@@ -3,6 +3,7 @@
 #include "conn_impl.h"
 
 #include "proxy/answer.h"
+#include "proxy/request.h"
 
 void responder_begin(struct conn *c)
 {
@@ -12,17 +13,19 @@ void responder_begin(struct conn *c)
 
 void responder_end(struct conn *c, const char *by)
 {
+    const struct buf *request = &c->client.in;
+    if (!answer_is_view(buf_head(request), buf_size(request))) evidence_recent(c);
     c->closed_by = by;
     session_close_notify(c->client.tls);
     buf_fini(&c->client.in);
     evidence_closed(c);
-    conn_uncount(c);
     conn_set_state(c, CONN_ANSWER);
 }
 
-static void answer(struct conn *c, const struct buf *request)
+static void answer(struct conn *c)
 {
     const struct attempt *a = c->attempt;
+    const struct buf *request = &c->client.in;
     struct text text = {0};
     struct answer_facts facts = {.hello = &a->hello,
                                  .ja4 = a->ja4,
@@ -69,9 +72,10 @@ enum step responder_step(struct conn *c)
     c->to_upstream.bytes = buf_size(&c->client.in);
     if (status == REQUEST_WAIT) return STEP_WAIT;
     if (status == REQUEST_HERE) {
-        answer(c, &c->client.in);
+        answer(c);
         return STEP_AGAIN;
     }
+    c->alert_sent = session_alert_sent(c->client.tls);
     c->alert_received = session_alert_received(c->client.tls);
     if (session_hello_repeated(c->client.tls)) c->reason = REASON_CLIENT_RENEGOTIATION;
     responder_end(c, "client");

@@ -199,6 +199,12 @@ static void on_gate_taken(struct ev_loop *loop, ev_async *async, int events)
     if (!s->reloading || __atomic_load_n(&s->gates_taken, __ATOMIC_ACQUIRE) < s->count) return;
     s->reloading = false;
     diag_info("configuration reloaded");
+    for (size_t i = 0; i < s->site->config->listener_count; i++) {
+        const struct listen_config *l = &s->site->config->listeners[i];
+        char where[ADDR_TEXT_SIZE];
+        addr_format(&s->site->listener_addresses[i], where);
+        if (addr_port(&l->address) == 0) diag_info("listening on %s (%s)", where, l->name);
+    }
     record_with_warnings(s, AUDIT_CONFIGURATION_LOADED);
     if (s->reload_again) reload(s);
 }

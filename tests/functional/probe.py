@@ -20,7 +20,7 @@ import wire
 from conftest import merged
 from gate import ini
 
-VOID = {"meta", "link", "br"}
+VOID = {"meta", "link", "br", "wbr"}
 OPENED_CLOSED = ["connection-opened", "connection-closed"]
 
 
@@ -150,7 +150,7 @@ class Page(html.parser.HTMLParser):
         super().__init__()
         self.source, self.open, self.seen = source, [], []
         self.text, self.links, self.rows, self.terms = "", [], [], {}
-        self._term = None
+        self._term, self._label = None, 0
         assert source.startswith("<!doctype html>\n<html lang=\"en\">")
         self.feed(source)
         self.close()
@@ -170,6 +170,8 @@ class Page(html.parser.HTMLParser):
                 self.links.append(value)
         if tag not in VOID:
             self.open.append(tag)
+        if ("class", "narrow") in attrs:  # a label that is shown on narrow screens only
+            self._label = len(self.open)
         if tag == "tr":
             self.rows.append([])
         if tag in ("td", "th"):
@@ -181,10 +183,12 @@ class Page(html.parser.HTMLParser):
 
     def handle_endtag(self, tag):
         assert self.open and self.open[-1] == tag, f"</{tag}> in {self.open}"
+        if self._label == len(self.open):
+            self._label = 0
         self.open.pop()
 
     def handle_data(self, text):
-        if "style" in self.open:
+        if "style" in self.open or self._label:
             return
         self.text += text
         if {"td", "th"} & set(self.open):

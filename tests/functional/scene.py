@@ -210,7 +210,8 @@ def check_record(record):
         assert need(record, "source.bytes", int) >= 0
         assert need(record, "destination.bytes", int) >= 0
         assert need(record, "suitegate.closed_by", str) in (
-            "client", "upstream", "idle_timeout", "shutdown", "error")
+            "client", "upstream", "listener", "hello_timeout", "idle_timeout", "shutdown",
+            "error")
     if action in ("connection-opened", "connection-closed"):
         check_destination(record)
 

@@ -2,6 +2,7 @@
 #include "helper.h"
 
 #include "proxy/answer.h"
+#include "proxy/request.h"
 
 #include <jansson.h>
 

@@ -268,16 +268,16 @@ static const struct {
     struct hello_spec spec;
     const char *summary;
 } summaries[] = {
-    {{0}, "up to TLS 1.2, 8 of the policy's suites"},
-    {{.suites = "c02b 002f"}, "up to TLS 1.2, 1 of the policy's suites"},
+    {{0}, "up to TLS 1.2, 8 of the policy's suites; signature schemes: none"},
+    {{.suites = "c02b 002f"}, "up to TLS 1.2, 1 of the policy's suites; signature schemes: none"},
     {{.version = TLS_1_0, .suites = "002f 0a0a 00ff 5600 fedc"},
      "up to TLS 1.0, 0 of the policy's suites: TLS_RSA_WITH_AES_128_CBC_SHA, 0xfedc"},
     {{.version = SSL_3_0, .suites = "00ff"}, "up to SSL 3.0, 0 of the policy's suites"},
     {{.versions = "0304", .suites = "1301"},
-     "up to TLS 1.3, 0 of the policy's suites: TLS_AES_128_GCM_SHA256"},
+     "up to TLS 1.3, 0 of the policy's suites: TLS_AES_128_GCM_SHA256; signature schemes: none"},
     {{.suites = "fe00 fe01 fe02 fe03 fe04 fe05 fe06 fe07 fe08 fe09 fe0a fe0b fe0c fe0d"},
      "up to TLS 1.2, 0 of the policy's suites: 0xfe00, 0xfe01, 0xfe02, 0xfe03, 0xfe04, 0xfe05, "
-     "0xfe06, 0xfe07, 0xfe08, 0xfe09, 0xfe0a, 0xfe0b and 2 more"},
+     "0xfe06, 0xfe07, 0xfe08, 0xfe09, 0xfe0a, 0xfe0b and 2 more; signature schemes: none"},
 };
 
 static void in_one_line(void **state)

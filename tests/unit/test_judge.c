@@ -67,7 +67,7 @@ static struct scan *fresh(void)
 static void judge(size_t n)
 {
     judgement_fini(&judged);
-    judge_scans(scans, n, "gate.example", &judged);
+    judge_scans(scans, n, "gate.example", false, &judged);
     assert_false(judged.failed);
     for (size_t i = 0; i < judged.n; i++) {
         assert_non_null(judged.items[i].text);
@@ -277,7 +277,9 @@ static void certificates(void **state)
         struct scan_certificate *c = &s->certificates[SCAN_KEY_RSA];
         c->valid = FACT_NO;
         c->reason = rows[i].reason;
-        s->approved[2].proof = (struct proof){.reason = rows[i].reason, .outcome = PROBE_ANSWERED};
+        enum reason told = rows[i].reason;
+        if (told == REASON_OK) told = REASON_UPSTREAM_CERTIFICATE_INVALID;
+        s->approved[2].proof = (struct proof){.reason = told, .outcome = PROBE_ANSWERED};
         PROBLEM(rows[i].code, "RSA", rows[i].topic, rows[i].text);
     }
     /* A second chain that is good does not make up for it. */
@@ -378,21 +380,36 @@ static void proofs(void **state)
     DOUBT("handshake_unfinished", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", ADVICE_NONE,
           "the handshake with ECDHE-RSA-AES128-GCM-SHA256 did not come to its end");
     approve(s, 0xc030);
-    judge(1);
-    assert_int_equal(judged.n, 0);
+    NOTE("handshake_unfinished", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", ADVICE_NONE,
+         "the handshake with ECDHE-RSA-AES128-GCM-SHA256 did not come to its end");
 }
 
-/* A certificate that passed is proof enough where the server wants one of the client's. */
+/* Nothing was found against it, and nothing for it either. */
+static void no_evidence(void **state)
+{
+    (void)state;
+    struct scan *s = fresh();
+    s->approved[2].asked = false;
+    s->approved[2].proof = (struct proof){0};
+    DOUBT("no_handshake", "", ADVICE_NONE, "no handshake with an approved suite came to its end");
+}
+
+/* A certificate that passed and a key exchange signed with its key are proof enough where the
+ * server wants one of the client's; the certificate alone is anybody's. */
 static void wants_client_certificate(void **state)
 {
     (void)state;
     struct scan *s = fresh();
     s->features.client_certificate = FACT_YES;
     s->approved[2].proof = (struct proof){.verified = true,
+                                          .keys_agreed = true,
                                           .reason = REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE,
                                           .outcome = PROBE_ANSWERED};
     NOTE("wants_client_certificate", "", ADVICE_NONE,
          "it asks for a client certificate; none was sent");
+    s->approved[2].proof.keys_agreed = false;
+    judge(1);
+    assert_int_equal(judged.verdict, VERDICT_NOT_COMPLIANT);
     s->approved[2].proof.verified = false;
     judge(1);
     assert_int_equal(judged.verdict, VERDICT_NOT_COMPLIANT);
@@ -450,7 +467,8 @@ static void incomplete(void **state)
     (void)state;
     struct scan *s = fresh();
     s->incomplete = true;
-    DOUBT("incomplete", "", ADVICE_NONE, "not everything could be asked in the time given");
+    DOUBT("incomplete", "", ADVICE_NONE,
+          "not everything could be asked: the time given was over, or it answers no more");
     version_of(s, TLS_1_0)->accepted = FACT_YES;
     judge(1);
     assert_int_equal(judged.verdict, VERDICT_UNKNOWN);
@@ -639,6 +657,7 @@ int main(void)
         cmocka_unit_test(cut_chain),
         cmocka_unit_test(expires_soon),
         cmocka_unit_test(proofs),
+        cmocka_unit_test(no_evidence),
         cmocka_unit_test(wants_client_certificate),
         cmocka_unit_test(outcomes),
         cmocka_unit_test(incomplete),
