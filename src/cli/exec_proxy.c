@@ -231,17 +231,16 @@ static bool await_proxy(struct exec_proxy *p, int pipe_end, struct text *errors)
 {
     char block[512];
     struct text told = {0};
-    unsigned port = 0;
-    int at = 0;
     for (ssize_t n; (n = read(pipe_end, block, sizeof block)) != 0;) {
         if (n < 0 && errno != EINTR) break;
         if (n > 0) text_add_bytes(&told, block, (size_t)n);
     }
-    bool ok = sscanf(text_string(&told), "%5u %n", &port, &at) == 1 && at > 0 &&
-              text_string(&told)[at] == '/' && port <= UINT16_MAX;
+    char *folder = NULL;
+    unsigned long port = strtoul(text_string(&told), &folder, 10);
+    bool ok = port > 0 && port <= UINT16_MAX && strncmp(folder, " /", 2) == 0;
     if (ok) {
         p->port = (uint16_t)port;
-        snprintf(p->folder, sizeof p->folder, "%s", text_string(&told) + at);
+        snprintf(p->folder, sizeof p->folder, "%s", folder + 1);
     } else {
         text_printf(errors, "the private proxy did not start\n%s", text_string(&told));
     }
