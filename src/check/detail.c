@@ -1,5 +1,6 @@
 /* What a server does with TLS 1.2, or with the newest version below: its order, groups,
  * signatures, features, certificates, and a real handshake with each approved suite. */
+#include "policy/wire.h"
 #include "scanning.h"
 
 const char *const scan_protocols[SCAN_PROTOCOLS] = {"h2", "http/1.1"};
@@ -160,7 +161,6 @@ static void find_features(void *context, size_t arg)
 static void ask_fallback(void *context, size_t arg)
 {
     (void)arg;
-    enum { ALERT_INAPPROPRIATE_FALLBACK = 86 };
     struct scanning *g = context;
     const struct scan_version *newest = NULL, *older = NULL;
     for (size_t i = SCAN_VERSIONS; i-- > 1;) {

@@ -1,6 +1,7 @@
 #include "check/judge.h"
 
 #include "base/text.h"
+#include "policy/wire.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -121,7 +122,6 @@ static void judge_outcome(const struct place *at, const struct scan *s, bool ano
 /* Nothing is accepted, and that is what it says. */
 static bool refuses_name(const struct scan *s)
 {
-    enum { ALERT_UNRECOGNIZED_NAME = 112 };
     for (size_t i = 0; i < SCAN_VERSIONS; i++)
         if (s->versions[i].accepted == FACT_YES) return false;
     return s->first_alert == ALERT_UNRECOGNIZED_NAME;

@@ -4,6 +4,7 @@
 #include "check/smtp.h"
 #include "net/channel.h"
 #include "pki/keys.h"
+#include "policy/wire.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -173,7 +174,6 @@ void probe_fini(struct probe *p)
 /* What is to be sent goes out, then more comes in. False: it ends here. */
 static bool exchange(struct talk *k, struct session *s, bool *closed, struct proof *out)
 {
-    enum { RECORD_HANDSHAKE = 22 };
     struct buf *send = session_out(s), *in = session_in(s);
     if (buf_size(send) > 0 && buf_head(send)[0] == RECORD_HANDSHAKE) k->flights++;
     enum channel_status status =

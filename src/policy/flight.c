@@ -1,25 +1,10 @@
 #include "policy/flight.h"
 
+#include "policy/wire.h"
+
 #include <string.h>
 
-enum {
-    RECORD_CHANGE_CIPHER_SPEC = 20,
-    RECORD_ALERT = 21,
-    RECORD_HANDSHAKE = 22,
-    RECORD_LIMIT = 16384 + 2048, /* RFC 5246 section 6.2.3 */
-    MESSAGE_SERVER_HELLO = 2,
-    MESSAGE_CERTIFICATE = 11,
-    MESSAGE_SERVER_KEY_EXCHANGE = 12,
-    MESSAGE_CERTIFICATE_REQUEST = 13,
-    CHAIN_LIMIT = 9, /* what the TLS library takes */
-    ALERT_HANDSHAKE_FAILURE = 40,
-    ALERT_BAD_CERTIFICATE = 42,
-    ALERT_ILLEGAL_PARAMETER = 47,
-    ALERT_DECODE_ERROR = 50,
-    ALERT_PROTOCOL_VERSION = 70,
-    ALERT_INSUFFICIENT_SECURITY = 71,
-    ALERT_UNSUPPORTED_EXTENSION = 110,
-};
+enum { CHAIN_LIMIT = 9 }; /* what the TLS library takes */
 
 static enum reason fault(enum reason reason, int with, int *alert)
 {
@@ -55,22 +40,22 @@ static bool read_extension(struct flight *f, const struct flight_offer *offer, u
                            struct span body)
 {
     switch (type) {
-    case 0:  /* server_name */
-    case 10: /* supported_groups: sent by some servers, ignored by all clients */
-    case 11: /* ec_point_formats */
+    case EXTENSION_SERVER_NAME: /* server_name */
+    case EXTENSION_GROUPS:      /* supported_groups: sent by some servers, ignored by all clients */
+    case EXTENSION_POINT_FORMATS: /* ec_point_formats */
         return true;
-    case 16:
+    case EXTENSION_ALPN:
         return read_alpn(f, offer, body);
-    case 22:
+    case EXTENSION_ENCRYPT_THEN_MAC:
         f->encrypt_then_mac = true;
         return true;
-    case 23:
+    case EXTENSION_EXTENDED_MASTER_SECRET:
         f->extended_master_secret = true;
         return true;
-    case 35:
+    case EXTENSION_SESSION_TICKET:
         f->ticket = true;
         return true;
-    case 0xff01:
+    case EXTENSION_RENEGOTIATION:
         /* Empty in a first handshake (RFC 5746 section 3.4). */
         f->secure_renegotiation = body.n == 1 && body.p[0] == 0;
         return true;
@@ -237,10 +222,9 @@ static enum reason check_record(struct flight *f, const struct flight_offer *off
 
 static void read_alert(struct flight *f, const uint8_t *p, size_t n)
 {
-    enum { LEVEL_FATAL = 2 };
     for (size_t i = 0; i < n && f->alert_size < sizeof f->alert_bytes; i++)
         f->alert_bytes[f->alert_size++] = p[i];
-    if (f->alert_size == sizeof f->alert_bytes && f->alert_bytes[0] == LEVEL_FATAL)
+    if (f->alert_size == sizeof f->alert_bytes && f->alert_bytes[0] == ALERT_LEVEL_FATAL)
         f->alert = f->alert_bytes[1];
 }
 

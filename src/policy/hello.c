@@ -1,20 +1,11 @@
 #include "policy/hello.h"
 
 #include "base/text.h"
+#include "policy/wire.h"
 
 #include <string.h>
 
-enum {
-    RECORD_HANDSHAKE = 22,
-    RECORD_HEADER = 5,
-    RECORD_LIMIT = 16384, /* RFC 5246 section 6.2.1 */
-    HANDSHAKE_HEADER = 4,
-    HANDSHAKE_CLIENT_HELLO = 1,
-    ALERT_UNEXPECTED_MESSAGE = 10,
-    ALERT_RECORD_OVERFLOW = 22,
-    ALERT_ILLEGAL_PARAMETER = 47,
-    ALERT_DECODE_ERROR = 50,
-};
+enum { HANDSHAKE_HEADER = 4 };
 
 void hello_reader_fini(struct hello_reader *r)
 {
@@ -62,7 +53,7 @@ static enum hello_status check_record(struct hello_reader *r)
     size_t length = (size_t)r->header[3] << 8 | r->header[4];
     if (r->header[0] != RECORD_HANDSHAKE) return malformed(r, ALERT_UNEXPECTED_MESSAGE);
     if (r->header[1] != 3) return malformed(r, ALERT_DECODE_ERROR);
-    if (length > RECORD_LIMIT) return malformed(r, ALERT_RECORD_OVERFLOW);
+    if (length > RECORD_PLAIN_LIMIT) return malformed(r, ALERT_RECORD_OVERFLOW);
     /* Zero-length handshake fragments are not allowed (RFC 5246 section 6.2.1). */
     if (length == 0) return malformed(r, ALERT_DECODE_ERROR);
     r->record_left = length;
@@ -79,7 +70,7 @@ static size_t message_size(const struct hello_reader *r)
 
 static enum hello_status check_message(struct hello_reader *r)
 {
-    if (buf_size(&r->message) > 0 && buf_head(&r->message)[0] != HANDSHAKE_CLIENT_HELLO)
+    if (buf_size(&r->message) > 0 && buf_head(&r->message)[0] != MESSAGE_CLIENT_HELLO)
         return malformed(r, ALERT_UNEXPECTED_MESSAGE);
     size_t size = message_size(r);
     if (size > r->limit) return HELLO_TOO_LARGE;
@@ -300,7 +291,7 @@ enum hello_status hello_parse(struct span message, struct hello *h, uint8_t *ale
     struct reader r = reader_of(message);
     uint8_t type = reader_u8(&r);
     struct reader body = reader_of(reader_bytes(&r, reader_u24(&r)));
-    if (type != HANDSHAKE_CLIENT_HELLO || !reader_done(&r)) return HELLO_MALFORMED;
+    if (type != MESSAGE_CLIENT_HELLO || !reader_done(&r)) return HELLO_MALFORMED;
     h->legacy_version = reader_u16(&body);
     h->random = reader_bytes(&body, 32);
     h->session_id = reader_vector(&body, 1);

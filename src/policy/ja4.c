@@ -1,12 +1,14 @@
 #include "policy/ja4.h"
 
+#include "policy/wire.h"
+
 #include "base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { HASH_DIGITS = 12, EXTENSION_NAME = 0, EXTENSION_ALPN = 16 };
+enum { HASH_DIGITS = 12 };
 
 struct list {
     uint16_t *values;
@@ -73,7 +75,7 @@ static bool hash_extensions(const struct hello *h, ja4_sha256 *sha256, size_t *c
         reader_vector(&r, 2);
         if (is_grease(type)) continue;
         ++*count;
-        if (type != EXTENSION_NAME && type != EXTENSION_ALPN) list.values[list.n++] = type;
+        if (type != EXTENSION_SERVER_NAME && type != EXTENSION_ALPN) list.values[list.n++] = type;
     }
     qsort(list.values, list.n, sizeof list.values[0], ascending);
     join(&list, &joined);

@@ -1,22 +1,11 @@
 #include "policy/reply.h"
 
 #include "policy/policy.h"
+#include "policy/wire.h"
 
 #include <string.h>
 
 enum {
-    RECORD_CHANGE_CIPHER_SPEC = 20,
-    RECORD_ALERT = 21,
-    RECORD_HANDSHAKE = 22,
-    RECORD_APPLICATION = 23,
-    RECORD_LIMIT = 16384 + 2048, /* RFC 5246 section 6.2.3 */
-    MESSAGE_SERVER_HELLO = 2,
-    MESSAGE_CERTIFICATE = 11,
-    MESSAGE_SERVER_KEY_EXCHANGE = 12,
-    MESSAGE_CERTIFICATE_REQUEST = 13,
-    MESSAGE_SERVER_HELLO_DONE = 14,
-    MESSAGE_CERTIFICATE_STATUS = 22,
-    LEVEL_FATAL = 2,
     SSLV2_SERVER_HELLO = 4,
     NAMED_CURVE = 3,
 };
@@ -52,22 +41,23 @@ static void read_extension(struct reply *r, uint16_t type, struct span body)
 {
     struct reader in = reader_of(body);
     switch (type) {
-    case 16:
+    case EXTENSION_ALPN:
         read_alpn(r, body);
         break;
-    case 22:
+    case EXTENSION_ENCRYPT_THEN_MAC:
         r->encrypt_then_mac = true;
         break;
-    case 23:
+    case EXTENSION_EXTENDED_MASTER_SECRET:
         r->extended_master_secret = true;
         break;
-    case 35:
+    case EXTENSION_SESSION_TICKET:
         r->ticket = true;
         break;
-    case 43: /* supported_versions: the version that counts (RFC 8446 section 4.2.1) */
+    case EXTENSION_SUPPORTED_VERSIONS: /* supported_versions: the version that counts (RFC 8446
+                                          section 4.2.1) */
         r->version = reader_u16(&in);
         break;
-    case 0xff01:
+    case EXTENSION_RENEGOTIATION:
         r->secure_renegotiation = body.n == 1 && body.p[0] == 0;
         break;
     default:
@@ -180,7 +170,7 @@ static void read_alert(struct reply *r, const uint8_t *p, size_t n)
         r->alert_size = 0;
         /* Warnings, such as unrecognized_name, come in front of a ServerHello too; close_notify
          * ends it. */
-        if (r->alert_bytes[0] != LEVEL_FATAL && r->alert_bytes[1] != 0) continue;
+        if (r->alert_bytes[0] != ALERT_LEVEL_FATAL && r->alert_bytes[1] != 0) continue;
         r->alert = r->alert_bytes[1];
         give_up(r, REPLY_ALERT);
     }

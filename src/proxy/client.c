@@ -3,11 +3,10 @@
 
 #include "base/clock.h"
 #include "pki/keys.h"
+#include "policy/wire.h"
 
 #include <stdio.h>
 #include <string.h>
-
-enum { RECORD_LIMIT = 16384, ALERT_UNEXPECTED_MESSAGE = 10, ALERT_DECODE_ERROR = 50 };
 
 void client_set_identity(struct conn *c)
 {
@@ -107,7 +106,7 @@ static bool replay_hello(struct conn *c)
     const uint8_t *p = buf_head(message);
     size_t left = buf_size(message);
     while (left > 0) {
-        size_t n = left < RECORD_LIMIT ? left : RECORD_LIMIT;
+        size_t n = left < RECORD_PLAIN_LIMIT ? left : RECORD_PLAIN_LIMIT;
         const uint8_t header[] = {22, 3, 3, (uint8_t)(n >> 8), (uint8_t)n};
         if (!buf_append(to, header, sizeof header) || !buf_append(to, p, n)) return false;
         p += n;

@@ -1,11 +1,10 @@
 /* Refusing: one verdict, one record, one answer, in this order. */
 #include "conn_impl.h"
 
+#include "policy/wire.h"
 #include "proxy/request.h"
 
 #include <string.h>
-
-enum { ALERT_INTERNAL_ERROR = 80 };
 
 /* After the 200, or on a fixed listener. */
 static void choose_tls_answer(struct conn *c, int alert)
