@@ -1,7 +1,6 @@
 /* The local CA: made once by ca_create(), loaded from PEM by ca_new(), mints leaves.
  * A struct ca belongs to one thread. Leaves: RFC 5280 version 3, random 128-bit serial,
- * back-dated by an hour, at most 30 days and never past the CA, SAN with the one identity (with
- * localhost beside a loopback address),
+ * back-dated by an hour, at most 30 days and never past the CA, SAN with the one identity (or two),
  * EKU serverAuth, AKI and SKI. */
 #ifndef PKI_CA_H
 #define PKI_CA_H
@@ -27,9 +26,9 @@ void ca_free(struct ca *ca);
 /* The issuing certificate; valid as long as the CA. */
 const struct cert *ca_certificate(const struct ca *ca);
 
-/* A leaf for a DNS name or an IP address, and the chain up to (without) the root, as PEM
- * appended to chain. *expires is its notAfter. False when it failed. */
-WARN_UNUSED bool ca_mint(struct ca *ca, const char *identity, bool is_ip,
+/* A leaf for a DNS name or an IP address, also for a second DNS name unless that is NULL (beside
+ * an address only), and the chain up to (without) the root, as PEM appended to chain. *expires is its notAfter. False when it failed. */
+WARN_UNUSED bool ca_mint(struct ca *ca, const char *identity, bool is_ip, const char *also,
                          const struct private_key *key, time_t now, struct text *chain,
                          time_t *expires);
 

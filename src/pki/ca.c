@@ -44,7 +44,7 @@ struct template
     uint8_t subject_key_id[20];
     time_t not_before, not_after;
     const char *common_name, *organization; /* NULL: left out */
-    const char *identity;                   /* leaf only */
+    const char *identity, *also;            /* leaf only; also: a second name, or NULL */
     bool is_ip, is_ca;
     const char *crl_url;
 };
@@ -83,10 +83,8 @@ static void put_subject_alt_name(struct der *d, const struct template *t)
     struct addr ip;
     uint8_t bytes[16];
     if (t->is_ip) {
-        /* Who asks for this machine by name may send none: Java does, of names without a dot. */
-        bool known = addr_from_ip(t->identity, 0, &ip);
-        if (known && addr_is_loopback(&ip)) der_element(d, 0x82, "localhost", 9);
-        d->failed = d->failed || !known;
+        if (!addr_from_ip(t->identity, 0, &ip)) d->failed = true;
+        if (t->also) der_element(d, 0x82, t->also, strlen(t->also));
         der_element(d, 0x87, bytes, d->failed ? 0 : addr_bytes(&ip, bytes));
     } else {
         der_element(d, 0x82, t->identity, strlen(t->identity));
@@ -327,8 +325,8 @@ const struct cert *ca_certificate(const struct ca *ca)
     return &ca->certificate;
 }
 
-bool ca_mint(struct ca *ca, const char *identity, bool is_ip, const struct private_key *key,
-             time_t now, struct text *chain, time_t *expires)
+bool ca_mint(struct ca *ca, const char *identity, bool is_ip, const char *also,
+             const struct private_key *key, time_t now, struct text *chain, time_t *expires)
 {
     uint8_t serial[16], der[CERT_LIMIT], issuer_id[20];
     const struct cert *issuer = &ca->certificate;
@@ -343,6 +341,7 @@ bool ca_mint(struct ca *ca, const char *identity, bool is_ip, const struct priva
                          .not_after = not_after,
                          .common_name = strlen(identity) <= COMMON_NAME_LIMIT ? identity : NULL,
                          .identity = identity,
+                         .also = also,
                          .is_ip = is_ip,
                          .crl_url = ca->crl_url};
     if (t.authority_key_id.n == 0) {

@@ -45,7 +45,9 @@ static void put_chosen_html(const struct answer_facts *f, struct text *out)
     const char *cipher = cipher_name(f->agreed.suite);
     text_add(out, "<h2>What was chosen</h2>\n<dl>\n");
     html_term(out, "Version", version_text(f));
-    html_term(out, "Cipher suite", cipher ? cipher : "-");
+    text_add(out, "<dt>Cipher suite</dt><dd>");
+    html_add_name(out, cipher ? cipher : "-");
+    text_add(out, "</dd>\n");
     html_term(out, "Group", f->agreed.resumed ? "- (a resumed session)" : group_text(f));
     html_term(out, "Certificate", certificate_text(f));
     html_term(out, "Extended master secret", f->agreed.extended_master_secret ? "yes" : "no");

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LEAVES_LIMIT = 1024, SESSIONS_LIMIT = 1024, LEAF_KEY_SIZE = HELLO_NAME_SIZE + 16 };
+enum { LEAVES_LIMIT = 1024, SESSIONS_LIMIT = 1024, LEAF_KEY_SIZE = HELLO_NAME_SIZE + 32 };
 static const int64_t session_lifetime_ns = (int64_t)3600 * 1000000000;
 static const time_t leaf_renewal = (time_t)86400; /* a leaf this near its end is minted anew */
 
@@ -154,13 +154,23 @@ void gate_take_over(struct gate *gate, struct gate *old)
     }
 }
 
-static struct leaf *mint(struct gate *gate, const char *identity, bool is_ip, enum key_type key,
-                         bool tickets)
+/* A client of a test listener that asks for this machine by its name may not say so: Java sends
+ * no name that has no dot. */
+static const char *second_name(const struct gate_listener *listener, const char *identity,
+                               bool is_ip)
+{
+    struct addr ip;
+    bool here = is_ip && addr_from_ip(identity, 0, &ip) && addr_is_loopback(&ip);
+    return here && listener->config->type == LISTEN_TEST ? "localhost" : NULL;
+}
+
+static struct leaf *mint(struct gate *gate, const char *identity, bool is_ip, const char *also,
+                         enum key_type key, bool tickets)
 {
     struct text chain = {0};
     struct leaf *leaf = calloc(1, sizeof *leaf);
     if (!leaf) return NULL;
-    if (ca_mint(gate->ca, identity, is_ip, &gate->leaf_keys->keys[key], time(NULL), &chain,
+    if (ca_mint(gate->ca, identity, is_ip, also, &gate->leaf_keys->keys[key], time(NULL), &chain,
                 &leaf->expires))
         leaf->context = tls_context_server(&gate->site->config->policy, &chain,
                                            &gate->leaf_keys->keys[key], tickets);
@@ -176,13 +186,15 @@ struct tls_context *gate_server_context(struct gate *gate, const struct gate_lis
 {
     if (listener->config->certificates.n) return listener->own[key][tickets];
     char name[LEAF_KEY_SIZE];
-    snprintf(name, sizeof name, "%s%s %s", key_type_name(key), tickets ? "" : "-plain", identity);
+    const char *also = second_name(listener, identity, is_ip);
+    snprintf(name, sizeof name, "%s%s %s%s", key_type_name(key), tickets ? "" : "-plain", identity,
+             also ? " and more" : "");
     struct leaf *leaf = cache_get(gate->leaves, name);
     time_t now = time(NULL);
     bool stale = leaf && leaf->expires - now < leaf_renewal &&
                  leaf->expires < ca_certificate(gate->ca)->not_after;
     if (leaf && !stale && leaf->expires > now) return leaf->context;
-    leaf = mint(gate, identity, is_ip, key, tickets);
+    leaf = mint(gate, identity, is_ip, also, key, tickets);
     if (!leaf) return NULL;
     cache_put(gate->leaves, name, leaf);
     leaf = cache_get(gate->leaves, name);

@@ -58,6 +58,6 @@ void html_add_name(struct text *out, const char *names)
 void html_term(struct text *out, const char *term, const char *value)
 {
     text_printf(out, "<dt>%s</dt><dd>", term);
-    html_add_name(out, value);
+    text_add_html(out, value);
     text_add(out, "</dd>\n");
 }

@@ -72,7 +72,7 @@ static time_t mint(struct ca *ca, const char *identity, bool is_ip, enum key_typ
     struct text chain = {0};
     time_t expires = 0;
     assert_true(key_generate(type, 2048, &key));
-    assert_true(ca_mint(ca, identity, is_ip, &key, now, &chain, &expires));
+    assert_true(ca_mint(ca, identity, is_ip, NULL, &key, now, &chain, &expires));
     save("leaf.pem", &chain);
     text_fini(&chain);
     key_fini(&key);
@@ -193,7 +193,7 @@ static void dates(void **state)
     struct text chain = {0};
     time_t expires;
     assert_true(key_generate(KEY_ECDSA, 0, &key));
-    assert_false(ca_mint(ca, "gate.example", false, &key, c->not_after + 1, &chain, &expires));
+    assert_false(ca_mint(ca, "gate.example", false, NULL, &key, c->not_after + 1, &chain, &expires));
     text_fini(&chain);
     key_fini(&key);
     ca_free(ca);
