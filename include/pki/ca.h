@@ -27,7 +27,8 @@ void ca_free(struct ca *ca);
 const struct cert *ca_certificate(const struct ca *ca);
 
 /* A leaf for a DNS name or an IP address, also for a second DNS name unless that is NULL (beside
- * an address only), and the chain up to (without) the root, as PEM appended to chain. *expires is its notAfter. False when it failed. */
+ * an address only), and the chain up to (without) the root, as PEM appended to chain. *expires is
+ * its notAfter. False when it failed. */
 WARN_UNUSED bool ca_mint(struct ca *ca, const char *identity, bool is_ip, const char *also,
                          const struct private_key *key, time_t now, struct text *chain,
                          time_t *expires);

@@ -193,7 +193,8 @@ static void dates(void **state)
     struct text chain = {0};
     time_t expires;
     assert_true(key_generate(KEY_ECDSA, 0, &key));
-    assert_false(ca_mint(ca, "gate.example", false, NULL, &key, c->not_after + 1, &chain, &expires));
+    assert_false(
+        ca_mint(ca, "gate.example", false, NULL, &key, c->not_after + 1, &chain, &expires));
     text_fini(&chain);
     key_fini(&key);
     ca_free(ca);
