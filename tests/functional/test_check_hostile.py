@@ -1,0 +1,729 @@
+"""`suitegate check` against servers that would be called compliant, or are not for what they are
+accused of: those without a key, with certificates that are none, slow where it matters, with
+limits, of two minds, and such as no TLS library is. A verdict needs evidence."""
+
+import concurrent.futures
+import os
+import struct
+import socket
+import subprocess
+import threading
+import time
+
+import fastjsonschema
+import pytest
+
+import wire
+from checks import (CLOSE, HANG, RESET, ClientHello, Front, first_record, flight, judge,
+                    judge_all, offers, splice, tell)
+from gate import free_port
+from names import World, with_hosts
+from test_check import POLICY, STRICT, loose, strict  # noqa: F401 (fixtures)
+from upstreams import Peer, nginx, s_server
+
+TOLD = {"compliant", "compliant_with_findings"}
+SUITES = {"ec": 0xC02B, "rsa": 0xC02F}
+SCHEMES = {"ec": 0x0403, "rsa": 0x0401}
+X25519 = 0x001D
+APPROVED = {0xC023, 0xC024, 0xC027, 0xC028, 0xC02B, 0xC02C, 0xC02F, 0xC030}
+SIGNALS = {0x00FF, 0x5600}
+SEED = bytes(range(256))
+
+
+def numbers(hello, kind, skip=2):
+    """The list of 16-bit numbers in an extension; None where it is not there."""
+    body = hello.extensions.get(kind)
+    return body and [n for n, in struct.iter_unpack(">H", body[skip:])]
+
+
+def message(kind, body):
+    return wire.record(22, wire.handshake_message(kind, body))
+
+
+def key_exchange(scheme):
+    """Of X25519, with random bytes where the signature ought to be."""
+    signature = os.urandom(256 if scheme == SCHEMES["rsa"] else 70)
+    return message(12, b"\3" + struct.pack(">HB", X25519, 32) + os.urandom(32)
+                   + struct.pack(">HH", scheme, len(signature)) + signature)
+
+
+REQUEST = message(13, b"\1\x40" + struct.pack(">HHHH", 4, 0x0403, 0x0401, 0))
+DONE = message(14, b"")
+EXTENSIONS = wire.RENEGOTIATION_INFO + wire.extension(23)
+
+
+class Forger(Peer):
+    """Has somebody's certificates and no key. It takes one suite, X25519 and one scheme, as a
+    careful server would; rest is what comes behind its ServerHello, then it reads on or closes."""
+
+    def __init__(self, kind, rest, end=HANG):
+        super().__init__(self._play)
+        self._kind, self._rest, self._end = kind, rest, end
+
+    def _play(self, sock, _number):
+        raw = first_record(sock)
+        if raw[:1] != b"\x16":
+            return
+        hello = ClientHello(raw)
+        groups, schemes = numbers(hello, 10), numbers(hello, 13)
+        if hello.version != 0x0303 or 43 in hello.extensions:
+            sock.sendall(wire.alert(70))
+        elif (not offers(hello, SUITES[self._kind]) or groups and X25519 not in groups
+              or schemes and SCHEMES[self._kind] not in schemes):
+            sock.sendall(wire.alert(40))
+        else:
+            sock.sendall(wire.server_hello(suite=SUITES[self._kind], random=os.urandom(32),
+                                           extensions=EXTENSIONS) + self._rest)
+            if self._end == CLOSE:
+                return
+            if self._end == RESET:
+                wire.reset(sock)
+                return
+        wire.read_to_end(sock)
+
+
+class Backends(Front):
+    """A Front whose choice(hello, number) says which port a connection goes to."""
+
+    def __init__(self, choice, **options):
+        super().__init__(None, None, **options)
+        self._choice = choice
+
+    def _play(self, sock, number):
+        self.open.note(sock)
+        raw = first_record(sock)
+        hello = ClientHello(raw) if raw[:1] == b"\x16" else None
+        with wire.dial(self._choice(hello, number)) as server:
+            server.sendall(raw)
+            splice(sock, server)
+
+
+def is_old(hello):
+    """SSL 2.0 up to TLS 1.1."""
+    return hello is None or hello.version < 0x0303
+
+
+def is_others_only(hello):
+    """A TLS 1.2 hello with nothing that is approved."""
+    return (hello is not None and hello.version == 0x0303 and 43 not in hello.extensions
+            and not APPROVED & set(hello.suites))
+
+
+def is_real(hello):
+    """The hello of a real handshake: the policy's groups and one type of thing to choose."""
+    return (hello is not None and hello.version == 0x0303 and 43 not in hello.extensions
+            and set(hello.suites) - SIGNALS <= APPROVED and 13 in hello.extensions
+            and sorted(numbers(hello, 10) or ()) == [23, 24, 25, 29])
+
+
+def no_handshake(host):
+    return not any(row["handshake"] for row in host.approved)
+
+
+# ---- certificates that are none -----------------------------------------------------------
+
+@pytest.mark.parametrize("times", [2, 9, 10, 11, 12, 40])
+def test_an_untrusted_certificate_is_no_better_for_being_sent_often(pki, tmp_path, times):
+    """More than a chain may have, so that no handshake comes as far as judging it."""
+    alone = pki.self_signed
+    leaf = pki.with_chain(alone, f"sent-{times}-times", *[alone.cert] * (times - 1))
+    with nginx(tmp_path, leaf, ciphers=POLICY) as server:
+        host = judge(pki, server.port)
+        code, text = tell("--ca", pki.trust, f"localhost:{server.port}")
+    assert host.verdict == "not_compliant"
+    assert any(c.startswith("upstream_certificate_") for c in host.codes("problems"))
+    assert no_handshake(host) and host.certificate("ecdsa")["valid"] is not True
+    assert code == 1 and "chain: valid" not in " ".join(text.split())
+
+
+def certificates(pki, kind, name):
+    """The body of a Certificate message as records."""
+    leaf = getattr(pki, kind).der
+    inter = subprocess.run(["openssl", "x509", "-in", pki.inter.cert, "-outform", "DER"],
+                           capture_output=True, check=True).stdout
+    junk = b"\x30\x03\x02\x01\x05"
+    ders = {"no certificate": (), "an unparsable leaf": (junk,), "a truncated leaf": (leaf[:200],),
+            "an unparsable intermediate": (leaf, junk),
+            "a truncated intermediate": (leaf, inter[:200]),
+            "an unparsable third": (leaf, inter, junk), "an empty leaf": (b"", inter),
+            "an empty intermediate": (leaf, b""), "noise": (SEED,),
+            "bytes behind the leaf": (leaf + b"\0\0", inter)}
+    if name in ders:
+        return wire.certificate_message(*ders[name])
+    if name == "a list that is longer than its message":
+        entry = len(leaf).to_bytes(3, "big") + leaf
+        return message(11, (len(entry) + 9).to_bytes(3, "big") + entry)
+    if name == "an entry that is longer than its list":
+        entry = (len(leaf) + 9).to_bytes(3, "big") + leaf
+        return message(11, len(entry).to_bytes(3, "big") + entry)
+    assert name == "a message without a list"
+    return message(11, b"")
+
+
+NO_CERTIFICATES = (
+    "no certificate", "an unparsable leaf", "a truncated leaf", "an unparsable intermediate",
+    "a truncated intermediate", "an unparsable third", "an empty leaf", "an empty intermediate",
+    "noise", "bytes behind the leaf", "a list that is longer than its message",
+    "an entry that is longer than its list", "a message without a list")
+
+
+UNREADABLE = ("an unparsable leaf", "a truncated leaf", "an unparsable intermediate",
+              "a truncated intermediate", "an unparsable third", "noise", "bytes behind the leaf")
+
+
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+@pytest.mark.parametrize("name", NO_CERTIFICATES)
+def test_a_certificate_message_that_is_none_is_not_compliant(pki, kind, name):
+    rest = certificates(pki, kind, name) + key_exchange(SCHEMES[kind]) + DONE
+    with Forger(kind, rest) as peer:
+        code, text = tell("--ca", pki.trust, "--timeout", "6s", f"localhost:{peer.port}",
+                          timeout=12)
+    assert code == 1
+    assert text.startswith(f"localhost:{peer.port}: not compliant\n")
+    assert "certificate" in text.partition("Not compliant, because")[2]
+    assert "handshake done" not in text and "chain: valid" not in " ".join(text.split())
+
+
+@pytest.mark.xfail(strict=True, raises=fastjsonschema.JsonSchemaValueException,
+                   reason="an entry of a certificate that cannot be read has its sha256 only")
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_certificate_that_cannot_be_read_keeps_the_structure_of_the_answer(pki, name):
+    rest = certificates(pki, "ec", name) + key_exchange(SCHEMES["ec"]) + DONE
+    with Forger("ec", rest) as peer:
+        host = judge(pki, peer.port, "--timeout", "6s", timeout=12)
+    assert host.verdict == "not_compliant" and no_handshake(host)
+    assert not any(c["valid"] for c in host.certificates)
+
+
+# ---- servers without a key ----------------------------------------------------------------
+
+def without_key(pki, kind):
+    leaf = getattr(pki, kind)
+    inter = subprocess.run(["openssl", "x509", "-in", pki.inter.cert, "-outform", "DER"],
+                           capture_output=True, check=True).stdout
+    chain = wire.certificate_message(leaf.der, inter)
+    noise = key_exchange(SCHEMES[kind])
+    return {"no key exchange, and refuses": (chain + REQUEST + wire.alert(40), HANG),
+            "no key exchange, and is done": (chain + REQUEST + DONE, HANG),
+            "no key exchange, is done and refuses": (chain + REQUEST + DONE + wire.alert(40), HANG),
+            "no key exchange, and waits": (chain + REQUEST, HANG),
+            "no key exchange, and hangs up": (chain + REQUEST, CLOSE),
+            "no key exchange, and resets": (chain + REQUEST, RESET),
+            "noise for a signature": (chain + noise + REQUEST + DONE, HANG),
+            "noise for a signature, and refuses":
+                (chain + noise + REQUEST + DONE + wire.alert(40), HANG),
+            "noise for a signature, and hangs up": (chain + noise + REQUEST + DONE, CLOSE),
+            "noise for a signature, and misses a certificate":
+                (chain + noise + REQUEST + DONE + wire.alert(116), HANG),
+            "noise, and asks for nothing": (chain + noise + DONE, HANG),
+            "asks twice": (chain + REQUEST + REQUEST + DONE + wire.alert(40), HANG),
+            "asks before it shows itself": (REQUEST + chain + DONE + wire.alert(40), HANG),
+            "a handshake that is over": (chain + REQUEST + DONE + wire.record(20, b"\1")
+                                         + wire.record(22, SEED[:40]) + wire.alert(40), HANG)}
+
+
+WITHOUT_KEY = (
+    "no key exchange, and refuses", "no key exchange, and is done",
+    "no key exchange, is done and refuses", "no key exchange, and waits",
+    "no key exchange, and hangs up", "no key exchange, and resets", "noise for a signature",
+    "noise for a signature, and refuses", "noise for a signature, and hangs up",
+    "noise for a signature, and misses a certificate", "noise, and asks for nothing", "asks twice",
+    "asks before it shows itself", "a handshake that is over")
+
+
+@pytest.mark.parametrize("name", WITHOUT_KEY)
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+def test_a_public_certificate_without_its_key_is_nothing(pki, kind, name):
+    """Whoever asks for a client certificate that nobody has is not compliant for that."""
+    rest, end = without_key(pki, kind)[name]
+    with Forger(kind, rest, end) as peer:
+        host = judge(pki, peer.port, "--timeout", "3s", timeout=12)
+    assert host.verdict not in TOLD
+    assert host.items("problems") or host.items("doubts")
+    assert no_handshake(host)
+
+
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+def test_a_server_that_wants_a_client_certificate_has_proved_its_key(pki, tmp_path, kind):
+    """No connection comes about, but all that the policy is about was seen."""
+    with s_server(tmp_path, getattr(pki, kind), *STRICT, "-Verify", "1") as server:
+        host = judge(pki, server.port)
+    assert host.verdict == "compliant"
+    assert "wants_client_certificate" in host.codes("notes")
+    assert host.approved and no_handshake(host)
+    assert {row["code"] for row in host.approved} == {"upstream_wants_client_certificate"}
+    assert host.features["client_certificate"] is True
+    assert [c["valid"] for c in host.certificates] == [True]
+
+
+@pytest.mark.parametrize("fault", ["unknown_ca", "self_signed", "expired", "wrong_name"])
+def test_a_bad_certificate_stays_bad_where_one_is_wanted(pki, tmp_path, fault):
+    with s_server(tmp_path, getattr(pki, fault), *STRICT, "-Verify", "1") as server:
+        host = judge(pki, server.port)
+    assert host.verdict == "not_compliant"
+    assert any(c.startswith("upstream_certificate_") for c in host.codes("problems"))
+
+
+# ---- servers that are slow where it matters ------------------------------------------------
+
+@pytest.fixture(scope="module")
+def few(pki, tmp_path_factory):
+    """All versions, and of the old ones little, so that slow answers are few."""
+    with nginx(tmp_path_factory.mktemp("few"), pki.ec, protocols="TLSv1 TLSv1.1 TLSv1.2",
+               ciphers=f"{POLICY}:ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0") as server:
+        yield server
+
+
+def assert_not_hidden(host, *findings):
+    """Either it is in the findings or nobody knows."""
+    assert host.verdict in ("could_not_tell", "compliant_with_findings")
+    assert host.items("problems") == []
+    if host.verdict == "compliant_with_findings":
+        assert set(findings) <= set(host.items("findings"))
+
+
+OLD = ("accepts_protocol", "TLS 1.0"), ("accepts_protocol", "TLS 1.1")
+
+
+def slowly(hello, _number):
+    """TLS 1.2 comes at once, so that a second seems to be long."""
+    if is_old(hello):
+        time.sleep(LATE)
+
+
+def slowly_or_never(hello, _number):
+    """What it does not like it drops; one suite of TLS 1.0 it likes, after a while."""
+    if not is_old(hello):
+        return None
+    if hello is None or hello.version != 0x0301 or not offers(hello, 0x0035):
+        return HANG
+    time.sleep(LATE)
+    return flight(0x0301, 0x0035)
+
+
+def others_slowly(hello, _number):
+    if not is_others_only(hello):
+        return None
+    time.sleep(LATE)
+    return flight(0x0303, 0x0035) if offers(hello, 0x0035) else wire.alert(40)
+
+
+class Piecemeal(Front):
+    """Answers old hellos in two pieces."""
+
+    def _play(self, sock, _number):
+        raw = first_record(sock)
+        if is_old(ClientHello(raw) if raw[:1] == b"\x16" else None):
+            answer = flight(0x0301, 0xC009)
+            sock.sendall(answer[:20])
+            time.sleep(LATE)
+            sock.sendall(answer[20:])
+            wire.read_to_end(sock)
+        else:
+            with wire.dial(self._to) as server:
+                server.sendall(raw)
+                splice(sock, server)
+
+
+LATE = 1.2
+LATE_ONES = {  # server, Front, rule, time given, the findings that may not be missing
+    "old versions": ("few", Front, slowly, "12s", OLD),
+    "old versions, with little time": ("few", Front, slowly, "7s", OLD),
+    "old versions, or never": ("strict", Front, slowly_or_never, "12s", OLD[:1]),
+    "other suites": ("strict", Front, others_slowly, "12s",
+                     (("accepts_suite", "TLS_RSA_WITH_AES_256_CBC_SHA"),)),
+    "half of a ServerHello": ("few", Piecemeal, None, "8s", OLD[:1]),
+}
+RATES = [(server, rate, end) for server in ("strict", "loose")
+         for rate, end in ((5, CLOSE), (7, RESET), (10, CLOSE), (10, HANG), (15, RESET),
+                           (20, CLOSE), (20, HANG))]
+
+
+@pytest.fixture(scope="module")
+def waiting(pki, strict, loose, few):
+    """All that is mostly waited for, side by side: {name or rate: future of a Host}."""
+    real = {"strict": strict.port, "loose": loose.port, "few": few.port}
+
+    def late(server, kind, rule, given, _findings):
+        with kind(real[server], rule) as front:
+            return judge(pki, front.port, "--timeout", given, timeout=30)
+
+    def limited(server, rate, end):
+        return judged_behind(pki, real[server], PerSecond(rate, end), "--timeout", "8s")
+    with concurrent.futures.ThreadPoolExecutor(len(LATE_ONES) + len(RATES)) as pool:
+        yield {**{name: pool.submit(late, *one) for name, one in LATE_ONES.items()},
+               **{one: pool.submit(limited, *one) for one in RATES}}
+
+
+@pytest.mark.parametrize("name", LATE_ONES)
+def test_what_is_answered_late_is_not_hidden(waiting, name):
+    assert_not_hidden(waiting[name].result(), *LATE_ONES[name][-1])
+
+
+# ---- servers with limits ------------------------------------------------------------------
+
+def facts(host):
+    """What two runs have to have in common."""
+    return host.verdict, *(sorted(host.items(kind), key=str)
+                           for kind in ("problems", "doubts", "findings"))
+
+
+def is_open(sock):
+    """The other side has not gone yet: the kernel knows."""
+    return sock.fileno() >= 0 and sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO,
+                                                  1) == b"\1"
+
+
+class Limit:
+    """greet() of a server that has enough of it when full(sock) says so."""
+
+    def __init__(self, end):
+        self._end, self._lock, self.refused = end, threading.Lock(), 0
+
+    def full(self, sock):
+        raise NotImplementedError
+
+    def __call__(self, sock, _number):
+        with self._lock:
+            full = self.full(sock)
+            self.refused += full
+        if full and self._end == RESET:
+            wire.reset(sock)
+        if full and self._end == HANG:
+            wire.read_to_end(sock)
+        return not full
+
+
+class AtOnce(Limit):
+    """So many connections at once. A late one learns who has gone only after it has decided, as
+    an event loop does that accepts first."""
+
+    def __init__(self, limit, end=CLOSE, late=False):
+        super().__init__(end)
+        self._limit, self._late, self._open = limit, late, set()
+
+    def full(self, sock):
+        if not self._late:
+            self._open = set(filter(is_open, self._open))
+        full = len(self._open) >= self._limit
+        self._open = {s for s in self._open if is_open(s)} | (set() if full else {sock})
+        return full
+
+
+class PerSecond(Limit):
+    def __init__(self, limit, end):
+        super().__init__(end)
+        self._limit, self._times = limit, []
+
+    def full(self, sock):
+        now = time.monotonic()
+        self._times = [t for t in self._times if now - t < 1] + [now]
+        return len(self._times) > self._limit
+
+
+def judged_behind(pki, port, limit, *options):
+    with Front(port, lambda *_: None, limit) as front:
+        host = judge(pki, front.port, *options, timeout=40)
+    return host
+
+
+def assert_same_or_unknown(host, whole):
+    if host.verdict == "could_not_tell":
+        assert host.items("problems") == []
+        assert host.items("doubts")
+    else:
+        assert facts(host) == facts(whole)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+@pytest.mark.parametrize("server", ["strict", "loose"])
+def test_a_limit_of_connections_at_once_changes_no_answer(pki, request, server, limit):
+    real = request.getfixturevalue(server)
+    whole, refused = judge(pki, real.port), 0
+    for end in (CLOSE, RESET, CLOSE, RESET, CLOSE):
+        crowd = AtOnce(limit, end)
+        assert_same_or_unknown(judged_behind(pki, real.port, crowd), whole)
+        refused += crowd.refused
+    assert refused
+
+
+@pytest.mark.xfail(strict=True, reason="one that is closed twice in a row, by the limit, counts "
+                                       "as refused when the third connection is answered")
+@pytest.mark.parametrize("server", ["strict", "few"])
+def test_a_limit_that_counts_who_has_just_gone_changes_no_answer(pki, request, server):
+    """As with limits above one, only more often."""
+    real = request.getfixturevalue(server)
+    whole = judge(pki, real.port)
+    for _ in range(5):
+        assert_same_or_unknown(judged_behind(pki, real.port, AtOnce(1, late=True)), whole)
+
+
+@pytest.mark.parametrize("server, rate, end", RATES)
+def test_a_limit_of_connections_a_second_changes_no_answer(pki, request, waiting, server, rate,
+                                                           end):
+    real = request.getfixturevalue(server)
+    assert_same_or_unknown(waiting[server, rate, end].result(), judge(pki, real.port))
+
+
+# ---- more addresses than are asked ----------------------------------------------------------
+
+@pytest.mark.parametrize("count", [17, 25])
+def test_more_addresses_than_are_asked_are_a_doubt(pki, tmp_path, count):
+    """Nobody knows of those that were left out."""
+    port = free_port()
+    zone = {"many.test": {"A": [f"127.0.0.{n}" for n in range(1, count + 1)]}}
+    server = nginx(tmp_path, pki.ec, port=port, ciphers=POLICY)
+    conf = server.argv[-1]
+    conf.write_text(conf.read_text().replace(f"127.0.0.1:{port}", str(port)))
+    with World(tmp_path, zone) as world:
+        with open(tmp_path / "inside.log", "wb") as log, subprocess.Popen(
+                [*world.enter, *map(str, server.argv)], stdout=log, stderr=log) as process:
+            try:
+                await_listener(world, port, process)
+                arguments = ("--ca", pki.trust, "--name", "localhost", f"many.test:{port}")
+                host, = judge_all(*arguments, wrapper=world.enter)
+            finally:
+                process.kill()
+    assert host.verdict == "could_not_tell"
+    assert host.items("doubts") == [("more_addresses", None)]
+    assert len(host.addresses) == 16
+
+
+def await_listener(world, port, process):
+    deadline = time.monotonic() + 10
+    while f":{port:04X} ".encode() not in subprocess.run(
+            [*world.enter, "cat", "/proc/self/net/tcp"], capture_output=True, check=True).stdout:
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+# ---- servers of two minds -------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def untrusted(pki, tmp_path_factory):
+    with nginx(tmp_path_factory.mktemp("untrusted"), pki.unknown_ca, ciphers=POLICY) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def trusted(pki, tmp_path_factory):
+    with nginx(tmp_path_factory.mktemp("trusted"), pki.ec, ciphers=POLICY) as server:
+        yield server
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_certificate_that_is_valid_every_other_time_is_not_compliant(pki, trusted, untrusted,
+                                                                       first):
+    """Such as two servers behind one address."""
+    seen, lock = [], threading.Lock()
+
+    def choice(hello, _number):
+        with lock:
+            if is_real(hello):
+                seen.append(hello)
+            return (trusted, untrusted)[(len(seen) + first) % 2].port
+    with Backends(choice) as front:
+        host = judge(pki, front.port)
+    assert len(seen) >= 2
+    assert host.verdict == "not_compliant"
+    assert host.items("problems") == [("upstream_certificate_untrusted", "ECDSA")]
+    assert host.certificate("ecdsa")["valid"] is False
+
+
+@pytest.mark.xfail(strict=True, reason="the certificate that is shown as valid is one that was "
+                                       "seen, not the one that was judged")
+def test_a_certificate_that_was_seen_and_never_judged_is_not_called_valid(pki, trusted, untrusted):
+    """It shows a bad one to those who look and a good one to those who shake hands."""
+    with Backends(lambda hello, _: (trusted if is_real(hello) else untrusted).port) as front:
+        host = judge(pki, front.port)
+    assert host.verdict not in TOLD or host.certificate("ecdsa")["sha256"] == sha256(pki.ec)
+
+
+def sha256(leaf):
+    done = subprocess.run(["openssl", "x509", "-in", leaf.cert, "-noout", "-fingerprint",
+                           "-sha256"], capture_output=True, check=True, text=True)
+    return done.stdout.strip().split("=")[1].replace(":", "").lower()
+
+
+def test_another_suite_that_is_accepted_once_is_a_finding(pki, strict):
+    """And refused ever after."""
+    seen, lock = [], threading.Lock()
+
+    def rule(hello, _number):
+        if not offers(hello, 0x0035) or hello.version != 0x0303 or not is_others_only(hello):
+            return None
+        with lock:
+            seen.append(hello)
+            return flight(0x0303, 0x0035) if len(seen) == 1 else None
+    with Front(strict.port, rule) as front:
+        host = judge(pki, front.port)
+    assert_not_hidden(host, ("accepts_suite", "TLS_RSA_WITH_AES_256_CBC_SHA"))
+
+
+@pytest.mark.parametrize("suite", sorted(APPROVED))
+def test_an_approved_suite_that_is_picked_and_then_refused_is_told(pki, strict, suite):
+    """Accepted where it is asked for, refused where a connection is to come of it."""
+    def rule(hello, _number):
+        return wire.alert(40) if is_real(hello) and offers(hello, suite) and \
+            hello.suites[0] == suite else None
+    with Front(strict.port, rule) as front:
+        host = judge(pki, front.port)
+    assert {row["openssl"] for row in host.approved if not row["handshake"]} == {
+        name for name, iana in wire.EIGHT.items() if iana == SUITE_NAMES[suite]}
+    assert SUITE_NAMES[suite] in {s for kind in ("problems", "doubts", "notes")
+                                  for _, s in host.items(kind)}
+    assert host.items("problems") == []
+
+
+SUITE_NAMES = dict(zip((0xC02B, 0xC02C, 0xC02F, 0xC030, 0xC023, 0xC024, 0xC027, 0xC028),
+                       wire.EIGHT.values()))
+
+
+@pytest.mark.parametrize("end", [CLOSE, RESET, HANG, wire.alert(40)],
+                         ids=["close", "reset", "hang", "alert"])
+def test_a_server_with_which_no_handshake_is_done_is_not_compliant(pki, strict, end):
+    """It picks each suite, and no connection comes of any."""
+    with Front(strict.port, lambda hello, _: end if is_real(hello) else None) as front:
+        host = judge(pki, front.port, "--timeout", "2s", timeout=12)
+    assert host.verdict not in TOLD and no_handshake(host)
+
+
+@pytest.mark.parametrize("every", [2, 3])
+def test_a_server_that_refuses_every_other_connection_is_not_accused(pki, strict, every):
+    """Closed, whatever was asked: that is no answer."""
+    whole = judge(pki, strict.port)
+    with Front(strict.port, lambda _, n: CLOSE if n % every == 0 else None) as front:
+        assert_same_or_unknown(judge(pki, front.port, "--timeout", "8s", timeout=20), whole)
+
+
+# ---- one server under many names --------------------------------------------------------------
+
+SPELLINGS = {
+    "eight times the same": ["localhost"] * 8,
+    "in several spellings": ["localhost", "LOCALHOST", "localhost.", "LocalHost", "127.0.0.1",
+                             "one.test", "two.test", "ONE.test."],
+    "mapped into IPv6": ["127.0.0.1", "[::ffff:127.0.0.1]", "[::FFFF:7f00:1]", "localhost",
+                         "[0:0:0:0:0:ffff:127.0.0.1]", "one.test", "two.test", "127.0.0.1"],
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_four_connections_at_once_however_a_server_is_listed(pki, few, tmp_path, name):
+    wrapper = with_hosts(tmp_path, [("127.0.0.1", n) for n in ("localhost", "one.test",
+                                                               "two.test")])
+    with Front(few.port, lambda *_: time.sleep(0.005)) as front:
+        targets = [f"{spelling}:{front.port}" for spelling in SPELLINGS[name]]
+        hosts = judge_all("--ca", pki.trust, "--name", "localhost", *targets, wrapper=wrapper)
+        most = front.open.most
+    assert len(hosts) == 8 and len({str(facts(h)) for h in hosts}) == 1
+    assert 2 <= most <= 4
+
+
+# ---- what no TLS library says -------------------------------------------------------------------
+
+def again(more):
+    """more without end to whatever comes."""
+    def play(sock, _number):
+        first_record(sock)
+        while True:
+            sock.sendall(more)
+    return play
+
+
+def once(answer, end=HANG):
+    def play(sock, _number):
+        first_record(sock)
+        sock.sendall(answer)
+        if end == HANG:
+            wire.read_to_end(sock)
+    return play
+
+
+HELLO_REQUESTS = wire.record(22, wire.handshake_message(0, b"")) * 1000
+WARNINGS = wire.alert(112, level=1) * 1000
+SUPPORTED_13 = wire.extension(43, b"\3\4")
+KEY_SHARE = wire.extension(51, struct.pack(">HH", X25519, 32) + SEED[:32])
+NEWEST = wire.server_hello(suite=0x1301, extensions=SUPPORTED_13 + KEY_SHARE)
+STRANGE = {
+    "a suite that was not offered": once(flight(suite=0x1234)),
+    "a suite that was not offered, then nothing": once(flight(suite=0x1234), CLOSE),
+    "the null suite": once(flight(suite=0x0000)),
+    "a suite of TLS 1.3 in TLS 1.2": once(flight(suite=0x1301)),
+    "a signal for a suite": once(flight(suite=0x00FF)),
+    "a version that was not offered": once(flight(version=0x0305)),
+    "a version of long ago": once(flight(version=0x0002)),
+    "a version of DTLS": once(flight(version=0xFEFD)),
+    "TLS 1.3 where it was not offered": once(flight(version=0x0304)),
+    "HelloRequests without end": again(HELLO_REQUESTS),
+    "warnings without end": again(WARNINGS),
+    "empty records without end": again(wire.record(22, b"") * 1000),
+    "warnings, then a ServerHello": once(WARNINGS[:70] + flight()),
+    "HelloRequests, then a ServerHello": once(HELLO_REQUESTS[:90] + flight()),
+    "a ServerHello, then silence": once(wire.server_hello()),
+    "a ServerHello, then a close": once(wire.server_hello(), CLOSE),
+    "half a ServerHello": once(wire.server_hello()[:30]),
+    "a ServerHello, then warnings without end": again(wire.server_hello() + WARNINGS),
+    "a ServerHello of TLS 1.3, then garbage": once(
+        NEWEST + wire.record(20, b"\1") + wire.record(23, SEED)),
+    "a ServerHello of TLS 1.3 that is garbage": once(wire.record(22, wire.handshake_message(
+        2, b"\3\3" + SEED[:32] + b"\x20" + SEED[:32] + b"\x13\1\0\0\6\0\x2b\0\2\3\4" + SEED))),
+    "a HelloRetryRequest to everything": once(wire.server_hello(
+        suite=0x1301, extensions=SUPPORTED_13 + wire.extension(51, b"\0\x1d"),
+        random=bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c"))),
+    "an extension that is too long": once(wire.server_hello(extensions=b"\xff\1\xff\xff\0")),
+    "its Certificate first": once(wire.certificate_message(SEED) + wire.server_hello()),
+    "a second ServerHello": once(wire.server_hello() + flight()),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_what_no_server_says_is_never_compliant(pki, name):
+    started = time.monotonic()
+    with Peer(STRANGE[name]) as peer:
+        host = judge(pki, peer.port, "--timeout", "2s", timeout=10)
+    assert time.monotonic() - started < 5
+    assert host.verdict not in TOLD
+    assert host.items("problems") or host.items("doubts")
+    assert not any(a.get("approved") and any(r["handshake"] for r in a["approved"])
+                   for a in host.addresses)
+
+
+BESIDES = {  # what a compliant server adds to it: the findings that may not be missing
+    "TLS 1.1 in a ServerHello and then silence":
+        (lambda h: h and h.version == 0x0302, wire.server_hello(0x0302, 0xC013), OLD[1]),
+    "TLS 1.0 behind warnings":
+        (lambda h: h and h.version == 0x0301, WARNINGS[:70] + flight(0x0301, 0xC013), OLD[0]),
+    "TLS 1.0 behind HelloRequests":
+        (lambda h: h and h.version == 0x0301, HELLO_REQUESTS[:90] + flight(0x0301, 0xC013),
+         OLD[0]),
+    "TLS 1.0 where TLS 1.2 is offered with other suites only":
+        (is_others_only, flight(0x0301, 0x002F), OLD[0]),
+    "TLS 1.0 where TLS 1.2 is offered with other groups only":
+        (lambda h: h and h.version == 0x0303 and 43 not in h.extensions and numbers(h, 10)
+         and not {23, 24, 25, 29} & set(numbers(h, 10)), flight(0x0301, 0xC013), OLD[0]),
+    "TLS 1.0 where TLS 1.3 is offered":
+        (lambda h: h and 43 in h.extensions, flight(0x0301, 0xC013), OLD[0]),
+}
+
+
+DOWNGRADED = pytest.mark.xfail(strict=True, reason="a ServerHello of an older version than was "
+                               "offered is taken for a refusal")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=DOWNGRADED if "offered" in name else ())
+                                  for name in BESIDES])
+def test_what_a_server_accepts_in_a_strange_way_is_not_hidden(pki, strict, name):
+    meets, answer, finding = BESIDES[name]
+    with Front(strict.port, lambda hello, _: answer if meets(hello) else None) as front:
+        host = judge(pki, front.port, "--timeout", "12s", timeout=20)
+    assert_not_hidden(host, finding)
+
+
+@pytest.mark.parametrize("answer", [flight(suite=0x1234), flight(0x0304, 0x1301), HELLO_REQUESTS,
+                                    WARNINGS, NEWEST + wire.record(23, SEED)],
+                         ids=["suite", "version", "requests", "warnings", "garbage"])
+def test_nonsense_to_old_hellos_is_no_protocol(pki, strict, answer):
+    """Whatever it says to them, it accepts none; a compliant server is not accused."""
+    with Front(strict.port, lambda hello, _: answer if is_old(hello) else None) as front:
+        host = judge(pki, front.port, "--timeout", "2s", timeout=20)
+    assert host.items("problems") == host.items("findings") == []
