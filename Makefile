@@ -41,7 +41,7 @@ all: deps $(BUILD)/suitegate
 
 help:
 	@echo 'make run      get what is needed, build, make a local CA, run the proxy on 127.0.0.1:8080'
-	@echo 'make test     get what is needed, build, run all tests (about four minutes)'
+	@echo 'make test     get what is needed, build, run all tests (about ten minutes)'
 	@echo 'make asan     unit and functional tests under ASan and UBSan'
 	@echo 'make lint     format, static analysis, layering, documentation'
 	@echo 'make soak     the long tests      make fuzz   fuzz for FUZZ_SECONDS each (600)'

@@ -36,7 +36,8 @@ enum scan_key { SCAN_KEY_ECDSA, SCAN_KEY_RSA, SCAN_KEY_OTHER, SCAN_KEYS };
 /* A chain as it was sent to who asked for this type of key. */
 struct scan_certificate {
     bool present;
-    bool cut; /* it has more than could be read */
+    bool cut;     /* it has more than could be read */
+    bool differs; /* a real handshake was shown another one */
     struct buf der;
     struct span chain[REPLY_CERTIFICATES];
     size_t count;

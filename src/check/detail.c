@@ -1,5 +1,6 @@
 /* What a server does with TLS 1.2, or with the newest version below: its order, groups,
  * signatures, features, certificates, and a real handshake with each approved suite. */
+#include "pki/keys.h"
 #include "policy/wire.h"
 #include "scanning.h"
 
@@ -276,6 +277,17 @@ static void fetch_certificate(void *context, size_t arg)
     probe_fini(&p);
 }
 
+/* Is the certificate that was judged the one that was fetched? */
+static bool is_leaf(const struct scan_certificate *c, const char *sha256)
+{
+    uint8_t digest[32];
+    char hex[65];
+    if (c->count == 0) return true;
+    if (!digest_sha256(c->chain[0].p, c->chain[0].n, digest)) return false;
+    text_hex(digest, sizeof digest, hex);
+    return strcmp(hex, sha256) == 0;
+}
+
 static void note_proof(struct scanning *g, size_t i, const struct proof *proof,
                        const struct peer_check *check)
 {
@@ -283,6 +295,7 @@ static void note_proof(struct scanning *g, size_t i, const struct proof *proof,
     struct scan_certificate *c = &s->certificates[suites[i].key];
     s->approved[i].asked = true;
     s->approved[i].proof = *proof;
+    if (check->facts.present && !is_leaf(c, check->facts.sha256)) c->differs = true;
     s->speaks_tls13_marker = s->speaks_tls13_marker || proof->speaks_tls13;
     if (proof->outcome != PROBE_ANSWERED) scanning_incomplete(g, 0);
     if (check->verified) {
@@ -333,9 +346,17 @@ static bool prove_once(struct scanning *g, struct trust *trust, suite_set one, s
         pthread_rwlock_wrlock(&g->asking);
     else
         pthread_rwlock_rdlock(&g->asking);
-    bool over = !shake_hands(g, one, offered, check, proof) || !came_to_nothing(proof) ||
-                proof->outcome == PROBE_NO_TIME;
-    if (!over && alone) over = scanning_answers(g);
+    bool over = false;
+    for (unsigned round = 0; round < (alone ? SCANNING_ROUNDS : 1); round++) {
+        if (alone) scanning_breathe(round);
+        cert_facts_fini(&check->facts);
+        *check = (struct peer_check){.trust = trust};
+        over = !shake_hands(g, one, offered, check, proof) || !came_to_nothing(proof) ||
+               proof->outcome == PROBE_NO_TIME;
+        if (over || !alone) break;
+        if (!scanning_is_no(g, round)) break;
+        over = round + 1 == SCANNING_ROUNDS;
+    }
     pthread_rwlock_unlock(&g->asking);
     return over;
 }

@@ -245,6 +245,9 @@ static void judge_certificates(const struct place *at, const struct scan *s, con
                 r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH ? ": " : "",
                 r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH ? name : "");
         }
+        if (c->differs)
+            add(at, ITEM_DOUBT, "certificate_changes", keys[i], ADVICE_NONE,
+                "it shows another %s certificate at another connection", keys[i]);
         if (c->valid == FACT_UNKNOWN && is_weak(c))
             add(at, ITEM_PROBLEM, reason_row(REASON_UPSTREAM_CERTIFICATE_WEAK)->code, keys[i],
                 ADVICE_CERTIFICATE, "%s certificate: %s", keys[i],

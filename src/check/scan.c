@@ -43,7 +43,7 @@ bool scanning_answers(struct scanning *g)
 void scanning_pause(const struct scanning *g, unsigned tries)
 {
     const int64_t second = 1000000000;
-    int64_t wait = second / 4 << tries, left = g->target->deadline - clock_steady_ns();
+    int64_t wait = second / 8 << tries, left = g->target->deadline - clock_steady_ns();
     if (left < wait) wait = left;
     if (wait <= 0) return;
     struct timespec t = {.tv_sec = wait / second, .tv_nsec = wait % second};
@@ -61,30 +61,85 @@ static bool take_wait(struct scanning *g, const struct offer *offer)
     return free;
 }
 
-/* Asks once; alone when it is not the first try. True: that was its answer. */
-static bool ask_once(struct scanning *g, const struct offer *offer, enum probe_depth depth,
-                     unsigned tries, struct probe *p)
+static bool is_answer(const struct probe *p)
 {
-    bool patient = tries > 0 && p->outcome == PROBE_SILENT && take_wait(g, offer);
-    if (tries > 0) {
-        probe_fini(p);
-        pthread_rwlock_wrlock(&g->asking);
-    } else {
-        pthread_rwlock_rdlock(&g->asking);
+    return p->outcome == PROBE_ANSWERED || p->outcome == PROBE_NOT_TLS;
+}
+
+static bool is_refusal(const struct probe *p)
+{
+    return p->outcome == PROBE_CLOSED || p->outcome == PROBE_SILENT;
+}
+
+/* What it picked of an offer, in whatever version: one that answers with an older version than
+ * the newest that was offered speaks that version. */
+static void note_hello(struct scanning *g, const struct offer *offer, const struct reply *r)
+{
+    if (!offer || r->kind != REPLY_HELLO || r->version < SSL_3_0 || r->version > offer->version)
+        return;
+    for (size_t i = 0; i < offer->suite_count; i++)
+        if (offer->suites[i] == r->suite) {
+            scanning_note_suite(g, r->version, r->suite);
+            return;
+        }
+    if (r->version >= offer->version || r->version >= TLS_1_2) return;
+    pthread_mutex_lock(&g->lock);
+    g->scan->versions[r->version - SSL_3_0 + 1].accepted = FACT_YES;
+    pthread_mutex_unlock(&g->lock);
+}
+
+bool scanning_is_no(struct scanning *g, unsigned round)
+{
+    /* Not as many questions between two offers as before: a server that closes every second,
+     * third or fourth connection closes one of these as well. */
+    for (unsigned i = 0; i <= round; i++) {
+        scanning_breathe(round);
+        if (!scanning_answers(g)) return false;
     }
-    probe_run(g->target, offer, depth, patient, p);
-    bool answered = p->outcome == PROBE_ANSWERED || p->outcome == PROBE_NOT_TLS;
-    bool refused = p->outcome == PROBE_CLOSED || p->outcome == PROBE_SILENT;
-    if (tries > 0 && refused) answered = scanning_answers(g);
-    pthread_rwlock_unlock(&g->asking);
-    return answered;
+    return true;
+}
+
+void scanning_breathe(unsigned round)
+{
+    const long first = 8000000;
+    struct timespec t = {.tv_nsec = first << round};
+    nanosleep(&t, NULL);
+}
+
+/* For one who asks alone: true when there was an answer, or when closing is one. One round is
+ * enough for a server that keeps silent: that costs the patience of two. */
+static bool ask_alone(struct scanning *g, const struct offer *offer, enum probe_depth depth,
+                      struct probe *p)
+{
+    for (unsigned round = 0; round < SCANNING_ROUNDS; round++) {
+        bool patient = p->outcome == PROBE_SILENT && take_wait(g, offer);
+        probe_fini(p);
+        scanning_breathe(round);
+        probe_run(g->target, offer, depth, patient, p);
+        if (is_answer(p)) return true;
+        if (!is_refusal(p) || !scanning_is_no(g, round)) return false;
+        if (p->outcome == PROBE_SILENT) return true;
+    }
+    return true;
 }
 
 void scanning_ask(struct scanning *g, const struct offer *offer, enum probe_depth depth,
                   struct probe *p)
 {
+    bool over;
     for (unsigned tries = 0; tries < SCANNING_TRIES; tries++) {
-        if (ask_once(g, offer, depth, tries, p)) return;
+        if (tries == 0 || g->known_version == 0) {
+            pthread_rwlock_rdlock(&g->asking);
+            if (tries) probe_fini(p);
+            probe_run(g->target, offer, depth, false, p);
+            over = is_answer(p);
+        } else {
+            pthread_rwlock_wrlock(&g->asking);
+            over = ask_alone(g, offer, depth, p);
+        }
+        pthread_rwlock_unlock(&g->asking);
+        note_hello(g, offer, &p->reply);
+        if (over) return;
         if (p->outcome == PROBE_NO_TIME || p->outcome == PROBE_FAILED) break;
         /* The first word: nothing is known that it could be compared with. One that was reset is
          * asked again. */
@@ -92,6 +147,17 @@ void scanning_ask(struct scanning *g, const struct offer *offer, enum probe_dept
         if (tries > 0) scanning_pause(g, tries);
     }
     scanning_incomplete(g, p->outcome == PROBE_FAILED ? p->fault : 0);
+}
+
+void scanning_note_suite(struct scanning *g, uint16_t version, uint16_t suite)
+{
+    struct scan_version *v = &g->scan->versions[version - SSL_3_0 + 1];
+    bool known = false;
+    pthread_mutex_lock(&g->lock);
+    for (size_t i = 0; i < v->suite_count; i++) known = known || v->suites[i] == suite;
+    if (!known && v->suite_count < COUNT_OF(v->suites)) v->suites[v->suite_count++] = suite;
+    v->accepted = FACT_YES;
+    pthread_mutex_unlock(&g->lock);
 }
 
 void scanning_incomplete(struct scanning *g, int fault)

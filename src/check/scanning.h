@@ -44,8 +44,15 @@ void scanning_incomplete(struct scanning *g, int fault); /* fault: an errno, 0: 
 /* Does it still answer, for one who asks alone? Waits a moment before it is asked again (tries: how
  * often it was). */
 bool scanning_answers(struct scanning *g);
-enum { SCANNING_TRIES = 4 };
+enum { SCANNING_TRIES = 4, SCANNING_ROUNDS = 2 };
+/* For one who asks alone and was closed on in this round: does the server answer what it is known
+ * to accept, each time, so that closing was its answer? */
+bool scanning_is_no(struct scanning *g, unsigned round);
+/* A moment, so that a server has noticed that the connection before has ended. */
+void scanning_breathe(unsigned round);
 void scanning_pause(const struct scanning *g, unsigned tries);
+/* It accepts this suite in this version, SSL 3.0 or later. */
+void scanning_note_suite(struct scanning *g, uint16_t version, uint16_t suite);
 /* A ServerHello of this version. */
 bool scanning_is_hello(const struct probe *p, uint16_t version);
 /* Takes a value out of a list; false when it is not in there. */

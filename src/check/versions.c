@@ -6,14 +6,6 @@
 
 enum { CHUNKS = OTHER_CIPHERS / CHUNK_SMALLEST };
 
-static void note_suite(struct scanning *g, struct scan_version *v, uint16_t suite)
-{
-    pthread_mutex_lock(&g->lock);
-    if (v->suite_count < COUNT_OF(v->suites)) v->suites[v->suite_count++] = suite;
-    v->accepted = FACT_YES;
-    pthread_mutex_unlock(&g->lock);
-}
-
 /* Of these suites, all that it accepts: what it picks is taken out until it picks none. */
 static void enumerate(struct scanning *g, struct scan_version *v, uint16_t *list, size_t n)
 {
@@ -22,7 +14,6 @@ static void enumerate(struct scanning *g, struct scan_version *v, uint16_t *list
         struct probe p;
         scanning_ask(g, &offer, PROBE_HELLO, &p);
         bool picked = scanning_is_hello(&p, v->version) && scanning_take(list, &n, p.reply.suite);
-        if (picked) note_suite(g, v, p.reply.suite);
         probe_fini(&p);
         if (!picked) return;
     }

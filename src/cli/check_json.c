@@ -107,7 +107,10 @@ static void put_cert(struct json *j, struct span der, bool leaf)
         text_hex(digest, sizeof digest, hex);
         json_put_string(j, "sha256", hex);
     }
-    if (!parsed) return;
+    if (!parsed) {
+        json_put_bool(j, "readable", false);
+        return;
+    }
     put_name(j, "subject", c.subject);
     put_name(j, "issuer", c.issuer);
     clock_format_seconds(c.not_before, when);

@@ -41,6 +41,9 @@ CERTIFICATE = {"sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"}, "subje
                "issuer": TEXT, "not_before": TIME, "not_after": TIME,
                "key": {"enum": ["ecdsa", "rsa", "other"]}, "bits": {"type": "integer"},
                "signature": TEXT}
+UNREADABLE = {"sha256": CERTIFICATE["sha256"], "readable": {"const": False}}
+CHAIN = _list({"anyOf": [_object(CERTIFICATE), _object(UNREADABLE)]})
+JUDGED = {"valid": FACT, "code": TEXT, "chain": CHAIN}
 ADDRESS = _object({
     "ip": TEXT,
     "verdict": {"enum": [*EXIT, "unreachable"]},
@@ -53,9 +56,9 @@ ADDRESS = _object({
                                "group": TEXT, "code": TEXT}, optional=("group", "code"))),
     "preference": {"enum": ["server", "client", None]},
     "groups": _list(TEXT),
-    "certificates": _list(_object({
-        **CERTIFICATE, "names": _list(TEXT),
-        "valid": FACT, "code": TEXT, "chain": _list(_object(CERTIFICATE))}, optional=("code",))),
+    "certificates": _list({"anyOf": [
+        _object({**CERTIFICATE, "names": _list(TEXT), **JUDGED}, optional=("code",)),
+        _object({**UNREADABLE, **JUDGED}, optional=("code",))]}),
     "features": _object({**{name: FACT for name in (
         "secure_renegotiation", "extended_master_secret", "encrypt_then_mac", "compression",
         "fallback_scsv", "session_tickets", "session_ids", "ocsp_staple", "client_certificate")},
