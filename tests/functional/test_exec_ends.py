@@ -206,6 +206,16 @@ def test_the_private_proxys_end_is_told(execution):
     assert "the private proxy did not end as it should" in done.text
 
 
+@pytest.mark.parametrize("file", ["ca.key", "trust.p12", "operator.log"])
+def test_killed_while_it_starts_it_leaves_no_key_behind(execution, file):
+    """That its folder goes is what the fixture asks for at the end."""
+    process = execution.start("sleep", "60")
+    wait_for(lambda: list(execution.tmp.glob(f"*/{file}")), lambda: f"no {file}")
+    process.kill()
+    process.wait()
+    wait_for(lambda: not execution.folders(), lambda: f"left behind: {execution.folders()}")
+
+
 # ---- on a terminal ------------------------------------------------------------------------
 
 class Terminal:
