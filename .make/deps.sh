@@ -25,7 +25,9 @@ group() {
         python3-aiosmtpd:/usr/lib/python3/dist-packages/aiosmtpd/__init__.py
         apache2-bin:/usr/sbin/apache2 haproxy:/usr/sbin/haproxy wget:wget git:git
         python3-requests:/usr/lib/python3/dist-packages/requests/__init__.py
-        chromium:chromium libnss3-tools:certutil" ;;
+        chromium:chromium libnss3-tools:certutil php-cli:php
+        php-curl:/usr/share/php8.2-curl/curl/curl.ini
+        liblwp-protocol-https-perl:/usr/share/perl5/LWP/Protocol/https.pm" ;;
     lint) echo "clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
         python3:/usr/bin/python3" ;;
     soak) echo "testssl.sh:testssl procps:pgrep

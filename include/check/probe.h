@@ -63,7 +63,6 @@ struct proof {
     bool keys_agreed; /* the server's key exchange passed too: its signature shows the key */
     enum reason reason;
     uint16_t group;
-    bool speaks_tls13;
     enum probe_outcome outcome; /* PROBE_ANSWERED when it came to a verdict */
 };
 /* check: its trust is set, and it belongs to the calling thread. */

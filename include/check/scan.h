@@ -35,7 +35,6 @@ enum scan_key { SCAN_KEY_ECDSA, SCAN_KEY_RSA, SCAN_KEY_OTHER, SCAN_KEYS };
 
 /* A chain as it was sent to who asked for this type of key. */
 struct scan_certificate {
-    bool present;
     bool cut;     /* it has more than could be read */
     bool differs; /* a real handshake was shown another one */
     struct buf der;
@@ -71,7 +70,6 @@ struct scan {
     size_t weak_scheme_count;
     struct scan_certificate certificates[SCAN_KEYS];
     struct scan_features features;
-    bool speaks_tls13_marker; /* its TLS 1.2 ServerHello says so (RFC 8446 section 4.1.3) */
 };
 
 /* What certificates are judged by. */

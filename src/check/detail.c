@@ -267,7 +267,6 @@ static void fetch_certificate(void *context, size_t arg)
     struct reply *r = &p.reply;
     if (scanning_is_hello(&p, offer.version) &&
         (r->certificate_count > 0 || r->chain_cut || !r->done)) {
-        c->present = r->certificate_count > 0 || r->chain_cut;
         c->cut = r->chain_cut;
         c->der = r->chain;
         c->count = r->certificate_count;
@@ -296,7 +295,6 @@ static void note_proof(struct scanning *g, size_t i, const struct proof *proof,
     s->approved[i].asked = true;
     s->approved[i].proof = *proof;
     if (check->facts.present && !is_leaf(c, check->facts.sha256)) c->differs = true;
-    s->speaks_tls13_marker = s->speaks_tls13_marker || proof->speaks_tls13;
     if (proof->outcome != PROBE_ANSWERED) scanning_incomplete(g, 0);
     if (check->verified) {
         if (c->valid == FACT_UNKNOWN) c->valid = FACT_YES;

@@ -224,7 +224,6 @@ static void shake_hands(struct talk *k, struct session *s, const struct flight_o
             struct session_facts f = session_facts(s);
             out->completed = agreed_is_allowed(&f, offer, check);
             out->group = f.group;
-            out->speaks_tls13 = f.speaks_tls13;
             if (!out->completed) out->reason = REASON_INTERNAL_ERROR;
             session_close_notify(s);
         } else {

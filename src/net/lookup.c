@@ -9,14 +9,12 @@ struct waiting {
     enum lookup_status status;
     struct addr *out;
     size_t n;
-    bool answered;
 };
 
 static void on_answer(void *arg, enum lookup_status status, const struct addr *addresses, size_t n)
 {
     struct waiting *w = arg;
     w->status = status;
-    w->answered = true;
     w->n = n;
     if (n > 0) memcpy(w->out, addresses, n * sizeof *addresses);
     ev_break(w->loop, EVBREAK_ALL);

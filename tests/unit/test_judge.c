@@ -49,7 +49,7 @@ static struct scan *compliant(struct scan *s)
     for (size_t i = 0; i < SUITE_COUNT; i++) s->approved[i].accepted = FACT_NO;
     approve(s, 0xc02f);
     s->groups[s->group_count++] = 0x001d;
-    s->certificates[SCAN_KEY_RSA] = (struct scan_certificate){.present = true, .valid = FACT_YES};
+    s->certificates[SCAN_KEY_RSA] = (struct scan_certificate){.valid = FACT_YES};
     s->features = (struct scan_features){.secure_renegotiation = FACT_YES,
                                          .extended_master_secret = FACT_YES,
                                          .encrypt_then_mac = FACT_YES,
@@ -581,7 +581,6 @@ static void certificate_not_judged(void **state)
     struct scan *s = fresh();
     approve(s, 0xc02b)->proof =
         (struct proof){.reason = REASON_UPSTREAM_TIMEOUT, .outcome = PROBE_SLOW};
-    s->certificates[SCAN_KEY_ECDSA].present = true;
     judge(1);
     assert_int_equal(judged.verdict, VERDICT_UNKNOWN);
 }
