@@ -158,17 +158,24 @@ class Gate(Evidence):
                 if record["event"]["action"] != "log-checkpoint"]
 
     def all_records(self, start=0):
-        """Every whole line of the audit file from byte start on, oldest first."""
-        if self.audit_path.name == "-":
-            lines = [line for line in self.stdout.splitlines() if line.startswith("{")]
-        else:
-            if not self.audit_path.is_file():  # /dev/full can be read without end
-                return []
-            with open(self.audit_path, "rb") as audit:
-                audit.seek(start)
-                raw = audit.read()
-            lines = raw[:raw.rfind(b"\n") + 1].splitlines()
-        return [json.loads(line) for line in lines]
+        """Every whole line from byte start of the log on, oldest first; start is 0 or what
+        recorded() returned."""
+        return [json.loads(line) for line in self._whole_lines(start).splitlines()
+                if self.audit_path.name != "-" or line.startswith(b"{")]
+
+    def recorded(self):
+        """Where the log's last whole line ends. Not its size: while a record is being written
+        that may lie within it."""
+        return len(self._whole_lines())
+
+    def _whole_lines(self, start=0):
+        path = self.stdout_path if self.audit_path.name == "-" else self.audit_path
+        if not path.is_file():  # /dev/full can be read without end
+            return b""
+        with open(path, "rb") as audit:
+            audit.seek(start)
+            raw = audit.read()
+        return raw[:raw.rfind(b"\n") + 1]
 
     def reload(self):
         """SIGHUP; returns the configuration-loaded or -rejected record of it."""
@@ -257,7 +264,7 @@ class Shared(Evidence):
 
     def __init__(self, gate):
         self.gate = gate
-        self.start = gate.audit_path.stat().st_size
+        self.start = gate.recorded()
         # What was recorded before may be written a moment later.
         now = time.time()
         self.since = (time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
