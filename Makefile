@@ -102,8 +102,9 @@ test: all
 unit: $(UNIT_PROGRAMS)
 	@.make/unit.sh $^
 
+# Three processes, whole files each: half of the time a test waits.
 functional: $(BUILD)/suitegate
-	SUITEGATE=$(abspath $(BUILD)/suitegate) $(PYTEST) tests/functional
+	SUITEGATE=$(abspath $(BUILD)/suitegate) $(PYTEST) -n 3 --dist loadfile tests/functional
 
 # Sanitizers get a tree of their own; wolfSSL is shared. A small quarantine, so that the
 # tests' bounds on memory hold there too.

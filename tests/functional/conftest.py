@@ -17,6 +17,11 @@ BLOB_SIZE = 1 << 20
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "alarm(seconds): another limit than 60 s for this test")
+    # In the background of a shell and under nohup they are ignored, and so by every child.
+    for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGQUIT, signal.SIG_DFL),
+                          (signal.SIGINT, signal.default_int_handler)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, usual)
 
 
 @pytest.fixture(autouse=True)

@@ -164,8 +164,8 @@ class Execution:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def wait_for(check, what=lambda: "it", seconds=GONE_SECONDS, clean_up=None):
-    deadline = time.monotonic() + seconds
+def wait_for(check, what=lambda: "it", clean_up=None):
+    deadline = time.monotonic() + GONE_SECONDS
     while not (value := check()):
         if time.monotonic() > deadline:
             told = what()

@@ -5,9 +5,11 @@ resolves ports (free_port) before it hands over the configuration text.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
+import random
 import re
 import signal
 import socket
@@ -25,23 +27,33 @@ POLL_SECONDS = 0.01
 SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "runtime error:",
                    "UndefinedBehaviorSanitizer", "ThreadSanitizer")
 
-_handed_out = set()
 _validated = set()  # hashes of records: a log that many gates go on with is read by each
 
 # Raises where a record is not as conf/record.schema.json has it.
 valid_record = fastjsonschema.compile(json.loads((ROOT / "conf" / "record.schema.json").read_text()))
 
 
+def _ports():
+    """Numbers below those that the kernel gives to clients. Each process of a run has its own;
+    two runs at once begin somewhere else."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    share = range(10000 + worker, 32768, workers)
+    first = random.randrange(len(share))
+    return itertools.chain(share[first:], share[:first])
+
+
+_free_ports = _ports()
+
+
 def free_port(address="127.0.0.1"):
     """A port that is free now and that this run has not handed out before."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    while True:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:
-            probe.bind((address, 0))
-            port = probe.getsockname()[1]
-        if port not in _handed_out:
-            _handed_out.add(port)
+    for port in _free_ports:
+        with socket.socket(family, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
+            probe.bind((address, port))
             return port
+    raise AssertionError("every port was handed out")
 
 
 def run(*arguments, timeout=30, **options):
