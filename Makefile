@@ -34,14 +34,18 @@ HEADERS := $(sort $(wildcard include/*/*.h include/*/*.def src/*/*.h src/*/*.def
 FORMATTED := $(SOURCES) $(filter %.h,$(HEADERS)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c tests/tools/*.c)
 PYTEST := /usr/bin/python3 -B -m pytest -q -p no:cacheprovider
 
-.PHONY: FORCE all deps run test unit functional fuzz fuzz-short asan soak bench bench-instructions lint format docs install clean help
+.PHONY: FORCE all deps run test programs unit functional fuzz fuzz-short asan soak bench bench-instructions lint format docs install clean help
 .DEFAULT_GOAL := all
 
-all: deps $(BUILD)/suitegate
+# As many processes at once as there are processors, unless the caller said how many.
+PARALLEL = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+
+all: deps
+	+@$(PARALLEL) $(BUILD)/suitegate
 
 help:
 	@echo 'make run      get what is needed, build, make a local CA, run the proxy on 127.0.0.1:8080'
-	@echo 'make test     get what is needed, build, run all tests (about ten minutes)'
+	@echo 'make test     get what is needed, build, run all tests (about six minutes)'
 	@echo 'make asan     unit and functional tests under ASan and UBSan'
 	@echo 'make lint     format, static analysis, layering, documentation'
 	@echo 'make soak     the long tests      make fuzz   fuzz for FUZZ_SECONDS each (600)'
@@ -97,7 +101,12 @@ run: all certs/ca.pem
 
 test: all
 	@.make/deps.sh test
-	@$(MAKE) --no-print-directory unit fuzz-short functional
+	+@$(PARALLEL) programs $(FUZZ_PROGRAMS)
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory fuzz-short
+	@$(MAKE) --no-print-directory functional
+
+programs: $(BUILD)/suitegate $(UNIT_PROGRAMS)
 
 unit: $(UNIT_PROGRAMS)
 	@.make/unit.sh $^
@@ -109,26 +118,34 @@ functional: $(BUILD)/suitegate
 # Sanitizers get a tree of their own; wolfSSL is shared. A small quarantine, so that the
 # tests' bounds on memory hold there too.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SANITIZED = BUILD=$(BUILD)/asan OPTIMIZE='-O1 -g' HARDENING=-fPIE CFLAGS='$(SANITIZE)'
+asan: export ASAN_OPTIONS := detect_leaks=1:quarantine_size_mb=1:thread_local_quarantine_size_kb=64
+asan: export UBSAN_OPTIONS := print_stacktrace=1
 asan: all
 	@.make/deps.sh test
 	@mkdir -p $(BUILD)/asan
 	@[ -e $(BUILD)/asan/wolfssl ] || ln -s ../wolfssl $(BUILD)/asan/wolfssl
-	ASAN_OPTIONS=detect_leaks=1:quarantine_size_mb=1:thread_local_quarantine_size_kb=64 \
-	    UBSAN_OPTIONS=print_stacktrace=1 \
-	    $(MAKE) --no-print-directory BUILD=$(BUILD)/asan OPTIMIZE='-O1 -g' \
-	    HARDENING=-fPIE CFLAGS='$(SANITIZE)' unit functional
+	+@$(PARALLEL) $(SANITIZED) programs
+	@$(MAKE) --no-print-directory $(SANITIZED) unit
+	@$(MAKE) --no-print-directory $(SANITIZED) functional
 
 # Fuzz targets: clang's libFuzzer over the pure layers; fuzz_log over pki and audit too, fuzz_smtp
 # over one file of check.
-FUZZ_SOURCES := $(sort $(wildcard src/base/*.c src/policy/*.c src/config/*.c))
-$(BUILD)/fuzz/fuzz_log: FUZZ_SOURCES += $(sort $(wildcard src/pki/*.c src/audit/*.c))
-$(BUILD)/fuzz/fuzz_smtp: FUZZ_SOURCES += src/check/smtp.c
+FUZZ_CC = clang -std=c11 $(DEFINES) -Iinclude -Isrc -isystem $(WOLFSSL)/include -g -O1 \
+    -fno-sanitize-recover=all
+fuzz_objects = $(patsubst src/%.c,$(BUILD)/fuzz/obj/%.o,$(sort $(wildcard $(1))))
+$(FUZZ_PROGRAMS): $(call fuzz_objects,src/base/*.c src/policy/*.c src/config/*.c)
+$(BUILD)/fuzz/fuzz_log: $(call fuzz_objects,src/pki/*.c src/audit/*.c)
+$(BUILD)/fuzz/fuzz_smtp: $(call fuzz_objects,src/check/smtp.c)
 $(BUILD)/fuzz/fuzz_log: FUZZ_LIBS := $(WOLFSSL)/lib/libwolfssl.a -ljansson -lm
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(SOURCES) $(HEADERS)
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(HEADERS)
+	@echo "cc $<"
+	@$(FUZZ_CC) -fsanitize=fuzzer,address,undefined $(filter %.c %.o,$^) $(FUZZ_LIBS) \
+	    -linih -lpthread -o $@
+$(BUILD)/fuzz/obj/%.o: src/%.c $(HEADERS) $(WOLFSSL)/profile.stamp
 	@mkdir -p $(@D)
-	clang -std=c11 $(DEFINES) -Iinclude -Isrc -isystem $(WOLFSSL)/include -g -O1 \
-	    -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all $< $(FUZZ_SOURCES) \
-	    $(FUZZ_LIBS) -linih -lpthread -o $@
+	@echo "cc $< (fuzz)"
+	@$(FUZZ_CC) -fsanitize=fuzzer-no-link,address,undefined -c $< -o $@
 
 fuzz-short: $(FUZZ_PROGRAMS)
 	@/usr/bin/python3 -B tests/fuzz/seed.py $(BUILD)/fuzz/corpus
@@ -141,7 +158,7 @@ fuzz-short: $(FUZZ_PROGRAMS)
 
 fuzz: all
 	@.make/deps.sh test
-	@$(MAKE) --no-print-directory $(FUZZ_PROGRAMS)
+	+@$(PARALLEL) $(FUZZ_PROGRAMS)
 	@/usr/bin/python3 -B tests/fuzz/seed.py $(BUILD)/fuzz/corpus
 	@set -e; for t in $(FUZZ_PROGRAMS); do name=$$(basename $$t); \
 	    mkdir -p $(BUILD)/fuzz/corpus/$$name; \
