@@ -57,7 +57,7 @@ def test_an_allowed_connection_is_opened_and_closed(scene, how, pki):
     with TlsPeer(wire.server_context(pki.ec), page()) as upstream:
         s = scene(upstream.port)
         assert s.get(how).status == 200
-    opened, closed = s.opened_closed()[0]
+        opened, closed = s.opened_closed()[0]  # before the upstream is cut off
     for path in ("suitegate.connection_id", "suitegate.identity", "suitegate.listener",
                  "source.ip", "source.port", "destination.port"):
         assert at(opened, path) == at(closed, path)
