@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static bool host_from_text(const char *s, size_t n, struct target *t)
 {
@@ -110,6 +111,27 @@ static enum target_status bad(const char **why, const char *sentence)
     return TARGET_BAD;
 }
 
+/* Where a request in absolute form was to go (RFC 9112 section 3.2.2), for the record: host and
+ * port, and nothing else of the URI. */
+static void note_destination(const char *uri, size_t n, struct target *t)
+{
+    static const struct {
+        const char *prefix;
+        unsigned port;
+    } schemes[] = {{"http://", 80}, {"https://", 443}};
+    for (size_t i = 0; i < COUNT_OF(schemes); i++) {
+        size_t prefix = strlen(schemes[i].prefix), end = prefix;
+        char whole[TARGET_TEXT_SIZE];
+        if (n <= prefix || strncasecmp(uri, schemes[i].prefix, prefix) != 0) continue;
+        while (end < n && !strchr("/?#", uri[end])) end++;
+        if (target_from_text(uri + prefix, end - prefix, t)) return;
+        int length = snprintf(whole, sizeof whole, "%.*s:%u", (int)(end - prefix), uri + prefix,
+                              schemes[i].port);
+        if (length > 0 && (size_t)length < sizeof whole)
+            (void)!target_from_text(whole, (size_t)length, t);
+    }
+}
+
 /* "CONNECT host:port HTTP/1.1" without its line end. */
 static enum target_status parse_line(const char *line, size_t n, struct target *t, const char **why)
 {
@@ -124,7 +146,10 @@ static enum target_status parse_line(const char *line, size_t n, struct target *
     if (version != 8 ||
         (memcmp(second + 1, "HTTP/1.1", 8) != 0 && memcmp(second + 1, "HTTP/1.0", 8) != 0))
         return bad(why, "The HTTP version is not 1.1 or 1.0.");
-    if (!is_connect) return TARGET_NOT_CONNECT;
+    if (!is_connect) {
+        note_destination(authority, (size_t)(second - authority), t);
+        return TARGET_NOT_CONNECT;
+    }
     if (!target_from_text(authority, (size_t)(second - authority), t))
         return bad(why, "The target is not host:port with a valid host and a port from 1 to "
                         "65535; user information is not allowed.");

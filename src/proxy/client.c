@@ -15,7 +15,7 @@ void client_set_identity(struct conn *c)
     const char *name = c->target.host;
     if (l->type == LISTEN_FIXED)
         name = l->upstream_name;
-    else if (c->target.is_ip && a->has_hello && a->hello.server_name_usable)
+    else if (c->target.is_ip && a && a->has_hello && a->hello.server_name_usable)
         name = a->hello.server_name;
     struct addr ip;
     c->identity_is_ip = addr_from_ip(name, 0, &ip);

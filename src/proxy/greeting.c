@@ -4,6 +4,7 @@
 static enum step accept_target(struct conn *c, size_t used)
 {
     buf_consume(leg_in(&c->client), used);
+    client_set_identity(c);
     if (!listen_allows_upstream(c->listener->config, &c->target))
         return conn_refuse_with(c, REASON_DESTINATION_DENIED, REASON_ALERT_AS_SENT,
                                 c->target.is_ip ? "destination_ip_prohibited" : NULL);
@@ -35,6 +36,7 @@ enum step greeting_step(struct conn *c)
     case TARGET_OK:
         return accept_target(c, used);
     case TARGET_NOT_CONNECT:
+        client_set_identity(c);
         return conn_refuse(c, REASON_CLIENT_PLAINTEXT_HTTP);
     case TARGET_NOT_HTTP:
         if (buf_head(in)[0] == 22 || buf_head(in)[0] & 0x80)

@@ -42,7 +42,6 @@ static void on_lookup(void *arg, enum lookup_status status, const struct addr *a
 enum step upstream_begin(struct conn *c)
 {
     struct attempt *a = c->attempt;
-    client_set_identity(c);
     conn_set_state(c, CONN_RESOLVING);
     if (c->target.is_ip) {
         a->address_count = 1;

@@ -155,6 +155,7 @@ def test_a_request_without_tls_is_refused_on_the_clients_leg(execution, site):
     assert done.stdout == b"403"
     assert done.status == 1
     (endpoint,) = done.json["endpoints"]
+    assert endpoint["endpoint"] == f"localhost:{site.port}"
     assert [(r["code"], r["leg"], r["blame"]) for r in endpoint["refusals"]] == [
         ("client_plaintext_http", "client", "client")]
 

@@ -182,6 +182,9 @@ def test_bad_connect_gets_400(forward, name):
 def test_other_methods_get_403(forward, raw):
     record = assert_answered(forward, raw, 403, "http_request_denied", "client_plaintext_http")
     assert "secret-path" not in json.dumps(record)
+    if b"http://" in raw:
+        assert record["destination"] == {"domain": "localhost", "port": 80}
+        assert record["suitegate"]["identity"] == "localhost"
 
 
 def test_neither_http_nor_tls_is_closed(forward):

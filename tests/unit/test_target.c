@@ -222,6 +222,35 @@ static void request_table(void **state)
     }
 }
 
+/* Of a request that is refused, for its record. */
+static void other_requests_have_a_destination(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *request, *host;
+        uint16_t port;
+    } table[] = {
+        {"GET http://gate.example/secret HTTP/1.1\r\n\r\n", "gate.example", 80},
+        {"GET HTTP://Gate.Example:8080?q HTTP/1.1\r\n\r\n", "gate.example", 8080},
+        {"POST https://[::1]/ HTTP/1.1\r\n\r\n", "::1", 443},
+        {"GET http://10.0.0.1:1#x HTTP/1.0\r\n\r\n", "10.0.0.1", 1},
+        {"GET http://user:secret@a.example/ HTTP/1.1\r\n\r\n", "", 0},
+        {"GET http:///x HTTP/1.1\r\n\r\n", "", 0},
+        {"GET http:// HTTP/1.1\r\n\r\n", "", 0},
+        {"GET http://a_b!/ HTTP/1.1\r\n\r\n", "", 0},
+        {"GET ftp://a.example/ HTTP/1.1\r\n\r\n", "", 0},
+        {"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", "", 0},
+    };
+    for (size_t i = 0; i < N_OF(table); i++) {
+        struct target t;
+        size_t used;
+        assert_int_equal(parse(table[i].request, strlen(table[i].request), &t, &used),
+                         TARGET_NOT_CONNECT);
+        assert_string_equal(t.host, table[i].host);
+        assert_int_equal(t.port, table[i].port);
+    }
+}
+
 static void request_leaves_the_rest(void **state)
 {
     (void)state;
@@ -394,10 +423,15 @@ static void patterns(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(targets),       cmocka_unit_test(target_with_nul),
-        cmocka_unit_test(request_table), cmocka_unit_test(request_leaves_the_rest),
-        cmocka_unit_test(request_limit), cmocka_unit_test(request_with_nul),
-        cmocka_unit_test(patterns),      cmocka_unit_test(target_formats),
+        cmocka_unit_test(targets),
+        cmocka_unit_test(target_with_nul),
+        cmocka_unit_test(request_table),
+        cmocka_unit_test(other_requests_have_a_destination),
+        cmocka_unit_test(request_leaves_the_rest),
+        cmocka_unit_test(request_limit),
+        cmocka_unit_test(request_with_nul),
+        cmocka_unit_test(patterns),
+        cmocka_unit_test(target_formats),
     };
     return cmocka_run_group_tests_name("target", tests, NULL, NULL);
 }
