@@ -6,6 +6,8 @@
 
 enum advice_topic {
     ADVICE_NONE,
+    ADVICE_NAME,
+    ADVICE_STARTTLS,
     ADVICE_PROTOCOLS,
     ADVICE_SUITES,
     ADVICE_GROUPS,

@@ -42,8 +42,8 @@ void judge_scans(const struct scan *scans, size_t n, const char *name, bool more
 void judge_unknown(const char *code, const char *text, struct judgement *out);
 /* Of one address of the scans judged. */
 enum verdict judge_address(const struct judgement *j, size_t address);
-/* Does a problem or a finding call for this advice? */
-bool judge_wants_advice(const struct judgement *j, enum advice_topic topic);
+/* Is this the gravest kind of item that calls for this advice? */
+bool judge_wants_advice(const struct judgement *j, enum item_kind kind, enum advice_topic topic);
 void judgement_fini(struct judgement *j);
 
 const char *verdict_name(enum verdict v); /* "compliant with findings" */

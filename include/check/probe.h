@@ -35,6 +35,7 @@ enum probe_outcome {
     PROBE_SLOW,        /* bytes came, but not all in time */
     PROBE_CLOSED,      /* it was closed without an answer */
     PROBE_SMTP,        /* STARTTLS did not come about: `smtp` says why */
+    PROBE_NO_STARTTLS, /* the mail server does not know it */
     PROBE_NO_TIME,     /* the deadline is over */
     PROBE_FAILED,      /* on our side: `fault` is an errno */
 };

@@ -56,9 +56,11 @@ struct scan {
     enum probe_outcome outcome; /* PROBE_ANSWERED: the rest is filled in */
     int fault;
     char detail[PROBE_SMTP_TEXT];
-    int first_alert;      /* the server's answer to the first word, -1: none */
+    bool any_hello;       /* a ServerHello came, of whatever sort */
+    int first_alert;      /* its answer to the first hello of TLS 1.2 or 1.3, -1: none */
     bool incomplete;      /* time or descriptors ran out before everything was asked */
     int incomplete_fault; /* the errno, 0: time, or a server that answers no more */
+    bool out_of_time;     /* incomplete for that reason */
     struct scan_version versions[SCAN_VERSIONS];
     struct scan_approved approved[SUITE_COUNT];
     uint16_t order[SUITE_COUNT]; /* as the server picks them */

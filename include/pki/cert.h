@@ -32,6 +32,7 @@ struct cert {
     uint16_t group; /* supported_groups id of an EC key, 0: none that is allowed */
     enum cert_signature signature;
     bool is_ca, can_sign_certs, can_sign_crls; /* the last two: absent keyUsage allows */
+    bool serves_tls; /* extendedKeyUsage has serverAuth or any, or is absent */
 };
 
 WARN_UNUSED bool cert_parse(struct span der, struct cert *out);

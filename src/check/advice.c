@@ -23,6 +23,8 @@ const struct advice *advice_of(enum advice_topic topic, size_t *n)
 const char *advice_topic_name(enum advice_topic topic)
 {
     static const char *const names[ADVICE_TOPICS] = {[ADVICE_NONE] = "",
+                                                     [ADVICE_NAME] = "server name",
+                                                     [ADVICE_STARTTLS] = "STARTTLS",
                                                      [ADVICE_PROTOCOLS] = "protocol versions",
                                                      [ADVICE_SUITES] = "cipher suites",
                                                      [ADVICE_GROUPS] = "groups",

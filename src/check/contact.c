@@ -58,8 +58,8 @@ static size_t first_suites(const struct word *word, uint16_t *out)
 
 static bool is_final(enum probe_outcome outcome)
 {
-    return outcome == PROBE_UNREACHABLE || outcome == PROBE_SMTP || outcome == PROBE_NO_TIME ||
-           outcome == PROBE_FAILED;
+    return outcome == PROBE_UNREACHABLE || outcome == PROBE_SMTP || outcome == PROBE_NO_STARTTLS ||
+           outcome == PROBE_NO_TIME || outcome == PROBE_FAILED;
 }
 
 /* The last thing to try with one that closes at every other word. */
@@ -84,11 +84,13 @@ static bool say(struct scanning *g, const struct word *word, bool *alive, bool *
     bool answered = p.outcome == PROBE_ANSWERED;
     bool hello = answered && p.reply.kind == REPLY_HELLO;
     if (hello) {
+        g->scan->any_hello = true;
         g->known_version = p.reply.version;
         g->known_suite = p.reply.suite;
         g->bare = word->bare;
     }
-    if (answered && g->scan->first_alert < 0) g->scan->first_alert = p.reply.alert;
+    if (answered && word->version >= TLS_1_2 && g->scan->first_alert < 0)
+        g->scan->first_alert = p.reply.alert;
     if (!answered && !*alive) note_failure(g->scan, &p);
     *alive = *alive || answered;
     *final = is_final(p.outcome);

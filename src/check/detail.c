@@ -295,6 +295,7 @@ static void note_proof(struct scanning *g, size_t i, const struct proof *proof,
     s->approved[i].asked = true;
     s->approved[i].proof = *proof;
     if (check->facts.present && !is_leaf(c, check->facts.sha256)) c->differs = true;
+    if (proof->outcome == PROBE_NO_TIME) scanning_out_of_time(g);
     if (proof->outcome != PROBE_ANSWERED) scanning_incomplete(g, 0);
     if (check->verified) {
         if (c->valid == FACT_UNKNOWN) c->valid = FACT_YES;

@@ -74,8 +74,7 @@ static enum probe_outcome start_smtp(struct talk *k, struct probe *out)
             snprintf(out->smtp, sizeof out->smtp, "the mail server refuses: %.100s", smtp.line);
             return PROBE_SMTP;
         case SMTP_WITHOUT:
-            snprintf(out->smtp, sizeof out->smtp, "the mail server does not offer STARTTLS");
-            return PROBE_SMTP;
+            return PROBE_NO_STARTTLS;
         case SMTP_MALFORMED:
             snprintf(out->smtp, sizeof out->smtp, "the server does not speak SMTP");
             return PROBE_SMTP;

@@ -146,6 +146,7 @@ void scanning_ask(struct scanning *g, const struct offer *offer, enum probe_dept
         if (g->known_version == 0 && (tries > 0 || p->outcome != PROBE_CLOSED)) return;
         if (tries > 0) scanning_pause(g, tries);
     }
+    if (p->outcome == PROBE_NO_TIME) scanning_out_of_time(g);
     scanning_incomplete(g, p->outcome == PROBE_FAILED ? p->fault : 0);
 }
 
@@ -157,6 +158,13 @@ void scanning_note_suite(struct scanning *g, uint16_t version, uint16_t suite)
     for (size_t i = 0; i < v->suite_count; i++) known = known || v->suites[i] == suite;
     if (!known && v->suite_count < COUNT_OF(v->suites)) v->suites[v->suite_count++] = suite;
     v->accepted = FACT_YES;
+    pthread_mutex_unlock(&g->lock);
+}
+
+void scanning_out_of_time(struct scanning *g)
+{
+    pthread_mutex_lock(&g->lock);
+    g->scan->out_of_time = true;
     pthread_mutex_unlock(&g->lock);
 }
 

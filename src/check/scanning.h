@@ -40,7 +40,8 @@ struct offer scanning_offer(const struct scanning *g, uint16_t version, const ui
  * and what stays open makes the scan incomplete. */
 void scanning_ask(struct scanning *g, const struct offer *offer, enum probe_depth depth,
                   struct probe *p);
-void scanning_incomplete(struct scanning *g, int fault); /* fault: an errno, 0: time */
+void scanning_incomplete(struct scanning *g, int fault); /* fault: an errno, 0: none */
+void scanning_out_of_time(struct scanning *g);
 /* Does it still answer, for one who asks alone? Waits a moment before it is asked again (tries: how
  * often it was). */
 bool scanning_answers(struct scanning *g);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -19,13 +20,14 @@ static const char help[] =
     "                       [--starttls smtp] [-f FILE] HOST[:PORT]...\n\n"
     "Is this server fit for the policy? Asks it for every protocol, suite and group, shakes\n"
     "hands with each approved suite, judges its certificate as the proxy would, and says what\n"
-    "to change. Opens at most four connections at once to one host.\n\n"
+    "to change. PORT is 443, with --starttls smtp 25, where it is not given. Opens at most four\n"
+    "connections at once to one host.\n\n"
     "      --json           one JSON object instead of text\n"
     "      --ca FILE        trust these CAs too (PEM), beside the system's and those of the\n"
     "                       environment's SSL_CERT_FILE\n"
     "      --name NAME      send and verify this name instead of HOST\n"
     "      --timeout T      for one host in all, such as 30s (default: 60s)\n"
-    "      --starttls smtp  a mail server: STARTTLS first; the port is then 25 by default\n"
+    "      --starttls smtp  a mail server: STARTTLS first\n"
     "  -f, --file FILE      further hosts, one a line; - for standard input\n"
     "  -h, --help           this text\n\n"
     "Exit status: 0 compliant, 3 compliant with findings, 1 not compliant, 2 could not tell,\n"
@@ -51,6 +53,7 @@ struct check {
     struct host_report *reports;
     size_t n;
     uint16_t default_port;
+    char name[TARGET_HOST_SIZE]; /* of --name */
     atomic_uint connections, done;
     /* The progress line. */
     pthread_mutex_t lock;
@@ -58,12 +61,19 @@ struct check {
     bool ended;
 };
 
-/* "host", "host:port", "[v6]:port" and a bare IPv6 address. */
-static bool read_target(const struct check *c, const char *s, struct target *out)
+/* "host", "host:port", "[v6]:port" and a bare IPv6 address; any of them within "https://.../". */
+static bool read_target(const struct check *c, const char *given, struct target *out)
 {
-    char text[TARGET_TEXT_SIZE];
+    static const char scheme[] = "https://";
+    char s[TARGET_TEXT_SIZE], text[TARGET_TEXT_SIZE];
     struct addr ip;
-    if (target_from_text(s, strlen(s), out)) return true;
+    bool url = strncasecmp(given, scheme, sizeof scheme - 1) == 0;
+    if (url) given += sizeof scheme - 1;
+    size_t length = url ? strcspn(given, "/?#") : strlen(given);
+    if (length >= sizeof s) return false;
+    memcpy(s, given, length);
+    s[length] = '\0';
+    if (target_from_text(s, length, out)) return true;
     bool v6 = addr_from_ip(s, 0, &ip) && ip.sa.sa_family == AF_INET6;
     int n = snprintf(text, sizeof text, v6 ? "[%s]:%u" : "%s:%u", s, c->default_port);
     return n > 0 && (size_t)n < sizeof text && target_from_text(text, (size_t)n, out);
@@ -75,8 +85,11 @@ static bool add_target(struct check *c, const char *s)
     if (!read_target(c, s, &target)) {
         struct text shown = {0};
         text_add_visible(&shown, s, 80);
-        fprintf(stderr, "suitegate check: \"%s\" is not HOST, HOST:PORT or [IPv6]:PORT\n",
-                text_string(&shown));
+        bool foreign = false;
+        for (const char *p = s; *p; p++) foreign = foreign || (unsigned char)*p > 127;
+        fprintf(stderr, "suitegate check: \"%s\" is not HOST, HOST:PORT or [IPv6]:PORT%s\n",
+                text_string(&shown),
+                foreign ? " (an international name is written xn--...: RFC 5891)" : "");
         text_fini(&shown);
         return false;
     }
@@ -115,8 +128,10 @@ static int read_list(struct check *c, const char *path)
         fprintf(stderr, "suitegate check: %s: %s\n", path, strerror(fault));
         status = CLI_CANNOT;
     }
+    static const char mark[] = "\xef\xbb\xbf"; /* what some editors begin UTF-8 with */
     char *rest = list.data;
     unsigned number = 0;
+    if (rest && strncmp(rest, mark, sizeof mark - 1) == 0) rest += sizeof mark - 1;
     for (char *line; !fault && status < 0 && (line = strsep(&rest, "\n")) != NULL;)
         status = read_line(c, path, ++number, line);
     text_fini(&list);
@@ -199,14 +214,17 @@ static int read_options(struct check *c, const struct cli_options *o)
         return CLI_USAGE;
     }
     struct addr ip;
-    if (o->name && !hello_name_is_valid(o->name, strlen(o->name)) &&
-        !addr_from_ip(o->name, 0, &ip)) {
+    size_t length = o->name ? strlen(o->name) : 0;
+    if (length > 1 && o->name[length - 1] == '.') length--; /* that of the root */
+    if (o->name && (length >= sizeof c->name ||
+                    (!hello_name_is_valid(o->name, length) && !addr_from_ip(o->name, 0, &ip)))) {
         fprintf(stderr, "suitegate check: --name is a host name or an IP address\n");
         return CLI_USAGE;
     }
     c->options.timeout = (int64_t)timeout_ms * 1000000;
     c->options.smtp = o->starttls != NULL;
-    c->options.name = o->name;
+    snprintf(c->name, sizeof c->name, "%.*s", (int)length, o->name ? o->name : "");
+    c->options.name = o->name ? c->name : NULL;
     c->options.connections = &c->connections;
     c->options.limiter = c->limiter;
     c->options.trust.policy = (struct policy){.allowed = policy_profile_suites(PROFILE_2021),

@@ -199,21 +199,29 @@ static void put_judgement(struct json *j, const struct judgement *judgement, uns
     put_items(j, "notes", judgement, ITEM_NOTE, address);
 }
 
-static void put_remedies(struct json *j, const struct judgement *judgement)
+static void put_remedies_of(struct json *j, const struct judgement *judgement, enum item_kind kind,
+                            const char *name)
 {
-    json_put_array(j, "remedies");
     for (enum advice_topic topic = ADVICE_NONE + 1; topic < ADVICE_TOPICS; topic++) {
         size_t n;
         const struct advice *rows = advice_of(topic, &n);
-        bool wanted = judge_wants_advice(judgement, topic);
+        bool wanted = judge_wants_advice(judgement, kind, topic);
         for (size_t i = 0; wanted && i < n; i++) {
             json_put_object(j, NULL);
+            json_put_string(j, "for", name);
             json_put_string(j, "topic", advice_topic_name(topic));
             json_put_string(j, "product", rows[i].product);
             json_put_string(j, "setting", rows[i].text);
             json_end_object(j);
         }
     }
+}
+
+static void put_remedies(struct json *j, const struct judgement *judgement)
+{
+    json_put_array(j, "remedies");
+    put_remedies_of(j, judgement, ITEM_PROBLEM, "problems");
+    put_remedies_of(j, judgement, ITEM_FINDING, "findings");
     json_end_array(j);
 }
 

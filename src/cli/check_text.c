@@ -27,28 +27,61 @@ static void add_name(struct text *list, const char *name)
     text_printf(list, "%s%s", list->size ? ", " : "", name);
 }
 
-static void put_versions(const struct scan *s, struct text *out)
+static void put_protocols(const struct scan *s, struct text *out)
 {
-    struct text accepted = {0}, counts = {0};
+    struct text accepted = {0};
     for (size_t i = 0; i < SCAN_VERSIONS; i++) {
         const struct scan_version *v = &s->versions[i];
         char scratch[VERSION_TEXT_SIZE];
-        const char *name = version_name(v->version, scratch);
-        size_t approved = 0;
-        if (v->accepted == FACT_UNKNOWN)
-            text_printf(&accepted, "%s%s?", accepted.size ? ", " : "", name);
-        if (v->accepted != FACT_YES) continue;
-        add_name(&accepted, name);
-        for (size_t k = 0; k < v->suite_count && v->version == TLS_1_2; k++)
-            approved += suite_by_id(v->suites[k]) != NULL;
-        size_t others = (v->version == SSL_2_0 ? v->kind_count : v->suite_count) - approved;
-        if (others > 0 && v->version != TLS_1_3)
-            text_printf(&counts, "%s%zu at %s", counts.size ? ", " : "", others, name);
+        if (v->accepted == FACT_NO) continue;
+        add_name(&accepted, version_name(v->version, scratch));
+        if (v->accepted == FACT_UNKNOWN) text_add(&accepted, "?");
     }
     put_fact(out, "protocols", accepted.size ? text_string(&accepted) : "none");
-    put_fact(out, "other suites", counts.size ? text_string(&counts) : "none");
     text_fini(&accepted);
-    text_fini(&counts);
+}
+
+static bool same_suites(const struct scan_version *a, const struct scan_version *b)
+{
+    return a->suite_count == b->suite_count &&
+           memcmp(a->suites, b->suites, a->suite_count * sizeof *a->suites) == 0;
+}
+
+/* Those of one old version, and of the others that have the same. */
+static void add_old_suites(const struct scan *s, size_t i, struct text *words)
+{
+    const struct scan_version *v = &s->versions[i];
+    char scratch[VERSION_TEXT_SIZE];
+    for (size_t k = 0; k < i; k++)
+        if (same_suites(&s->versions[k], v)) return;
+    text_printf(words, "%sat %s", words->size ? "; " : "", version_name(v->version, scratch));
+    for (size_t k = i + 1; s->versions[k].version < TLS_1_2; k++)
+        if (same_suites(&s->versions[k], v))
+            text_printf(words, " and %s", version_name(s->versions[k].version, scratch));
+    for (size_t k = 0; k < v->suite_count; k++) {
+        const char *name = cipher_name(v->suites[k]);
+        text_printf(words, "%s%s", k ? ", " : ": ", name ? name : "?");
+    }
+}
+
+/* Those of TLS 1.2 are findings by name, those of TLS 1.3 stand in a note. */
+static void put_other_suites(const struct scan *s, struct text *out)
+{
+    const struct scan_version *newest = scan_version(s, TLS_1_2);
+    struct text words = {0};
+    size_t others = 0;
+    for (size_t i = 0; i < newest->suite_count; i++)
+        others += suite_by_id(newest->suites[i]) == NULL;
+    if (others) text_printf(&words, "%zu at TLS 1.2 (findings)", others);
+    for (size_t i = 0; s->versions[i].version < TLS_1_2; i++) {
+        const struct scan_version *v = &s->versions[i];
+        if (v->kind_count)
+            text_printf(&words, "%s%zu at SSL 2.0", words.size ? "; " : "", v->kind_count);
+        if (v->suite_count) add_old_suites(s, i, &words);
+    }
+    if (s->incomplete) text_add(&words, words.size ? "; perhaps others" : "?");
+    put_fact(out, "other suites", words.size ? text_string(&words) : "none");
+    text_fini(&words);
 }
 
 static void put_approved(const struct scan *s, struct text *out)
@@ -56,6 +89,9 @@ static void put_approved(const struct scan *s, struct text *out)
     struct text words = {0};
     static const char *const orders[] = {"", ", in the client's order", ", in the server's order"};
     text_printf(&words, "%zu of the %d%s", s->order_count, SUITE_COUNT, orders[s->server_order]);
+    size_t open = 0;
+    for (size_t i = 0; i < SUITE_COUNT; i++) open += s->approved[i].accepted == FACT_UNKNOWN;
+    if (open) text_printf(&words, "; %zu could not be asked", open);
     put_fact(out, "approved suites", text_string(&words));
     text_fini(&words);
     for (size_t i = 0; i < s->order_count; i++) {
@@ -94,8 +130,9 @@ static void put_certificate(const struct scan_certificate *c, const char *label,
     text_add_visible(&words, subject.size ? text_string(&subject) : "(no subject)", 200);
     text_add(&words, ", issued by ");
     text_add_visible(&words, text_string(&issuer), 200);
-    text_printf(&words, ", %u bits, %s, %.10s to %.10s, %zu in the chain: %s", leaf.bits,
-                cert_signature_name(&leaf), from, until, c->count,
+    if (leaf.bits) text_printf(&words, ", %u bits", leaf.bits);
+    text_printf(&words, ", %s, %.10s to %.10s, %zu in the chain: %s", cert_signature_name(&leaf),
+                from, until, c->count,
                 c->valid == FACT_YES  ? "valid"
                 : c->valid == FACT_NO ? "not valid"
                                       : "not judged");
@@ -139,7 +176,8 @@ static void put_scan(const struct host_report *r, size_t i, struct text *out)
         put_fact(out, "address", where);
     }
     if (s->outcome != PROBE_ANSWERED) return;
-    put_versions(s, out);
+    put_protocols(s, out);
+    put_other_suites(s, out);
     put_approved(s, out);
     put_groups(s, out);
     put_certificate(&s->certificates[SCAN_KEY_ECDSA], "ECDSA certif.", out);
@@ -208,18 +246,21 @@ static void put_setting(const struct advice *a, struct text *out)
     }
 }
 
-static void put_advice(const struct judgement *j, struct text *out)
+/* True when there was any. */
+static bool put_advice(const struct judgement *j, enum item_kind kind, const char *heading,
+                       struct text *out)
 {
     bool headed = false;
     for (enum advice_topic topic = ADVICE_NONE + 1; topic < ADVICE_TOPICS; topic++) {
         size_t n;
-        if (!judge_wants_advice(j, topic)) continue;
-        if (!headed) text_add(out, "\n  What to change\n");
+        if (!judge_wants_advice(j, kind, topic)) continue;
+        if (!headed) text_printf(out, "\n  %s\n", heading);
         headed = true;
         const struct advice *rows = advice_of(topic, &n);
         text_printf(out, "  %s\n", advice_topic_name(topic));
         for (size_t i = 0; i < n; i++) put_setting(&rows[i], out);
     }
+    return headed;
 }
 
 void check_put_host(const struct host_report *r, struct text *out)
@@ -230,23 +271,42 @@ void check_put_host(const struct host_report *r, struct text *out)
                 r->scan_count == 1 ? "\n" : "");
     for (size_t i = 0; i < r->scan_count; i++) put_scan(r, i, out);
     for (int kind = 0; kind < ITEM_KINDS; kind++) put_items(r, (enum item_kind)kind, out);
-    put_advice(&r->judgement, out);
+    bool more = put_advice(&r->judgement, ITEM_PROBLEM, "What to change", out);
+    put_advice(&r->judgement, ITEM_FINDING,
+               more ? "What to change for the findings" : "What to change", out);
 }
 
-/* The gravest thing, and how many more, in so many columns. */
-static void put_summary(const struct judgement *j, size_t columns, struct text *out)
+/* The gravest thing, and how many more, behind so many blanks. */
+static void add_summary(const struct judgement *j, int indent, struct text *out)
 {
     struct text words = {0};
     size_t more = 0;
     for (size_t i = 1; i < j->n; i++) more += j->items[i].kind == j->items[0].kind;
-    if (j->n == 0 || j->items[0].kind == ITEM_NOTE) return;
-    text_add(&words, j->items[0].text ? j->items[0].text : "");
-    struct text rest = {0};
-    if (more) text_printf(&rest, ", and %zu more", more);
-    text_add_visible(out, text_string(&words), columns - rest.size);
-    text_add(out, text_string(&rest));
-    text_fini(&rest);
+    text_add_visible(&words, j->items[0].text ? j->items[0].text : "", 8000);
+    if (more) text_printf(&words, ", and %zu more", more);
+    text_add_wrapped(out, indent, text_string(&words));
     text_fini(&words);
+}
+
+/* One host. The reason stands in a column of its own, or below where that would be narrow. */
+static void put_row(const struct host_report *r, int width, struct text *out)
+{
+    const struct judgement *j = &r->judgement;
+    struct text reason = {0};
+    char where[TARGET_TEXT_SIZE];
+    int column = width + VERDICT_COLUMNS + 4;
+    bool told = j->n > 0 && j->items[0].kind != ITEM_NOTE;
+    bool beside = told && column <= TEXT_COLUMNS - BECAUSE_COLUMNS;
+    target_format(&r->target, where);
+    if (told) add_summary(j, beside ? column : LABEL, &reason);
+    text_printf(out, "%-*s  %-*s", width, where, beside ? VERDICT_COLUMNS : 0,
+                verdict_name(j->verdict));
+    if (beside)
+        text_printf(out, "  %s",
+                    reason.size > (size_t)column ? text_string(&reason) + column : "\n");
+    else
+        text_printf(out, "\n%s", text_string(&reason));
+    text_fini(&reason);
 }
 
 void check_put_table(const struct host_report *reports, size_t n, struct text *out)
@@ -259,18 +319,10 @@ void check_put_table(const struct host_report *reports, size_t n, struct text *o
         int length = (int)strlen(where);
         if (length > width) width = length < HOST_COLUMNS ? length : HOST_COLUMNS;
     }
-    int columns = TEXT_COLUMNS - width - VERDICT_COLUMNS - 4;
-    if (columns < BECAUSE_COLUMNS) columns = BECAUSE_COLUMNS;
     text_printf(out, "%-*s  %-*s  %s\n", width, "HOST", VERDICT_COLUMNS, "VERDICT", "BECAUSE");
     for (size_t i = 0; i < n; i++) {
-        const struct judgement *j = &reports[i].judgement;
-        char where[TARGET_TEXT_SIZE];
-        target_format(&reports[i].target, where);
-        counts[j->verdict]++;
-        text_printf(out, "%-*s  %-*s  ", width, where, VERDICT_COLUMNS, verdict_name(j->verdict));
-        put_summary(j, (size_t)columns, out);
-        while (out->size > 0 && out->data[out->size - 1] == ' ') out->data[--out->size] = '\0';
-        text_add(out, "\n");
+        counts[reports[i].judgement.verdict]++;
+        put_row(&reports[i], width, out);
     }
     text_printf(out,
                 "\n%zu hosts: %zu compliant, %zu with findings, %zu not compliant, %zu could not "

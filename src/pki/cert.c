@@ -218,6 +218,20 @@ static void read_basic_constraints(struct span value, struct cert *c)
     c->is_ca = der_expect(&inner, DER_BOOLEAN, &ca) && ca.content.n == 1 && ca.content.p[0];
 }
 
+/* id-kp-serverAuth or anyExtendedKeyUsage (RFC 5280 section 4.2.1.12). */
+static void read_extended_key_usage(struct span value, struct cert *c)
+{
+    static const struct oid server = {8, {0x2b, 6, 1, 5, 5, 7, 3, 1}};
+    static const struct oid any = {4, {0x55, 0x1d, 0x25, 0}};
+    struct reader r = reader_of(value);
+    struct der_item list, purpose;
+    c->serves_tls = false;
+    if (!der_expect(&r, DER_SEQUENCE, &list)) return;
+    r = reader_of(list.content);
+    while (r.left > 0 && der_expect(&r, DER_OID, &purpose))
+        if (oid_is(purpose.content, &server) || oid_is(purpose.content, &any)) c->serves_tls = true;
+}
+
 /* id-ce is 2.5.29 (RFC 5280 section 4.2.1); the last byte tells which. */
 static void read_extension(uint8_t which, struct span value, struct cert *c)
 {
@@ -240,6 +254,9 @@ static void read_extension(uint8_t which, struct span value, struct cert *c)
         if (!der_expect(&r, DER_SEQUENCE, &item)) break;
         r = reader_of(item.content);
         if (der_expect(&r, 0x80, &inner)) c->authority_key_id = inner.content;
+        break;
+    case 37:
+        read_extended_key_usage(value, c);
         break;
     default:
         break;
@@ -303,7 +320,8 @@ static bool read_tbs(struct span content, struct cert *c)
 
 bool cert_parse(struct span der, struct cert *out)
 {
-    *out = (struct cert){.der = der, .can_sign_certs = true, .can_sign_crls = true};
+    *out = (struct cert){
+        .der = der, .can_sign_certs = true, .can_sign_crls = true, .serves_tls = true};
     struct reader r = reader_of(der);
     struct der_item certificate, tbs, algorithm, signature;
     if (!der_expect(&r, DER_SEQUENCE, &certificate) || r.left > 0) return false;

@@ -68,7 +68,8 @@ ADDRESS = _object({
 HOST = _object({
     "target": TEXT, "host": TEXT, "port": {"type": "integer"}, "name": TEXT,
     "starttls": {"enum": ["smtp", None]}, "verdict": {"enum": list(EXIT)}, **JUDGEMENT,
-    "remedies": _list(_object({"topic": TEXT, "product": TEXT, "setting": TEXT})),
+    "remedies": _list(_object({"for": {"enum": ["problems", "findings"]}, "topic": TEXT,
+                               "product": TEXT, "setting": TEXT})),
     "addresses": _list(ADDRESS)})
 valid_output = fastjsonschema.compile(_object({
     "version": TEXT, "verdict": {"enum": list(EXIT)}, "hosts": _list(HOST)}))

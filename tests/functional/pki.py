@@ -83,11 +83,14 @@ class Pki:
     # ---- minting --------------------------------------------------------------------
 
     def key(self, kind, name=None):
-        """A private key such as ec256, ec384, ec521, ec224, rsa2048. Leaves share one a kind."""
+        """A private key such as ec256, ec384, ec521, ec224, rsa2048, ed25519. Leaves share one a
+        kind."""
         path = self.dir / f"{name or kind}.key"
         if not path.exists():
             if kind.startswith("rsa"):
                 what = ("RSA", "-pkeyopt", f"rsa_keygen_bits:{kind[3:]}")
+            elif kind == "ed25519":
+                what = ("ED25519",)
             else:
                 what = ("EC", "-pkeyopt", f"ec_paramgen_curve:P-{kind[2:]}")
             openssl("genpkey", "-algorithm", *what, "-out", path)
@@ -224,6 +227,11 @@ class Pki:
     @property
     def wrong_name(self):
         return self.leaf("wrong-name", san=("DNS:other.example",))
+
+    @property
+    def common_name(self):
+        """Its name is in the subject only, which does not count (RFC 9525 section 6.3)."""
+        return self.leaf("common-name", san=(), subject="/CN=localhost")
 
     @property
     def unknown_ca(self):

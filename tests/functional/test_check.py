@@ -142,8 +142,51 @@ def test_a_server_without_an_approved_suite_is_not_compliant(pki, tmp_path):
 def test_a_server_that_does_not_know_the_name_says_so(pki, tmp_path):
     with nginx(tmp_path, pki.ec, extra="ssl_reject_handshake on;") as server:
         host = judge(pki, server.port)
-    assert host.verdict in ("not_compliant", "could_not_tell")
-    assert "no_tls12" not in host.codes("problems")
+        unnamed = judge(pki, server.port, host="127.0.0.1")
+    assert host.items("problems") == [("name_refused", None)]
+    assert "localhost" in host.text("name_refused")
+    assert host.remedies("nginx")["server name"].startswith("server_name NAME;")
+    assert unnamed.items("doubts") == [("refuses_every_hello", None)]
+    assert "--name NAME" in unnamed.text("refuses_every_hello")
+    assert unnamed.verdict == "could_not_tell"
+
+
+SNI = """
+const tls = require("tls"), fs = require("fs");
+const [,, port, chain, key] = process.argv;
+const context = tls.createSecureContext({cert: fs.readFileSync(chain), key: fs.readFileSync(key)});
+tls.createServer({SNICallback: (name, done) => name === "localhost" ? done(null, context)
+    : done(new Error("unknown"))}, s => s.on("error", () => {})).on("tlsClientError", () => {})
+    .listen(port, "127.0.0.1");
+"""
+
+
+def test_a_server_that_answers_another_name_with_any_alert_is_not_accused(pki, tmp_path):
+    """Node without a certificate of its own: alert 40 to who says no name, and the connection is
+    closed on who says another one."""
+    script, port = tmp_path / "sni.js", free_port()
+    script.write_text(SNI)
+    with Process(["node", script, port, pki.ec.chain, pki.ec.key], port, tmp_path / "node.log"):
+        named = judge(pki, port)
+        unnamed = judge(pki, port, host="127.0.0.1")
+        other = judge(pki, port, "--name", "other.test")
+    assert "TLS 1.2" in named.accepted() and not named.items("problems")
+    for host in (unnamed, other):
+        assert host.verdict == "could_not_tell"
+        assert host.items("doubts") == [("refuses_every_hello", None)]
+        assert host.entry["remedies"] == []
+
+
+def test_a_key_that_no_suite_can_use_is_told_as_that(pki, tmp_path):
+    leaf = pki.leaf("edwards", key="ed25519")
+    with nginx(tmp_path, leaf, ciphers=POLICY) as server:
+        host = judge(pki, server.port)
+        _, text = tell("--ca", pki.trust, f"localhost:{server.port}")
+    assert host.verdict == "not_compliant"
+    assert host.items("problems") == [("certificate_key", "ECDSA")]
+    assert "certificate" in host.remedies("nginx")
+    assert "TLS library" not in host.remedies("nginx, Apache, HAProxy")
+    assert "0 bits" not in text
 
 
 def test_a_key_on_another_curve_is_not_compliant_for_that(pki, tmp_path):
@@ -173,6 +216,7 @@ def test_text_of_findings_names_each_and_what_to_change(pki, loose):
     assert text.startswith(f"localhost:{loose.port}: compliant with findings\n")
     plain = " ".join(text.split())
     assert "it accepts TLS 1.0, TLS 1.1" in plain
+    assert re.search(r"other suites \d+ at TLS 1\.2 \(findings\); at TLS 1\.0 and TLS 1\.1: TLS_", plain)
     host = judge(pki, loose.port)
     for code, subject in host.items("findings"):
         assert subject in plain, (code, subject)
@@ -272,24 +316,31 @@ def test_a_server_that_signs_with_sha1_only_is_not_compliant(pki, tmp_path):
 # ---- certificates -------------------------------------------------------------------------
 
 FAULTS = {
-    "expired": ("expired", "certificate"),
-    "not_yet_valid": ("not_yet_valid", "certificate"),
-    "wrong_name": ("name_mismatch", "certificate"),
-    "unknown_ca": ("untrusted", "certificate chain"),
-    "self_signed": ("untrusted", "certificate chain"),
-    "truncated_chain": ("untrusted", "certificate chain"),
-    "rsa1024": ("weak", "certificate"),
-    "sha1_leaf": ("weak", "certificate"),
-    "sha1_inter": ("weak", "certificate"),
-    "expired_inter": ("expired", "certificate"),
-    "no_server_auth": ("invalid", "certificate chain"),
-    "ca_without_constraints": ("invalid", "certificate chain"),
+    "expired": ("expired", "certificate", r"CN=expired, valid until \d{4}-\d\d-\d\d "),
+    "not_yet_valid": ("not_yet_valid", "certificate",
+                      r"CN=not-yet-valid, valid from \d{4}-\d\d-\d\d "),
+    "wrong_name": ("name_mismatch", "certificate", "localhost; it is for other.example "),
+    "common_name": ("name_mismatch", "certificate",
+                    "localhost; it has no subjectAltName, and its common name does not count"),
+    "unknown_ca": ("untrusted", "certificate chain",
+                   "its chain ends at an issuer that is not trusted here: CN=suitegate test strange-root |"
+                   "it came alone, and its issuer is not trusted here: CN=suitegate test strange-root |"
+                   "its root is not trusted here .--ca FILE would.: CN=suitegate test strange-root "),
+    "self_signed": ("untrusted", "certificate", "it is self-signed "),
+    "truncated_chain": ("untrusted", "certificate chain",
+                        "it came alone, and its issuer is not trusted here: CN=suitegate test inter"),
+    "rsa1024": ("weak", "certificate", "CN=rsa1024, a key of 1024 bits "),
+    "sha1_leaf": ("weak", "certificate", "CN=sha1-leaf, signed by ECDSA with SHA-1 "),
+    "sha1_inter": ("weak", "certificate", "CN=suitegate test sha1-inter, signed by ECDSA with SHA-1 "),
+    "expired_inter": ("expired", "certificate", "CN=suitegate test expired-inter, valid until "),
+    "no_server_auth": ("invalid", "certificate", "its extended key usage is not for servers"),
+    "ca_without_constraints": ("invalid", "certificate chain", "is not valid .RFC 5280."),
 }
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_bad_certificate_is_not_compliant_and_says_why(pki, tmp_path, fault):
-    code, topic = FAULTS[fault]
+    code, topic, cause = FAULTS[fault]
     leaf = getattr(pki, fault)
     with nginx(tmp_path, leaf, ciphers=f"{POLICY}:@SECLEVEL=0") as server:
         host = judge(pki, server.port)
@@ -305,6 +356,11 @@ def test_a_bad_certificate_is_not_compliant_and_says_why(pki, tmp_path, fault):
     plain = " ".join(text.split())
     assert status == 1 and f"{key.upper()} certificate: " in plain and "chain: not valid" in plain
     assert "upstream" not in plain
+    assert re.search(cause, plain)
+    assert [r["topic"] for r in host.entry["remedies"] if r["for"] == "problems"] == \
+        [topic] * len([r for r in host.entry["remedies"] if r["topic"] == topic])
+    whole = [r["for"] for r in host.entry["remedies"]]
+    assert whole == sorted(whole, reverse=True)
 
 
 def test_a_certificate_is_shown_as_it_was_sent(pki, tmp_path):
@@ -484,8 +540,13 @@ def test_several_hosts_have_one_exit_code(pki, strict, loose, tmp_path, names, s
     assert lines[-1].startswith(f"{len(names)} hosts: {names.count('strict')} compliant, ")
 
 
-def test_the_table_is_no_wider_than_a_terminal(strict, loose):
-    tell(f"localhost:{strict.port}", f"localhost:{loose.port}")
+@pytest.mark.parametrize("host", ["localhost", "a-long-name-of-some-sort.nosuch.onion"])
+def test_the_table_is_no_wider_than_a_terminal_and_nothing_is_cut(strict, loose, host):
+    target = f"{host}:{loose.port}"
+    _, text = tell(f"localhost:{strict.port}", target)
+    host, = judge_all(target)
+    reason = (host.entry["problems"] or host.entry["doubts"])[0]
+    assert reason["text"] in " ".join(text.split())
 
 
 # ---- the advice ---------------------------------------------------------------------------

@@ -1,0 +1,214 @@
+/* What is wrong with a server's certificates, told so that the cause can be seen. */
+#include "base/clock.h"
+#include "judging.h"
+
+#include <string.h>
+#include <time.h>
+
+enum { EXPIRES_SOON_S = 30 * 86400, NAMES_SHOWN = 5 };
+
+static const char *const keys[SCAN_KEYS] = {"ECDSA", "RSA", "other"};
+
+/* Was a real handshake tried with a suite of this type of key? */
+static bool asked_with(const struct scan *s, size_t key)
+{
+    for (size_t i = 0; i < SUITE_COUNT; i++)
+        if (s->approved[i].asked && suites[i].key == (enum key_type)key) return true;
+    return false;
+}
+
+static bool key_is_short(const struct cert *c)
+{
+    return (c->key == CERT_KEY_RSA && c->bits < POLICY_RSA_BITS_FLOOR) ||
+           (c->key == CERT_KEY_EC && c->bits && c->bits < POLICY_EC_BITS_FLOOR);
+}
+
+static bool is_weak(const struct cert *c)
+{
+    return c->signature == CERT_SIGNATURE_WEAK || key_is_short(c);
+}
+
+bool judging_key_is_foreign(const struct scan_certificate *c)
+{
+    struct cert leaf;
+    if (c->count == 0 || !cert_parse(c->chain[0], &leaf)) return false;
+    return leaf.key == CERT_KEY_OTHER ||
+           (leaf.key == CERT_KEY_EC && leaf.group == 0 && !key_is_short(&leaf));
+}
+
+static void add_name(struct text *out, struct span name)
+{
+    struct text plain = {0};
+    cert_format_name(name, &plain);
+    text_add_visible(out, text_string(&plain), 120);
+    text_fini(&plain);
+}
+
+static void add_day(struct text *out, time_t t)
+{
+    char when[CLOCK_TEXT_SIZE];
+    clock_format_seconds(t, when);
+    text_printf(out, "%.10s", when);
+}
+
+struct names {
+    struct text *out;
+    size_t n;
+};
+
+static void add_san(void *arg, const char *name)
+{
+    struct names *names = arg;
+    if (names->n < NAMES_SHOWN) {
+        text_add(names->out, names->n ? ", " : "; it is for ");
+        text_add_visible(names->out, name, 120);
+    }
+    names->n++;
+}
+
+static void explain_names(const struct cert *leaf, const char *name, struct text *out)
+{
+    struct names names = {out, 0};
+    text_printf(out, ": %s", name);
+    cert_each_name(leaf, add_san, &names);
+    if (names.n > NAMES_SHOWN) text_printf(out, " and %zu more", names.n - NAMES_SHOWN);
+    if (names.n == 0)
+        text_add(out, "; it has no subjectAltName, and its common name does not count");
+}
+
+/* The certificate that the server sent for the issuer of this one; NULL: none. */
+static const struct cert *sent_issuer(const struct cert *certs, size_t n, const struct cert *c)
+{
+    for (size_t i = 1; i < n; i++)
+        if (&certs[i] != c && span_equal(c->issuer, certs[i].subject)) return &certs[i];
+    return NULL;
+}
+
+/* Where the chain ends that does not lead to a trusted CA. */
+static void explain_trust(const struct cert *certs, size_t n, struct text *out)
+{
+    const struct cert *last = &certs[0];
+    for (size_t i = 0; i < n && !span_equal(last->issuer, last->subject); i++) {
+        const struct cert *issuer = sent_issuer(certs, n, last);
+        if (!issuer) break;
+        last = issuer;
+    }
+    if (span_equal(last->issuer, last->subject)) {
+        text_add(out, last == &certs[0] ? ": it is self-signed (--ca FILE would trust it)"
+                                        : ": its root is not trusted here (--ca FILE would): ");
+        if (last != &certs[0]) add_name(out, last->subject);
+        return;
+    }
+    text_add(out, n == 1 ? ": it came alone, and its issuer is not trusted here: "
+                         : ": its chain ends at an issuer that is not trusted here: ");
+    add_name(out, last->issuer);
+    text_add(out, " (an intermediate that the server has to send, or a CA for --ca FILE)");
+}
+
+/* Which one of the chain, and why. */
+static void explain_each(const struct cert *certs, size_t n, enum reason r, struct text *out)
+{
+    time_t now = time(NULL);
+    for (size_t i = 0; i < n; i++) {
+        const struct cert *c = &certs[i];
+        bool expired = r == REASON_UPSTREAM_CERTIFICATE_EXPIRED && c->not_after < now;
+        bool early = r == REASON_UPSTREAM_CERTIFICATE_NOT_YET_VALID && c->not_before > now;
+        bool weak = r == REASON_UPSTREAM_CERTIFICATE_WEAK && is_weak(c);
+        if (!expired && !early && !weak) continue;
+        text_add(out, ": ");
+        add_name(out, c->subject);
+        if (expired || early) {
+            text_add(out, expired ? ", valid until " : ", valid from ");
+            add_day(out, expired ? c->not_after : c->not_before);
+        } else if (key_is_short(c)) {
+            text_printf(out, ", a key of %u bits", c->bits);
+        } else {
+            text_printf(out, ", signed by %s", cert_signature_name(c));
+        }
+        return;
+    }
+}
+
+static void explain(const struct scan_certificate *c, enum reason r, const char *name,
+                    struct text *out)
+{
+    struct cert certs[REPLY_CERTIFICATES];
+    size_t n = 0;
+    while (n < c->count && cert_parse(c->chain[n], &certs[n])) n++;
+    if (n == 0) return;
+    if (r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH)
+        explain_names(&certs[0], name, out);
+    else if (r == REASON_UPSTREAM_CERTIFICATE_UNTRUSTED)
+        explain_trust(certs, n, out);
+    else if (r == REASON_UPSTREAM_CERTIFICATE_INVALID && !certs[0].serves_tls)
+        text_add(out, ": its extended key usage is not for servers (serverAuth)");
+    else
+        explain_each(certs, n, r, out);
+}
+
+static enum advice_topic topic_of(const struct scan_certificate *c, enum reason r)
+{
+    struct cert leaf;
+    if (r != REASON_UPSTREAM_CERTIFICATE_UNTRUSTED && r != REASON_UPSTREAM_CERTIFICATE_INVALID)
+        return ADVICE_CERTIFICATE;
+    bool own = c->count > 0 && cert_parse(c->chain[0], &leaf) &&
+               (!leaf.serves_tls || span_equal(leaf.issuer, leaf.subject));
+    return own ? ADVICE_CERTIFICATE : ADVICE_CHAIN;
+}
+
+static void add_fault(const struct place *at, const struct scan_certificate *c, size_t key,
+                      enum reason r, const char *name)
+{
+    char sentence[JUDGING_SENTENCE];
+    struct text why = {0};
+    explain(c, r, name, &why);
+    judging_add(at, ITEM_PROBLEM, reason_row(r)->code, keys[key], topic_of(c, r),
+                "%s certificate: %s%s", keys[key], judging_sentence(r, sentence),
+                text_string(&why));
+    text_fini(&why);
+}
+
+/* No handshake came as far as judging it: what can be seen in it all the same. */
+static void judge_unjudged(const struct place *at, const struct scan *s, size_t key,
+                           const char *name)
+{
+    const struct scan_certificate *c = &s->certificates[key];
+    struct cert leaf;
+    if (c->count > 0 && cert_parse(c->chain[0], &leaf) && is_weak(&leaf))
+        add_fault(at, c, key, REASON_UPSTREAM_CERTIFICATE_WEAK, name);
+    else if (asked_with(s, key) && judging_key_is_foreign(c))
+        judging_add(at, judging_any_proved(s) ? ITEM_NOTE : ITEM_PROBLEM, "certificate_key",
+                    keys[key], ADVICE_CERTIFICATE,
+                    "%s certificate: its key is neither RSA nor on P-256, P-384 or P-521, which no "
+                    "approved suite can use",
+                    keys[key]);
+    else if (asked_with(s, key) && !c->cut)
+        judging_add(at, ITEM_DOUBT, "certificate_not_judged", keys[key], ADVICE_NONE,
+                    "no handshake came far enough to judge its %s certificate", keys[key]);
+}
+
+void judging_certificates(const struct place *at, const struct scan *s, const char *name)
+{
+    for (size_t i = 0; i < SCAN_KEYS; i++) {
+        const struct scan_certificate *c = &s->certificates[i];
+        struct cert leaf;
+        if (c->cut)
+            judging_add(at, ITEM_PROBLEM, reason_row(REASON_UPSTREAM_CERTIFICATE_INVALID)->code,
+                        keys[i], ADVICE_CHAIN,
+                        "its certificate chain (%s) has no end, or cannot be read", keys[i]);
+        if (c->valid == FACT_NO)
+            add_fault(at, c, i,
+                      c->reason == REASON_OK ? REASON_UPSTREAM_CERTIFICATE_INVALID : c->reason,
+                      name);
+        if (c->differs)
+            judging_add(at, ITEM_DOUBT, "certificate_changes", keys[i], ADVICE_NONE,
+                        "it shows another %s certificate at another connection", keys[i]);
+        if (c->valid == FACT_UNKNOWN) judge_unjudged(at, s, i, name);
+        if (c->count == 0 || c->valid != FACT_YES || !cert_parse(c->chain[0], &leaf)) continue;
+        time_t left = leaf.not_after - time(NULL);
+        if (left < EXPIRES_SOON_S)
+            judging_add(at, ITEM_NOTE, "certificate_expires_soon", keys[i], ADVICE_CERTIFICATE,
+                        "its %s certificate expires in %lld days", keys[i],
+                        (long long)left / 86400);
+    }
+}
