@@ -62,6 +62,12 @@ def run(*arguments, timeout=30, **options):
                           text=True, timeout=timeout, check=False, **options)
 
 
+def sanitized():
+    """Whether the program has a sanitizer in it, which keeps freed memory for a while and wants
+    to be loaded first."""
+    return re.search(rb"__[at]san_init", pathlib.Path(BINARY).read_bytes()) is not None
+
+
 def ca_init(folder, key_type=None):
     """Writes FOLDER/ca.pem and FOLDER/ca.key as an administrator would."""
     kind = ["--key-type", key_type] if key_type else []

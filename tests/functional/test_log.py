@@ -18,7 +18,7 @@ import time
 import pytest
 
 import wire
-from gate import BINARY, Gate, StartError, run
+from gate import BINARY, Gate, StartError, run, sanitized
 from pki import openssl
 from scene import at, scene, wait_until  # noqa: F401 (fixtures)
 from upstreams import TlsPeer
@@ -1153,9 +1153,8 @@ class Shim:
 
 @pytest.fixture(scope="session")
 def shim_library(tmp_path_factory):
-    with open(BINARY, "rb") as binary:
-        if re.search(rb"__[at]san_init", binary.read()):
-            pytest.skip("a sanitizer wants to be loaded first")
+    if sanitized():
+        pytest.skip("a sanitizer wants to be loaded first")
     folder = tmp_path_factory.mktemp("shim")
     (folder / "shim.c").write_text(SHIM)
     subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", folder / "shim.so", folder / "shim.c"],
