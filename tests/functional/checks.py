@@ -174,9 +174,25 @@ class Open:
 
     def note(self, sock):
         with self._lock:
-            self._live = {s for s in {*self._live, sock} if s.fileno() >= 0 and s.getsockopt(
-                socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\1"}
+            self._live = set(filter(is_open, {*self._live, sock}))
             self.most = max(self.most, len(self._live))
+
+
+def is_open(sock):
+    """Neither side has gone yet: the kernel knows of the other."""
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\1"
+    except OSError:  # closed by the thread that it belongs to
+        return False
+
+
+def four_at_once(look):
+    """look() lets a client ask and returns the Open of whom it has asked. It has a second try:
+    the kernel may tell of an end a moment late, but not each time."""
+    most = look().most
+    if most > 4:
+        most = look().most
+    assert 2 <= most <= 4
 
 
 class Front(Peer):
