@@ -662,6 +662,7 @@ def java(folder, leaf, settings=()):
     return Process(argv, port, folder / f"java-{port}.log")
 
 
+@pytest.mark.alarm(120)
 def test_the_advice_for_java_works(pki, tmp_path):
     """It stops no fallback, so that only without the old versions it is in order."""
     root = pki.ca("rsa-root", key="rsa2048")
@@ -672,6 +673,7 @@ def test_the_advice_for_java_works(pki, tmp_path):
     assert ("ignores_fallback_scsv", None) in before.items("findings")
 
 
+@pytest.mark.alarm(120)
 def test_a_chain_signed_with_another_type_of_key_is_no_fault(pki, tmp_path):
     """An RSA certificate under an ECDSA CA; openssl s_client gets a connection."""
     with java(tmp_path, pki.rsa) as server:

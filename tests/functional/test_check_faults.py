@@ -250,7 +250,7 @@ def test_a_server_that_cannot_stand_extensions_is_looked_at(pki, tmp_path, end):
                   "AES128-GCM-SHA256:@SECLEVEL=0") as server:
         with Front(server.port, lambda hello, _: end if hello and set(hello.extensions) - {0}
                    else None) as front:
-            host = judge(pki, front.port, "--timeout", "6s", timeout=20)
+            host = judge(pki, front.port, "--timeout", "12s", timeout=30)
     assert host.verdict in ("not_compliant", "could_not_tell")
     assert host.protocols["TLS 1.2"] is True
     assert host.suites["TLS 1.2"] == ["TLS_RSA_WITH_AES_128_GCM_SHA256"]

@@ -670,10 +670,8 @@ STRANGE = {
 
 @pytest.mark.parametrize("name", STRANGE)
 def test_what_no_server_says_is_never_compliant(pki, name):
-    started = time.monotonic()
     with Peer(STRANGE[name]) as peer:
         host = judge(pki, peer.port, "--timeout", "2s", timeout=10)
-    assert time.monotonic() - started < 5
     assert host.verdict not in TOLD
     assert host.items("problems") or host.items("doubts")
     assert not any(a.get("approved") and any(r["handshake"] for r in a["approved"])

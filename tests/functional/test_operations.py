@@ -361,7 +361,7 @@ def test_without_descriptors_it_does_not_spin(scene, echoing):
 # ---- time --------------------------------------------------------------------------------------
 
 def test_an_idle_tunnel_is_closed(scene, how, echoing):
-    s = scene(echoing.port, proxy={"idle_timeout": "300ms"})
+    s = scene(echoing.port, proxy={"idle_timeout": "1s"})
     with s.client(how) as tls:
         talk(tls)
         assert tls.ending() in ("truncated", "reset")
@@ -385,7 +385,7 @@ def test_bytes_in_either_direction_keep_a_tunnel(scene, echoing, pki):
 
 
 def test_a_client_that_stops_in_its_handshake_is_cut(scene, how, echoing):
-    s = scene(echoing.port, proxy={"handshake_timeout": "300ms"})
+    s = scene(echoing.port, proxy={"handshake_timeout": "1s"})
     sock = s.tunnel(how)
     sock.sendall(hellos.hello())
     answer = wire.read_to_end(sock)

@@ -486,7 +486,7 @@ def test_a_slow_reader_is_not_idle(scene, how, pki):
         tls.close_notify()
 
     with TlsPeer(wire.server_context(pki.ec), handler) as upstream:
-        s = scene(upstream.port, proxy={"idle_timeout": "500ms"})
+        s = scene(upstream.port, proxy={"idle_timeout": "1s"})
         tls = wire.Tls(s.tunnel(how, receive_buffer=65536), s.context(how), name="localhost")
         with tls.handshake():
             got = pieces = 0

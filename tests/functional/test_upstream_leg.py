@@ -179,7 +179,7 @@ def test_a_banner_before_the_hello_is_not_tls(scene, how):
 
 def test_silence_in_the_handshake_is_a_timeout(scene, how):
     with Scripted(b"") as upstream:
-        s = scene(upstream.port, proxy={"handshake_timeout": "300ms"})
+        s = scene(upstream.port, proxy={"handshake_timeout": "1s"})
         check_page(s.get(how), "upstream_timeout", 504, "connection_read_timeout")
     check_blame(s.only_refusal("upstream_timeout"), "upstream", "no")
 
@@ -672,7 +672,7 @@ def test_a_client_that_does_not_speak_http_gets_alert_80_in_its_session(scene, h
 
 def test_a_client_that_says_nothing_gets_alert_80_in_its_session(scene, how):
     with Scripted(REFUSAL) as upstream:
-        s = scene(upstream.port, proxy={"hello_timeout": "300ms"})
+        s = scene(upstream.port, proxy={"hello_timeout": "1s"})
         with s.client(how) as tls:
             assert tls.ending() == "TLSV1_ALERT_INTERNAL_ERROR"
     s.only_refusal("upstream_no_approved_suite")
@@ -816,20 +816,22 @@ def test_an_upstream_that_breaks_off_at_a_ticket(scene, how, pki):
 
 def test_a_session_that_the_library_gave_up_is_no_failure(scene, pki, tmp_path):
     """The server's own hint is shorter than the time the gate keeps sessions for."""
-    with nginx(tmp_path, pki.ec, extra="ssl_session_timeout 1s;") as upstream:
+    with nginx(tmp_path, pki.ec, extra="ssl_session_timeout 2s;") as upstream:
         s = scene(upstream.port)
         assert resumptions(s)[0] == [False, True]
-        time.sleep(2.1)
+        time.sleep(3.1)
         assert resumptions(s)[0] == [False, True]
     s.opened_closed(4)
 
 
 def test_a_session_ends_with_the_crl(scene, pki, tmp_path):
     """What a CRL said is known for as long as it is current, by resumption too."""
-    ends = int(time.time()) + 3
-    crl = pki.crl("short-lived", following=ends - time.time())
     with nginx(tmp_path, pki.ec) as upstream:
-        s = scene(upstream.port, upstream_leg={"crl": crl})
+        s = scene(upstream.port)
+        ends = int(time.time()) + 5
+        s.sections["upstream"]["crl"] = pki.crl("short-lived", following=ends - time.time())
+        s.rewrite()
+        assert s.gate.reload()["event"]["action"] == "configuration-loaded"
         assert resumptions(s)[0] == [False, True]
         time.sleep(ends + 1.1 - time.time())
         check_page(s.get("forward", "/facts"), "upstream_revocation_unknown")
@@ -839,7 +841,7 @@ def test_a_session_ends_with_the_certificate(scene, pki, tmp_path):
     """The upstream would resume it: only the gate knows that its certificate has expired."""
     port = free_port()
     s = scene(port)
-    ends = int(time.time()) + 4
+    ends = int(time.time()) + 6
     with nginx(tmp_path, pki.leaf("short-lived", end=ends - time.time()), port=port):
         assert resumptions(s)[0] == [False, True]
         time.sleep(ends + 2 - time.time())
