@@ -457,16 +457,17 @@ def test_a_child_in_the_background_does_not_hold_it_up(execution, site):
     done = execution.end(process, b"\n")
     assert done.status == 0, done.text
     assert done.json["connections"] == 1
-    wait_for(told.exists)
-    assert told.read_text() == "cut off"
+    wait_for(lambda: told.exists() and told.read_text() == "cut off")
 
 
 def test_connections_in_the_background_up_to_the_end_are_counted_or_fail(execution, site):
     """A child that goes on asking while all is taken down changes nothing about the status."""
+    asked = execution.folder / "asked"
     done = execution("sh", "-c",
                      f"curl -sS {site.url}; "
-                     f"(while curl -s -o /dev/null {site.url}; do :; done) >/dev/null 2>&1 & "
-                     "sleep 0.3", options=["--json"])
+                     f"(while curl -s -o /dev/null {site.url}; do : > {asked}; done) "
+                     ">/dev/null 2>&1 & "
+                     f"until test -e {asked}; do sleep 0.02; done", options=["--json"])
     assert done.status == 0, done.text
     assert done.json["connections"] >= 2
     assert done.json["refused"] == 0
