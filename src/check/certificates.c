@@ -66,10 +66,9 @@ static void add_san(void *arg, const char *name)
     names->n++;
 }
 
-static void explain_names(const struct cert *leaf, const char *name, struct text *out)
+static void explain_names(const struct cert *leaf, struct text *out)
 {
     struct names names = {out, 0};
-    text_printf(out, ": %s", name);
     cert_each_name(leaf, add_san, &names);
     if (names.n > NAMES_SHOWN) text_printf(out, " and %zu more", names.n - NAMES_SHOWN);
     if (names.n == 0)
@@ -135,9 +134,10 @@ static void explain(const struct scan_certificate *c, enum reason r, const char 
     struct cert certs[REPLY_CERTIFICATES];
     size_t n = 0;
     while (n < c->count && cert_parse(c->chain[n], &certs[n])) n++;
+    if (r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH) text_printf(out, ": %s", name);
     if (n == 0) return;
     if (r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH)
-        explain_names(&certs[0], name, out);
+        explain_names(&certs[0], out);
     else if (r == REASON_UPSTREAM_CERTIFICATE_UNTRUSTED)
         explain_trust(certs, n, out);
     else if (r == REASON_UPSTREAM_CERTIFICATE_INVALID && !certs[0].serves_tls)

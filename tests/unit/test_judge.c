@@ -3,6 +3,7 @@
 
 #include "check/judge.h"
 #include "pki/keys.h"
+#include "policy/wire.h"
 
 #include <errno.h>
 #include <time.h>
@@ -100,9 +101,12 @@ static void expect_one(enum verdict verdict, enum item_kind kind, const char *co
     assert_string_equal(judged.items[0].text, text);
     assert_int_equal(judged.items[0].topic, topic);
     assert_int_equal(judged.items[0].addresses, 1);
-    for (int t = ADVICE_PROTOCOLS; t < ADVICE_TOPICS; t++)
-        assert_int_equal(judge_wants_advice(&judged, (enum advice_topic)t),
-                         kind != ITEM_NOTE && (enum advice_topic)t == topic);
+    for (int t = ADVICE_NONE + 1; t < ADVICE_TOPICS; t++) {
+        static const enum item_kind kinds[] = {ITEM_PROBLEM, ITEM_FINDING};
+        for (size_t k = 0; k < N_OF(kinds); k++)
+            assert_int_equal(judge_wants_advice(&judged, kinds[k], (enum advice_topic)t),
+                             kind == kinds[k] && (enum advice_topic)t == topic);
+    }
 }
 
 #define PROBLEM(...) expect_one(VERDICT_NOT_COMPLIANT, ITEM_PROBLEM, __VA_ARGS__)
@@ -144,6 +148,10 @@ static void protocols(void **state)
     struct scan *s = fresh();
     s->approved[2] = (struct scan_approved){.accepted = FACT_NO};
     *version_of(s, TLS_1_2) = (struct scan_version){.version = TLS_1_2, .accepted = FACT_NO};
+    s->first_alert = ALERT_PROTOCOL_VERSION;
+    PROBLEM("no_tls12", "TLS 1.2", ADVICE_PROTOCOLS, "it does not accept TLS 1.2");
+    s->first_alert = -1;
+    s->any_hello = true;
     PROBLEM("no_tls12", "TLS 1.2", ADVICE_PROTOCOLS, "it does not accept TLS 1.2");
     accept_suite(s, TLS_1_3, 0x1301);
     accept_suite(s, TLS_1_0, 0x002f);
@@ -441,8 +449,8 @@ static void outcomes(void **state)
         {PROBE_SLOW, 0, "", VERDICT_UNKNOWN, "slow", "its answer was not complete in time"},
         {PROBE_CLOSED, 0, "", VERDICT_UNKNOWN, "closed",
          "it closes the connection without an answer, whatever is offered"},
-        {PROBE_SMTP, 0, "the mail server does not offer STARTTLS", VERDICT_UNKNOWN, "starttls",
-         "the mail server does not offer STARTTLS"},
+        {PROBE_SMTP, 0, "the server does not speak SMTP", VERDICT_UNKNOWN, "starttls",
+         "the server does not speak SMTP"},
         {PROBE_SMTP, 0, "refuses: %s%n", VERDICT_UNKNOWN, "starttls", "refuses: %s%n"},
         {PROBE_NO_TIME, 0, "", VERDICT_UNKNOWN, "no_time",
          "the time given was over before it answered"},
@@ -461,18 +469,66 @@ static void outcomes(void **state)
     }
 }
 
+static void a_mail_server_without_starttls(void **state)
+{
+    (void)state;
+    fresh()->outcome = PROBE_NO_STARTTLS;
+    PROBLEM("no_starttls", "", ADVICE_STARTTLS,
+            "the mail server does not offer STARTTLS, so that mail goes there in plain text");
+}
+
+/* No hello was accepted, and no word of versions: that may be for the name. */
+static void refusals(void **state)
+{
+    (void)state;
+    static const struct {
+        int alert;
+        const char *name, *text;
+    } rows[] = {
+        {40, "gate.example",
+         "to every hello it sends the alert handshake_failure: perhaps it does not serve this "
+         "name, try --name NAME"},
+        {80, "::1",
+         "to every hello it sends the alert internal_error: no server name was sent, as HOST is an "
+         "address, try --name NAME"},
+        {112, "192.0.2.1",
+         "to every hello it sends the alert unrecognized_name: no server name was sent, as HOST is "
+         "an address, try --name NAME"},
+        {-1, "gate.example",
+         "to every hello it closes the connection: perhaps it does not serve this name, try "
+         "--name NAME"},
+    };
+    struct scan *s = fresh();
+    s->approved[2] = (struct scan_approved){.accepted = FACT_NO};
+    *version_of(s, TLS_1_2) = (struct scan_version){.version = TLS_1_2, .accepted = FACT_NO};
+    for (size_t i = 0; i < N_OF(rows); i++) {
+        s->first_alert = rows[i].alert;
+        judgement_fini(&judged);
+        judge_scans(scans, 1, rows[i].name, false, &judged);
+        assert_int_equal(judged.verdict, VERDICT_UNKNOWN);
+        assert_int_equal(judged.n, 1);
+        assert_string_equal(judged.items[0].code, "refuses_every_hello");
+        assert_string_equal(judged.items[0].text, rows[i].text);
+    }
+    s->first_alert = ALERT_UNRECOGNIZED_NAME;
+    PROBLEM("name_refused", "", ADVICE_NAME,
+            "it does not serve the name gate.example (alert unrecognized_name)");
+}
+
 /* What was found stands; what was not asked makes the rest a doubt. */
 static void incomplete(void **state)
 {
     (void)state;
     struct scan *s = fresh();
     s->incomplete = true;
+    DOUBT("incomplete", "", ADVICE_NONE, "not everything could be asked: it answers no more");
+    s->out_of_time = true;
     DOUBT("incomplete", "", ADVICE_NONE,
-          "not everything could be asked: the time given was over, or it answers no more");
+          "not everything could be asked in the time given: try a longer --timeout");
     version_of(s, TLS_1_0)->accepted = FACT_YES;
     judge(1);
     assert_int_equal(judged.verdict, VERDICT_UNKNOWN);
-    assert_true(judge_wants_advice(&judged, ADVICE_PROTOCOLS));
+    assert_true(judge_wants_advice(&judged, ITEM_FINDING, ADVICE_PROTOCOLS));
     s->certificates[SCAN_KEY_RSA].valid = FACT_NO;
     judge(1);
     assert_int_equal(judged.verdict, VERDICT_NOT_COMPLIANT);
@@ -659,6 +715,8 @@ int main(void)
         cmocka_unit_test(no_evidence),
         cmocka_unit_test(wants_client_certificate),
         cmocka_unit_test(outcomes),
+        cmocka_unit_test(a_mail_server_without_starttls),
+        cmocka_unit_test(refusals),
         cmocka_unit_test(incomplete),
         cmocka_unit_test(precedence),
         cmocka_unit_test(several_addresses),
