@@ -74,10 +74,14 @@ static void json_quote(struct text *out, const uint8_t *p, size_t n)
     /* What lies between from and i needs no escape and is not yet written. */
     for (; i < n; i += plain_length(p + i, n - i)) {
         size_t length = p[i] < 0x80 ? 0 : utf8_length(p + i, n - i);
-        if (length == 0) {
+        bool control = length == 2 && p[i] == 0xc2 && p[i + 1] < 0xa0; /* U+0080 to U+009F */
+        if (length == 0 || control) {
             text_add_bytes(out, p + from, i - from);
-            put_escaped(out, p[i]);
-            from = i + 1;
+            if (control)
+                text_printf(out, "\\u%04x", p[i + 1]);
+            else
+                put_escaped(out, p[i]);
+            from = i + (control ? 2 : 1);
         }
         i += length ? length : 1;
     }
