@@ -86,6 +86,9 @@ void scan_run(struct probe_target *t, const struct scan_trust *trust, unsigned t
               struct scan *out);
 void scan_fini(struct scan *s);
 
+/* The approved suites that it accepts, as indexes, in its order as far as that is known. */
+size_t scan_accepted(const struct scan *s, size_t out[SUITE_COUNT]);
+
 static inline const struct scan_version *scan_version(const struct scan *s, uint16_t version)
 {
     return &s->versions[version == SSL_2_0 ? 0 : version - SSL_3_0 + 1];

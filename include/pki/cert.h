@@ -42,6 +42,9 @@ static inline bool span_equal(struct span a, struct span b)
     return a.n == b.n && (a.n == 0 || __builtin_memcmp(a.p, b.p, a.n) == 0);
 }
 
+/* Does it claim to be issued by that one, by name and key identifier (RFC 5280 section 4.2.1.1)? */
+bool cert_issued_by(const struct cert *c, const struct cert *issuer);
+
 /* Distinguished name as RFC 4514 text: last RDN first, escaped. */
 void cert_format_name(struct span name, struct text *out);
 

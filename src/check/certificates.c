@@ -72,47 +72,70 @@ static void explain_names(const struct cert *leaf, struct text *out)
     cert_each_name(leaf, add_san, &names);
     if (names.n > NAMES_SHOWN) text_printf(out, " and %zu more", names.n - NAMES_SHOWN);
     if (names.n == 0)
-        text_add(out, "; it has no subjectAltName, and its common name does not count");
+        text_add(out, "; it has no host as subjectAltName, and its common name does not count");
 }
 
-/* The certificate that the server sent for the issuer of this one; NULL: none. */
-static const struct cert *sent_issuer(const struct cert *certs, size_t n, const struct cert *c)
+static bool is_self_signed(const struct cert *c)
 {
-    for (size_t i = 1; i < n; i++)
-        if (&certs[i] != c && span_equal(c->issuer, certs[i].subject)) return &certs[i];
-    return NULL;
+    return cert_issued_by(c, c);
+}
+
+/* What was sent, and the way in it from the leaf to where no further issuer is. */
+struct chain {
+    struct cert certs[REPLY_CERTIFICATES];
+    size_t n;
+    const struct cert *path[REPLY_CERTIFICATES];
+    size_t length;
+};
+
+static void read_chain(const struct scan_certificate *c, struct chain *out)
+{
+    *out = (struct chain){.n = 0};
+    while (out->n < c->count && cert_parse(c->chain[out->n], &out->certs[out->n])) out->n++;
+    const struct cert *next = out->n > 0 ? &out->certs[0] : NULL;
+    while (next && out->length < out->n) {
+        const struct cert *last = out->path[out->length++] = next;
+        next = NULL;
+        for (size_t i = 1; i < out->n && !next && !is_self_signed(last); i++)
+            if (&out->certs[i] != last && cert_issued_by(last, &out->certs[i]))
+                next = &out->certs[i];
+    }
 }
 
 /* Where the chain ends that does not lead to a trusted CA. */
-static void explain_trust(const struct cert *certs, size_t n, struct text *out)
+static void explain_trust(const struct chain *chain, struct text *out)
 {
-    const struct cert *last = &certs[0];
-    for (size_t i = 0; i < n && !span_equal(last->issuer, last->subject); i++) {
-        const struct cert *issuer = sent_issuer(certs, n, last);
-        if (!issuer) break;
-        last = issuer;
-    }
-    if (span_equal(last->issuer, last->subject)) {
-        text_add(out, last == &certs[0] ? ": it is self-signed (--ca FILE would trust it)"
-                                        : ": its root is not trusted here (--ca FILE would): ");
-        if (last != &certs[0]) add_name(out, last->subject);
+    const struct cert *last = chain->path[chain->length - 1];
+    for (size_t i = 1; i < chain->length; i++) {
+        const struct cert *issuer = chain->path[i];
+        if (issuer->is_ca && issuer->can_sign_certs) continue;
+        text_add(out, ": its issuer is not a CA's certificate: ");
+        add_name(out, issuer->subject);
         return;
     }
-    text_add(out, n == 1 ? ": it came alone, and its issuer is not trusted here: "
-                         : ": its chain ends at an issuer that is not trusted here: ");
+    if (is_self_signed(last)) {
+        text_add(out, chain->length == 1 ? ": it is self-signed (--ca FILE would trust it)"
+                                         : ": its root is not trusted here (--ca FILE would): ");
+        if (chain->length > 1) add_name(out, last->subject);
+        return;
+    }
+    text_add(out, chain->n == 1 ? ": it came alone, and no CA that is trusted here verifies it: "
+                                : ": no CA that is trusted here verifies the end of its chain: ");
+    text_add(out, "the issuer is ");
     add_name(out, last->issuer);
     text_add(out, " (an intermediate that the server has to send, or a CA for --ca FILE)");
 }
 
-/* Which one of the chain, and why. */
-static void explain_each(const struct cert *certs, size_t n, enum reason r, struct text *out)
+/* Which one of the chain, and why. What a root is signed with does not count. */
+static void explain_each(const struct chain *chain, enum reason r, struct text *out)
 {
     time_t now = time(NULL);
-    for (size_t i = 0; i < n; i++) {
-        const struct cert *c = &certs[i];
+    for (size_t i = 0; i < chain->length; i++) {
+        const struct cert *c = chain->path[i];
         bool expired = r == REASON_UPSTREAM_CERTIFICATE_EXPIRED && c->not_after < now;
         bool early = r == REASON_UPSTREAM_CERTIFICATE_NOT_YET_VALID && c->not_before > now;
-        bool weak = r == REASON_UPSTREAM_CERTIFICATE_WEAK && is_weak(c);
+        bool weak = r == REASON_UPSTREAM_CERTIFICATE_WEAK && is_weak(c) &&
+                    (i == 0 || key_is_short(c) || !is_self_signed(c));
         if (!expired && !early && !weak) continue;
         text_add(out, ": ");
         add_name(out, c->subject);
@@ -131,19 +154,18 @@ static void explain_each(const struct cert *certs, size_t n, enum reason r, stru
 static void explain(const struct scan_certificate *c, enum reason r, const char *name,
                     struct text *out)
 {
-    struct cert certs[REPLY_CERTIFICATES];
-    size_t n = 0;
-    while (n < c->count && cert_parse(c->chain[n], &certs[n])) n++;
+    struct chain chain;
+    read_chain(c, &chain);
     if (r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH) text_printf(out, ": %s", name);
-    if (n == 0) return;
+    if (chain.n == 0) return;
     if (r == REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH)
-        explain_names(&certs[0], out);
+        explain_names(&chain.certs[0], out);
     else if (r == REASON_UPSTREAM_CERTIFICATE_UNTRUSTED)
-        explain_trust(certs, n, out);
-    else if (r == REASON_UPSTREAM_CERTIFICATE_INVALID && !certs[0].serves_tls)
+        explain_trust(&chain, out);
+    else if (r == REASON_UPSTREAM_CERTIFICATE_INVALID && !chain.certs[0].serves_tls)
         text_add(out, ": its extended key usage is not for servers (serverAuth)");
     else
-        explain_each(certs, n, r, out);
+        explain_each(&chain, r, out);
 }
 
 static enum advice_topic topic_of(const struct scan_certificate *c, enum reason r)
@@ -152,7 +174,7 @@ static enum advice_topic topic_of(const struct scan_certificate *c, enum reason 
     if (r != REASON_UPSTREAM_CERTIFICATE_UNTRUSTED && r != REASON_UPSTREAM_CERTIFICATE_INVALID)
         return ADVICE_CERTIFICATE;
     bool own = c->count > 0 && cert_parse(c->chain[0], &leaf) &&
-               (!leaf.serves_tls || span_equal(leaf.issuer, leaf.subject));
+               (!leaf.serves_tls || is_self_signed(&leaf));
     return own ? ADVICE_CERTIFICATE : ADVICE_CHAIN;
 }
 
@@ -177,11 +199,12 @@ static void judge_unjudged(const struct place *at, const struct scan *s, size_t 
     if (c->count > 0 && cert_parse(c->chain[0], &leaf) && is_weak(&leaf))
         add_fault(at, c, key, REASON_UPSTREAM_CERTIFICATE_WEAK, name);
     else if (asked_with(s, key) && judging_key_is_foreign(c))
-        judging_add(at, judging_any_proved(s) ? ITEM_NOTE : ITEM_PROBLEM, "certificate_key",
-                    keys[key], ADVICE_CERTIFICATE,
-                    "%s certificate: its key is neither RSA nor on P-256, P-384 or P-521, which no "
-                    "approved suite can use",
-                    keys[key]);
+        judging_add(
+            at, judging_any_proved(s) ? ITEM_NOTE : ITEM_PROBLEM, "certificate_key", keys[key],
+            ADVICE_CERTIFICATE,
+            "%s certificate: its key is neither RSA nor on P-256, P-384 or P-521, which the "
+            "policy does not allow",
+            keys[key]);
     else if (asked_with(s, key) && !c->cut)
         judging_add(at, ITEM_DOUBT, "certificate_not_judged", keys[key], ADVICE_NONE,
                     "no handshake came far enough to judge its %s certificate", keys[key]);

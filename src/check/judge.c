@@ -125,15 +125,16 @@ static bool refuses_all(const struct scan *s)
 static void judge_refusal(const struct place *at, int alert, const char *name)
 {
     struct addr ip;
+    char how[64] = "by closing the connection";
     bool sent = !addr_from_ip(name, 0, &ip);
+    if (alert >= 0)
+        snprintf(how, sizeof how, "with the alert %s (%d)", reason_alert_name(alert), alert);
     if (alert == ALERT_UNRECOGNIZED_NAME && sent)
         judging_add(at, ITEM_PROBLEM, "name_refused", "", ADVICE_NAME,
                     "it does not serve the name %s (alert unrecognized_name)", name);
     else
         judging_add(at, ITEM_DOUBT, "refuses_every_hello", "", ADVICE_NONE,
-                    "to every hello %s%s: %s, try --name NAME",
-                    alert < 0 ? "it closes the connection" : "it sends the alert ",
-                    alert < 0 ? "" : reason_alert_name(alert),
+                    "it refuses every hello, of TLS 1.2 %s: %s, try --name NAME", how,
                     sent ? "perhaps it does not serve this name"
                          : "no server name was sent, as HOST is an address");
 }
@@ -349,7 +350,8 @@ static void judge_one(const struct place *at, const struct scan *s, const char *
                     "not everything could be asked: %s", strerror(s->incomplete_fault));
     else if (s->out_of_time)
         judging_add(at, ITEM_DOUBT, "incomplete", "", ADVICE_NONE,
-                    "not everything could be asked in the time given: try a longer --timeout");
+                    "not everything could be asked in the time given: a longer --timeout may help, "
+                    "unless it answers no more");
     else if (s->incomplete || is_open(s))
         judging_add(at, ITEM_DOUBT, "incomplete", "", ADVICE_NONE,
                     "not everything could be asked: it answers no more");

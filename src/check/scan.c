@@ -141,9 +141,10 @@ void scanning_ask(struct scanning *g, const struct offer *offer, enum probe_dept
         note_hello(g, offer, &p->reply);
         if (over) return;
         if (p->outcome == PROBE_NO_TIME || p->outcome == PROBE_FAILED) break;
-        /* The first word: nothing is known that it could be compared with. One that was reset is
-         * asked again. */
-        if (g->known_version == 0 && (tries > 0 || p->outcome != PROBE_CLOSED)) return;
+        /* The first word: nothing is known that it could be compared with. One that was reset, and
+         * one of several mail servers behind an address, is asked again. */
+        bool again = p->outcome == PROBE_CLOSED || p->outcome == PROBE_NO_STARTTLS;
+        if (g->known_version == 0 && (tries > 0 || !again)) return;
         if (tries > 0) scanning_pause(g, tries);
     }
     if (p->outcome == PROBE_NO_TIME) scanning_out_of_time(g);
@@ -238,6 +239,21 @@ void scan_run(struct probe_target *t, const struct scan_trust *trust, unsigned t
     pthread_rwlock_destroy(&g->asking);
     pthread_mutex_destroy(&g->lock);
     free(g);
+}
+
+size_t scan_accepted(const struct scan *s, size_t out[SUITE_COUNT])
+{
+    bool listed[SUITE_COUNT] = {false};
+    size_t n = 0;
+    for (size_t i = 0; i < s->order_count; i++) {
+        const struct suite *suite = suite_by_id(s->order[i]);
+        if (!suite || listed[suite - suites]) continue;
+        listed[suite - suites] = true;
+        out[n++] = (size_t)(suite - suites);
+    }
+    for (size_t i = 0; i < SUITE_COUNT; i++)
+        if (!listed[i] && s->approved[i].accepted == FACT_YES) out[n++] = i;
+    return n;
 }
 
 void scan_fini(struct scan *s)

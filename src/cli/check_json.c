@@ -59,10 +59,10 @@ static void put_versions(struct json *j, const struct scan *s)
 static void put_approved(struct json *j, const struct scan *s)
 {
     json_put_array(j, "approved");
-    for (size_t i = 0; i < s->order_count; i++) {
-        const struct suite *suite = suite_by_id(s->order[i]);
-        const struct scan_approved *a = suite ? &s->approved[suite - suites] : NULL;
-        if (!a) continue;
+    size_t accepted[SUITE_COUNT], n = scan_accepted(s, accepted);
+    for (size_t i = 0; i < n; i++) {
+        const struct suite *suite = &suites[accepted[i]];
+        const struct scan_approved *a = &s->approved[accepted[i]];
         json_put_object(j, NULL);
         json_put_string(j, "iana", suite->iana);
         json_put_string(j, "openssl", suite->openssl);

@@ -88,16 +88,16 @@ static void put_approved(const struct scan *s, struct text *out)
 {
     struct text words = {0};
     static const char *const orders[] = {"", ", in the client's order", ", in the server's order"};
-    text_printf(&words, "%zu of the %d%s", s->order_count, SUITE_COUNT, orders[s->server_order]);
+    size_t accepted[SUITE_COUNT], n = scan_accepted(s, accepted);
+    text_printf(&words, "%zu of the %d%s", n, SUITE_COUNT, orders[s->server_order]);
     size_t open = 0;
     for (size_t i = 0; i < SUITE_COUNT; i++) open += s->approved[i].accepted == FACT_UNKNOWN;
     if (open) text_printf(&words, "; %zu could not be asked", open);
     put_fact(out, "approved suites", text_string(&words));
     text_fini(&words);
-    for (size_t i = 0; i < s->order_count; i++) {
-        const struct suite *suite = suite_by_id(s->order[i]);
-        const struct scan_approved *a = suite ? &s->approved[suite - suites] : NULL;
-        if (!a) continue;
+    for (size_t i = 0; i < n; i++) {
+        const struct suite *suite = &suites[accepted[i]];
+        const struct scan_approved *a = &s->approved[accepted[i]];
         const char *group = group_name(a->proof.group);
         text_printf(out, "  %-*s%-30s %s%s%s\n", LABEL, "", suite->openssl,
                     a->proof.completed ? "handshake done" : "handshake not completed",

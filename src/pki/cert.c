@@ -335,6 +335,13 @@ bool cert_parse(struct span der, struct cert *out)
     return read_tbs(tbs.content, out);
 }
 
+bool cert_issued_by(const struct cert *c, const struct cert *issuer)
+{
+    if (!span_equal(c->issuer, issuer->subject)) return false;
+    return c->authority_key_id.n == 0 || issuer->subject_key_id.n == 0 ||
+           span_equal(c->authority_key_id, issuer->subject_key_id);
+}
+
 static const char *attribute_name(struct span oid)
 {
     static const struct {

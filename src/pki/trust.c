@@ -127,14 +127,6 @@ static const struct anchor *anchor_equal(const struct trust *trust, struct span 
     return NULL;
 }
 
-/* Does this certificate claim to be issued by that one? */
-static bool issued_by(const struct cert *c, const struct cert *issuer)
-{
-    if (!span_equal(c->issuer, issuer->subject)) return false;
-    return c->authority_key_id.n == 0 || issuer->subject_key_id.n == 0 ||
-           span_equal(c->authority_key_id, issuer->subject_key_id);
-}
-
 static bool key_is_weak(const struct trust *trust, const struct cert *c)
 {
     if (c->key == CERT_KEY_RSA) return c->bits < trust->minimum_rsa_bits;
@@ -203,7 +195,7 @@ static bool signed_by(struct trust *trust, const struct cert *c, const struct ce
  * passes over intermediates it cannot verify: their links are always verified here. */
 static bool link_holds(const struct search *s, const struct cert *c, const struct cert *issuer)
 {
-    if (!issued_by(c, issuer)) return false;
+    if (!cert_issued_by(c, issuer)) return false;
     bool library_did = c == &s->certs[0] && !s->check->overrode && candidates(s, c) == 1;
     return library_did || signed_by(s->check->trust, c, issuer);
 }

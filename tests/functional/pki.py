@@ -238,6 +238,26 @@ class Pki:
         return self.leaf("unknown-ca", issuer=self.ca("strange-root"))
 
     @property
+    def root_sent(self):
+        """A whole chain to a root that nobody trusts."""
+        root = self.ca("far-root")
+        return self.with_chain(self.leaf("under-far-root", issuer=root), "far-root-sent", root.cert)
+
+    @property
+    def namesake(self):
+        """Its CA has its name, as home-made ones do."""
+        return self.leaf("namesake", subject="/CN=namesake",
+                         issuer=self.ca("namesake-ca", subject="/CN=namesake"))
+
+    @property
+    def short_inter(self):
+        """An intermediate of 1024 bits, sent behind a root that is signed with SHA-1 and has
+        nothing to do with it."""
+        inter = self.ca("short-inter", issuer=self.root, key="rsa1024")
+        leaf = self.leaf("under-short-inter", issuer=inter)
+        return self.with_chain(leaf, "short-sent", self.ca("stray", digest="sha1").cert, inter.cert)
+
+    @property
     def self_signed(self):
         return self.leaf("self-signed", issuer=None)
 

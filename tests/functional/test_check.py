@@ -321,14 +321,19 @@ FAULTS = {
                       r"CN=not-yet-valid, valid from \d{4}-\d\d-\d\d "),
     "wrong_name": ("name_mismatch", "certificate", "localhost; it is for other.example "),
     "common_name": ("name_mismatch", "certificate",
-                    "localhost; it has no subjectAltName, and its common name does not count"),
+                    "localhost; it has no host as subjectAltName, and its common name does not count"),
     "unknown_ca": ("untrusted", "certificate chain",
-                   "its chain ends at an issuer that is not trusted here: CN=suitegate test strange-root |"
-                   "it came alone, and its issuer is not trusted here: CN=suitegate test strange-root |"
-                   "its root is not trusted here .--ca FILE would.: CN=suitegate test strange-root "),
+                   "it came alone, and no CA that is trusted here verifies it: the issuer is "
+                   "CN=suitegate test strange-root "),
     "self_signed": ("untrusted", "certificate", "it is self-signed "),
     "truncated_chain": ("untrusted", "certificate chain",
-                        "it came alone, and its issuer is not trusted here: CN=suitegate test inter"),
+                        "it came alone, and no CA that is trusted here verifies it: the issuer is "
+                        "CN=suitegate test inter "),
+    "root_sent": ("untrusted", "certificate chain",
+                  "its root is not trusted here .--ca FILE would.: CN=suitegate test far-root "),
+    "namesake": ("untrusted", "certificate chain",
+                 "it came alone, and .*: the issuer is CN=namesake "),
+    "short_inter": ("weak", "certificate", "CN=suitegate test short-inter, a key of 1024 bits "),
     "rsa1024": ("weak", "certificate", "CN=rsa1024, a key of 1024 bits "),
     "sha1_leaf": ("weak", "certificate", "CN=sha1-leaf, signed by ECDSA with SHA-1 "),
     "sha1_inter": ("weak", "certificate", "CN=suitegate test sha1-inter, signed by ECDSA with SHA-1 "),

@@ -486,17 +486,20 @@ static void refusals(void **state)
         const char *name, *text;
     } rows[] = {
         {40, "gate.example",
-         "to every hello it sends the alert handshake_failure: perhaps it does not serve this "
-         "name, try --name NAME"},
+         "it refuses every hello, of TLS 1.2 with the alert handshake_failure (40): perhaps it "
+         "does "
+         "not serve this name, try --name NAME"},
         {80, "::1",
-         "to every hello it sends the alert internal_error: no server name was sent, as HOST is an "
-         "address, try --name NAME"},
+         "it refuses every hello, of TLS 1.2 with the alert internal_error (80): no server name "
+         "was "
+         "sent, as HOST is an address, try --name NAME"},
         {112, "192.0.2.1",
-         "to every hello it sends the alert unrecognized_name: no server name was sent, as HOST is "
-         "an address, try --name NAME"},
+         "it refuses every hello, of TLS 1.2 with the alert unrecognized_name (112): no server "
+         "name "
+         "was sent, as HOST is an address, try --name NAME"},
         {-1, "gate.example",
-         "to every hello it closes the connection: perhaps it does not serve this name, try "
-         "--name NAME"},
+         "it refuses every hello, of TLS 1.2 by closing the connection: perhaps it does not serve "
+         "this name, try --name NAME"},
     };
     struct scan *s = fresh();
     s->approved[2] = (struct scan_approved){.accepted = FACT_NO};
@@ -524,7 +527,8 @@ static void incomplete(void **state)
     DOUBT("incomplete", "", ADVICE_NONE, "not everything could be asked: it answers no more");
     s->out_of_time = true;
     DOUBT("incomplete", "", ADVICE_NONE,
-          "not everything could be asked in the time given: try a longer --timeout");
+          "not everything could be asked in the time given: a longer --timeout may help, unless it "
+          "answers no more");
     version_of(s, TLS_1_0)->accepted = FACT_YES;
     judge(1);
     assert_int_equal(judged.verdict, VERDICT_UNKNOWN);
