@@ -32,7 +32,6 @@ FUZZ_PROGRAMS := $(FUZZ:tests/fuzz/%.c=$(BUILD)/fuzz/%)
 FUZZ_SECONDS ?= 600
 HEADERS := $(sort $(wildcard include/*/*.h include/*/*.def src/*/*.h src/*/*.def))
 FORMATTED := $(SOURCES) $(filter %.h,$(HEADERS)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c tests/tools/*.c)
-PYTEST := /usr/bin/python3 -B -m pytest -q -p no:cacheprovider
 
 .PHONY: FORCE all deps run test programs unit functional fuzz fuzz-short asan soak bench bench-instructions lint format docs install clean help
 .DEFAULT_GOAL := all
@@ -45,7 +44,7 @@ all: deps
 
 help:
 	@echo 'make run      get what is needed, build, make a local CA, run the proxy on 127.0.0.1:8080'
-	@echo 'make test     get what is needed, build, run all tests (about six minutes)'
+	@echo 'make test     get what is needed, build, run all tests (about seven minutes)'
 	@echo 'make asan     unit and functional tests under ASan and UBSan'
 	@echo 'make lint     format, static analysis, layering, documentation'
 	@echo 'make soak     the long tests      make fuzz   fuzz for FUZZ_SECONDS each (600)'
@@ -111,9 +110,9 @@ programs: $(BUILD)/suitegate $(UNIT_PROGRAMS)
 unit: $(UNIT_PROGRAMS)
 	@.make/unit.sh $^
 
-# Three processes, whole files each: half of the time a test waits.
 functional: $(BUILD)/suitegate
-	SUITEGATE=$(abspath $(BUILD)/suitegate) $(PYTEST) -n 3 --dist loadfile tests/functional
+	@SUITEGATE=$(abspath $(BUILD)/suitegate) .make/functional.sh $(BUILD)/functional \
+	    tests/functional/test_*.py
 
 # Sanitizers get a tree of their own; wolfSSL is shared. A small quarantine, so that the
 # tests' bounds on memory hold there too.
@@ -168,7 +167,8 @@ fuzz: all
 soak: all
 	@.make/deps.sh test soak
 	SUITEGATE=$(abspath $(BUILD)/suitegate) /usr/bin/python3 -B tests/soak/soak.py all
-	SUITEGATE=$(abspath $(BUILD)/suitegate) SUITEGATE_TESTSSL=1 $(PYTEST) tests/functional/test_check_servers.py
+	SUITEGATE=$(abspath $(BUILD)/suitegate) SUITEGATE_TESTSSL=1 \
+	    /usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/functional/test_check_servers.py
 
 bench: all
 	@.make/deps.sh test bench

@@ -15,7 +15,7 @@ group() {
         ca-certificates:/etc/ssl/certs/ca-certificates.crt" ;;
     test) echo "libcmocka-dev:/usr/include/cmocka.h python3:/usr/bin/python3
         python3-pytest:/usr/lib/python3/dist-packages/pytest/__init__.py
-        python3-pytest-xdist:/usr/lib/python3/dist-packages/xdist/__init__.py curl:curl
+        curl:curl
         gnutls-bin:gnutls-cli nginx-light:/usr/sbin/nginx nodejs:node
         default-jdk-headless:javac nmap:nmap sslscan:sslscan clang:clang
         libclang-rt-14-dev:/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a

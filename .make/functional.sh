@@ -1,0 +1,21 @@
+#!/bin/sh
+# Runs the functional tests, three files at once: half of the time a test waits. The largest
+# files first. What a file says is shown if it fails.
+# usage: SUITEGATE=BINARY functional.sh LOGS FILE...
+set -u
+logs=$1; shift
+rm -rf "$logs"; mkdir -p "$logs"
+ls -S "$@" | xargs -P 3 -n 1 --process-slot-var=SUITEGATE_TEST_SLOT sh -c '
+    name=$(basename "$1" .py)
+    if /usr/bin/python3 -B -m pytest -q -p no:cacheprovider "$1" >"$0/$name.log" 2>&1; then
+        echo "$name: $(tail -n 1 "$0/$name.log")"
+    else
+        cat "$0/$name.log"
+        exit 1
+    fi' "$logs"
+status=$?
+tail -q -n 1 "$logs"/*.log | awk '
+    { gsub(/,/, ""); for (i = 1; i < NF; i++) n[$(i + 1)] += $i }
+    END { printf "functional: %d passed, %d skipped, %d failed\n", n["passed"], n["skipped"],
+              n["failed"] + n["error"] + n["errors"] }'
+[ $status = 0 ]
