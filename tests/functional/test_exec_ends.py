@@ -290,11 +290,18 @@ def test_a_terminal_that_goes_away_ends_it(execution):
     wait_for(lambda: not execution.processes(), lambda: str(execution.processes()))
 
 
+def state(pid):
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def test_a_key_of_the_terminal_reaches_a_command_that_made_its_own_group(execution):
-    """As timeout(1) does."""
+    """As timeout(1) does. It passes on what comes when it waits; before, it just ends."""
     argv = execution.argv("timeout", 60, "sh", "-c", "echo ready; exec sleep 60")
     with Terminal(execution, argv) as terminal:
         terminal.wait("ready")
+        (pid,) = [p for p, command in execution.processes().items()
+                  if command.startswith(b"timeout\0")]
+        wait_for(lambda: state(pid) == "S")
         terminal.type(b"\x03")
         wait_for(lambda: not execution.processes(), lambda: str(execution.processes()))
 
@@ -307,10 +314,6 @@ def test_the_size_of_the_terminal_is_told_once(execution):
         terminal.process.send_signal(signal.SIGUSR2)
         assert terminal.end() == 3
         assert terminal.said().count("SIGWINCH") == 1
-
-
-def state(pid):
-    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 def test_a_stopped_command_goes_on_in_the_foreground(execution, site):
