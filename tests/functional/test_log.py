@@ -185,9 +185,11 @@ def killed(gate):
 
 def last_repair(gate):
     """(message, suitegate.log) of the last record that tells of a repair."""
-    gate.wait_record(action="log-repaired")  # a gate that is ready may not have written it yet
-    record = json.loads([line for line in lines_of(gate.audit_path)
-                         if b'"action":"log-repaired"' in line][-1])
+    def repairs():
+        return [line for line in lines_of(gate.audit_path) if b'"action":"log-repaired"' in line]
+
+    wait_until(repairs, what="a repair")  # a gate that is ready may not have written it yet
+    record = json.loads(repairs()[-1])
     return record["message"], record["suitegate"].get("log", {})
 
 
