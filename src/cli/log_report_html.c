@@ -40,7 +40,10 @@ static const char style[] =
     "overflow:auto}\n"
     ".fix{margin:.7rem 0;break-inside:avoid}.fix .to{border-left:.25rem solid var(--bad);"
     "padding-left:.6rem;margin-top:.5rem}\n"
-    "@media(max-width:36rem){body{font-size:15px;padding:1rem .8rem}.wide{display:none}}\n"
+    ".named td:first-child{overflow-wrap:normal}\n"
+    "@media(max-width:36rem){body{font-size:15px;padding:1rem .8rem}.wide,.named th{display:none}"
+    ".named td{display:block}.named td:first-child{border:0;padding-bottom:0;overflow-wrap:"
+    "anywhere}}\n"
     "@media print{:root{--fg:#000;--soft:#444;--bg:#fff;--card:#fff;--line:#999}"
     "body{max-width:none;padding:0;font-size:10.5pt}.scroll{max-height:none;overflow:visible}"
     "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}h2{break-after:avoid}"
@@ -332,7 +335,7 @@ static void put_weak(struct text *out, const struct report *r)
 {
     size_t shown = 0;
     text_add(out, "<h2>Weak offers by client</h2>\n<p class=\"soft\">What clients offer besides, "
-                  "and would negotiate elsewhere.</p>\n<table><tr><th>client</th>"
+                  "and would negotiate elsewhere.</p>\n<table class=\"named\"><tr><th>client</th>"
                   "<th>offers</th></tr>\n");
     for (size_t i = 0; i < r->clients.n && shown < OFFERS_SHOWN; i++) {
         const struct report_row *row = r->clients.rows[i];

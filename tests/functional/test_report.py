@@ -202,6 +202,15 @@ def test_the_page_is_self_contained(log):
         assert words in found.text
 
 
+def test_addresses_stay_whole_beside_weak_offers(log):
+    """The cells break words anywhere, but not where the client's address is."""
+    text = run("report", "--html", log)
+    table = text[text.index("Weak offers by client"):]
+    assert re.search(r'<table class="named"><tr><th>client</th>', table)
+    assert ".named td:first-child{overflow-wrap:normal}" in text
+    assert re.search(r"max-width:36rem\)\{.*\.named td\{display:block\}", text)
+
+
 def hostile_log(log):
     return forge(log, source__ip=HOSTILE, destination__domain=HOSTILE,
                  suitegate__connection_id=HOSTILE, suitegate__detail=HOSTILE,
