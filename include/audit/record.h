@@ -90,7 +90,10 @@ struct audit_event {
     const struct audit_log *log;    /* NULL: not about the log */
 };
 
-/* Appends one open line: one that chain_seal() has to complete, with room for that. */
+/* Appends one open line: one that chain_seal() has to complete, with room for that. Complete, it
+ * has AUDIT_RECORD_LIMIT bytes at most, whatever peers have sent: lists are cut, and the record
+ * then has their counts and the SHA-256 of the whole hello; other long texts end in "...". */
+enum { AUDIT_RECORD_LIMIT = 16384 };
 void audit_render(const struct audit_event *event, struct text *out);
 
 /* What a client offered in one attempt; small enough to remember. */

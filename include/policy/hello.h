@@ -42,6 +42,7 @@ WARN_UNUSED enum hello_status hello_reader_feed(struct hello_reader *r, const ui
 enum { HELLO_NAME_SIZE = 256 };
 
 struct hello {
+    struct span message; /* all of it, with its handshake header */
     uint16_t legacy_version;
     uint16_t highest_version; /* offered; from supported_versions where present */
     struct span random;

@@ -1,11 +1,18 @@
 #include "audit/record.h"
 
+#include "record_offer.h"
+
 #include "base/clock.h"
 #include "base/json.h"
-#include "policy/assess.h"
 
 #include <stdio.h>
 #include <string.h>
+
+/* Long strings, as JSON; what is longer is cut. With them, and everything else as long as it can
+ * be, LISTS_LEAST bytes are left for the lists (tests/unit/test_record.c). */
+enum { NAME_MOST = 768, SENTENCE_MOST = 2048, MESSAGE_MOST = 3072, TORN_MOST = 10240 };
+/* The room for the lists of the first attempt, and of the last one. */
+enum { LISTS_USUAL = 12288, LISTS_LEAST = LISTS_USUAL / 16 };
 
 struct action_row {
     const char *name, *type, *kind;
@@ -106,6 +113,11 @@ static const char *level(const struct audit_event *e)
     return e->reason == REASON_OK ? "info" : "warning";
 }
 
+static void put_cut(struct json *j, const char *key, const char *value, size_t most)
+{
+    json_put_cut(j, key, value, strlen(value), most);
+}
+
 static void put_head(struct json *j, struct timespec at)
 {
     char when[CLOCK_TEXT_SIZE];
@@ -172,14 +184,6 @@ static void put_end(struct json *j, const char *key, const struct addr *a, uint1
     json_end_object(j);
 }
 
-/* A number without a name stands as it is. */
-static void put_u16_name(struct json *j, const char *key, const char *name, uint16_t v)
-{
-    char number[8];
-    if (!name) snprintf(number, sizeof number, "0x%04X", v);
-    json_put_string(j, key, name ? name : number);
-}
-
 static void put_version(struct json *j, const struct audit_leg *leg)
 {
     char scratch[VERSION_TEXT_SIZE];
@@ -195,8 +199,8 @@ static void put_certificate(struct json *j, const struct audit_leg *leg)
     char when[CLOCK_TEXT_SIZE];
     if (!leg->subject) return;
     json_put_object(j, "server");
-    json_put_string(j, "subject", leg->subject);
-    json_put_optional(j, "issuer", leg->issuer);
+    put_cut(j, "subject", leg->subject, NAME_MOST);
+    if (leg->issuer && *leg->issuer) put_cut(j, "issuer", leg->issuer, NAME_MOST);
     clock_format_seconds(leg->not_before, when);
     json_put_string(j, "not_before", when);
     clock_format_seconds(leg->not_after, when);
@@ -210,7 +214,7 @@ static void put_certificate(struct json *j, const struct audit_leg *leg)
 static void put_leg(struct json *j, const struct audit_leg *leg)
 {
     put_version(j, leg);
-    if (leg->suite) put_u16_name(j, "cipher", cipher_name(leg->suite), leg->suite);
+    if (leg->suite) record_put_id(j, "cipher", cipher_name(leg->suite), leg->suite);
     if (leg->group) json_put_optional(j, "curve", group_name(leg->group));
     json_put_bool(j, "established", leg->established);
     if (leg->established) {
@@ -222,79 +226,13 @@ static void put_leg(struct json *j, const struct audit_leg *leg)
     put_certificate(j, leg);
 }
 
-static void put_client_tls(struct json *j, const struct audit_event *e)
+static void put_client_tls(struct json *j, const struct audit_event *e, struct offer_lists *lists)
 {
     const struct hello *h = e->hello;
     if (!h && !e->client.known) return;
     json_put_object(j, "tls");
     put_leg(j, &e->client);
-    if (h) {
-        json_put_object(j, "client");
-        json_put_optional(j, "server_name", h->server_name);
-        json_put_array(j, "supported_ciphers");
-        for (size_t i = 0; i < h->cipher_suites.n / 2; i++) {
-            uint16_t id = span_u16(h->cipher_suites, i);
-            if (!is_grease(id)) put_u16_name(j, NULL, cipher_name(id), id);
-        }
-        json_end_array(j);
-        json_put_optional(j, "ja4", e->ja4);
-        json_end_object(j);
-    }
-    json_end_object(j);
-}
-
-static void put_weak_offer(void *arg, enum weak_kind kind, uint16_t id, const char *name)
-{
-    (void)kind;
-    put_u16_name(arg, NULL, name, id);
-}
-
-/* What a compliant-looking hello offers besides, and would get elsewhere. */
-static void put_weak_offers(struct json *j, const struct hello *h)
-{
-    json_put_array(j, "weak_offers");
-    assess_each_weak(h, put_weak_offer, j);
-    json_end_array(j);
-}
-
-static void put_approved(struct json *j, const char *key, suite_set set)
-{
-    json_put_array(j, key);
-    for (size_t i = 0; i < SUITE_COUNT; i++)
-        if (set & suite_bit(&suites[i])) json_put_string(j, NULL, suites[i].iana);
-    json_end_array(j);
-}
-
-static void put_hello(struct json *j, const struct hello *h, suite_set offered)
-{
-    char scratch[VERSION_TEXT_SIZE];
-    json_put_object(j, "client");
-    json_put_string(j, "hello_version", version_name(h->legacy_version, scratch));
-    json_put_array(j, "supported_versions");
-    for (size_t i = 0; i < assess_listed(h->supported_versions); i++) {
-        uint16_t v = span_u16(h->supported_versions, i);
-        if (!is_grease(v)) json_put_string(j, NULL, version_name(v, scratch));
-    }
-    json_end_array(j);
-    json_put_array(j, "groups");
-    for (size_t i = 0; i < assess_listed(h->groups); i++) {
-        uint16_t id = span_u16(h->groups, i);
-        if (!is_grease(id)) put_u16_name(j, NULL, group_name(id), id);
-    }
-    json_end_array(j);
-    json_put_array(j, "signature_schemes");
-    for (size_t i = 0; i < assess_listed(h->schemes); i++) {
-        uint16_t id = span_u16(h->schemes, i);
-        const struct scheme *s = scheme_by_id(id);
-        if (!is_grease(id)) put_u16_name(j, NULL, s ? s->name : NULL, id);
-    }
-    json_end_array(j);
-    put_approved(j, "approved", offered);
-    put_weak_offers(j, h);
-    json_put_bool(j, "fallback_scsv", h->fallback_scsv);
-    json_put_bool(j, "grease", h->grease);
-    if (h->groups.n / 2 > ASSESS_LISTED || h->schemes.n / 2 > ASSESS_LISTED)
-        json_put_bool(j, "lists_cut", true);
+    if (h) record_put_tls_client(j, h, e->ja4, lists);
     json_end_object(j);
 }
 
@@ -341,18 +279,19 @@ static void put_log(struct json *j, const struct audit_log *log)
     json_put_optional(j, "signature", log->signature);
     if (log->torn && log->torn->size) {
         json_put_number(j, "torn_bytes", (int64_t)log->torn->size);
-        json_put_bytes(j, "torn", log->torn->data, log->torn->size);
+        if (!json_put_cut(j, "torn", log->torn->data, log->torn->size, TORN_MOST))
+            record_put_sha256(j, "torn_sha256", log->torn->data, log->torn->size);
     }
     if (log->missing_from) {
         json_put_number(j, "missing_from", (int64_t)log->missing_from);
         json_put_number(j, "missing_to", (int64_t)log->missing_to);
     }
-    json_put_optional(j, "sink", log->sink);
+    if (log->sink) put_cut(j, "sink", log->sink, NAME_MOST);
     if (log->dropped) json_put_number(j, "dropped", (int64_t)log->dropped);
     json_end_object(j);
 }
 
-static void put_suitegate(struct json *j, const struct audit_event *e)
+static void put_suitegate(struct json *j, const struct audit_event *e, struct offer_lists *lists)
 {
     json_put_object(j, "suitegate");
     put_digest(j, e->policy);
@@ -363,10 +302,10 @@ static void put_suitegate(struct json *j, const struct audit_event *e)
     }
     put_verdict(j, e->reason);
     json_put_optional(j, "closed_by", e->closed_by);
-    json_put_optional(j, "detail", e->detail);
+    if (e->detail && *e->detail) put_cut(j, "detail", e->detail, SENTENCE_MOST);
     if (e->log && !log_is_empty(e->log)) put_log(j, e->log);
     put_alerts(j, e->alert_sent, e->alert_received);
-    if (e->hello) put_hello(j, e->hello, e->offered);
+    if (e->hello) record_put_client(j, e->hello, e->offered, lists);
     if (e->upstream.known) {
         json_put_object(j, "upstream");
         json_put_object(j, "tls");
@@ -378,40 +317,43 @@ static void put_suitegate(struct json *j, const struct audit_event *e)
     json_end_object(j);
 }
 
-void audit_render(const struct audit_event *e, struct text *out)
+static void render(const struct audit_event *e, const struct text *sentence, size_t room,
+                   struct text *out)
 {
-    enum { USUAL_SIZE = 6144 };
     struct json j = json_of(out);
-    struct text sentence = {0};
-    text_reserve(out, USUAL_SIZE);
-    message(e, &sentence);
+    struct offer_lists lists = {.room = room};
     json_put_object(&j, NULL);
     put_head(&j, e->at);
     json_put_object(&j, "log");
     json_put_string(&j, "level", level(e));
     json_end_object(&j);
-    json_put_string(&j, "message", text_string(&sentence));
+    json_put_cut(&j, "message", sentence->data, sentence->size, MESSAGE_MOST);
     put_observer(&j, e->policy);
     if (about_connection(e)) {
         put_end(&j, "source", e->source, e->source ? addr_port(e->source) : 0, NULL, e->has_bytes,
                 e->source_bytes);
         put_end(&j, "destination", e->destination, e->destination_port, e->domain, e->has_bytes,
                 e->destination_bytes);
-        put_client_tls(&j, e);
+        put_client_tls(&j, e, &lists);
     }
-    put_suitegate(&j, e);
+    put_suitegate(&j, e, &lists);
     put_event(&j, e->action, e->reason, e->duration_ns);
-    text_fini(&sentence);
 }
 
-static void put_offer(struct json *j, const char *key, const struct audit_offer *o)
+/* A record that is too long is rendered again with shorter lists. */
+void audit_render(const struct audit_event *e, struct text *out)
 {
-    char scratch[VERSION_TEXT_SIZE];
-    json_put_object(j, key);
-    json_put_string(j, "connection_id", o->connection_id);
-    json_put_string(j, "highest_version", version_name(o->highest_version, scratch));
-    put_approved(j, "approved", o->approved);
-    json_end_object(j);
+    enum { USUAL_SIZE = 6144, OPEN_LIMIT = AUDIT_RECORD_LIMIT - CHAIN_ROOM };
+    struct text sentence = {0};
+    size_t before = out->size;
+    text_reserve(out, USUAL_SIZE);
+    message(e, &sentence);
+    for (size_t room = LISTS_USUAL; room >= LISTS_LEAST; room /= 2) {
+        out->size = before;
+        render(e, &sentence, room, out);
+        if (out->failed || out->size - before <= OPEN_LIMIT) break;
+    }
+    text_fini(&sentence);
 }
 
 void audit_render_fallback(const struct audit_offer *before, const struct audit_offer *now,
@@ -442,8 +384,8 @@ void audit_render_fallback(const struct audit_offer *before, const struct audit_
     json_put_string(&j, "identity", now->identity);
     put_verdict(&j, reason);
     json_put_object(&j, "client");
-    put_offer(&j, "previous_offer", before);
-    put_offer(&j, "offer", now);
+    record_put_offer(&j, "previous_offer", before);
+    record_put_offer(&j, "offer", now);
     json_end_object(&j);
     json_end_object(&j);
     put_event(&j, AUDIT_CLIENT_FALLBACK_RETRY, reason, -1);

@@ -137,6 +137,39 @@ void json_put_bytes(struct json *j, const char *key, const void *p, size_t n)
     json_quote(j->out, p ? p : (const uint8_t *)"", n);
 }
 
+/* How many of the n bytes are whole characters that have at most `most` bytes in JSON. */
+static size_t fitting(const uint8_t *p, size_t n, size_t most)
+{
+    size_t i = 0;
+    while (i < n) {
+        size_t length = utf8_length(p + i, n - i), cost = length;
+        if (length == 0)
+            length = 1, cost = 3; /* U+FFFD */
+        else if (p[i] == '"' || p[i] == '\\')
+            cost = 2;
+        else if (p[i] < 0x20 || p[i] == 0x7f || (length == 2 && p[i] == 0xc2 && p[i + 1] < 0xa0))
+            cost = 6;
+        if (cost > most) break;
+        most -= cost;
+        i += length;
+    }
+    return i;
+}
+
+bool json_put_cut(struct json *j, const char *key, const void *p, size_t n, size_t most)
+{
+    enum { QUOTES = 2, DOTS = 3, LONGEST = 6 };
+    if (n <= (most - QUOTES) / LONGEST || fitting(p, n, most - QUOTES) == n) {
+        json_put_bytes(j, key, p, n);
+        return true;
+    }
+    json_put_bytes(j, key, p, fitting(p, n, most - QUOTES - DOTS));
+    if (j->out->failed) return false;
+    j->out->size--; /* the closing quote */
+    text_add(j->out, "...\"");
+    return false;
+}
+
 void json_put_string(struct json *j, const char *key, const char *value)
 {
     json_put_bytes(j, key, value, strlen(value));

@@ -286,7 +286,7 @@ static void note_suites(struct hello *h)
 
 enum hello_status hello_parse(struct span message, struct hello *h, uint8_t *alert)
 {
-    *h = (struct hello){0};
+    *h = (struct hello){.message = message};
     *alert = ALERT_DECODE_ERROR;
     struct reader r = reader_of(message);
     uint8_t type = reader_u8(&r);

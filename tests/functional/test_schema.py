@@ -1,9 +1,12 @@
 """What conf/ offers besides the configuration: the record's schema, the index template, and
 the files for logrotate and systemd. The schema is held against what the program writes."""
 
+import contextlib
 import copy
+import hashlib
 import json
 import os
+import random
 import re
 import shutil
 import subprocess
@@ -11,7 +14,7 @@ import subprocess
 import pytest
 
 import hellos
-from gate import BINARY, ROOT, free_port, run
+from gate import BINARY, ROOT, Gate, free_port, run
 from verdicts import SUITES, VERDICTS
 
 fastjsonschema = pytest.importorskip("fastjsonschema")
@@ -86,7 +89,6 @@ def test_schema_has_a_rule_for_every_action():
 @pytest.fixture(scope="module")
 def records(tmp_path_factory, pki, start_forward, start_fixed, origin):
     """One record at least of every action that needs no fault in the machine."""
-    from gate import Gate
     folder = tmp_path_factory.mktemp("schema")
     gate = start_fixed(lambda config, **options: Gate(folder, config, **options))
     with hellos.connect(gate.port) as sock:
@@ -120,6 +122,53 @@ def test_what_is_written_is_valid(records):
     seen = {record["event"]["action"] for record in records}
     actions = SCHEMA["properties"]["event"]["properties"]["action"]["enum"]
     assert set(actions) - seen == {"log-dropped"}
+
+
+def worst_hellos():
+    """Hellos that fill the log: long lists, of known and unknown values, and a name to escape."""
+    draw = random.Random(11)
+    anything = range(65536)
+    long_names = [0xCCA9, 0xC02B, 0xC0AC, 0x006B, 0xC024]
+    for turn in range(24):
+        def many(most, known):
+            return [draw.choice(known if draw.random() < 0.8 else anything)
+                    for _ in range(draw.choice((3, most // 8, most)))]
+        yield hellos.client_hello(
+            suites=many(2048, long_names), groups=many(6000, [0x001D, 0x11EC, 0x0100]),
+            schemes=many(6000, [0x0403, 0x0804, 0x0201]), versions=many(127, [0x0303, 0x0302]),
+            name=draw.choice(('"' * 240, "\\" * 250, "localhost")),
+            alpn=["\u0001\x7f\u0080" * 60] * (1 + turn % 8), compression=b"\1\0")
+
+
+def test_a_record_is_bounded_whatever_the_hello(start_fixed, tmp_path):
+    """16 KiB and valid, and what is left out is counted and has its hash."""
+    gate = start_fixed(lambda config, **options: Gate(tmp_path, config, **options),
+                       upstream=free_port())
+    sent = []
+    for message in worst_hellos():
+        with hellos.connect(gate.port) as sock:
+            with contextlib.suppress(OSError):  # the answer may come before all is sent
+                sock.sendall(hellos.records(message))
+            hellos.read_all(sock)
+        sent.append(hashlib.sha256(message).hexdigest())
+    gate.wait_record(action="connection-refused", count=len(sent))
+    assert gate.stop() == 0
+    lines = [line for line in gate.audit_path.read_bytes().splitlines(keepends=True)
+             if b'"connection-refused"' in line]
+    assert max(map(len, lines)) <= 16384
+    cut = 0
+    for line, digest in zip(lines, sent, strict=True):
+        record = json.loads(line)
+        VALIDATE(record)
+        client = record["suitegate"].get("client")
+        assert client, record["event"]["code"]
+        cut += client.get("lists_cut", False)
+        if "lists_cut" in client:
+            assert client["offer"]["sha256"] == digest
+            for name in ("groups", "signature_schemes", "weak_offers"):
+                assert len(client[name]) <= client["offer"][name]
+            assert len(record["tls"]["client"]["supported_ciphers"]) <= client["offer"]["suites"]
+    assert 10 < cut < len(lines)
 
 
 def test_order_of_keys_does_not_matter(records):
@@ -220,6 +269,7 @@ def test_logrotate_takes_its_file(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "error" not in done.stderr, done.stderr
     assert "weekly (52 rotations)" in done.stderr
+    assert re.search(r"log files >= 524288000 are rotated earlier", done.stderr)
 
 
 def test_logrotate_loses_nothing(tmp_path, make_fixed):

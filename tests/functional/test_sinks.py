@@ -16,10 +16,10 @@ from gate import free_port
 from scene import wait_until
 
 RSYSLOG = """
-global(maxMessageSize="256k" parser.escapeControlCharactersOnReceive="off")
+global(maxMessageSize="32k" parser.escapeControlCharactersOnReceive="off")
 module(load="imuxsock" sysSock.use="off")
 module(load="imudp")
-module(load="imtcp" maxFrameSize="262144")
+module(load="imtcp" maxFrameSize="32768")
 template(name="raw" type="string" string="%msg%\\n")
 template(name="head" type="string"
   string="%pri%|%timestamp:::date-rfc3339%|%app-name%|%procid%|%msgid%|%structured-data%\\n")
@@ -217,7 +217,7 @@ dir=$1; shift
 mount -t tmpfs tmpfs /run
 mount --bind /dev/null /dev/kmsg
 mkdir -p /run/systemd/journald.conf.d /run/log/journal
-printf '[Journal]\nStorage=volatile\nRateLimitIntervalSec=0\nRateLimitBurst=0\nReadKMsg=no\nAudit=\nForwardToSyslog=no\nForwardToWall=no\nLineMax=1M\n' \
+printf '[Journal]\nStorage=volatile\nRateLimitIntervalSec=0\nRateLimitBurst=0\nReadKMsg=no\nAudit=\nForwardToSyslog=no\nForwardToWall=no\n' \
     > /run/systemd/journald.conf.d/test.conf
 /lib/systemd/systemd-journald 2>"$dir/journald.err" & J=$!
 trap 'kill $J; wait $J' EXIT

@@ -125,13 +125,42 @@ static void bytes_and_keys(void **state)
     text_fini(&t);
 }
 
+/* Cut at a character, never longer than said, and whole where it fits to the byte. */
+static void cut(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out;
+        size_t most;
+        bool whole;
+    } rows[] = {
+        {"0123456789", "\"0123456789\"", 12, true},
+        {"0123456789a", "\"0123456...\"", 12, false},
+        {"\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4\xc3\xa4", "\"\xc3\xa4\xc3\xa4...\"", 10, false},
+        {"\x01\x01\x01", "\"\\u0001\\u0001...\"", 19, false},
+        {"\x01\x01\x01", "\"\\u0001\\u0001\\u0001\"", 20, true},
+        {"\xff\xff\xff", "\"\xef\xbf\xbd...\"", 10, false},
+        {"\"\"\"\"\"", "\"\\\"\\\"...\"", 10, false},
+        {"\xc2\x80\xc2\x80\x7f", "\"\\u0080\\u0080...\"", 19, false},
+        {"", "\"\"", 10, true},
+    };
+    for (size_t i = 0; i < N_OF(rows); i++) {
+        struct text t = {0};
+        struct json j = json_of(&t);
+        bool whole = json_put_cut(&j, NULL, rows[i].in, strlen(rows[i].in), rows[i].most);
+        if (strcmp(text_string(&t), rows[i].out) != 0 || whole != rows[i].whole)
+            fail_msg("row %zu: %s", i, text_string(&t));
+        assert_true(t.size <= rows[i].most);
+        text_fini(&t);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(structure),
-        cmocka_unit_test(every_byte_at_every_place),
-        cmocka_unit_test(escapes),
-        cmocka_unit_test(bytes_and_keys),
+        cmocka_unit_test(structure), cmocka_unit_test(every_byte_at_every_place),
+        cmocka_unit_test(escapes),   cmocka_unit_test(bytes_and_keys),
+        cmocka_unit_test(cut),
     };
     return cmocka_run_group_tests_name("json", tests, NULL, NULL);
 }

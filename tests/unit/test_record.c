@@ -3,6 +3,7 @@
 #include "helper.h"
 
 #include "audit/record.h"
+#include "pki/keys.h"
 
 /* A strict reader of one JSON text (RFC 8259): where it ends, NULL when it is not valid. */
 static const char *json_skip(const char *s, unsigned depth);
@@ -330,6 +331,168 @@ static void fallback(void **state)
     text_fini(&t);
 }
 
+/* ---- a record is bounded ---- */
+
+static uint32_t draw = 1;
+
+static unsigned pick(unsigned below)
+{
+    draw = draw * 1664525u + 1013904223u;
+    return (draw >> 8) % below;
+}
+
+static char hex[4 * 40000 + 1];
+
+/* Hexadecimal digits of so many ids; mostly the ones with the longest names. */
+static const char *ids(char *out, size_t count, const char *longest)
+{
+    for (size_t i = 0; i < count; i++)
+        if (pick(4))
+            memcpy(out + 4 * i, longest, 4);
+        else
+            snprintf(out + 4 * i, 5, "%04x", pick(65536));
+    out[4 * count] = '\0';
+    return out;
+}
+
+static char *repeated(char *out, const char *part, size_t size)
+{
+    size_t n = strlen(part), i = 0;
+    for (; i + n <= size; i += n) memcpy(out + i, part, n);
+    out[i] = '\0';
+    return out;
+}
+
+static size_t sealed_size(const struct audit_event *e)
+{
+    struct text t = {0};
+    audit_render(e, &t);
+    assert_one_line(&t);
+    size_t n = t.size;
+    text_fini(&t);
+    return n;
+}
+
+/* What an event can hold at its longest, every character escaped. */
+static struct audit_event worst_event(void)
+{
+    static const char *const parts[] = {"\x01", "\"", "\xff", "\xc2\x80", "\xf4\x8f\xbf\xbf", "x"};
+    static char subject[N_OF(parts)][70000], protocol[N_OF(parts)][256], sentence[9000];
+    static char identity[256], digest[65];
+    unsigned k = pick(N_OF(parts));
+    struct audit_event e = event_of((enum audit_action)pick(AUDIT_CONNECTION_CLOSED + 1));
+    e.listener = "listener_with_a_name_of_forty_characters";
+    e.connection_id = "00000000-0000-0000-0000-000000000000";
+    e.reason = 1 + (enum reason)pick(REASON_COUNT - 1);
+    e.duration_ns = INT64_MAX;
+    e.destination = &destination;
+    e.destination_port = 65535;
+    e.identity = e.domain = repeated(identity, "\"", 255);
+    e.has_bytes = true;
+    e.source_bytes = e.destination_bytes = INT64_MAX;
+    e.closed_by = "hello_timeout";
+    e.detail = repeated(sentence, parts[k], sizeof sentence - 1);
+    e.ja4 = "t13d9999zz_0123456789ab_0123456789ab";
+    e.alert_sent = e.alert_received = 255;
+    e.offered = 0xff;
+    e.client = (struct audit_leg){
+        .known = true,
+        .established = true,
+        .version = 0x0303,
+        .suite = 0xcca9,
+        .group = 0x001d,
+        .next_protocol = repeated(protocol[k], parts[k], 255),
+        .subject = repeated(subject[k], parts[k], sizeof subject[k] - 1),
+        .issuer = subject[k],
+        .sha256 = repeated(digest, "0", 64),
+    };
+    e.upstream = e.client;
+    return e;
+}
+
+static void bounded(void **test)
+{
+    (void)test;
+    static char suites_hex[4 * 2048 + 1], groups[4 * 16000 + 1], schemes[4 * 16000 + 1];
+    static char versions[4 * 127 + 1], name[256];
+    for (unsigned turn = 0; turn < 300; turn++) {
+        struct hello_spec s = {.version = 0x0303,
+                               .suites = ids(suites_hex, 1 + pick(2048), "cca9"),
+                               .versions = ids(versions, 1 + pick(127), "0302"),
+                               .groups = ids(groups, 1 + pick(turn % 2 ? 300 : 16000), "0099"),
+                               .schemes = ids(schemes, 1 + pick(turn % 3 ? 300 : 16000), "0403"),
+                               .compression = "01 00",
+                               .name = repeated(name, "\"", 255)};
+        struct hello h = parse(&s);
+        struct audit_event e = worst_event();
+        e.hello = &h;
+        size_t n = sealed_size(&e);
+        if (n > AUDIT_RECORD_LIMIT) fail_msg("turn %u: %zu bytes", turn, n);
+    }
+}
+
+/* Nothing is left out that fits, and what is left out is counted. */
+static void cut_lists_are_counted(void **test)
+{
+    (void)test;
+    struct text t = {0}, wanted = {0};
+    struct hello_spec s = {.version = 0x0303,
+                           .suites = repeated(hex, "c02f", 4 * 50),
+                           .versions = "0303",
+                           .groups = "001d",
+                           .schemes = "0401"};
+    struct hello h = parse(&s);
+    struct audit_event e = event_of(AUDIT_CONNECTION_REFUSED);
+    e.reason = REASON_CLIENT_NO_COMMON_GROUP;
+    e.hello = &h;
+    audit_render(&e, &t);
+    assert_lacks(&t, "lists_cut");
+    assert_lacks(&t, "\"offer\"");
+    text_fini(&t);
+    s.suites = repeated(hex, "0a0a 002f c02f", 14 * 600);
+    h = parse(&s);
+    audit_render(&e, &t);
+    uint8_t digest[32];
+    char digits[65];
+    assert_true(digest_sha256(message.p, message.n, digest));
+    text_hex(digest, sizeof digest, digits);
+    text_printf(&wanted,
+                "\"lists_cut\":true,\"offer\":{\"suites\":1200,\"versions\":1,\"groups\":1,"
+                "\"signature_schemes\":1,\"weak_offers\":600,\"sha256\":\"%s\"}",
+                digits);
+    assert_has(&t, text_string(&wanted));
+    assert_in_range(t.size, AUDIT_RECORD_LIMIT / 2, AUDIT_RECORD_LIMIT - CHAIN_ROOM);
+    text_fini(&t);
+    text_fini(&wanted);
+}
+
+/* Records about the log and the configuration are bounded as well. */
+static void bounded_without_a_connection(void **test)
+{
+    (void)test;
+    static char sentence[40000];
+    struct text torn = {0};
+    struct audit_log about = {.torn = &torn, .missing_from = 1, .missing_to = INT64_MAX};
+    while (torn.size < 100000) text_add(&torn, "{\"@timestamp\":\x01");
+    struct audit_event e = event_of(AUDIT_LOG_REPAIRED);
+    e.connection_id = NULL;
+    e.detail = repeated(sentence, "\x01", sizeof sentence - 1);
+    e.log = &about;
+    assert_in_range(sealed_size(&e), 1000, AUDIT_RECORD_LIMIT);
+    struct text t = {0};
+    audit_render(&e, &t);
+    assert_has(&t, "...\",\"torn_sha256\":\"");
+    text_fini(&t);
+    torn.size = 1000;
+    audit_render(&e, &t);
+    assert_lacks(&t, "torn_sha256");
+    text_fini(&t);
+    text_fini(&torn);
+    e.action = AUDIT_LOG_DROPPED;
+    e.log = &(struct audit_log){.sink = sentence, .dropped = INT64_MAX};
+    assert_in_range(sealed_size(&e), 1000, AUDIT_RECORD_LIMIT);
+}
+
 static int set_addresses(void **state)
 {
     (void)state;
@@ -342,9 +505,14 @@ static int set_addresses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(refused),    cmocka_unit_test(opened_and_closed),
-        cmocka_unit_test(every_code), cmocka_unit_test(hostile_text),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(opened_and_closed),
+        cmocka_unit_test(every_code),
+        cmocka_unit_test(hostile_text),
         cmocka_unit_test(fallback),
+        cmocka_unit_test(bounded),
+        cmocka_unit_test(cut_lists_are_counted),
+        cmocka_unit_test(bounded_without_a_connection),
     };
     return cmocka_run_group_tests_name("record", tests, set_addresses, NULL);
 }
