@@ -97,6 +97,7 @@ void conn_set_state(struct conn *c, enum conn_state state)
         ev_timer_stop(c->gate->loop, &c->timer);
         return;
     }
+    c->given_a_moment = false;
     conn_set_deadline(c, deadline_ms(c, deadline));
 }
 
@@ -144,10 +145,15 @@ static int events_of(struct conn *c, struct leg *l)
     return events | (wanted && !l->end_of_data ? EV_READ : 0);
 }
 
-void conn_run(struct conn *c)
+static void run_steps(struct conn *c)
 {
     while (c->state != CONN_DONE && states[c->state].step(c) == STEP_AGAIN)
         ;
+}
+
+void conn_run(struct conn *c)
+{
+    run_steps(c);
     /* A record on its way to the file holds a pointer to this connection. */
     if (c->state == CONN_DONE && !c->waiting_for_audit) {
         conn_free(c);
@@ -213,22 +219,55 @@ static void on_deadline(struct conn *c)
     }
 }
 
+/* Nanoseconds until time is up in this state. Activity in a relay only moves a mark. */
+static int64_t time_left(const struct conn *c)
+{
+    int64_t deadline = c->deadline_ns;
+    if (c->state == CONN_RELAY && !c->relay_ending)
+        deadline = c->active_ns + deadline_ms(c, DEADLINE_IDLE) * 1000000;
+    return deadline - clock_steady_ns();
+}
+
+/* After a stall of this process a timer fires before the loop has asked the sockets: what has
+ * arrived is read first, so that no deadline hits a peer who kept it. */
+static void catch_up(struct conn *c)
+{
+    c->client.readable = c->client.fd >= 0;
+    c->upstream.readable = c->upstream.fd >= 0;
+    run_steps(c);
+}
+
+/* The timer came late, so this process stood still. What it was late for to ask, such as a name
+ * or the rest of a handshake, gets a moment: once a state, or a loop that is always late would
+ * never end one. */
+static bool give_a_moment(struct conn *c, int64_t left)
+{
+    enum { STALL_MS = 100, MOMENT_MS = 1000 };
+    if (c->given_a_moment || left > -STALL_MS * INT64_C(1000000)) return false;
+    c->given_a_moment = true;
+    conn_set_deadline(c, MOMENT_MS);
+    return true;
+}
+
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
     (void)events;
     struct conn *c = timer->data;
-    int64_t now = clock_steady_ns(), deadline = c->deadline_ns;
-    /* Activity only moves a mark: the timer is set anew when it fires too early. */
-    if (c->state == CONN_RELAY && !c->relay_ending)
-        deadline = c->active_ns + deadline_ms(c, DEADLINE_IDLE) * 1000000;
-    if (deadline > now) {
-        arm(c, deadline - now);
+    enum conn_state before = c->state;
+    int64_t late = time_left(c);
+    if (late > 0) {
+        arm(c, late);
         return;
     }
-    if (c->relay_ending)
+    catch_up(c);
+    int64_t left = time_left(c);
+    bool own_deadline = c->state != before && states[c->state].deadline != DEADLINE_KEEP;
+    if (left > 0 && !own_deadline)
+        arm(c, left);
+    else if (!own_deadline && c->relay_ending)
         relay_give_up(c);
-    else
+    else if (!own_deadline && !give_a_moment(c, late))
         on_deadline(c);
     conn_run(c);
 }

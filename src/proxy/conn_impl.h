@@ -98,11 +98,12 @@ struct conn {
     int alert_sent, alert_received;
     struct mail mail; /* the audit writer's answer */
     bool waiting_for_audit, recorded;
-    bool counted;      /* among the connections that max_connections is about */
-    bool more;         /* the relay has bytes left that no socket will announce */
-    bool relay_ending; /* both directions were ended by us; only the queues go out */
-    size_t discarded;  /* bytes read and thrown away while the last ones go out */
-    int unsent;        /* bytes in the sockets' send queues when last looked at */
+    bool counted;        /* among the connections that max_connections is about */
+    bool more;           /* the relay has bytes left that no socket will announce */
+    bool given_a_moment; /* this state's deadline was moved, as this process stood still */
+    bool relay_ending;   /* both directions were ended by us; only the queues go out */
+    size_t discarded;    /* bytes read and thrown away while the last ones go out */
+    int unsent;          /* bytes in the sockets' send queues when last looked at */
 };
 
 /* conn.c */

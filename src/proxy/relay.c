@@ -40,6 +40,20 @@ static void abort_relay(struct conn *c, const char *by)
     end_direction(c, &c->to_client, &c->client, true, by);
 }
 
+static void pump(struct conn *c, struct direction *d, struct leg *from, struct leg *to,
+                 const char *by);
+
+/* The upstream ended without close_notify. That is worth a code only where it ended first and
+ * the client was there to miss something (RFC 5246 section 7.2.1 lets who was told of the end
+ * close at once). A client's own end counts even while it lies unread in the socket. */
+static void note_truncation(struct conn *c)
+{
+    c->client.readable = true;
+    pump(c, &c->to_upstream, &c->client, &c->upstream, "client");
+    bool listens = c->to_upstream.state == DIRECTION_OPEN && !c->client.broken && !c->client.deaf;
+    if (listens && c->reason == REASON_OK) c->reason = REASON_UPSTREAM_TRUNCATED;
+}
+
 static void source_failed(struct conn *c, struct leg *from)
 {
     bool is_client = from == &c->client;
@@ -47,7 +61,7 @@ static void source_failed(struct conn *c, struct leg *from)
     c->alert_received = session_alert_received(from->tls);
     /* A ClientHello within the session: the library has sent its fatal alert. */
     if (is_client && session_hello_repeated(from->tls)) c->reason = REASON_CLIENT_RENEGOTIATION;
-    if (!is_client && c->alert_received >= 0) c->reason = REASON_UPSTREAM_TRUNCATED;
+    if (!is_client && c->alert_received >= 0) note_truncation(c);
     abort_relay(c, is_client ? "client" : "upstream");
 }
 
@@ -83,8 +97,7 @@ static void pump(struct conn *c, struct direction *d, struct leg *from, struct l
             end_direction(c, d, to, false, by);
             break;
         case SESSION_TRUNCATED:
-            if (from == &c->upstream && c->reason == REASON_OK)
-                c->reason = REASON_UPSTREAM_TRUNCATED;
+            if (from == &c->upstream) note_truncation(c);
             end_direction(c, d, to, true, by);
             break;
         case SESSION_FAILED:

@@ -3,7 +3,9 @@
 import contextlib
 import fcntl
 import hashlib
+import os
 import random
+import signal
 import socket
 import ssl
 import subprocess
@@ -316,23 +318,56 @@ def test_a_truncating_client_is_passed_on_as_truncation(scene, how, pki):
     assert endings[0] in ("truncated", "reset")
 
 
-def test_a_truncation_after_a_half_close_is_on_record(scene, how, pki):
-    """Who ended first does not decide how the other side ended."""
+@pytest.mark.parametrize("first", ["close_notify", "FIN", "reset"])
+def test_an_upstream_may_end_as_it_likes_after_the_client(scene, how, pki, first):
+    """Who was told of the end may close at once; what it does then is no truncation."""
+    go = threading.Event()
+
     def handler(tls, _):
-        tls.recv_to_end()
-        tls.send(b"partial")
+        with contextlib.suppress(EOFError, OSError):
+            tls.recv_to_end()
+        go.set()
+        with contextlib.suppress(OSError):
+            tls.send(b"partial")
 
     with TlsPeer(wire.server_context(pki.ec), handler) as upstream:
         s = scene(upstream.port)
         with s.client(how) as tls:
             tls.send(b"question")
-            tls.close_notify()
-            assert tls.recv_exactly(7) == b"partial"
-            assert tls.ending() in ("truncated", "reset")
+            if first == "close_notify":
+                tls.close_notify()
+                assert tls.recv_exactly(7) == b"partial"
+                assert tls.ending() in ("truncated", "reset")  # told the same way
+            elif first == "FIN":
+                tls.sock.shutdown(socket.SHUT_WR)
+            else:
+                wire.reset(tls.sock)
+            assert go.wait(10)
+            s.gate.wait_record(action="connection-closed")
     _, closed = s.opened_closed()[0]
-    assert at(closed, "event.code") == "upstream_truncated"
+    assert at(closed, "event.code") is None
     assert at(closed, "suitegate.closed_by") == "client"
-    assert at(closed, "suitegate.blame") == "upstream"
+
+
+@pytest.mark.parametrize("client_ends", [True, False])
+def test_a_clients_end_counts_before_it_is_read(scene, how, pki, client_ends):
+    """Both have ended by the time the gate looks: the client no longer listened."""
+    with TlsPeer(wire.server_context(pki.ec), lambda tls, _: tls.recv_exactly(2)) as upstream:
+        s = scene(upstream.port)
+        with s.client(how) as tls:
+            s.gate.wait_record(action="connection-opened")
+            os.kill(s.gate.pid, signal.SIGSTOP)
+            upstream.sessions[0].sock.shutdown(socket.SHUT_RDWR)
+            if client_ends:
+                tls.close_notify()
+                tls.sock.shutdown(socket.SHUT_WR)
+            os.kill(s.gate.pid, signal.SIGCONT)
+            if client_ends:
+                s.gate.wait_record(action="connection-closed")
+            else:
+                assert tls.ending() in ("truncated", "reset")
+    _, closed = s.opened_closed()[0]
+    assert at(closed, "event.code") == (None if client_ends else "upstream_truncated")
 
 
 def answers_and_goes(size, gone=None):
