@@ -410,6 +410,9 @@ GNUTLS_EVERYTHING = GNUTLS_TLS13 + ":+NULL:+ANON-DH:+ANON-ECDH"
 DISABLED = "".join(f"{key}=\n" for key in (
     "jdk.tls.disabledAlgorithms", "jdk.tls.legacyAlgorithms", "jdk.certpath.disabledAlgorithms",
     "jdk.disabled.namedCurves"))
+# As in java.security since 2026, written out, since each update of a JDK has another list.
+USUAL = ("jdk.tls.disabledAlgorithms=SSLv3, TLSv1, TLSv1.1, DTLSv1.0, RC4, DES, MD5withRSA, "
+         "3DES_EDE_CBC, anon, NULL, ECDH, rsa_pkcs1_sha1, ecdsa_sha1, dsa_sha1\n")
 JAVA = """\
 import java.io.*;
 import java.net.*;
@@ -709,22 +712,26 @@ class Fleet:
     def _java(self):
         source = self.folder / "Judged.java"
         source.write_text(JAVA)
-        security = self.folder / "java.security"
-        security.write_text(DISABLED)
+        security = {}
+        for name, text in ("everything", DISABLED), ("usual", USUAL):
+            path = self.folder / f"{name}.security"
+            path.write_text(text)
+            security[name] = f"-Djava.security.properties={path}"
         subprocess.run(["javac", "-d", self.folder, source], check=True)
-        for name in ("java everything", "java tls12", "java sslv2hello", "java default"):
+        for name in ("java everything", "java tls12", "java sslv2hello", "java usual"):
             self.ports[name] = free_port()
         ports = self.ports
         java = ["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"]
         everything = [
-            *java, f"-Djava.security.properties={security}", "-cp", self.folder, "Judged",
+            *java, security["everything"], "-cp", self.folder, "Judged",
             self.keys.p12("rsa2048", "ec256", "ec384", "dsa1024"),
             ports["java tls12"], "TLSv1.2", "all",
             ports["java sslv2hello"], "SSLv2Hello,SSLv3", "all",
             ports["java everything"], "SSLv3,TLSv1,TLSv1.1,TLSv1.2,TLSv1.3", "all"]
         yield "java everything", everything, {}
-        yield "java default", [*java, "-cp", self.folder, "Judged",
-                               self.keys.p12("rsa2048", "ec256"), ports["java default"], "", ""], {}
+        usual = [*java, security["usual"], "-cp", self.folder, "Judged",
+                 self.keys.p12("rsa2048", "ec256"), ports["java usual"], "TLSv1.2,TLSv1.3", ""]
+        yield "java usual", usual, {}
 
     def _nginx(self):
         rsa, ec = self.keys.rsa2048, self.keys.ec256

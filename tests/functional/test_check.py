@@ -655,7 +655,7 @@ def test_the_advice_for_haproxy_works(pki, tmp_path):
 
 
 def java(folder, leaf, settings=()):
-    """Settings are added to the JDK's own list of what is disabled, or are options of java."""
+    """Settings are all that is disabled, instead of the JDK's own list, or options of java."""
     port, store = free_port(), folder / "store.p12"
     openssl("pkcs12", "-export", "-in", leaf.chain, "-inkey", leaf.key, "-out", store,
             "-passout", "pass:changeit")
@@ -663,7 +663,7 @@ def java(folder, leaf, settings=()):
     added = [re.sub(r"^.*: add | \(.*$", "", " ".join(s.split())) for s in settings
              if "disabledAlgorithms: add " in s]
     argv = ["java", "-XX:TieredStopAtLevel=1", *options, CLIENTS / "Serve.java", port, store,
-            ", ".join(added), "TLSv1", "TLSv1.1"]
+            ", ".join(added)]
     return Process(argv, port, folder / f"java-{port}.log")
 
 

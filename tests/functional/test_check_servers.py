@@ -27,7 +27,7 @@ CONFIGURED = {
     "java everything": "3.0 1.0 1.1 1.2 1.3",
     "java tls12": "1.2",
     "java sslv2hello": "3.0",
-    "java default": "1.2 1.3",
+    "java usual": "1.2 1.3",
     "openssl everything": "1.0 1.1 1.2 1.3",
     "openssl rsa dsa": "1.0 1.1 1.2",  # -sigalgs without PSS leaves no TLS 1.3
     "openssl tls1": "1.0",
@@ -84,14 +84,14 @@ SESSION_IDS = {  # whether a session is resumed by its number
     "openssl everything": True, "openssl tls1_1": True, "gnutls normal": True,
     "gnutls unsafe": False,  # --nodb
     "nginx eight": False,  # ssl_session_cache none, the default: a number and no session
-    "nginx old": True, "java default": True,
+    "nginx old": True, "java usual": True,
 }
 WEAK = {  # signatures that the configuration allows or rules out
     "openssl everything": {"rsa_pkcs1_sha1", "rsa_pkcs1_sha224", "ecdsa_sha1", "ecdsa_sha224"},
     "openssl eight": set(), "openssl default": {"rsa_pkcs1_sha224"}, "openssl eddsa": set(),
     "gnutls normal": {"rsa_pkcs1_sha1", "ecdsa_sha1"},
     "java everything": set(judged.WEAK.values()),
-    "java default": {"rsa_pkcs1_sha224", "ecdsa_sha224"},
+    "java usual": {"rsa_pkcs1_sha224", "ecdsa_sha224"},
 }
 PREFERENCE = {
     "openssl everything": "client", "openssl rsa dsa": "server", "openssl eight": "server",
@@ -111,7 +111,7 @@ LEAVES = {
     "openssl eight": {"rsa2048", "ec256"}, "nginx h2": {"rsa2048", "ec256"},
     "openssl ec": {"ec256"}, "openssl rsa": {"rsa2048"}, "openssl eddsa": {"ed25519"},
     "openssl anon": set(), "gnutls normal": {"rsa2048", "ec256"},
-    "java default": {"rsa2048", "ec256"},
+    "java usual": {"rsa2048", "ec256"},
 }
 
 KEYS = {"rsa2048": ("rsa", 2048), "ec256": ("ecdsa", 256)}

@@ -1,11 +1,10 @@
-/* A TLS server as Java programs are one. java Serve.java PORT STORE ADD REMOVE...: ADD goes behind
- * jdk.tls.disabledAlgorithms, each REMOVE out of it. Closes after the handshake. */
+/* A TLS server as Java programs are one. java Serve.java PORT STORE DISABLED: DISABLED replaces
+ * jdk.tls.disabledAlgorithms, which differs from one update of a JDK to the next. Closes after the
+ * handshake. */
 import java.io.FileInputStream;
 import java.net.InetAddress;
 import java.security.KeyStore;
 import java.security.Security;
-import java.util.ArrayList;
-import java.util.List;
 import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SSLContext;
 import javax.net.ssl.SSLServerSocket;
@@ -13,12 +12,7 @@ import javax.net.ssl.SSLSocket;
 
 public class Serve {
     public static void main(String[] args) throws Exception {
-        String property = "jdk.tls.disabledAlgorithms";
-        List<String> disabled = new ArrayList<>(
-            List.of(Security.getProperty(property).trim().split("\\s*,\\s*")));
-        for (int i = 3; i < args.length; i++) disabled.remove(args[i]);
-        if (!args[2].isEmpty()) disabled.add(args[2]);
-        Security.setProperty(property, String.join(", ", disabled));
+        Security.setProperty("jdk.tls.disabledAlgorithms", args[2]);
         char[] password = "changeit".toCharArray();
         KeyStore store = KeyStore.getInstance("PKCS12");
         store.load(new FileInputStream(args[1]), password);
