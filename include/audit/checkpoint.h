@@ -5,12 +5,13 @@
 #define AUDIT_CHECKPOINT_H
 
 #include "audit/chain.h"
+#include "audit/entry.h"
 #include "base/attr.h"
 #include "pki/keys.h"
 
 #include <time.h>
 
-enum { LOG_KEY_ID = 64 };
+enum { LOG_KEY_ID = 64, LOG_SPKI_LIMIT = 256 };
 
 struct log_key {
     struct private_key key;    /* ECDSA P-256 */
@@ -26,17 +27,35 @@ void log_key_fini(struct log_key *key);
 /* The id of a public key. */
 WARN_UNUSED bool log_key_id(struct span spki, char out[LOG_KEY_ID + 1]);
 
-/* What is signed (ECDSA with SHA-256, the signature as DER): four lines:
+/* What is signed (ECDSA with SHA-256, the signature as DER): four lines, and two more where the
+ * checkpoint names the end of the run before:
  *     suitegate log checkpoint
  *     the checkpoint's @timestamp
  *     the number of the line it covers, which is the one before it
  *     that line's hash
- */
-void checkpoint_message(const char *timestamp, const struct chain *head, struct text *out);
+ *     the number of the last line of the run before
+ *     that line's hash
+ * previous->sequence 0: it names none. */
+void checkpoint_message(const char *timestamp, const struct chain *head,
+                        const struct chain *previous, struct text *out);
 /* Appends the signature in base 64. */
 WARN_UNUSED bool checkpoint_sign(const struct log_key *key, const char *timestamp,
-                                 const struct chain *head, struct text *signature);
+                                 const struct chain *head, const struct chain *previous,
+                                 struct text *signature);
 WARN_UNUSED bool checkpoint_valid(struct span spki, const char *timestamp, const struct chain *head,
-                                  const char *signature);
+                                  const struct chain *previous, const char *signature);
+
+/* A checkpoint, read back. */
+struct checkpoint {
+    bool at_start; /* the first word of a process that goes on with the log */
+    bool at_stop;  /* the last word in it */
+    char time[ENTRY_TIME], key_id[LOG_KEY_ID + 1];
+    char signature[2 * LOG_SPKI_LIMIT], public_key[2 * LOG_SPKI_LIMIT];
+    struct chain head;
+    struct chain previous; /* sequence 0: it names none */
+};
+
+/* False when the line is none, or one that lacks something. */
+WARN_UNUSED bool checkpoint_read(const struct line_view *line, struct checkpoint *out);
 
 #endif

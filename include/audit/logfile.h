@@ -2,13 +2,16 @@
  * state file, which holds the last line that is in the log. The state outlives a rotation and
  * a kill, shows when the log's end was cut off, and its lock keeps a second process out.
  *
- * Standard output, pipes and devices have no state: their chain begins anew with each start.
+ * Standard output, pipes and devices cannot be read back: their chain begins anew with each
+ * start. With a key they have a state beside it, from which the first checkpoint of a run names
+ * the last line of the run before.
  * Opened on any thread; then one thread's own. */
 #ifndef AUDIT_LOGFILE_H
 #define AUDIT_LOGFILE_H
 
 #include "audit/chain.h"
 #include "audit/checkpoint.h"
+#include "audit/state.h"
 #include "base/text.h"
 #include "config/config.h"
 
@@ -25,13 +28,15 @@ struct logfile_findings {
 };
 
 struct logfile {
-    char *path, *state_path;
-    int fd, state_fd; /* state_fd -1: no state */
-    struct text state_text;
+    char *path;
+    int fd;
+    struct state_file state;
     ino_t inode;
     bool is_socket;
-    bool regular;         /* a file, which can be synced, locked and cut */
-    struct chain written; /* the last line in the file */
+    bool regular;          /* a file, which can be synced, locked and cut */
+    struct chain written;  /* the last line in the file */
+    struct chain previous; /* the last line of the run before, until a checkpoint has named it;
+                              sequence 0: none */
     bool has_key;
     struct log_key key;
     struct logfile_findings findings;
@@ -45,9 +50,10 @@ void logfile_close(struct logfile *l);
 /* The name beside the log with this ending instead of its own; the caller frees. NULL for
  * standard output or when out of memory. */
 WARN_UNUSED char *logfile_beside(const char *path, const char *ending);
-/* Do two paths name one file? Would two logs have one state file? */
+/* Do two paths name one file? */
 bool logfile_is_same(const char *a, const char *b);
-bool logfile_shares_state(const char *a, const char *b);
+/* The path of the log's state; the caller frees. NULL: it has none. */
+WARN_UNUSED char *logfile_state_path(const struct audit_config *config);
 /* The path of the log's key; the caller frees. NULL: it has none. */
 WARN_UNUSED char *logfile_key_path(const struct audit_config *config);
 /* What the state file beside the log says. False when there is none that can be read. */

@@ -55,6 +55,7 @@ struct audit_log {
      * (audit/checkpoint.h); base 64. */
     const char *trigger;
     const struct chain *head;
+    const struct chain *previous; /* the last line of the run before; NULL: not named */
     const char *key_id, *public_key, *signature;
     /* log-repaired: half a line that was taken out, and lines that are not there. */
     const struct text *torn;

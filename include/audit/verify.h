@@ -31,12 +31,14 @@ struct verify_summary {
     uint64_t files, records;           /* records: those before the fault */
     uint64_t sealed_lines;             /* behind it too; 0: this is no audit log */
     uint64_t chains;                   /* a log on standard output has one a start */
+    uint64_t unlinked; /* of them: those that do not name the end of the one before */
+    uint64_t outside;  /* the last record of the run before the first one; 0: none is known */
     uint64_t first_sequence, last_sequence;
     char first_time[ENTRY_TIME], last_time[ENTRY_TIME];
     bool anchored; /* the first record's own bytes are proved too */
     uint64_t checkpoints, signed_up_to, unsigned_records;
     char key_id[LOG_KEY_ID + 1]; /* of the last checkpoint */
-    bool key_given;
+    bool key_given, state_given;
     struct text notes;   /* lines; what is no fault and should be known */
     unsigned note_count; /* beyond VERIFY_NOTES they are only counted */
 };

@@ -1,9 +1,6 @@
 #include "audit/logfile.h"
 
 #include "base/diag.h"
-#include "base/json.h"
-
-#include <jansson.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -12,13 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { TAIL_LIMIT = 4 << 20, STATE_SIZE = 2048 }; /* a name of 255 characters, escaped, fits */
+enum { TAIL_LIMIT = 4 << 20 };
 static const char line_start[] = "{\"@timestamp\":\"";
 
 /* ---- names ---- */
@@ -42,22 +38,11 @@ bool logfile_is_same(const char *a, const char *b)
            one.st_dev == other.st_dev && one.st_ino == other.st_ino;
 }
 
-bool logfile_shares_state(const char *a, const char *b)
-{
-    char *one = logfile_beside(a, ".state"), *other = logfile_beside(b, ".state");
-    bool same = one && other && (strcmp(one, other) == 0 || logfile_is_same(one, other));
-    free(one);
-    free(other);
-    return same;
-}
-
 char *logfile_key_path(const struct audit_config *config)
 {
     if (config->key) return text_copy(config->key, strlen(config->key));
     return logfile_beside(config->file, ".key");
 }
-
-/* ---- the state ---- */
 
 static const char *name_of(const char *path)
 {
@@ -65,96 +50,51 @@ static const char *name_of(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* What the state says of the log with this name. */
-static bool parse_state(const char *text, size_t n, const char *name, struct chain *out,
-                        ino_t *inode)
+/* Standard output, a pipe or a device: what is written cannot be read back. */
+static bool is_stream(const char *path)
 {
-    json_t *state = json_loadb(text, n, 0, NULL);
-    json_int_t sequence = json_integer_value(json_object_get(state, "sequence"));
-    const char *hash = json_string_value(json_object_get(state, "hash"));
-    const char *file = json_string_value(json_object_get(state, "file"));
-    bool ok = sequence > 0 && hash && strlen(hash) == CHAIN_HASH && file && strcmp(file, name) == 0;
-    if (ok) {
-        out->sequence = (uint64_t)sequence;
-        memcpy(out->hash, hash, CHAIN_HASH + 1);
-        *inode = (ino_t)json_integer_value(json_object_get(state, "inode"));
-    }
-    json_decref(state);
-    return ok;
+    struct stat st;
+    return strcmp(path, "-") == 0 || (stat(path, &st) == 0 && !S_ISREG(st.st_mode));
 }
 
-/* Read until it is the same twice: it may be written at this moment. */
-static bool read_state(int fd, const char *path, struct chain *out, ino_t *inode)
+char *logfile_state_path(const struct audit_config *config)
 {
-    enum { ATTEMPTS = 20 };
-    char text[STATE_SIZE] = "", again[STATE_SIZE] = "";
-    ssize_t n = pread(fd, text, sizeof text, 0);
-    for (int i = 0; i < ATTEMPTS && n > 0; i++) {
-        if (pread(fd, again, sizeof again, 0) == n && memcmp(text, again, sizeof text) == 0)
-            return parse_state(text, (size_t)n, name_of(path), out, inode);
-        memcpy(text, again, sizeof text);
-    }
-    return false;
+    struct text t = {0};
+    if (!is_stream(config->file)) return logfile_beside(config->file, ".state");
+    if (!config->key) return NULL;
+    text_printf(&t, "%s.state", config->key);
+    return text_take(&t);
 }
 
 bool logfile_read_state(const char *path, struct chain *out)
 {
     char *name = logfile_beside(path, ".state");
     int fd = name ? open(name, O_RDONLY | O_CLOEXEC | O_NOCTTY) : -1;
-    ino_t inode;
-    bool ok = fd >= 0 && read_state(fd, path, out, &inode);
+    struct state is;
+    bool ok = fd >= 0 && state_read(fd, name_of(path), &is);
+    if (ok) *out = is.last;
     if (fd >= 0) close(fd);
     free(name);
     return ok;
 }
 
-/* Always the same number of bytes, so that it needs no room on a full disk. */
 void logfile_note(struct logfile *l)
 {
-    static int64_t last_complaint;
-    if (l->state_fd < 0) return;
-    struct json j = json_of(&l->state_text);
-    l->state_text.size = 0;
-    json_put_object(&j, NULL);
-    json_put_number(&j, "sequence", (int64_t)l->written.sequence);
-    json_put_string(&j, "hash", l->written.hash);
-    json_put_number(&j, "pid", getpid());
-    json_put_number(&j, "inode", (int64_t)l->inode);
-    json_put_string(&j, "file", name_of(l->path));
-    json_end_object(&j);
-    size_t size = l->state_text.size;
-    char *rest = size < STATE_SIZE ? text_extend(&l->state_text, STATE_SIZE - size) : NULL;
-    if (rest) memset(rest, ' ', STATE_SIZE - size);
-    if (rest) rest[STATE_SIZE - size - 1] = '\n';
-    if ((l->state_text.failed ||
-         pwrite(l->state_fd, l->state_text.data, STATE_SIZE, 0) != STATE_SIZE) &&
-        diag_due(&last_complaint, (int64_t)60 * 1000000000))
-        diag_warning("%s cannot be written: %s", l->state_path, strerror(errno));
-}
-
-static bool lock_file(int fd, const char *path, struct text *errors)
-{
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0) return true;
-    if (errno == EWOULDBLOCK)
-        text_printf(errors, "audit file %s: another process is writing this log\n", path);
-    else
-        text_printf(errors, "audit file %s cannot be locked: %s\n", path, strerror(errno));
-    return false;
-}
-
-static bool open_state(struct logfile *l, struct text *errors)
-{
-    l->state_path = logfile_beside(l->path, ".state");
-    if (!l->state_path) return false;
-    l->state_fd = open(l->state_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-    if (l->state_fd < 0) {
-        text_printf(errors, "audit state %s: %s\n", l->state_path, strerror(errno));
-        return false;
-    }
-    return lock_file(l->state_fd, l->path, errors);
+    struct state is = {l->written, l->inode};
+    state_write(&l->state, &is, name_of(l->path));
 }
 
 /* ---- the file ---- */
+
+static bool lock_log(int fd, const char *path, struct text *errors)
+{
+    int fault = lock_file(fd);
+    if (fault == EWOULDBLOCK)
+        text_printf(errors, "audit file %s: another process is writing this log\n", path);
+    else if (fault)
+        text_printf(errors, "audit file %s cannot be locked: %s\n", path, strerror(fault));
+    return !fault;
+}
 
 /* Non-blocking, so that a pipe that nobody reads cannot hold the thread. */
 int logfile_open_again(const char *path, struct text *errors)
@@ -290,10 +230,11 @@ static void find_head(struct logfile *l, const struct text *tail)
 {
     struct chain file, state;
     struct logfile_findings *f = &l->findings;
-    ino_t inode = 0;
-    bool has_state = read_state(l->state_fd, l->path, &state, &inode);
+    struct state is;
+    bool has_state = state_read(l->state.fd, name_of(l->path), &is);
     bool has_file = last_line(tail, &file);
-    if (has_state && !has_file && inode != l->inode) look_for_former_file(l, inode, &state);
+    if (has_state && !has_file && is.inode != l->inode) look_for_former_file(l, is.inode, &is.last);
+    if (has_state) state = is.last;
     if (tail->size && !has_file)
         text_add(&f->detail, "The file's last line is no record of this log. ");
     if (has_file && !has_state)
@@ -323,7 +264,9 @@ static void find_head(struct logfile *l, const struct text *tail)
 static bool examine(struct logfile *l, struct text *errors)
 {
     struct text tail = {0};
-    if (!lock_file(l->fd, l->path, errors) || !open_state(l, errors)) return false;
+    if (!lock_log(l->fd, l->path, errors) ||
+        state_open(&l->state, logfile_beside(l->path, ".state"), errors))
+        return false;
     bool ok = read_tail(l->fd, &tail);
     if (ok) {
         take_out_torn_line(l, &tail);
@@ -334,6 +277,29 @@ static bool examine(struct logfile *l, struct text *errors)
     }
     text_fini(&tail);
     return ok;
+}
+
+/* A stream cannot be read back: the chain begins anew, and its first checkpoint names the last
+ * record of the run before. A key that lies where nothing can be written is no reason to refuse
+ * to start. */
+static bool find_run_before(struct logfile *l, const struct audit_config *config,
+                            struct text *errors)
+{
+    struct text reason = {0};
+    struct state is;
+    if (!l->has_key) return true;
+    int fault = state_open(&l->state, logfile_state_path(config), &reason);
+    bool read_only = fault == EROFS || fault == EACCES;
+    if (read_only)
+        diag_warning("%.*s: the log will not show whether whole runs were taken out; let the key "
+                     "lie where this process can write",
+                     (int)strcspn(text_string(&reason), "\n"), text_string(&reason));
+    else if (fault)
+        text_add(errors, text_string(&reason));
+    else if (state_read(l->state.fd, NULL, &is))
+        l->previous = is.last;
+    text_fini(&reason);
+    return !fault || read_only;
 }
 
 static bool load_key(struct logfile *l, const struct audit_config *config, struct text *errors)
@@ -359,13 +325,14 @@ struct logfile *logfile_open(const struct audit_config *config, struct text *err
 {
     struct logfile *l = calloc(1, sizeof *l);
     if (!l) return NULL;
-    l->state_fd = -1;
+    l->state.fd = -1;
     chain_begin(&l->written);
     l->path = text_copy(config->file, strlen(config->file));
     l->fd = l->path ? logfile_open_again(l->path, errors) : -1;
     if (l->fd >= 0) note_kind(l);
     /* The key first: what examine() repairs must not be lost to a start that fails. */
-    if (l->fd >= 0 && load_key(l, config, errors) && (!l->regular || examine(l, errors))) {
+    if (l->fd >= 0 && load_key(l, config, errors) &&
+        (l->regular ? examine(l, errors) : find_run_before(l, config, errors))) {
         while (l->findings.detail.size &&
                l->findings.detail.data[l->findings.detail.size - 1] == ' ')
             l->findings.detail.data[--l->findings.detail.size] = '\0';
@@ -380,13 +347,11 @@ void logfile_close(struct logfile *l)
 {
     if (!l) return;
     if (l->fd >= 0) close(l->fd);
-    if (l->state_fd >= 0) close(l->state_fd);
+    state_close(&l->state);
     log_key_fini(&l->key);
     text_fini(&l->findings.detail);
     text_fini(&l->findings.torn);
-    text_fini(&l->state_text);
     free(l->path);
-    free(l->state_path);
     free(l);
 }
 
@@ -407,7 +372,7 @@ bool logfile_change(struct logfile *l, int fd)
     struct text errors = {0}, tail = {0};
     struct stat st;
     bool regular = strcmp(l->path, "-") != 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-    bool ok = !regular || lock_file(fd, l->path, &errors);
+    bool ok = !regular || lock_log(fd, l->path, &errors);
     if (!ok) diag_error("%s", text_string(&errors));
     text_fini(&errors);
     if (!ok) {
@@ -439,11 +404,10 @@ bool logfile_is_gone(const struct logfile *l)
 
 bool logfile_sync(struct logfile *l)
 {
-    if (!l->regular) return true;
-    int result;
-    do result = fdatasync(l->fd);
-    while (result < 0 && errno == EINTR);
-    if (result == 0 && l->state_fd >= 0 && fdatasync(l->state_fd) < 0)
-        diag_warning("%s: %s", l->state_path, strerror(errno));
+    int result = 0;
+    if (l->regular) do
+            result = fdatasync(l->fd);
+        while (result < 0 && errno == EINTR);
+    if (result == 0) state_sync(&l->state);
     return result == 0;
 }

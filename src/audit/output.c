@@ -84,20 +84,23 @@ static struct item *findings_item(struct output *o)
     return i;
 }
 
+/* The first one of a run names the end of the run before. */
 static void add_checkpoint(struct output *o, const char *trigger)
 {
     char when[CLOCK_TEXT_SIZE];
     struct text signature = {0};
     struct timespec at = now();
+    struct chain *previous = &o->log->previous;
     clock_format(at, when);
     struct audit_log about = {.trigger = trigger,
                               .head = &o->sealed,
+                              .previous = previous->sequence ? previous : NULL,
                               .key_id = o->log->key.id,
                               .public_key = text_string(&o->log->key.public_base64)};
-    if (checkpoint_sign(&o->log->key, when, &o->sealed, &signature)) {
+    if (checkpoint_sign(&o->log->key, when, &o->sealed, previous, &signature)) {
         about.signature = text_string(&signature);
         struct item *i = own_item(o, AUDIT_LOG_CHECKPOINT, NULL, &about, at);
-        if (i) add_pending(o, i);
+        if (i && add_pending(o, i)) previous->sequence = 0;
     } else {
         static int64_t last;
         if (diag_due(&last, 60 * second_ns)) diag_error("the audit log cannot be signed");

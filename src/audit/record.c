@@ -274,6 +274,10 @@ static void put_log(struct json *j, const struct audit_log *log)
         json_put_number(j, "head_sequence", (int64_t)log->head->sequence);
         json_put_string(j, "head_hash", log->head->hash);
     }
+    if (log->previous) {
+        json_put_number(j, "previous_sequence", (int64_t)log->previous->sequence);
+        json_put_string(j, "previous_hash", log->previous->hash);
+    }
     json_put_optional(j, "key_id", log->key_id);
     json_put_optional(j, "public_key", log->public_key);
     json_put_optional(j, "signature", log->signature);

@@ -2,17 +2,14 @@
 
 #include "audit/checkpoint.h"
 #include "audit/entry.h"
+#include "audit/runs.h"
 #include "audit/writer.h"
-
-#include <jansson.h>
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { SPKI_LIMIT = 256 };
 
 struct place {
     const char *file;
@@ -25,14 +22,6 @@ struct suspect {
     struct place place;
     uint64_t sequence; /* that the line has; 0: it is no sealed line */
     bool first_of_file, ended;
-};
-
-struct checkpoint {
-    bool at_start; /* the first word of a process that goes on with the log */
-    bool at_stop;  /* the last word in it */
-    char time[ENTRY_TIME], key_id[LOG_KEY_ID + 1];
-    char signature[2 * SPKI_LIMIT], public_key[2 * SPKI_LIMIT];
-    struct chain head;
 };
 
 struct verify {
@@ -50,6 +39,13 @@ struct verify {
     bool starting;        /* the last record is a process's first */
     uint64_t own_records; /* in a row, the last ones: those about the log itself */
     uint64_t chain_checkpoints;
+    struct runs runs;
+    struct place anew;        /* where this run begins */
+    uint64_t unsigned_before; /* records at the end of the run before */
+    /* The run before has no checkpoint, although there are some: this run has to name its end. */
+    bool unvouched;
+    struct place unvouched_at;
+    uint64_t unvouched_record;
 };
 
 struct verify *verify_new(struct span spki, const struct chain *state)
@@ -57,19 +53,20 @@ struct verify *verify_new(struct span spki, const struct chain *state)
     struct verify *v = calloc(1, sizeof *v);
     if (!v) return NULL;
     v->given_key = spki;
-    v->has_state = state != NULL;
+    v->has_state = v->found.state_given = state != NULL;
     if (state) v->state = *state;
     chain_begin(&v->chain);
     v->found.key_given = spki.n > 0;
     v->found.chains = 1;
-    if (!spki.n || log_key_id(spki, v->given_id)) return v;
-    free(v);
+    if (runs_init(&v->runs) && (!spki.n || log_key_id(spki, v->given_id))) return v;
+    verify_free(v);
     return NULL;
 }
 
 void verify_free(struct verify *v)
 {
     if (!v) return;
+    runs_fini(&v->runs);
     text_fini(&v->found.sentence);
     text_fini(&v->found.notes);
     free(v);
@@ -114,39 +111,10 @@ static bool is_action(const char *name, enum audit_action action)
     return strcmp(name, audit_action_name(action)) == 0;
 }
 
-static bool copy_member(json_t *object, const char *key, char *out, size_t size)
-{
-    const char *s = json_string_value(json_object_get(object, key));
-    if (!s || strlen(s) >= size) return false;
-    memcpy(out, s, strlen(s) + 1);
-    return true;
-}
-
-static bool read_checkpoint(const struct line_view *line, struct checkpoint *out)
-{
-    *out = (struct checkpoint){0};
-    json_t *record = json_loadb(line->p, line->n, 0, NULL);
-    json_t *log = json_object_get(json_object_get(record, "suitegate"), "log");
-    json_int_t sequence = json_integer_value(json_object_get(log, "head_sequence"));
-    bool ok = copy_member(record, "@timestamp", out->time, sizeof out->time) &&
-              copy_member(log, "key_id", out->key_id, sizeof out->key_id) &&
-              copy_member(log, "public_key", out->public_key, sizeof out->public_key) &&
-              copy_member(log, "signature", out->signature, sizeof out->signature) &&
-              copy_member(log, "head_hash", out->head.hash, sizeof out->head.hash) &&
-              strlen(out->head.hash) == CHAIN_HASH && sequence > 0 &&
-              strspn(out->key_id, "0123456789abcdef") == LOG_KEY_ID;
-    out->head.sequence = ok ? (uint64_t)sequence : 0;
-    const char *trigger = json_string_value(json_object_get(log, "trigger"));
-    out->at_start = trigger && strcmp(trigger, "start") == 0 && sequence > 1;
-    out->at_stop = trigger && strcmp(trigger, "stop") == 0;
-    json_decref(record);
-    return ok;
-}
-
 /* With the key that was given, else with the one that the checkpoint itself names. */
 static bool signature_holds(const struct verify *v, const struct checkpoint *c)
 {
-    uint8_t spki[SPKI_LIMIT];
+    uint8_t spki[LOG_SPKI_LIMIT];
     char id[LOG_KEY_ID + 1];
     size_t n;
     struct span key = v->given_key;
@@ -156,7 +124,7 @@ static bool signature_holds(const struct verify *v, const struct checkpoint *c)
         key = (struct span){spki, n};
     }
     return log_key_id(key, id) && strcmp(id, c->key_id) == 0 &&
-           checkpoint_valid(key, c->time, &c->head, c->signature);
+           checkpoint_valid(key, c->time, &c->head, &c->previous, c->signature);
 }
 
 /* Of a record that a process writes first. A log on standard output has no checkpoint there. */
@@ -186,12 +154,40 @@ static bool checkpoint_fits(struct verify *v, const struct checkpoint *c, struct
     return v->found.fault == VERIFY_INTACT;
 }
 
+/* The first checkpoint of a run names the end of the one before. */
+static bool take_link(struct verify *v, const struct checkpoint *c, struct place place,
+                      uint64_t sequence)
+{
+    uint64_t last = v->runs.before.last;
+    if (!c->previous.sequence || v->chain_checkpoints) return true;
+    switch (runs_link(&v->runs, &c->previous)) {
+    case RUN_OUTSIDE:
+        v->found.outside = c->previous.sequence;
+        return true;
+    case RUN_MISSING:
+        judge(v, VERIFY_REMOVED, place, sequence,
+              "the run before this one ended with a record %" PRIu64
+              " that is not in what stands in front of it: that run, or its end, is missing",
+              c->previous.sequence);
+        return false;
+    default:
+        v->unvouched = false;
+        if (c->previous.sequence < last)
+            note(v,
+                 "The run that begins at %s line %" PRIu64 " names record %" PRIu64
+                 " as the last one before it; %" PRIu64
+                 " more are there: they were written as that process, or the machine, died.",
+                 v->anew.file, v->anew.number, c->previous.sequence, last - c->previous.sequence);
+        return true;
+    }
+}
+
 static bool take_checkpoint(struct verify *v, const struct checkpoint *c, struct place place,
                             uint64_t sequence)
 {
-    if (!checkpoint_fits(v, c, place, sequence)) return false;
-    /* The first checkpoint of a new log stands behind its first records. */
-    if (c->at_start && v->found.checkpoints && !v->starting) note_crash(v, sequence);
+    if (!checkpoint_fits(v, c, place, sequence) || !take_link(v, c, place, sequence)) return false;
+    /* The first checkpoint of a new chain stands behind its first records. */
+    if (c->at_start && v->chain_checkpoints && !v->starting) note_crash(v, sequence);
     if (v->found.key_id[0] && strcmp(v->found.key_id, c->key_id) != 0)
         note(v, "From record %" PRIu64 " on the log is signed with another key.", sequence);
     memcpy(v->found.key_id, c->key_id, sizeof v->found.key_id);
@@ -247,6 +243,15 @@ static bool state_agrees(struct verify *v, const struct chain_line *sealed, stru
     return false;
 }
 
+/* What the first run names as the end of the one before it stands behind that run. */
+static bool runs_in_order(struct verify *v, const struct chain_line *sealed, struct place place)
+{
+    if (!runs_wants(&v->runs, sealed->sequence, sealed->hash)) return true;
+    judge(v, VERIFY_REORDERED, place, sealed->sequence,
+          "the run that ends with this record should stand in front of the first one");
+    return false;
+}
+
 static void take_good(struct verify *v, struct place place, const struct line_view *line,
                       const struct chain_line *sealed)
 {
@@ -254,8 +259,8 @@ static void take_good(struct verify *v, struct place place, const struct line_vi
     char action[ENTRY_ACTION];
     bool plain_close;
     entry_peek_action(line, action, &plain_close);
-    bool checkpoint = is_action(action, AUDIT_LOG_CHECKPOINT) && read_checkpoint(line, &c);
-    bool good = state_agrees(v, sealed, place) &&
+    bool checkpoint = is_action(action, AUDIT_LOG_CHECKPOINT) && checkpoint_read(line, &c);
+    bool good = state_agrees(v, sealed, place) && runs_in_order(v, sealed, place) &&
                 (checkpoint ? take_checkpoint(v, &c, place, sealed->sequence)
                             : take_record(v, action, place, sealed->sequence));
     if (!good) return;
@@ -266,6 +271,7 @@ static void take_good(struct verify *v, struct place place, const struct line_vi
     }
     entry_peek_time(line->p, line->n, v->found.last_time);
     v->begun = true;
+    runs_add(&v->runs, sealed->sequence, sealed->hash);
     v->found.records++;
     v->found.last_sequence = v->chain.sequence = sealed->sequence;
     memcpy(v->chain.hash, sealed->hash, CHAIN_HASH);
@@ -289,7 +295,7 @@ static bool begin(struct verify *v, const struct line_view *line, const struct c
     entry_peek_action(line, action, &plain_close);
     v->found.anchored = true;
     if (sealed->sequence == 1) return follows(v->chain.hash, line, sealed);
-    if (is_action(action, AUDIT_LOG_CHECKPOINT) && read_checkpoint(line, &c) &&
+    if (is_action(action, AUDIT_LOG_CHECKPOINT) && checkpoint_read(line, &c) &&
         c.head.sequence + 1 == sealed->sequence) {
         memcpy(v->chain.hash, c.head.hash, CHAIN_HASH);
         return follows(v->chain.hash, line, sealed);
@@ -379,22 +385,38 @@ static bool begins_anew(const struct verify *v, const struct line_view *line,
            memcmp(sealed->hash, v->first_hash, CHAIN_HASH) != 0 && follows(none.hash, line, sealed);
 }
 
-/* Where something is signed, or has to be, each chain is. */
-static bool chain_is_signed(struct verify *v, struct place place)
+static bool judge_unvouched(struct verify *v)
 {
-    if (v->chain_checkpoints || (!v->found.checkpoints && !v->given_key.n)) return true;
-    judge(v, VERIFY_REMOVED, place, v->chain.sequence,
-          "the chain that ends here has no checkpoint: any of its records may be another's work");
-    return false;
+    if (v->unvouched)
+        judge(v, VERIFY_REMOVED, v->unvouched_at, v->unvouched_record,
+              "the chain that ends here has no checkpoint: any of its records may be another's "
+              "work");
+    return v->found.fault == VERIFY_INTACT;
+}
+
+/* The run that ends here, at the end of all or in front of the next one. Where something is signed,
+ * or has to be, each run is, or the next one names its end. */
+static bool end_run(struct verify *v, struct place place)
+{
+    if (!judge_unvouched(v)) return false;
+    if (!runs_end(&v->runs))
+        note(v,
+             "A new chain begins at %s line %" PRIu64 " and does not name the one before it, of "
+             "which %" PRIu64 " records at the end were not signed.",
+             v->anew.file, v->anew.number, v->unsigned_before);
+    v->found.unlinked = v->runs.unlinked;
+    v->unvouched = !v->chain_checkpoints && (v->found.checkpoints || v->given_key.n);
+    v->unvouched_at = place;
+    v->unvouched_record = v->chain.sequence;
+    return true;
 }
 
 static bool begin_anew(struct verify *v, struct place place)
 {
-    if (!chain_is_signed(v, place)) return false;
-    note(v,
-         "A new chain begins at %s line %" PRIu64 "; %" PRIu64
-         " records at the end of the one before were not signed.",
-         place.file, place.number, v->found.unsigned_records);
+    if (!end_run(v, place)) return false;
+    runs_begin(&v->runs);
+    v->anew = place;
+    v->unsigned_before = v->found.unsigned_records;
     chain_begin(&v->chain);
     v->found.chains++;
     v->found.signed_up_to = v->found.unsigned_records = 0;
@@ -422,6 +444,18 @@ static void take_in_order(struct verify *v, struct place place, const struct lin
     }
 }
 
+/* The run that was missed follows further on. */
+static void look_for_run(struct verify *v, const struct chain_line *sealed)
+{
+    if (!runs_wants(&v->runs, sealed->sequence, sealed->hash)) return;
+    v->found.fault = VERIFY_REORDERED;
+    v->found.sentence.size = 0;
+    text_printf(&v->found.sentence,
+                "the run before this one, which ended with record %" PRIu64
+                ", should stand in front of it, and stands further on",
+                sealed->sequence);
+}
+
 void verify_line(struct verify *v, const char *file, uint64_t number, const struct line_view *line)
 {
     struct chain_line sealed;
@@ -431,6 +465,7 @@ void verify_line(struct verify *v, const char *file, uint64_t number, const stru
     v->file = file;
     bool readable = line->ended && chain_read(line->p, line->n, &sealed);
     v->found.sealed_lines += readable;
+    if (v->found.fault == VERIFY_REMOVED && readable) look_for_run(v, &sealed);
     if (v->found.fault != VERIFY_INTACT) return;
     if (v->suspect.is)
         look_behind_suspect(v, line, readable ? &sealed : NULL, first_of_file);
@@ -463,7 +498,7 @@ void verify_end(struct verify *v)
               "records %" PRIu64 " to %" PRIu64 " were written (the state file says so) and are "
               "not there: the log was cut at its end, or rotated files are not given",
               v->chain.sequence + 1, v->state.sequence);
-    if (v->begun) chain_is_signed(v, end);
+    if (v->begun && end_run(v, end)) judge_unvouched(v);
 }
 
 const struct verify_summary *verify_summary(const struct verify *v)

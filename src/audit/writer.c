@@ -17,11 +17,15 @@
 enum { RETRY_MS = 200, GATHER_MS = 5 };
 static const int64_t second_ns = 1000000000;
 
+struct paths {
+    char *file, *key, *state; /* key, state NULL: there is none */
+};
+
 struct writer {
     pthread_t thread;
     struct counters counters;
     struct mirrors mirrors;
-    char *path, *key_path; /* of the log in use; the controlling thread's own */
+    struct paths paths; /* of the log in use; the controlling thread's own */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     /* Under lock: */
@@ -117,11 +121,24 @@ static void init_wake(struct writer *w)
     pthread_condattr_destroy(&attributes);
 }
 
-/* A copy must be no file that the log itself, or another copy, lives in. */
-static bool copies_are_apart(const struct audit_config *config, struct text *errors)
+static struct paths paths_of(const struct audit_config *config)
 {
-    char *state = logfile_beside(config->file, ".state"), *key = logfile_key_path(config);
-    const char *taken[] = {config->file, state, key};
+    return (struct paths){text_copy(config->file, strlen(config->file)), logfile_key_path(config),
+                          logfile_state_path(config)};
+}
+
+static void paths_fini(struct paths *p)
+{
+    free(p->file);
+    free(p->key);
+    free(p->state);
+}
+
+/* A copy must be no file that the log itself, or another copy, lives in. */
+static bool copies_are_apart(const struct audit_config *config, const struct paths *paths,
+                             struct text *errors)
+{
+    const char *taken[] = {paths->file, paths->state, paths->key};
     size_t before = errors->size;
     for (size_t i = 0; i < config->copies.n; i++) {
         const char *copy = config->copies.items[i];
@@ -132,8 +149,6 @@ static bool copies_are_apart(const struct audit_config *config, struct text *err
             twice = twice || logfile_is_same(copy, config->copies.items[k]);
         if (twice) text_printf(errors, "[audit] copy: %s is written already\n", copy);
     }
-    free(state);
-    free(key);
     return errors->size == before;
 }
 
@@ -213,8 +228,7 @@ static size_t writer_release(struct writer *w)
     while (w->incoming.head) item_free(list_take_first(&w->incoming));
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->wake);
-    free(w->path);
-    free(w->key_path);
+    paths_fini(&w->paths);
     free(w);
     return left;
 }
@@ -228,17 +242,17 @@ struct writer *writer_new(const struct audit_config *config, const struct audit_
     w->change = (struct change){.fd = -1, .sync = config->sync};
     set_policy(w, policy);
     init_wake(w);
-    w->path = text_copy(config->file, strlen(config->file));
-    w->key_path = logfile_key_path(config);
+    w->paths = paths_of(config);
     w->output = (struct output){.counters = &w->counters,
                                 .mirrors = &w->mirrors,
                                 .sync = config->sync,
                                 .memory = fallback_memory_new()};
     list_clear(&w->output.pending);
     output_set_policy(&w->output, policy);
-    struct logfile *log = copies_are_apart(config, errors) ? logfile_open(config, errors) : NULL;
+    struct logfile *log =
+        copies_are_apart(config, &w->paths, errors) ? logfile_open(config, errors) : NULL;
     if (log) output_begin(&w->output, log);
-    if (log && set_mirrors(w, config, errors) && w->output.memory && w->path &&
+    if (log && set_mirrors(w, config, errors) && w->output.memory && w->paths.file &&
         pthread_create(&w->thread, NULL, run, w) == 0)
         return w;
     if (log && errors->size == 0) text_add(errors, "audit: out of memory or threads\n");
@@ -293,26 +307,27 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-/* On the way to the log at this path: false with a sentence in errors. */
-static bool prepare_change(struct writer *w, const struct audit_config *config, const char *path,
-                           const char *key_path, struct change *out, struct text *errors)
+/* On the way to the log at these paths: false with a sentence in errors. */
+static bool prepare_change(struct writer *w, const struct audit_config *config,
+                           const struct paths *to, struct change *out, struct text *errors)
 {
     *out = (struct change){.fd = -1, .sync = config->sync};
-    if (!logfile_is_same(path, w->path)) {
-        if (logfile_shares_state(path, w->path)) {
+    if (!logfile_is_same(to->file, w->paths.file)) {
+        if (to->state && w->paths.state && logfile_is_same(to->state, w->paths.state)) {
             text_printf(errors,
-                        "audit file %s would share its state with %s: give it a name that "
-                        "differs in more than its ending\n",
-                        path, w->path);
+                        "audit file %s would share its state %s with %s: give it a name that "
+                        "differs in more than its ending, or, where it is no file, a key of its "
+                        "own\n",
+                        to->file, to->state, w->paths.file);
             return false;
         }
         return (out->log = logfile_open(config, errors)) != NULL;
     }
-    if (!same_text(key_path, w->key_path)) {
+    if (!same_text(to->key, w->paths.key)) {
         text_add(errors, "[audit] key: another key for the same file needs a restart\n");
         return false;
     }
-    return (out->fd = logfile_open_again(w->path, errors)) >= 0;
+    return (out->fd = logfile_open_again(w->paths.file, errors)) >= 0;
 }
 
 static void hand_over(struct writer *w, struct change change)
@@ -331,22 +346,16 @@ bool writer_reopen(struct writer *w, const struct audit_config *config,
                    const struct audit_policy *policy, struct text *errors)
 {
     struct change change;
-    char *path = text_copy(config->file, strlen(config->file));
-    char *key_path = logfile_key_path(config);
-    if (!path || !copies_are_apart(config, errors) ||
-        !prepare_change(w, config, path, key_path, &change, errors)) {
-        free(path);
-        free(key_path);
-        return false;
+    struct paths paths = paths_of(config);
+    bool ok = paths.file && copies_are_apart(config, &paths, errors) &&
+              prepare_change(w, config, &paths, &change, errors);
+    if (ok && change.log) {
+        struct paths former = w->paths;
+        w->paths = paths;
+        paths = former;
     }
-    if (change.log) {
-        free(w->path);
-        w->path = path;
-        path = NULL;
-    }
-    free(path);
-    free(w->key_path);
-    w->key_path = key_path;
+    paths_fini(&paths);
+    if (!ok) return false;
     pthread_mutex_lock(&w->lock);
     hand_over(w, change);
     if (policy) set_policy(w, policy);

@@ -17,6 +17,9 @@ static const char help[] =
     "                   signatures are checked with the key that the log itself names\n"
     "      --json       as one JSON object\n"
     "  -h, --help       this text\n\n"
+    "A log on standard output is a chain a start. Each names the end of the one before where "
+    "there\n"
+    "is a log key; where one does not, nothing is said of completeness (--json: \"complete\").\n\n"
     "Exit status: 0 intact, 1 not intact, 2 could not tell, 64 wrong usage.\n";
 
 static const char *fault_name(enum verify_fault fault)
@@ -30,6 +33,14 @@ static void add_limits(const struct verify_summary *s,
                        void (*each)(void *arg, const char *sentence), void *arg)
 {
     char line[256];
+    if (s->unlinked > 0) {
+        snprintf(line, sizeof line,
+                 "%" PRIu64 " of the %" PRIu64
+                 " chains do not name the end of the one before them: whole runs may have been "
+                 "taken out.",
+                 s->unlinked, s->chains);
+        each(arg, line);
+    }
     if (s->checkpoints == 0)
         each(arg, "Nothing is signed: whoever can write the files can have written them all.");
     else if (!s->key_given)
@@ -54,9 +65,21 @@ static void add_limits(const struct verify_summary *s,
                  s->first_sequence - 1);
         each(arg, line);
     }
-    each(arg, "A chain cannot show that records were cut off behind the last one and the state "
-              "file set back, nor protect from who has the log key: keep copies of checkpoints "
-              "elsewhere.");
+    if (s->outside > 0) {
+        snprintf(line, sizeof line,
+                 "The run before the first one, up to its record %" PRIu64
+                 ", is not in these files.",
+                 s->outside);
+        each(arg, line);
+    }
+    each(arg,
+         s->state_given
+             ? "A chain cannot show that records were cut off behind the last one and the state "
+               "file set back, nor protect from who has the log key: keep copies of "
+               "checkpoints elsewhere."
+             : "A chain without its state file cannot show that what came behind the last "
+               "record was cut off, nor protect from who has the log key: keep copies of "
+               "checkpoints elsewhere.");
 }
 
 static void put_limit(void *arg, const char *sentence)
@@ -85,13 +108,14 @@ static void describe(const struct verify_summary *s, struct text *out)
 {
     if (s->fault == VERIFY_INTACT) {
         if (s->chains > 1)
-            text_printf(out, "INTACT: %" PRIu64 " records in %" PRIu64 " chains", s->records,
-                        s->chains);
+            text_printf(out, "INTACT: %" PRIu64 " records in %" PRIu64 " chains%s", s->records,
+                        s->chains, s->unlinked ? "" : ", each of which names the one before");
         else
             text_printf(out, "INTACT: records %" PRIu64 " to %" PRIu64, s->first_sequence,
                         s->last_sequence);
-        text_printf(out, ", complete and unaltered (%s to %s, %" PRIu64 " file%s).\n",
-                    s->first_time, s->last_time, s->files, s->files == 1 ? "" : "s");
+        text_printf(out, ", %sunaltered (%s to %s, %" PRIu64 " file%s).\n",
+                    s->unlinked ? "" : "complete and ", s->first_time, s->last_time, s->files,
+                    s->files == 1 ? "" : "s");
     } else {
         text_printf(out, "NOT INTACT: %s at record %" PRIu64 " (%s", fault_name(s->fault),
                     s->fault_record, s->fault_file);
@@ -125,6 +149,7 @@ static void describe_json(const struct verify_summary *s, struct text *out)
     struct json j = json_of(out);
     json_put_object(&j, NULL);
     json_put_string(&j, "verdict", s->fault == VERIFY_INTACT ? "intact" : "not intact");
+    json_put_bool(&j, "complete", s->fault == VERIFY_INTACT && !s->unlinked);
     if (s->fault != VERIFY_INTACT) {
         json_put_object(&j, "fault");
         json_put_string(&j, "kind", fault_name(s->fault));
@@ -143,6 +168,7 @@ static void describe_json(const struct verify_summary *s, struct text *out)
         json_put_string(&j, "last_time", s->last_time);
     }
     json_put_number(&j, "chains", (int64_t)s->chains);
+    json_put_number(&j, "unlinked_chains", (int64_t)s->unlinked);
     json_put_number(&j, "checkpoints", (int64_t)s->checkpoints);
     json_put_number(&j, "signed_up_to", (int64_t)s->signed_up_to);
     json_put_number(&j, "unsigned_records", (int64_t)s->unsigned_records);
@@ -161,30 +187,39 @@ static void describe_json(const struct verify_summary *s, struct text *out)
 struct source {
     struct lines *lines;
     uint64_t first; /* the number of its first record; 0: none can be read */
+    char time[ENTRY_TIME];
 };
 
+/* Runs that began anew have the same numbers. */
 static int by_first(const void *a, const void *b)
 {
     const struct source *one = a, *other = b;
-    return one->first < other->first ? -1 : one->first > other->first;
+    if (one->first != other->first) return one->first < other->first ? -1 : 1;
+    return strcmp(one->time, other->time);
 }
 
-/* The number of the first record that can be read. A line in front of it that cannot must not put
- * the whole file in another's place. */
-static uint64_t first_sequence(const char *path, struct lines *l)
+static bool note_first(struct source *s, const struct line_view *line)
+{
+    struct chain_line sealed;
+    if (!chain_read(line->p, line->n, &sealed)) return false;
+    s->first = sealed.sequence;
+    entry_peek_time(line->p, line->n, s->time);
+    return true;
+}
+
+/* The first record that can be read. A line in front of it that cannot must not put the whole file
+ * in another's place. */
+static void find_first(const char *path, struct source *s)
 {
     enum { LINES_LOOKED_AT = 1000 };
     struct line_view line;
-    struct chain_line sealed;
     struct text errors = {0};
-    uint64_t first = 0;
-    if (lines_peek(l, &line) && chain_read(line.p, line.n, &sealed)) return sealed.sequence;
+    if (lines_peek(s->lines, &line) && note_first(s, &line)) return;
     struct lines *again = strcmp(path, "-") == 0 ? NULL : lines_open(path, &errors);
-    for (int i = 0; again && !first && i < LINES_LOOKED_AT && lines_next(again, &line); i++)
-        if (chain_read(line.p, line.n, &sealed)) first = sealed.sequence;
+    for (int i = 0; again && i < LINES_LOOKED_AT && lines_next(again, &line); i++)
+        if (note_first(s, &line)) break;
     lines_close(again);
     text_fini(&errors);
-    return first;
 }
 
 static void feed(struct verify *v, struct lines *l)
@@ -198,7 +233,7 @@ static bool open_sources(char **paths, size_t n, struct source *sources, struct 
     for (size_t i = 0; i < n; i++) {
         sources[i].lines = lines_open(paths[i], errors);
         if (!sources[i].lines) return false;
-        sources[i].first = first_sequence(paths[i], sources[i].lines);
+        find_first(paths[i], &sources[i]);
     }
     qsort(sources, n, sizeof *sources, by_first);
     return true;

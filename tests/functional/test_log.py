@@ -112,8 +112,10 @@ def check_chain(*files):
 def message_of(record):
     """What a checkpoint signs, as include/audit/checkpoint.h has it."""
     log = record["suitegate"]["log"]
+    before = (f"{log['previous_sequence']}\n{log['previous_hash']}\n"
+              if "previous_hash" in log else "")
     return (f"suitegate log checkpoint\n{record['@timestamp']}\n"
-            f"{log['head_sequence']}\n{log['head_hash']}\n")
+            f"{log['head_sequence']}\n{log['head_hash']}\n{before}")
 
 
 def signature_holds(record, public_key, folder):
@@ -859,7 +861,8 @@ def test_an_end_that_is_cut_off_shows_by_the_state_alone(copy):
     copy.without_state()
     report = intact(*copy.write())
     assert report["last_record"] == 27
-    assert any("cut off behind the last one" in line for line in report["does_not_show"])
+    assert any("what came behind the last record was cut off" in line
+               for line in report["does_not_show"])
 
 
 def test_an_end_that_is_replaced_by_a_longer_one_shows_by_the_state(copy):

@@ -53,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     report_finish(&report);
     const struct verify_summary *s = verify_summary(v);
     CHECK(s->records <= fed);
+    CHECK(s->unlinked < s->chains);
     CHECK((s->fault == VERIFY_INTACT) == (s->sentence.size == 0));
     CHECK(report.records + report.unreadable >= fed || report.failed);
     CHECK(report.allowed + report.refused <= report.records);
