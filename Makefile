@@ -128,13 +128,15 @@ asan: all
 	@$(MAKE) --no-print-directory $(SANITIZED) unit
 	@$(MAKE) --no-print-directory $(SANITIZED) functional
 
-# Fuzz targets: clang's libFuzzer over the pure layers; fuzz_log over pki and audit too, fuzz_smtp
-# over one file of check.
+# Fuzz targets: clang's libFuzzer over the pure layers; fuzz_log and fuzz_cert over pki too, fuzz_log
+# over audit, fuzz_smtp over one file of check.
 FUZZ_CC = clang -std=c11 $(DEFINES) -Iinclude -Isrc -isystem $(WOLFSSL)/include -g -O1 \
     -fno-sanitize-recover=all
 fuzz_objects = $(patsubst src/%.c,$(BUILD)/fuzz/obj/%.o,$(sort $(wildcard $(1))))
 $(FUZZ_PROGRAMS): $(call fuzz_objects,src/base/*.c src/policy/*.c src/config/*.c)
 $(BUILD)/fuzz/fuzz_log: $(call fuzz_objects,src/pki/*.c src/audit/*.c)
+$(BUILD)/fuzz/fuzz_cert: $(call fuzz_objects,src/pki/*.c)
+$(BUILD)/fuzz/fuzz_cert: FUZZ_LIBS := $(WOLFSSL)/lib/libwolfssl.a -ljansson -lm
 $(BUILD)/fuzz/fuzz_smtp: $(call fuzz_objects,src/check/smtp.c)
 $(BUILD)/fuzz/fuzz_log: FUZZ_LIBS := $(WOLFSSL)/lib/libwolfssl.a -ljansson -lm
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(HEADERS)

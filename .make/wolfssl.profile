@@ -16,8 +16,6 @@
 --disable-sha224
 # src/pki/random.c is the generator.
 --disable-hashdrbg
-# A certificate's signature that was verified before need not be again: see pki/trust.h.
---enable-pkcallbacks
 --disable-sha3
 --disable-pkcs12
 --enable-sp=yes,4096

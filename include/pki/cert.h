@@ -1,5 +1,5 @@
-/* Read-only view of one X.509 certificate (RFC 5280 section 4.1) for facts and for checks
- * that only ever refuse more than the TLS library does; trust itself is the library's.
+/* Read-only view of one X.509 certificate (RFC 5280 section 4.1): its fields and those of its
+ * extensions that decide whether it may stand in a path (pki/path.h).
  * A struct cert points into DER bytes that the caller keeps. Pure: no library, no files. */
 #ifndef PKI_CERT_H
 #define PKI_CERT_H
@@ -16,25 +16,41 @@
 enum cert_key { CERT_KEY_RSA, CERT_KEY_EC, CERT_KEY_OTHER };
 enum cert_signature { CERT_SIGNATURE_STRONG, CERT_SIGNATURE_WEAK, CERT_SIGNATURE_OTHER };
 
+enum { CERT_ABSENT = -1, CERT_NUMBER_LIMIT = 0xffff };
+
 struct cert {
     struct span der;                                      /* the whole */
     struct span tbs, signature_algorithm, signature_bits; /* for signature_valid() */
-    struct span serial;   /* INTEGER's content, leading zero taken off */
-    struct span issuer;   /* Name with its header */
-    struct span subject;  /* likewise */
-    struct span spki;     /* SubjectPublicKeyInfo with its header */
-    struct span key_bits; /* the BIT STRING's content, for key identifiers */
-    struct span san;      /* GeneralNames content, n = 0 when absent */
-    struct span subject_key_id, authority_key_id; /* n = 0 when absent */
+    struct span serial;                 /* INTEGER's content, leading zero taken off */
+    struct span issuer;                 /* Name with its header */
+    struct span subject;                /* likewise */
+    uint32_t issuer_hash, subject_hash; /* name_hash() */
+    struct span spki;                   /* SubjectPublicKeyInfo with its header */
+    struct span key_bits;               /* the BIT STRING's content, for key identifiers */
     time_t not_before, not_after;
+    unsigned version; /* 1 to 3 */
     enum cert_key key;
-    unsigned bits;  /* RSA modulus, or the EC field's size */
-    uint16_t group; /* supported_groups id of an EC key, 0: none that is allowed */
+    unsigned bits;          /* RSA modulus, or the EC field's size */
+    unsigned exponent_bits; /* of an RSA key */
+    uint16_t group;         /* supported_groups id of an EC key, 0: none that is allowed */
     enum cert_signature signature;
-    bool is_ca, can_sign_certs, can_sign_crls; /* the last two: absent keyUsage allows */
-    bool serves_tls; /* extendedKeyUsage has serverAuth or any, or is absent */
+
+    /* Extensions (RFC 5280 section 4.2). Spans are n = 0 and numbers CERT_ABSENT when absent;
+     * numbers above CERT_NUMBER_LIMIT are cut to it. */
+    struct span san;                              /* GeneralNames content */
+    struct span subject_key_id, authority_key_id; /* key identifiers */
+    struct span name_constraints;                 /* NameConstraints content */
+    struct span policies, policy_mappings;        /* content of the SEQUENCE OF */
+    int path_length;
+    int require_explicit_policy, inhibit_policy_mapping, inhibit_any_policy;
+    bool is_ca;
+    bool can_sign_data, can_sign_certs, can_sign_crls; /* absent keyUsage allows */
+    bool serves_tls;           /* extendedKeyUsage has serverAuth or any, or is absent */
+    bool has_unknown_critical; /* a critical extension that is not processed here */
 };
 
+/* False for what is not a certificate in DER by RFC 5280: an extension twice or malformed, two
+ * different signature algorithms. */
 WARN_UNUSED bool cert_parse(struct span der, struct cert *out);
 
 static inline bool span_equal(struct span a, struct span b)
@@ -44,9 +60,8 @@ static inline bool span_equal(struct span a, struct span b)
 
 /* Does it claim to be issued by that one, by name and key identifier (RFC 5280 section 4.2.1.1)? */
 bool cert_issued_by(const struct cert *c, const struct cert *issuer);
-
-/* Distinguished name as RFC 4514 text: last RDN first, escaped. */
-void cert_format_name(struct span name, struct text *out);
+/* Its subject is its issuer (RFC 5280 section 3.2), whoever signed it. */
+bool cert_is_self_issued(const struct cert *c);
 
 /* RFC 9525 section 6: does a subjectAltName present this identity? The subject's common
  * name never counts. Wildcards only as the whole left-most label. */

@@ -22,6 +22,10 @@ void crl_set_free(struct crl_set *set);
 enum crl_answer crl_check(struct crl_set *set, const struct cert *c, const struct cert *issuer,
                           time_t now, time_t *until);
 
+/* The issuer's Name of each list. */
+void crl_each_issuer(const struct crl_set *set, void (*each)(void *arg, struct span issuer),
+                     void *arg);
+
 /* When the first list here runs out; 0 when there is none. For a warning to the operator. */
 time_t crl_first_expiry(const struct crl_set *set);
 

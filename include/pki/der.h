@@ -12,6 +12,30 @@
 #include <stdint.h>
 #include <time.h>
 
+enum {
+    DER_BOOLEAN = 0x01,
+    DER_INTEGER = 0x02,
+    DER_BIT_STRING = 0x03,
+    DER_OCTET_STRING = 0x04,
+    DER_OID = 0x06,
+    DER_SEQUENCE = 0x30,
+    DER_SET = 0x31,
+    DER_CONTEXT_0 = 0xa0,
+    DER_CONTEXT_1 = 0xa1,
+    DER_CONTEXT_2 = 0xa2,
+    DER_CONTEXT_3 = 0xa3,
+};
+
+/* An object identifier that is known here: its content. */
+struct oid {
+    uint8_t n;
+    uint8_t bytes[11];
+};
+static inline bool oid_is(struct span s, const struct oid *oid)
+{
+    return s.n == oid->n && __builtin_memcmp(s.p, oid->bytes, s.n) == 0;
+}
+
 /* DER, one element: tag, content and the whole with header. False at malformed input. */
 struct der_item {
     uint8_t tag;

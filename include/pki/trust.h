@@ -1,6 +1,6 @@
-/* Judges an upstream's certificate chain: what the TLS library found, and what it does not
- * look at (the name by RFC 9525, a path whose every link holds, CRLs by issuer, weak
- * signatures and keys). It only ever refuses more than the library.
+/* Judges an upstream's certificate chain: finds a path to a trusted CA through whatever was sent,
+ * whose every link is signed, valid (pki/path.h) and not revoked, and compares the name (RFC 9525).
+ * It alone decides: the TLS library is told to verify nothing.
  * A struct trust belongs to one thread; a struct peer_check to one handshake. */
 #ifndef PKI_TRUST_H
 #define PKI_TRUST_H
@@ -21,6 +21,8 @@ WARN_UNUSED struct trust *trust_new(const struct text *anchors, const char *anch
 void trust_free(struct trust *trust);
 /* When the first CRL runs out, 0 without one. */
 time_t trust_crl_expiry(const struct trust *trust);
+/* The issuer of each CRL that is none of the anchors', as RFC 4514 text, one a line. */
+void trust_strange_crls(const struct trust *trust, struct text *out);
 
 /* What the record says of the upstream's certificate. Ended with cert_facts_fini(). */
 struct cert_facts {
@@ -40,20 +42,15 @@ struct peer_check {
     enum reason reason; /* the first fault */
     bool verified;      /* the leaf passed everything */
     bool called;        /* a certificate was looked at */
-    bool overrode;      /* a fault of one that may not be needed was passed over */
     struct cert_facts facts;
 };
 
-/* One call of the library's verify callback: certificate `depth` of the chain as sent, with
- * the library's error (0 = none). True: go on. */
-WARN_UNUSED bool trust_judge(struct peer_check *check, const struct span *chain, size_t n,
-                             size_t depth, int error);
+enum { TRUST_CHAIN_LIMIT = 32 };
 
-/* Verifies an ECDSA signature of this handshake for the library: key is a SubjectPublicKeyInfo,
- * hash what was signed. One of a certificate that was found good before is not computed again.
- * *good says what was found. 0, or the library's error. */
-WARN_UNUSED int trust_verify_ecdsa(struct peer_check *check, struct span key, struct span hash,
-                                   struct span signature, bool *good);
+/* chain: the certificates as sent, the leaf first and the others in any order; more than
+ * TRUST_CHAIN_LIMIT are refused. True: go on. What was answered the first time is answered again.
+ */
+WARN_UNUSED bool trust_judge(struct peer_check *check, const struct span *chain, size_t n);
 
 /* For a handshake that failed with a library error outside any certificate callback: the
  * reason when the error is about certificates, else REASON_OK. */

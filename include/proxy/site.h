@@ -36,12 +36,14 @@ struct site {
     uint8_t generation[16]; /* random: tells this load of the configuration from any other */
     struct site_end *ends;
     size_t end_count;
-    int references; /* atomic */
+    struct text notes; /* what else the operator should look at, a line each */
+    int references;    /* atomic */
 };
 
 /* NULL with one line a fault in errors. */
 WARN_UNUSED struct site *site_load(const char *file, struct text *errors);
-/* One sentence for each CA, certificate and CRL that is near its end or past it, a line each. */
+/* One sentence for each CA, certificate and CRL that is near its end or past it, and for each CRL
+ * of a CA that is not in the trust file, a line each. */
 void site_warnings(const struct site *site, time_t now, struct text *out);
 struct site *site_hold(struct site *site);
 void site_release(struct site *site);

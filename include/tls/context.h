@@ -19,10 +19,9 @@ struct tls_context;
 WARN_UNUSED struct tls_context *tls_context_server(const struct policy *policy,
                                                    const struct text *chain,
                                                    const struct private_key *key, bool tickets);
-/* Client side: the PEM trust anchors, the policy's suites and groups. resume: offer session
- * tickets and IDs. NULL when nothing could be loaded. */
-WARN_UNUSED struct tls_context *tls_context_client(const struct policy *policy,
-                                                   const struct text *anchors, bool resume);
+/* Client side: the policy's suites and groups. Certificates are judged by the session's peer_check
+ * alone. resume: offer session tickets and IDs. NULL when the library refuses. */
+WARN_UNUSED struct tls_context *tls_context_client(const struct policy *policy, bool resume);
 void tls_context_free(struct tls_context *c);
 
 /* Private to tls/. */

@@ -1,6 +1,7 @@
 /* What is wrong with a server's certificates, told so that the cause can be seen. */
 #include "base/clock.h"
 #include "judging.h"
+#include "pki/name.h"
 
 #include <string.h>
 #include <time.h>
@@ -39,7 +40,7 @@ bool judging_key_is_foreign(const struct scan_certificate *c)
 static void add_name(struct text *out, struct span name)
 {
     struct text plain = {0};
-    cert_format_name(name, &plain);
+    name_format(name, &plain);
     text_add_visible(out, text_string(&plain), 120);
     text_fini(&plain);
 }

@@ -313,7 +313,7 @@ static bool shake_hands(struct scanning *g, suite_set one, suite_set offered,
     struct policy policy = g->trust->policy;
     struct flight_offer offer = {.suites = one};
     policy.allowed = offered;
-    struct tls_context *tls = tls_context_client(&policy, g->trust->anchors, false);
+    struct tls_context *tls = tls_context_client(&policy, false);
     if (tls) probe_handshake(g->target, tls, &offer, check, proof);
     tls_context_free(tls);
     return tls != NULL;

@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "config/config.h"
 #include "pki/cert.h"
+#include "pki/name.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -100,7 +101,7 @@ static bool describe(void *arg, struct span der)
     if (out->size) return true; /* only the first certificate is the CA */
     if (!cert_parse(der, &c) || !digest_sha256(der.p, der.n, digest)) return false;
     text_add(out, "Subject:      ");
-    cert_format_name(c.subject, out);
+    name_format(c.subject, out);
     text_add(out, "\nSHA-256:      ");
     for (size_t i = 0; i < sizeof digest; i++) text_printf(out, "%s%02X", i ? ":" : "", digest[i]);
     clock_format_seconds(c.not_after, end);

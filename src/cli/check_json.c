@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "cli/check.h"
 #include "pki/keys.h"
+#include "pki/name.h"
 
 static void put_fact(struct json *j, const char *key, enum fact f)
 {
@@ -86,7 +87,7 @@ static void put_approved(struct json *j, const struct scan *s)
 static void put_name(struct json *j, const char *key, struct span name)
 {
     struct text t = {0};
-    cert_format_name(name, &t);
+    name_format(name, &t);
     json_put_string(j, key, text_string(&t));
     text_fini(&t);
 }

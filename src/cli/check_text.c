@@ -1,6 +1,7 @@
 #include "cli/check.h"
 
 #include "base/clock.h"
+#include "pki/name.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -123,8 +124,8 @@ static void put_certificate(const struct scan_certificate *c, const char *label,
     struct text words = {0}, subject = {0}, issuer = {0};
     char from[CLOCK_TEXT_SIZE], until[CLOCK_TEXT_SIZE];
     if (c->count == 0 || !cert_parse(c->chain[0], &leaf)) return;
-    cert_format_name(leaf.subject, &subject);
-    cert_format_name(leaf.issuer, &issuer);
+    name_format(leaf.subject, &subject);
+    name_format(leaf.issuer, &issuer);
     clock_format_seconds(leaf.not_before, from);
     clock_format_seconds(leaf.not_after, until);
     text_add_visible(&words, subject.size ? text_string(&subject) : "(no subject)", 200);

@@ -1,34 +1,13 @@
 #include "pki/cert.h"
 
+#include "extensions.h"
+#include "pki/name.h"
 #include "policy/hello.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
-
-enum {
-    DER_BOOLEAN = 0x01,
-    DER_INTEGER = 0x02,
-    DER_BIT_STRING = 0x03,
-    DER_OCTET_STRING = 0x04,
-    DER_OID = 0x06,
-    DER_SEQUENCE = 0x30,
-    DER_SET = 0x31,
-    DER_CONTEXT_0 = 0xa0,
-    DER_CONTEXT_2 = 0xa2,
-    DER_CONTEXT_3 = 0xa3,
-};
-
-struct oid {
-    uint8_t n;
-    uint8_t bytes[11];
-};
-
-static bool oid_is(struct span s, const struct oid *oid)
-{
-    return s.n == oid->n && memcmp(s.p, oid->bytes, s.n) == 0;
-}
 
 static const struct oid pss_oid = {9, {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10}};
 
@@ -163,18 +142,24 @@ static void read_curve(struct span curve, struct cert *c)
     }
 }
 
-/* RSAPublicKey: the modulus's length without leading zeros (RFC 8017 appendix A.1.1). */
-static void read_modulus(struct span key, struct cert *c)
+static unsigned bits_of_integer(struct span m)
+{
+    while (m.n > 0 && m.p[0] == 0) m = (struct span){m.p + 1, m.n - 1};
+    return m.n == 0 ? 0 : (unsigned)(m.n * 8) - (unsigned)(__builtin_clz(m.p[0]) - 24);
+}
+
+/* RSAPublicKey (RFC 8017 appendix A.1.1): both lengths without leading zeros. */
+static bool read_rsa_key(struct span key, struct cert *c)
 {
     struct reader r = reader_of(key);
-    struct der_item sequence, modulus;
-    if (!der_expect(&r, DER_SEQUENCE, &sequence)) return;
+    struct der_item sequence, modulus, exponent;
+    if (!der_expect(&r, DER_SEQUENCE, &sequence)) return false;
     struct reader inner = reader_of(sequence.content);
-    if (!der_expect(&inner, DER_INTEGER, &modulus)) return;
-    struct span m = modulus.content;
-    while (m.n > 0 && m.p[0] == 0) m = (struct span){m.p + 1, m.n - 1};
-    if (m.n == 0) return;
-    c->bits = (unsigned)(m.n * 8) - (unsigned)(__builtin_clz(m.p[0]) - 24);
+    if (!der_expect(&inner, DER_INTEGER, &modulus) || !der_expect(&inner, DER_INTEGER, &exponent))
+        return false;
+    c->bits = bits_of_integer(modulus.content);
+    c->exponent_bits = bits_of_integer(exponent.content);
+    return true;
 }
 
 static bool read_spki(struct span spki, struct cert *c)
@@ -192,93 +177,13 @@ static bool read_spki(struct span spki, struct cert *c)
     c->key = CERT_KEY_OTHER;
     if (oid_is(id.content, &rsa) || oid_is(id.content, &pss_oid)) {
         c->key = CERT_KEY_RSA;
-        read_modulus(c->key_bits, c);
-    } else if (oid_is(id.content, &ec)) {
+        return read_rsa_key(c->key_bits, c);
+    }
+    if (oid_is(id.content, &ec)) {
         c->key = CERT_KEY_EC;
         if (der_expect(&a, DER_OID, &parameter)) read_curve(parameter.content, c);
     }
     return true;
-}
-
-static void read_key_usage(struct span value, struct cert *c)
-{
-    struct reader r = reader_of(value);
-    struct der_item bits;
-    if (!der_expect(&r, DER_BIT_STRING, &bits) || bits.content.n < 2) return;
-    c->can_sign_certs = bits.content.p[1] & 0x04; /* bit 5 */
-    c->can_sign_crls = bits.content.p[1] & 0x02;  /* bit 6 */
-}
-
-static void read_basic_constraints(struct span value, struct cert *c)
-{
-    struct reader r = reader_of(value);
-    struct der_item sequence, ca;
-    if (!der_expect(&r, DER_SEQUENCE, &sequence)) return;
-    struct reader inner = reader_of(sequence.content);
-    c->is_ca = der_expect(&inner, DER_BOOLEAN, &ca) && ca.content.n == 1 && ca.content.p[0];
-}
-
-/* id-kp-serverAuth or anyExtendedKeyUsage (RFC 5280 section 4.2.1.12). */
-static void read_extended_key_usage(struct span value, struct cert *c)
-{
-    static const struct oid server = {8, {0x2b, 6, 1, 5, 5, 7, 3, 1}};
-    static const struct oid any = {4, {0x55, 0x1d, 0x25, 0}};
-    struct reader r = reader_of(value);
-    struct der_item list, purpose;
-    c->serves_tls = false;
-    if (!der_expect(&r, DER_SEQUENCE, &list)) return;
-    r = reader_of(list.content);
-    while (r.left > 0 && der_expect(&r, DER_OID, &purpose))
-        if (oid_is(purpose.content, &server) || oid_is(purpose.content, &any)) c->serves_tls = true;
-}
-
-/* id-ce is 2.5.29 (RFC 5280 section 4.2.1); the last byte tells which. */
-static void read_extension(uint8_t which, struct span value, struct cert *c)
-{
-    struct reader r = reader_of(value);
-    struct der_item item, inner;
-    switch (which) {
-    case 14:
-        if (der_expect(&r, DER_OCTET_STRING, &item)) c->subject_key_id = item.content;
-        break;
-    case 15:
-        read_key_usage(value, c);
-        break;
-    case 17:
-        if (der_expect(&r, DER_SEQUENCE, &item)) c->san = item.content;
-        break;
-    case 19:
-        read_basic_constraints(value, c);
-        break;
-    case 35:
-        if (!der_expect(&r, DER_SEQUENCE, &item)) break;
-        r = reader_of(item.content);
-        if (der_expect(&r, 0x80, &inner)) c->authority_key_id = inner.content;
-        break;
-    case 37:
-        read_extended_key_usage(value, c);
-        break;
-    default:
-        break;
-    }
-}
-
-static bool read_extensions(struct span content, struct cert *c)
-{
-    struct reader outer = reader_of(content);
-    struct der_item list, extension, id, value;
-    if (!der_expect(&outer, DER_SEQUENCE, &list)) return false;
-    struct reader r = reader_of(list.content);
-    while (r.left > 0) {
-        if (!der_expect(&r, DER_SEQUENCE, &extension)) return false;
-        struct reader e = reader_of(extension.content);
-        if (!der_expect(&e, DER_OID, &id) || !der_next(&e, &value)) return false;
-        if (value.tag == DER_BOOLEAN && !der_next(&e, &value)) return false;
-        if (value.tag != DER_OCTET_STRING) return false;
-        if (id.content.n == 3 && id.content.p[0] == 0x55 && id.content.p[1] == 0x1d)
-            read_extension(id.content.p[2], value.content, c);
-    }
-    return !r.failed;
 }
 
 static bool read_validity(struct span content, struct cert *c)
@@ -289,15 +194,25 @@ static bool read_validity(struct span content, struct cert *c)
            der_time(&to, &c->not_after);
 }
 
+static bool read_version(struct span explicit, struct cert *c)
+{
+    struct reader r = reader_of(explicit);
+    struct der_item number;
+    if (!der_expect(&r, DER_INTEGER, &number) || number.content.n != 1) return false;
+    c->version = number.content.p[0] + 1u;
+    return c->version <= 3;
+}
+
 static bool read_tbs(struct span content, struct cert *c)
 {
     struct reader r = reader_of(content);
     struct der_item version, serial, algorithm, issuer, validity, subject, spki, rest;
     if (!der_next(&r, &version)) return false;
     if (version.tag == DER_CONTEXT_0) {
-        if (!der_next(&r, &serial)) return false;
+        if (!read_version(version.content, c) || !der_next(&r, &serial)) return false;
     } else {
-        serial = version; /* version 1 */
+        serial = version;
+        c->version = 1;
     }
     if (serial.tag != DER_INTEGER || !der_expect(&r, DER_SEQUENCE, &algorithm) ||
         !der_expect(&r, DER_SEQUENCE, &issuer) || !der_expect(&r, DER_SEQUENCE, &validity) ||
@@ -308,20 +223,31 @@ static bool read_tbs(struct span content, struct cert *c)
         c->serial = (struct span){c->serial.p + 1, c->serial.n - 1};
     c->issuer = issuer.whole;
     c->subject = subject.whole;
+    c->issuer_hash = name_hash(c->issuer);
+    c->subject_hash = name_hash(c->subject);
     c->spki = spki.whole;
     c->signature = der_signature_strength(algorithm.content);
+    /* RFC 5280 section 4.1.1.2: the same one inside and outside of what is signed. */
+    if (!span_equal(algorithm.content, c->signature_algorithm)) return false;
     if (!read_validity(validity.content, c) || !read_spki(spki.content, c)) return false;
     while (r.left > 0) {
         if (!der_next(&r, &rest)) return false;
-        if (rest.tag == DER_CONTEXT_3 && !read_extensions(rest.content, c)) return false;
+        if (rest.tag == DER_CONTEXT_3 && !extensions_read(rest.content, c)) return false;
     }
     return true;
 }
 
 bool cert_parse(struct span der, struct cert *out)
 {
-    *out = (struct cert){
-        .der = der, .can_sign_certs = true, .can_sign_crls = true, .serves_tls = true};
+    *out = (struct cert){.der = der,
+                         .path_length = CERT_ABSENT,
+                         .require_explicit_policy = CERT_ABSENT,
+                         .inhibit_policy_mapping = CERT_ABSENT,
+                         .inhibit_any_policy = CERT_ABSENT,
+                         .can_sign_data = true,
+                         .can_sign_certs = true,
+                         .can_sign_crls = true,
+                         .serves_tls = true};
     struct reader r = reader_of(der);
     struct der_item certificate, tbs, algorithm, signature;
     if (!der_expect(&r, DER_SEQUENCE, &certificate) || r.left > 0) return false;
@@ -337,76 +263,14 @@ bool cert_parse(struct span der, struct cert *out)
 
 bool cert_issued_by(const struct cert *c, const struct cert *issuer)
 {
-    if (!span_equal(c->issuer, issuer->subject)) return false;
+    if (!name_equal(c->issuer, issuer->subject)) return false;
     return c->authority_key_id.n == 0 || issuer->subject_key_id.n == 0 ||
            span_equal(c->authority_key_id, issuer->subject_key_id);
 }
 
-static const char *attribute_name(struct span oid)
+bool cert_is_self_issued(const struct cert *c)
 {
-    static const struct {
-        uint8_t last;
-        const char *name;
-    } names[] = {{3, "CN"},     {6, "C"},  {7, "L"},   {8, "ST"},
-                 {9, "STREET"}, {10, "O"}, {11, "OU"}, {5, "serialNumber"}};
-    static const struct oid component = {
-        10, {0x09, 0x92, 0x26, 0x89, 0x93, 0xf2, 0x2c, 0x64, 0x01, 0x19}};
-    if (oid_is(oid, &component)) return "DC";
-    if (oid.n != 3 || oid.p[0] != 0x55 || oid.p[1] != 0x04) return NULL;
-    for (size_t i = 0; i < COUNT_OF(names); i++)
-        if (names[i].last == oid.p[2]) return names[i].name;
-    return NULL;
-}
-
-/* RFC 4514 section 2.4. Bytes outside ASCII stay: they are UTF-8 or the JSON writer mends
- * them. */
-static void format_value(struct span v, struct text *out)
-{
-    for (size_t i = 0; i < v.n; i++) {
-        uint8_t c = v.p[i];
-        bool edge = (i == 0 && (c == ' ' || c == '#')) || (i == v.n - 1 && c == ' ');
-        if (c < 0x20 || c == 0x7f)
-            text_printf(out, "\\%02X", c);
-        else if (edge || strchr("\"+,;<>\\", c))
-            text_printf(out, "\\%c", c);
-        else
-            text_add_bytes(out, &c, 1);
-    }
-}
-
-static void format_rdn(struct span set, struct text *out)
-{
-    struct reader r = reader_of(set);
-    struct der_item pair, oid, value;
-    bool first = true;
-    while (r.left > 0 && der_expect(&r, DER_SEQUENCE, &pair)) {
-        struct reader p = reader_of(pair.content);
-        if (!der_expect(&p, DER_OID, &oid) || !der_next(&p, &value)) return;
-        if (!first) text_add(out, "+");
-        first = false;
-        const char *name = attribute_name(oid.content);
-        if (name)
-            text_printf(out, "%s=", name);
-        else
-            text_add(out, "OID=");
-        format_value(value.content, out);
-    }
-}
-
-void cert_format_name(struct span name, struct text *out)
-{
-    enum { RDN_LIMIT = 32 };
-    struct span sets[RDN_LIMIT];
-    size_t n = 0;
-    struct reader outer = reader_of(name);
-    struct der_item sequence, set;
-    if (!der_expect(&outer, DER_SEQUENCE, &sequence)) return;
-    struct reader r = reader_of(sequence.content);
-    while (r.left > 0 && n < RDN_LIMIT && der_expect(&r, DER_SET, &set)) sets[n++] = set.content;
-    while (n > 0) {
-        format_rdn(sets[--n], out);
-        if (n > 0) text_add(out, ",");
-    }
+    return name_equal(c->issuer, c->subject);
 }
 
 /* RFC 9525 section 6.3, case-insensitively. */
@@ -414,7 +278,7 @@ static bool dns_matches(struct span presented, const char *name)
 {
     const char *p = (const char *)presented.p;
     size_t n = presented.n;
-    if (n > 1 && p[n - 1] == '.') n--;
+    if (n == 0 || p[n - 1] == '.') return false; /* RFC 5280 section 4.2.1.6: no dot there */
     if (n > 2 && p[0] == '*' && p[1] == '.') {
         const char *dot = strchr(name, '.');
         /* The wildcard is for one non-empty label below at least two others. */

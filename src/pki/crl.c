@@ -1,6 +1,7 @@
 #include "pki/crl.h"
 
 #include "pki/keys.h"
+#include "pki/name.h"
 #include "pki/signature.h"
 
 #include <stdlib.h>
@@ -182,7 +183,7 @@ enum crl_answer crl_check(struct crl_set *set, const struct cert *c, const struc
     time_t known_until = 0;
     for (size_t i = 0; set && i < set->n; i++) {
         struct crl *crl = &set->items[i];
-        if (!span_equal(crl->issuer, c->issuer)) continue;
+        if (!name_equal(crl->issuer, c->issuer)) continue;
         asked = true;
         if (now < crl->this_update || now > crl->next_update || !believed(crl, issuer)) continue;
         if (lists(crl, c->serial)) return CRL_REVOKED;
@@ -191,6 +192,12 @@ enum crl_answer crl_check(struct crl_set *set, const struct cert *c, const struc
     if (!asked) return CRL_PASS;
     if (known_until && known_until < *until) *until = known_until;
     return known_until ? CRL_PASS : CRL_UNKNOWN;
+}
+
+void crl_each_issuer(const struct crl_set *set, void (*each)(void *arg, struct span issuer),
+                     void *arg)
+{
+    for (size_t i = 0; set && i < set->n; i++) each(arg, set->items[i].issuer);
 }
 
 time_t crl_first_expiry(const struct crl_set *set)

@@ -14,6 +14,8 @@ bool der_next(struct reader *r, struct der_item *out)
         size_t width = length & 0x7f;
         if (width == 0 || width > 4) r->failed = true;
         length = r->failed ? 0 : reader_number(r, width);
+        /* X.690 section 10.1: the shortest form there is. */
+        if (length < 0x80 || (width > 1 && length >> (8 * (width - 1)) == 0)) r->failed = true;
     }
     out->content = reader_bytes(r, length);
     if (r->failed || (out->tag & 0x1f) == 0x1f) return false;
@@ -46,6 +48,9 @@ bool der_time(const struct der_item *item, time_t *out)
     if (!digits(p, year_digits, &year)) return false;
     for (size_t i = 0; i < 5; i++)
         if (!digits(p + year_digits + 2 * i, 2, &part[i])) return false;
+    if (part[0] < 1 || part[0] > 12 || part[1] < 1 || part[1] > 31 || part[2] > 23 ||
+        part[3] > 59 || part[4] > 59)
+        return false;
     if (year_digits == 2) year += year < 50 ? 2000 : 1900;
     struct tm tm = {.tm_year = year - 1900,
                     .tm_mon = part[0] - 1,

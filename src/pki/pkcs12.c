@@ -8,13 +8,7 @@
 #include <string.h>
 
 enum {
-    DER_INTEGER = 0x02,
-    DER_OCTET_STRING = 0x04,
-    DER_OID = 0x06,
     DER_BMP_STRING = 0x1e,
-    DER_SEQUENCE = 0x30,
-    DER_SET = 0x31,
-    DER_CONTEXT_0 = 0xa0,
     BAG_OVERHEAD = 256, /* more than what stands around one certificate */
 };
 

@@ -3,6 +3,8 @@
 #include "base/addr.h"
 #include "pki/crl.h"
 #include "pki/keys.h"
+#include "pki/name.h"
+#include "pki/path.h"
 #include "pki/signature.h"
 #include "pki/verified.h"
 #include "pki/wolfcrypt.h"
@@ -11,7 +13,13 @@
 #include <string.h>
 #include <wolfssl/error-ssl.h>
 
-enum { CHAIN_LIMIT = 10, LINKS_LIMIT = 64 };
+enum {
+    /* Signatures that are computed for one chain, failed ones included, and links that are looked
+     * at: what a crafted chain can cost. */
+    SIGNATURES_LIMIT = 24,
+    LINKS_LIMIT = 256,
+    CANDIDATES_LIMIT = 64, /* issuers of one certificate by name */
+};
 
 struct anchor {
     uint8_t *der;
@@ -79,6 +87,26 @@ time_t trust_crl_expiry(const struct trust *trust)
     return crl_first_expiry(trust->crls);
 }
 
+struct strange {
+    const struct trust *trust;
+    struct text *out;
+};
+
+static void add_if_strange(void *arg, struct span issuer)
+{
+    const struct strange *s = arg;
+    for (size_t i = 0; i < s->trust->n; i++)
+        if (name_equal(s->trust->anchors[i].cert.subject, issuer)) return;
+    name_format(issuer, s->out);
+    text_add(s->out, "\n");
+}
+
+void trust_strange_crls(const struct trust *trust, struct text *out)
+{
+    struct strange strange = {trust, out};
+    crl_each_issuer(trust->crls, add_if_strange, &strange);
+}
+
 void cert_facts_fini(struct cert_facts *facts)
 {
     free(facts->subject);
@@ -102,7 +130,7 @@ bool cert_facts_copy(struct cert_facts *to, const struct cert_facts *from)
 static char *name_text(struct span name)
 {
     struct text t = {0};
-    cert_format_name(name, &t);
+    name_format(name, &t);
     return text_take(&t);
 }
 
@@ -120,118 +148,160 @@ static void note_facts(struct peer_check *check, struct span der)
     text_hex(digest, sizeof digest, facts->sha256);
 }
 
-static const struct anchor *anchor_equal(const struct trust *trust, struct span der)
+static const struct cert *anchor_equal(const struct trust *trust, struct span der)
 {
     for (size_t i = 0; i < trust->n; i++)
-        if (span_equal(trust->anchors[i].cert.der, der)) return &trust->anchors[i];
+        if (span_equal(trust->anchors[i].cert.der, der)) return &trust->anchors[i].cert;
     return NULL;
 }
 
-static bool key_is_weak(const struct trust *trust, const struct cert *c)
-{
-    if (c->key == CERT_KEY_RSA) return c->bits < trust->minimum_rsa_bits;
-    if (c->key == CERT_KEY_EC) return c->bits && c->bits < POLICY_EC_BITS_FLOOR;
-    return false;
-}
+struct link {
+    const struct cert *c, *issuer;
+};
 
 /* One search for a path from the leaf to an anchor through what this upstream sent. */
 struct search {
-    const struct peer_check *check;
-    const struct cert *certs;
+    struct trust *trust;
+    const struct cert *certs; /* the leaf, then whatever else was sent, in any order */
     size_t n;
-    time_t now;
-    time_t valid_until;
-    unsigned budget; /* links still to be looked at: bounds what a crafted chain can cost */
+    struct path_rules rules;
+    struct path path;
+    unsigned signatures, links; /* still to be looked at */
+    struct link bad[SIGNATURES_LIMIT];
+    size_t bad_count;
+    enum reason reason; /* of the paths so far */
+    time_t valid_until; /* of the path that was found */
 };
 
-static enum reason judge_dates(const struct cert *c, time_t now)
+static bool is_known_bad(const struct search *s, const struct cert *c, const struct cert *issuer)
 {
-    if (now > c->not_after) return REASON_UPSTREAM_CERTIFICATE_EXPIRED;
-    return now < c->not_before ? REASON_UPSTREAM_CERTIFICATE_NOT_YET_VALID : REASON_OK;
+    for (size_t i = 0; i < s->bad_count; i++)
+        if (s->bad[i].c == c && s->bad[i].issuer == issuer) return true;
+    return false;
 }
 
-static enum reason judge_link(struct search *s, const struct cert *c, const struct cert *issuer)
-{
-    const struct trust *trust = s->check->trust;
-    enum reason reason = judge_dates(issuer, s->now);
-    if (reason != REASON_OK) return reason;
-    if (key_is_weak(trust, c) || key_is_weak(trust, issuer) || c->signature == CERT_SIGNATURE_WEAK)
-        return REASON_UPSTREAM_CERTIFICATE_WEAK;
-    time_t until = c->not_after < issuer->not_after ? c->not_after : issuer->not_after;
-    switch (crl_check(trust->crls, c, issuer, s->now, &until)) {
-    case CRL_REVOKED:
-        return REASON_UPSTREAM_CERTIFICATE_REVOKED;
-    case CRL_UNKNOWN:
-        return REASON_UPSTREAM_REVOCATION_UNKNOWN;
-    case CRL_PASS:
-        break;
-    }
-    /* Links of paths that lead nowhere only make this earlier. */
-    if (until < s->valid_until) s->valid_until = until;
-    return REASON_OK;
-}
-
-/* How many could have issued it, by name. */
-static size_t candidates(const struct search *s, const struct cert *c)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < s->check->trust->n; i++)
-        count += span_equal(c->issuer, s->check->trust->anchors[i].cert.subject);
-    for (size_t i = 1; i < s->n; i++) count += span_equal(c->issuer, s->certs[i].subject);
-    return count;
-}
-
-static bool signed_by(struct trust *trust, const struct cert *c, const struct cert *issuer)
+static bool signed_by(struct search *s, const struct cert *c, const struct cert *issuer)
 {
     uint8_t digest[VERIFIED_DIGEST];
+    if (is_known_bad(s, c, issuer)) return false;
     bool memory = verified_digest(issuer->spki, c->der, (struct span){0}, digest);
-    if (memory && verified_before(&trust->verified, digest)) return true;
-    if (!signature_valid(c->tbs, c->signature_algorithm, c->signature_bits, issuer)) return false;
-    if (memory) verified_note(&trust->verified, digest);
+    if (memory && verified_before(&s->trust->verified, digest)) return true;
+    if (s->signatures == 0) return false;
+    s->signatures--;
+    if (!signature_valid(c->tbs, c->signature_algorithm, c->signature_bits, issuer)) {
+        s->bad[s->bad_count++] = (struct link){c, issuer};
+        return false;
+    }
+    if (memory) verified_note(&s->trust->verified, digest);
     return true;
 }
 
-/* The library has verified the leaf, so where one candidate exists it was that one's key. It
- * passes over intermediates it cannot verify: their links are always verified here. */
-static bool link_holds(const struct search *s, const struct cert *c, const struct cert *issuer)
+/* A path with a weak link is refused for that: its signature need not be computed. */
+static bool link_is_weak(const struct search *s, const struct cert *c, const struct cert *issuer)
 {
-    if (!cert_issued_by(c, issuer)) return false;
-    bool library_did = c == &s->certs[0] && !s->check->overrode && candidates(s, c) == 1;
-    return library_did || signed_by(s->check->trust, c, issuer);
+    return c->signature == CERT_SIGNATURE_WEAK || path_key_is_weak(issuer, &s->rules);
 }
 
-/* The better of two answers to be told: that there is a path with a fault says more than that
- * there is none. */
-static enum reason worse_known(enum reason before, enum reason now)
+/* A second certificate of the same subject and key cannot make a path better. */
+static bool is_in_path(const struct search *s, const struct cert *c)
 {
-    return before == REASON_UPSTREAM_CERTIFICATE_UNTRUSTED ? now : before;
+    for (size_t i = 0; i < s->path.n; i++)
+        if (span_equal(s->path.certs[i]->spki, c->spki) &&
+            name_equal(s->path.certs[i]->subject, c->subject))
+            return true;
+    return false;
 }
 
-static enum reason search_path(struct search *s, const struct cert *c, size_t depth)
+/* CRLs of every link, and the first end of all that this answer rests on. */
+static enum reason ask_crls(struct search *s)
 {
-    enum reason found = REASON_UPSTREAM_CERTIFICATE_UNTRUSTED;
-    const struct trust *trust = s->check->trust;
-    if (anchor_equal(trust, c->der)) return judge_dates(c, s->now);
-    for (size_t i = 0; i < trust->n; i++) {
-        const struct cert *anchor = &trust->anchors[i].cert;
-        if (s->budget == 0 || !link_holds(s, c, anchor)) continue;
-        s->budget--;
-        enum reason reason = judge_link(s, c, anchor);
-        if (reason == REASON_OK) return REASON_OK;
-        found = worse_known(found, reason);
+    time_t until = s->path.certs[0]->not_after;
+    for (size_t i = 0; i + 1 < s->path.n; i++) {
+        const struct cert *c = s->path.certs[i], *issuer = s->path.certs[i + 1];
+        if (issuer->not_after < until) until = issuer->not_after;
+        switch (crl_check(s->trust->crls, c, issuer, s->rules.now, &until)) {
+        case CRL_REVOKED:
+            return REASON_UPSTREAM_CERTIFICATE_REVOKED;
+        case CRL_UNKNOWN:
+            return REASON_UPSTREAM_REVOCATION_UNKNOWN;
+        case CRL_PASS:
+            break;
+        }
     }
-    for (size_t i = 1; i < s->n && depth < s->n; i++) {
-        const struct cert *issuer = &s->certs[i];
-        if (issuer == c || s->budget == 0 || !issuer->is_ca || !issuer->can_sign_certs ||
-            !link_holds(s, c, issuer))
-            continue;
-        s->budget--;
-        enum reason reason = judge_link(s, c, issuer);
-        if (reason == REASON_OK) reason = search_path(s, issuer, depth + 1);
-        if (reason == REASON_OK) return REASON_OK;
-        found = worse_known(found, reason);
+    s->valid_until = until;
+    return REASON_OK;
+}
+
+/* The path has come to an anchor. Of paths with a fault the first is reported. */
+static bool path_passes(struct search *s)
+{
+    enum reason reason = path_validate(&s->path, &s->rules);
+    if (reason == REASON_OK) reason = ask_crls(s);
+    if (reason == REASON_OK || s->reason == REASON_UPSTREAM_CERTIFICATE_UNTRUSTED)
+        s->reason = reason;
+    return reason == REASON_OK;
+}
+
+/* Who may have issued a certificate, in the order in which they are tried: those whose key
+ * identifier matches (RFC 5280 section 4.2.1.1) before those without one before the others, and
+ * anchors first. Identifiers are only a hint: a signature that verifies says more. */
+struct candidate {
+    const struct cert *cert;
+    bool is_anchor;
+    unsigned rank;
+};
+
+struct candidates {
+    struct candidate list[CANDIDATES_LIMIT];
+    size_t n;
+};
+
+static void consider(struct candidates *all, const struct cert *c, const struct cert *issuer,
+                     bool is_anchor)
+{
+    if (c->issuer_hash != issuer->subject_hash || !name_equal(c->issuer, issuer->subject) ||
+        !path_key_is_usable(issuer) || all->n == CANDIDATES_LIMIT)
+        return;
+    unsigned rank = span_equal(c->authority_key_id, issuer->subject_key_id) ? 0 : 2;
+    if (c->authority_key_id.n == 0 || issuer->subject_key_id.n == 0) rank = 1;
+    if (!path_may_issue(issuer, is_anchor)) rank = 3; /* no path passes, but its fault is known */
+    size_t at = all->n++;
+    for (; at > 0 && all->list[at - 1].rank > rank; at--) all->list[at] = all->list[at - 1];
+    all->list[at] = (struct candidate){issuer, is_anchor, rank};
+}
+
+/* Depth first. */
+static bool extend(struct search *s)
+{
+    const struct cert *c = s->path.certs[s->path.n - 1];
+    struct candidates all = {.n = 0};
+    for (size_t i = 0; i < s->trust->n; i++) consider(&all, c, &s->trust->anchors[i].cert, true);
+    for (size_t i = 1; i < s->n; i++) consider(&all, c, &s->certs[i], false);
+    for (size_t i = 0; i < all.n; i++) {
+        const struct cert *issuer = all.list[i].cert;
+        if (s->links == 0 || s->path.n == PATH_LIMIT) return false;
+        if (is_in_path(s, issuer)) continue;
+        s->links--;
+        if (!link_is_weak(s, c, issuer) && !signed_by(s, c, issuer)) continue;
+        s->path.certs[s->path.n++] = issuer;
+        if (all.list[i].is_anchor ? path_passes(s) : extend(s)) return true;
+        s->path.n--;
     }
-    return found;
+    return false;
+}
+
+static enum reason search_path(struct search *s)
+{
+    const struct cert *leaf = &s->certs[0];
+    s->path = (struct path){.certs = {leaf}, .n = 1};
+    s->reason = REASON_UPSTREAM_CERTIFICATE_UNTRUSTED;
+    if (anchor_equal(s->trust, leaf->der))
+        path_passes(s);
+    else
+        extend(s);
+    bool untrusted = s->reason == REASON_UPSTREAM_CERTIFICATE_UNTRUSTED;
+    if (untrusted && path_key_is_weak(leaf, &s->rules)) return REASON_UPSTREAM_CERTIFICATE_WEAK;
+    return s->reason;
 }
 
 static bool name_matches(const struct peer_check *check, const struct cert *leaf)
@@ -241,114 +311,46 @@ static bool name_matches(const struct peer_check *check, const struct cert *leaf
     return addr_from_ip(check->identity, 0, &ip) && cert_matches_ip(leaf, &ip);
 }
 
+/* What else was sent and cannot be read vouches for nothing. */
 static enum reason judge_chain(struct peer_check *check, const struct span *chain, size_t n)
 {
-    struct cert certs[CHAIN_LIMIT];
-    if (n == 0 || n > CHAIN_LIMIT) return REASON_UPSTREAM_CERTIFICATE_INVALID;
-    for (size_t i = 0; i < n; i++)
-        if (!cert_parse(chain[i], &certs[i])) return REASON_UPSTREAM_CERTIFICATE_INVALID;
-    struct search search = {.check = check,
-                            .certs = certs,
-                            .n = n,
-                            .now = time(NULL),
-                            .valid_until = certs[0].not_after,
-                            .budget = LINKS_LIMIT};
-    enum reason reason = search_path(&search, &certs[0], 0);
+    struct cert certs[TRUST_CHAIN_LIMIT];
+    if (n == 0 || n > TRUST_CHAIN_LIMIT || !cert_parse(chain[0], &certs[0]))
+        return REASON_UPSTREAM_CERTIFICATE_INVALID;
+    struct search search = {
+        .trust = check->trust,
+        .certs = certs,
+        .n = 1,
+        .rules = {.now = time(NULL), .minimum_rsa_bits = check->trust->minimum_rsa_bits},
+        .signatures = SIGNATURES_LIMIT,
+        .links = LINKS_LIMIT};
+    for (size_t i = 1; i < n; i++) search.n += cert_parse(chain[i], &certs[search.n]);
+    enum reason reason = search_path(&search);
     if (reason != REASON_OK) return reason;
     check->facts.valid_until = search.valid_until;
     return name_matches(check, &certs[0]) ? REASON_OK : REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH;
 }
 
+bool trust_judge(struct peer_check *check, const struct span *chain, size_t n)
+{
+    if (check->called) return check->verified;
+    check->called = true;
+    if (n > 0) note_facts(check, chain[0]);
+    check->reason = judge_chain(check, chain, n);
+    check->verified = check->reason == REASON_OK;
+    return check->verified;
+}
+
 enum reason trust_reason_of_error(int error)
 {
     switch (error) {
-    case ASN_AFTER_DATE_E:
-        return REASON_UPSTREAM_CERTIFICATE_EXPIRED;
-    case ASN_BEFORE_DATE_E:
-        return REASON_UPSTREAM_CERTIFICATE_NOT_YET_VALID;
-    case ASN_NO_SIGNER_E:
-    case ASN_SELF_SIGNED_E:
-        return REASON_UPSTREAM_CERTIFICATE_UNTRUSTED;
-    case DOMAIN_NAME_MISMATCH:
-    case IPADDR_MISMATCH:
-        return REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH;
-    case HASH_TYPE_E:
-    case RSA_KEY_SIZE_E:
-    case ECC_KEY_SIZE_E:
-        return REASON_UPSTREAM_CERTIFICATE_WEAK;
-    case NOT_CA_ERROR:
-    case KEYUSAGE_E:
-    case EXTKEYUSAGE_E:
-    case VERIFY_CERT_ERROR:
     case MAX_CHAIN_ERROR:
     case NO_PEER_CERT:
-        return REASON_UPSTREAM_CERTIFICATE_INVALID;
-    case ASN_NAME_INVALID_E:
-    case ASN_PATHLEN_SIZE_E:
-    case ASN_PATHLEN_INV_E:
+    case PEER_KEY_ERROR:
         return REASON_UPSTREAM_CERTIFICATE_INVALID;
     default:
         /* The errors of parsing lie in one range. */
         return error <= ASN_PARSE_E && error >= ASN_CRIT_EXT_E ? REASON_UPSTREAM_CERTIFICATE_INVALID
                                                                : REASON_OK;
     }
-}
-
-static enum reason reason_of_error(const struct peer_check *check, int error, struct span der)
-{
-    struct cert c;
-    enum reason reason = trust_reason_of_error(error);
-    if (reason == REASON_UPSTREAM_CERTIFICATE_EXPIRED ||
-        reason == REASON_UPSTREAM_CERTIFICATE_NOT_YET_VALID)
-        return reason;
-    /* What the library cannot verify because it is weak fails under various names. */
-    if (cert_parse(der, &c) &&
-        (key_is_weak(check->trust, &c) || c.signature == CERT_SIGNATURE_WEAK))
-        return REASON_UPSTREAM_CERTIFICATE_WEAK;
-    return reason == REASON_OK ? REASON_UPSTREAM_CERTIFICATE_INVALID : reason;
-}
-
-bool trust_judge(struct peer_check *check, const struct span *chain, size_t n, size_t depth,
-                 int error)
-{
-    check->called = true;
-    if (n > 0) note_facts(check, chain[0]);
-    if (check->reason != REASON_OK || depth >= n) return false;
-    /* An upstream that sends its own root along: the anchor is trusted for being here, its
-     * signature says nothing. */
-    bool own_root = error == HASH_TYPE_E && anchor_equal(check->trust, chain[depth]);
-    /* One that is out of date may not be needed: the search looks at dates and signatures. */
-    bool date = error == ASN_AFTER_DATE_E || error == ASN_BEFORE_DATE_E;
-    if (depth > 0 && (own_root || date)) {
-        check->overrode = true;
-        return true;
-    }
-    if (error != 0)
-        check->reason = reason_of_error(check, error, chain[depth]);
-    else if (depth == 0)
-        check->reason = judge_chain(check, chain, n);
-    if (check->reason == REASON_OK && depth == 0) check->verified = true;
-    return check->reason == REASON_OK;
-}
-
-int trust_verify_ecdsa(struct peer_check *check, struct span key, struct span hash,
-                       struct span signature, bool *good)
-{
-    uint8_t digest[VERIFIED_DIGEST];
-    /* Once the chain is judged it is the key exchange's own signature, which never recurs. */
-    bool certificate = !check->verified && verified_digest(key, hash, signature, digest);
-    *good = certificate && verified_before(&check->trust->verified, digest);
-    if (*good) return 0;
-    word32 index = 0;
-    ecc_key decoded;
-    int fault = wc_ecc_init(&decoded), result = 0;
-    if (fault) return fault;
-    fault = wc_EccPublicKeyDecode(key.p, &index, &decoded, (word32)key.n);
-    if (!fault)
-        fault = wc_ecc_verify_hash(signature.p, (word32)signature.n, hash.p, (word32)hash.n,
-                                   &result, &decoded);
-    wc_ecc_free(&decoded);
-    *good = !fault && result == 1;
-    if (*good && certificate) verified_note(&check->trust->verified, digest);
-    return fault;
 }

@@ -100,9 +100,9 @@ static bool build(struct gate *gate, const struct gate *old, struct text *errors
     gate->trust = trust_new(&site->anchors, c->upstream.trust, site->has_crls ? &site->crls : NULL,
                             c->upstream.crl, c->policy.minimum_rsa_bits, errors);
     if (!gate->trust) return false;
-    gate->upstream = tls_context_client(&c->policy, &site->anchors, c->upstream.resume);
+    gate->upstream = tls_context_client(&c->policy, c->upstream.resume);
     if (!gate->upstream) {
-        text_printf(errors, "%s: the TLS library can use none of these CAs\n", c->upstream.trust);
+        text_add(errors, "out of memory, or the TLS library cannot be used\n");
         return false;
     }
     for (size_t i = 0; i < c->listener_count; i++)

@@ -58,6 +58,7 @@ void site_warnings(const struct site *site, time_t now, struct text *out)
         text_printf(out, "%s %s %s.\n", e->what, e->end < now ? "expired on" : "expires soon, on",
                     when);
     }
+    text_add(out, text_string(&site->notes));
 }
 
 static void load_ca(struct site *site, struct text *errors)
@@ -75,6 +76,21 @@ static void load_ca(struct site *site, struct text *errors)
     ca_free(ca);
 }
 
+/* Most likely a file of another CA, or a CA that was left out: its list would never be asked. */
+static void note_strange_crls(struct site *site, const struct trust *trust)
+{
+    struct text issuers = {0};
+    trust_strange_crls(trust, &issuers);
+    char *all = text_take(&issuers), *rest = all;
+    for (char *one; rest && (one = strsep(&rest, "\n"));)
+        if (*one)
+            text_printf(&site->notes,
+                        "[upstream] crl has a list of %s, which is no CA of [upstream] trust: it "
+                        "counts only where an upstream sends that CA as an intermediate.\n",
+                        one);
+    free(all);
+}
+
 static void load_trust(struct site *site, struct text *errors)
 {
     const struct config *c = site->config;
@@ -88,6 +104,7 @@ static void load_trust(struct site *site, struct text *errors)
     if (trust) {
         time_t end = trust_crl_expiry(trust);
         if (end) note_end(site, "A CRL of [upstream] crl", end, end);
+        note_strange_crls(site, trust);
     }
     trust_free(trust);
 }
@@ -224,6 +241,7 @@ void site_release(struct site *site)
     text_fini(&site->crls);
     for (size_t i = 0; i < site->end_count; i++) free(site->ends[i].what);
     free(site->ends);
+    text_fini(&site->notes);
     config_free(site->config);
     free(site);
 }

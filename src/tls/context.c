@@ -63,23 +63,13 @@ struct tls_context *tls_context_server(const struct policy *policy, const struct
     return NULL;
 }
 
-struct tls_context *tls_context_client(const struct policy *policy, const struct text *anchors,
-                                       bool resume)
+struct tls_context *tls_context_client(const struct policy *policy, bool resume)
 {
     struct tls_context *c = wrap(wolfSSL_CTX_new(wolfTLSv1_2_client_method()));
     if (!c) return NULL;
-    wolfSSL_CTX_set_verify(c->library, WOLFSSL_VERIFY_PEER, session_verify_callback);
-    wolfSSL_CTX_SetEccVerifyCb(c->library, session_ecdsa_callback);
-    bool ok =
-        set_suites(c->library, policy->allowed) &&
-        wolfSSL_CTX_SetMinRsaKey_Sz(c->library, (short)policy->minimum_rsa_bits) ==
-            WOLFSSL_SUCCESS &&
-        wolfSSL_CTX_SetMinEccKey_Sz(c->library, POLICY_EC_BITS_FLOOR) == WOLFSSL_SUCCESS &&
-        /* A bundle may hold roots that this build cannot use; they vouch for nothing. */
-        wolfSSL_CTX_load_verify_buffer_ex(c->library, (const unsigned char *)text_string(anchors),
-                                          (long)anchors->size, WOLFSSL_FILETYPE_PEM, 0,
-                                          WOLFSSL_LOAD_FLAG_IGNORE_ERR |
-                                              WOLFSSL_LOAD_FLAG_DATE_ERR_OKAY) == WOLFSSL_SUCCESS;
+    /* The library verifies no certificate and knows no anchor: the callback does (pki/trust.h). */
+    wolfSSL_CTX_set_verify(c->library, WOLFSSL_VERIFY_NONE, session_verify_callback);
+    bool ok = set_suites(c->library, policy->allowed);
     for (size_t i = 0; ok && i < group_count(); i++)
         ok = wolfSSL_CTX_UseSupportedCurve(c->library, group_at(i)) == WOLFSSL_SUCCESS;
     if (ok && resume) ok = wolfSSL_CTX_UseSessionTicket(c->library) == WOLFSSL_SUCCESS;

@@ -11,8 +11,5 @@ int session_ticket_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME
                             unsigned char iv[WOLFSSL_TICKET_IV_SZ],
                             unsigned char tag[WOLFSSL_TICKET_MAC_SZ], int seal,
                             unsigned char *ticket, int size, int *result_size, void *context);
-int session_ecdsa_callback(WOLFSSL *ssl, const unsigned char *signature, unsigned signature_size,
-                           const unsigned char *hash, unsigned hash_size, const unsigned char *key,
-                           unsigned key_size, int *result, void *context);
 
 #endif

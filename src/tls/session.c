@@ -93,18 +93,17 @@ int session_send_callback(WOLFSSL *ssl, char *buffer, int size, void *context)
     return size;
 }
 
+/* Called for the leaf, with all that was sent: what the library thinks of it does not count. */
 int session_verify_callback(int ok, WOLFSSL_X509_STORE_CTX *store)
 {
-    enum { CHAIN_LIMIT = 16 };
     struct peer_check *check = store->userCtx;
-    struct span chain[CHAIN_LIMIT];
+    struct span chain[TRUST_CHAIN_LIMIT];
     size_t n = store->totalCerts > 0 ? (size_t)store->totalCerts : 0;
-    if (!check) return 0;
-    if (n > CHAIN_LIMIT) n = CHAIN_LIMIT;
+    (void)ok;
+    if (!check || n > TRUST_CHAIN_LIMIT) return 0;
     for (size_t i = 0; i < n; i++)
         chain[i] = (struct span){store->certs[i].buffer, store->certs[i].length};
-    int error = ok ? 0 : store->error ? store->error : VERIFY_CERT_ERROR;
-    return trust_judge(check, chain, n, (size_t)store->error_depth, error) ? 1 : 0;
+    return trust_judge(check, chain, n);
 }
 
 int session_ticket_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
@@ -122,21 +121,6 @@ int session_ticket_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME
                    : ticket_open(scope, now, name, iv, tag, ticket, (size_t)size);
     if (ok) return WOLFSSL_TICKET_RET_OK;
     return seal ? WOLFSSL_TICKET_RET_FATAL : WOLFSSL_TICKET_RET_REJECT;
-}
-
-int session_ecdsa_callback(WOLFSSL *ssl, const unsigned char *signature, unsigned signature_size,
-                           const unsigned char *hash, unsigned hash_size, const unsigned char *key,
-                           unsigned key_size, int *result, void *context)
-{
-    (void)ssl;
-    bool good = false;
-    *result = 0;
-    if (!context) return BAD_FUNC_ARG;
-    int fault =
-        trust_verify_ecdsa(context, (struct span){key, key_size}, (struct span){hash, hash_size},
-                           (struct span){signature, signature_size}, &good);
-    *result = good;
-    return fault;
 }
 
 static struct session *session_new(const struct tls_context *context, bool is_server)
@@ -187,14 +171,10 @@ struct session *session_client(const struct tls_context *context, const char *se
     s->handshake->offer = *offer;
     s->handshake->check = check;
     wolfSSL_SetCertCbCtx(s->ssl, check);
-    wolfSSL_SetEccVerifyCtx(s->ssl, check);
     bool ok = use_alpn(s, alpn);
     if (server_name)
         ok = ok && wolfSSL_UseSNI(s->ssl, WOLFSSL_SNI_HOST_NAME, server_name,
                                   (unsigned short)strlen(server_name)) == WOLFSSL_SUCCESS;
-    /* The library's own name check stands beside ours where it can (names of two labels). */
-    if (server_name && strchr(server_name, '.'))
-        ok = ok && wolfSSL_check_domain_name(s->ssl, server_name) == WOLFSSL_SUCCESS;
     if (ok && resume) ok = wolfSSL_set_session(s->ssl, resume->library) == WOLFSSL_SUCCESS;
     if (ok) return s;
     session_free(s);
@@ -240,14 +220,6 @@ static enum session_status fail(struct session *s)
     return SESSION_FAILED;
 }
 
-/* What one upstream sent as intermediates must not help another to a verdict. */
-static void forget_intermediates(struct session *s)
-{
-    if (s->is_server || s->handshake->flight.certificates == 0) return;
-    WOLFSSL_CTX *context = wolfSSL_get_SSL_CTX(s->ssl);
-    wolfSSL_CertManagerUnloadIntermediateCerts(wolfSSL_CTX_GetCertManager(context));
-}
-
 static void note_facts(struct session *s)
 {
     struct session_facts *f = &s->facts;
@@ -267,18 +239,34 @@ static void note_facts(struct session *s)
     }
 }
 
+/* The library would go on with a server whose certificate nobody has judged. */
+static bool server_is_verified(const struct session *s)
+{
+    return s->is_server || wolfSSL_session_reused(s->ssl) == 1 || s->handshake->check->verified;
+}
+
+/* The library, which was told to verify nothing, sends no alert of its own for it. */
+static void refuse_certificate(struct session *s)
+{
+    const struct peer_check *check = s->handshake->check;
+    if (s->is_server || !check->called || check->verified) return;
+    int alert = reason_row(check->reason)->alert;
+    if (alert >= 0) session_fatal_alert(s, alert);
+}
+
 enum session_status session_handshake(struct session *s)
 {
     if (s->failed) return SESSION_FAILED;
     int result = s->is_server ? wolfSSL_accept(s->ssl) : wolfSSL_connect(s->ssl);
     s->error = wolfSSL_get_error(s->ssl, result);
-    forget_intermediates(s);
-    if (result == WOLFSSL_SUCCESS) {
+    if (result == WOLFSSL_SUCCESS && server_is_verified(s)) {
         note_facts(s);
         s->established = true;
         return SESSION_OK;
     }
-    if (s->error == WOLFSSL_ERROR_WANT_READ && !s->end_of_data) return SESSION_WANT_BYTES;
+    if (result != WOLFSSL_SUCCESS && s->error == WOLFSSL_ERROR_WANT_READ && !s->end_of_data)
+        return SESSION_WANT_BYTES;
+    refuse_certificate(s);
     return fail(s);
 }
 
@@ -348,7 +336,6 @@ void session_handshake_done(struct session *s)
     free(s->handshake);
     s->handshake = NULL;
     wolfSSL_SetCertCbCtx(s->ssl, NULL);
-    wolfSSL_SetEccVerifyCtx(s->ssl, NULL);
 }
 
 struct session_facts session_facts(const struct session *s)

@@ -349,14 +349,14 @@ def test_each_certificate_failure_has_its_code(scene, how, pki, name):
     assert sent_alert(record) == alert
 
 
-def test_sha1_by_pss_is_no_signature(scene, pki):
+def test_sha1_by_pss_is_weak(scene, pki):
     root = pki.ca("rsa-root", key="rsa2048")
     leaf = pki.leaf("sha1-pss-leaf", issuer=root, digest="sha1", padding="padding_mode:pss")
     with TlsPeer(wire.server_context(leaf), page()) as upstream:
         s = scene(upstream.port, upstream_leg={"trust": root.cert})
-        check_page(s.get("forward"), "upstream_certificate_invalid")
+        check_page(s.get("forward"), "upstream_certificate_weak")
         assert upstream.alerts()[0] == (2, 42)
-    s.only_refusal("upstream_certificate_invalid")
+    s.only_refusal("upstream_certificate_weak")
 
 
 def test_an_elliptic_key_below_256_bits_is_weak(scene, how, pki):

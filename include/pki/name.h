@@ -1,0 +1,26 @@
+/* Distinguished names (RFC 5280 section 4.1.2.4) as certificates hold them: compared as section
+ * 7.1 demands, whatever their string type, case and white space, and written as text.
+ * A name is a span over its DER with its header. Pure; allocates nothing but text. */
+#ifndef PKI_NAME_H
+#define PKI_NAME_H
+
+#include "base/reader.h"
+#include "base/text.h"
+
+/* False when either is malformed, unless they are the same bytes. ASCII letters are compared
+ * without case; other characters as they are. */
+bool name_equal(struct span a, struct span b);
+/* The same for names that are equal. */
+uint32_t name_hash(struct span name);
+/* Does name lie in the subtree whose root is base (section 4.2.1.10)? */
+bool name_is_within(struct span name, struct span base);
+bool name_is_empty(struct span name);
+
+/* Calls each with the content of every attribute of the type emailAddress, until it says false.
+ * False when it did, or name is malformed. */
+bool name_each_email(struct span name, bool (*each)(void *arg, struct span value), void *arg);
+
+/* RFC 4514 text: last RDN first, escaped. */
+void name_format(struct span name, struct text *out);
+
+#endif

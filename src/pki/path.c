@@ -1,0 +1,88 @@
+#include "pki/path.h"
+
+#include "pki/constraints.h"
+#include "pki/name.h"
+#include "pki/policies.h"
+#include "policy/policy.h"
+
+/* Longer exponents are in nobody's use, and each bit costs whoever verifies. */
+enum { EXPONENT_BITS_LIMIT = 64 };
+
+static enum reason judge_dates(const struct cert *c, time_t now)
+{
+    if (now > c->not_after) return REASON_UPSTREAM_CERTIFICATE_EXPIRED;
+    return now < c->not_before ? REASON_UPSTREAM_CERTIFICATE_NOT_YET_VALID : REASON_OK;
+}
+
+bool path_key_is_weak(const struct cert *c, const struct path_rules *rules)
+{
+    if (c->key == CERT_KEY_RSA) return c->bits < rules->minimum_rsa_bits;
+    if (c->key == CERT_KEY_EC) return c->bits && c->bits < POLICY_EC_BITS_FLOOR;
+    return false;
+}
+
+bool path_key_is_usable(const struct cert *c)
+{
+    return c->key != CERT_KEY_RSA ||
+           (c->exponent_bits > 1 && c->exponent_bits <= EXPONENT_BITS_LIMIT);
+}
+
+/* Versions 1 and 2 have no basicConstraints: as an anchor such a certificate is a CA because it
+ * was made one by whoever trusts it (section 6.1.4 (k)). */
+bool path_may_issue(const struct cert *c, bool is_anchor)
+{
+    bool is_ca = c->is_ca || (is_anchor && c->version < 3);
+    return is_ca && c->can_sign_certs;
+}
+
+/* pathLenConstraint (section 6.1.4 (l) and (m)): CAs below that are not self-issued. */
+static bool length_holds(const struct path *p, size_t at)
+{
+    int below = 0;
+    for (size_t i = 1; i < at; i++) below += !cert_is_self_issued(p->certs[i]);
+    int limit = p->certs[at]->path_length;
+    return limit == CERT_ABSENT || below <= limit;
+}
+
+/* Section 6.1.3 (b), (c): names of self-issued certificates are exempt, but for the leaf's. */
+static bool constraints_hold(const struct path *p, size_t at)
+{
+    struct span constraints = p->certs[at]->name_constraints;
+    for (size_t i = 0; constraints.n > 0 && i < at; i++)
+        if ((i == 0 || !cert_is_self_issued(p->certs[i])) &&
+            !constraints_allow(constraints, p->certs[i]))
+            return false;
+    return true;
+}
+
+static bool issuer_holds(const struct path *p, size_t at)
+{
+    return path_may_issue(p->certs[at], at == p->n - 1) && length_holds(p, at) &&
+           constraints_hold(p, at) && name_equal(p->certs[at - 1]->issuer, p->certs[at]->subject);
+}
+
+/* The leaf signs the key exchange (RFC 5246 section 7.4.2) as a server. */
+static bool rules_hold(const struct path *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const struct cert *c = p->certs[i];
+        if (c->has_unknown_critical || !c->serves_tls || !path_key_is_usable(c)) return false;
+        if (i > 0 && !issuer_holds(p, i)) return false;
+    }
+    return p->certs[0]->can_sign_data && policies_hold(p->certs, p->n);
+}
+
+enum reason path_validate(const struct path *p, const struct path_rules *rules)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        enum reason reason = judge_dates(p->certs[i], rules->now);
+        if (reason != REASON_OK) return reason;
+    }
+    for (size_t i = 0; i < p->n; i++) {
+        /* The anchor is trusted for being here: its signature says nothing. */
+        bool weak_signature = i + 1 < p->n && p->certs[i]->signature == CERT_SIGNATURE_WEAK;
+        if (weak_signature || path_key_is_weak(p->certs[i], rules))
+            return REASON_UPSTREAM_CERTIFICATE_WEAK;
+    }
+    return rules_hold(p) ? REASON_OK : REASON_UPSTREAM_CERTIFICATE_INVALID;
+}
