@@ -57,10 +57,17 @@ struct listen_config {
     uint64_t seen; /* options given, one bit a row */
 };
 
+/* What one source may have. */
+struct source_limits {
+    unsigned connections; /* at once; 0: off */
+    unsigned handshakes;  /* a second; 0: off */
+};
+
 struct config {
     struct {
         unsigned workers; /* never 0 */
         unsigned max_connections;
+        struct source_limits per_source;
         uint64_t hello_max_size; /* bytes */
         uint64_t hello_timeout, handshake_timeout, connect_timeout, idle_timeout,
             drain_timeout; /* milliseconds */

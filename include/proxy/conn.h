@@ -5,19 +5,34 @@
 
 #include "base/addr.h"
 #include "policy/reasons.h"
+#include "proxy/crowd.h"
 #include "proxy/gate.h"
 
 struct worker;
+struct source;
 struct conn;
 
-/* Takes the accepted socket. at_once: a reason to refuse it with (REASON_OK: serve it).
- * May end and free the connection before it returns. */
-void conn_start(struct worker *worker, struct gate_listener *listener, int fd,
-                const struct addr *peer, enum reason at_once);
+/* What has been accepted. */
+struct arrival {
+    int fd;
+    struct addr peer;
+    struct source *source; /* it is one of this source's; NULL: out of memory */
+    enum reason refuse;    /* REASON_OK: serve it */
+    const char *detail;    /* of the refusal, or NULL */
+};
+
+/* Takes the socket. May end and free the connection before it returns. */
+void conn_start(struct worker *worker, struct gate_listener *listener,
+                const struct arrival *arrival);
 /* The audit writer's answer has come to this worker. */
 void conn_audit_answered(struct conn *c, bool written);
 /* The drain is over: end now. */
 void conn_shut_down(struct conn *c);
+/* Of a connection that waits in a crowd: its source; refuse it, because others need its place
+ * (greedy: because its source has taken too many); close it, since its refusal is on record. */
+struct source *conn_source(const struct waiter *waiter);
+void conn_yield(struct waiter *waiter, bool greedy);
+void conn_cut(struct waiter *waiter);
 struct conn *conn_next(const struct conn *c);
 
 #endif

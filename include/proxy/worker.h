@@ -8,6 +8,7 @@
 #include "proxy/conn.h"
 #include "proxy/gate.h"
 #include "proxy/recent.h"
+#include "proxy/sources.h"
 #include "tls/ticket.h"
 
 #include <ev.h>
@@ -17,7 +18,8 @@ struct worker;
 /* What all workers share. */
 struct worker_shared {
     struct writer *writer;
-    struct recent *recent;  /* of test listeners */
+    struct recent *recent; /* of test listeners */
+    struct sources *sources;
     unsigned active;        /* atomic: connections of all workers */
     unsigned long unspoken; /* atomic: connections that ended before their first byte */
     /* Called on a worker's thread: its loop is over; it has taken the gate it was sent. */
@@ -65,6 +67,14 @@ const struct ticket_keys *worker_ticket_keys(const struct worker *w);
 uint8_t *worker_scratch(struct worker *w); /* WORKER_SCRATCH bytes for one call's use */
 enum { WORKER_SCRATCH = 16384 };
 struct conn **worker_connections(struct worker *w);
+/* Those that may have to make room for others, by what they hold it for. */
+enum worker_crowd { CROWD_SILENT, CROWD_HALF_OPEN, CROWD_LEAVING, WORKER_CROWDS };
+/* source: NULL for CROWD_LEAVING. */
+void worker_crowd_join(struct worker *w, enum worker_crowd crowd, struct source *source,
+                       struct waiter *waiter);
+void worker_crowd_leave(struct worker *w, enum worker_crowd crowd, struct waiter *waiter);
+/* It no longer counts for max_connections nor for its source, which may be NULL. */
+void worker_uncount(struct worker *w, struct source *source);
 /* A connection is freed: accepting may go on. */
 void worker_connection_ended(struct worker *w);
 

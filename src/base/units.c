@@ -61,6 +61,13 @@ bool units_size(const char *s, uint64_t max, uint64_t *bytes)
     return scaled(s, sizes, COUNT_OF(sizes), max, bytes);
 }
 
+bool units_rate(const char *s, uint64_t max, uint64_t *per_second)
+{
+    const char *end;
+    if (!number(s, per_second, &end) || *per_second > max) return false;
+    return *per_second > 0 ? strcmp(end, "/s") == 0 : *end == '\0' || strcmp(end, "/s") == 0;
+}
+
 static void format(uint64_t v, const struct unit *units, size_t n, char out[UNITS_TEXT_SIZE])
 {
     size_t i = 0;
@@ -76,4 +83,9 @@ void units_format_duration(uint64_t ms, char out[UNITS_TEXT_SIZE])
 void units_format_size(uint64_t bytes, char out[UNITS_TEXT_SIZE])
 {
     format(bytes, sizes, COUNT_OF(sizes), out);
+}
+
+void units_format_rate(uint64_t per_second, char out[UNITS_TEXT_SIZE])
+{
+    snprintf(out, UNITS_TEXT_SIZE, "%" PRIu64 "%s", per_second, per_second > 0 ? "/s" : "");
 }

@@ -20,9 +20,12 @@
 
 enum { OWNER_ONLY = 0600, FOLDER_MODE = 0700, TREE_DEPTH = 16 };
 
-/* Patient: a client that is slow, because much else runs, does not fail for that. */
+/* Patient: a client that is slow, because much else runs, does not fail for that; nor does one
+ * that works hard, since it is the only source here. */
 static const char configuration[] = "[proxy]\n"
                                     "workers = 1\n"
+                                    "max_connections_per_source = 0\n"
+                                    "max_handshakes_per_source = 0\n"
                                     "drain_timeout = 1s\n"
                                     "hello_timeout = 60s\n"
                                     "handshake_timeout = 60s\n"

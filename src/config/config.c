@@ -216,6 +216,15 @@ static void set_defaults(struct parser *p)
     }
 }
 
+/* One source leaves at least half of a large table to the others. */
+static void finish_proxy(struct config *c)
+{
+    enum { SMALL_TABLE = 256 };
+    unsigned half = (c->proxy.max_connections + 1) / 2;
+    if (c->proxy.per_source.connections == SOURCE_COUNT_AUTO)
+        c->proxy.per_source.connections = half > SMALL_TABLE ? half : SMALL_TABLE;
+}
+
 static void finish_policy(struct parser *p)
 {
     struct config *c = p->config;
@@ -299,6 +308,7 @@ struct config *config_parse(const char *text, size_t n, const char *file, struct
         if (fault > 0)
             complain(&p, (unsigned)fault, "not a [section], a comment or key = value", "");
         if (fault < 0) complain(&p, p.line, "out of memory", "");
+        finish_proxy(p.config);
         finish_policy(&p);
         for (size_t i = 0; i < p.config->listener_count; i++)
             finish_listener(&p, &p.config->listeners[i]);

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WORKERS_LIMIT = 256, CONNECTIONS_LIMIT = 1000000, HELLO_FLOOR = 512 };
+enum { WORKERS_LIMIT = 256, CONNECTIONS_LIMIT = 1000000, RATE_LIMIT = 1000000, HELLO_FLOOR = 512 };
 static const uint64_t hello_ceiling = 128 << 10;
 static const uint64_t duration_ceiling = (uint64_t)7 * 24 * 3600 * 1000;
 static const char out_of_memory[] = "smaller: out of memory";
@@ -78,6 +78,16 @@ static const char *parse_number(enum value_kind kind, const char *text, unsigned
             return NULL;
         }
         if (!units_count(text, WORKERS_LIMIT, &v) || v == 0) return "auto or 1 to 256";
+        break;
+    case KIND_SOURCE_COUNT:
+        if (strcmp(text, "auto") == 0) {
+            *out = SOURCE_COUNT_AUTO;
+            return NULL;
+        }
+        if (!units_count(text, CONNECTIONS_LIMIT, &v)) return "auto, or 0 (off) to 1000000";
+        break;
+    case KIND_RATE:
+        if (!units_rate(text, RATE_LIMIT, &v)) return "a rate such as 200/s, or 0 (off)";
         break;
     case KIND_RSA_BITS:
         if (!units_count(text, POLICY_RSA_BITS_CEILING, &v) || v < POLICY_RSA_BITS_FLOOR)
@@ -209,6 +219,8 @@ const char *value_parse(enum value_kind kind, const char *text, const char *dire
     switch (kind) {
     case KIND_WORKERS:
     case KIND_COUNT:
+    case KIND_SOURCE_COUNT:
+    case KIND_RATE:
     case KIND_RSA_BITS:
         return parse_number(kind, text, member);
     case KIND_SIZE:
@@ -270,8 +282,12 @@ void value_print(enum value_kind kind, const void *member,
     switch (kind) {
     case KIND_WORKERS:
     case KIND_COUNT:
+    case KIND_SOURCE_COUNT:
     case KIND_RSA_BITS:
         snprintf(s, sizeof s, "%u", *(const unsigned *)member);
+        break;
+    case KIND_RATE:
+        units_format_rate(*(const unsigned *)member, s);
         break;
     case KIND_SIZE:
         units_format_size(*(const uint64_t *)member, s);

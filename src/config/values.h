@@ -4,9 +4,13 @@
 
 #include "config/config.h"
 
+#include <limits.h>
+
 enum value_kind {
     KIND_WORKERS,
     KIND_COUNT,
+    KIND_SOURCE_COUNT,
+    KIND_RATE,
     KIND_SIZE,
     KIND_DURATION,
     KIND_PROFILE,
@@ -26,6 +30,9 @@ enum value_kind {
     KIND_TARGET,
     KIND_NAME,
 };
+
+/* What "auto" of a KIND_SOURCE_COUNT is until the whole file has been read. */
+enum { SOURCE_COUNT_AUTO = UINT_MAX };
 
 bool value_repeats(enum value_kind kind);
 /* NULL, or what would have been right (a static phrase after "must be"). `directory` is what

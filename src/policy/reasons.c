@@ -104,9 +104,9 @@ const char *reason_alert_name(int description)
 const char *reason_http_phrase(unsigned status)
 {
     static const struct number_name names[] = {
-        {200, "Connection established"}, {400, "Bad Request"}, {403, "Forbidden"},
-        {500, "Internal Server Error"},  {502, "Bad Gateway"}, {503, "Service Unavailable"},
-        {504, "Gateway Timeout"},
+        {200, "Connection established"}, {400, "Bad Request"},       {403, "Forbidden"},
+        {500, "Internal Server Error"},  {502, "Bad Gateway"},       {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},        {429, "Too Many Requests"},
     };
     return name_of(names, COUNT_OF(names), (int)status);
 }

@@ -87,7 +87,7 @@ enum step hello_step(struct conn *c)
     if (leg_fill(&c->client) == 0 && buf_size(leg_in(&c->client)) == 0) return hello_incomplete(c);
     struct buf *in = leg_in(&c->client);
     size_t used;
-    c->spoken = true;
+    conn_spoke(c);
     a->reader.limit = conn_config(c)->proxy.hello_max_size;
     enum hello_status status = hello_reader_feed(&a->reader, buf_head(in), buf_size(in), &used);
     buf_consume(in, used);

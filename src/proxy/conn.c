@@ -87,11 +87,72 @@ void conn_set_deadline(struct conn *c, int64_t ms)
     arm(c, ms * 1000000);
 }
 
+/* What a connection in this state holds its place for. */
+static enum worker_crowd crowd_of(const struct conn *c)
+{
+    switch (c->state) {
+    case CONN_GREETING:
+    case CONN_HELLO:
+        return c->spoken ? CROWD_HALF_OPEN : CROWD_SILENT;
+    case CONN_CLIENT_HANDSHAKE:
+        return c->reason == REASON_OK ? CROWD_HALF_OPEN : CROWD_LEAVING;
+    case CONN_PAGE:
+    case CONN_ANSWER:
+        return CROWD_LEAVING;
+    default:
+        return WORKER_CROWDS;
+    }
+}
+
+static void change_crowd(struct conn *c, enum worker_crowd crowd)
+{
+    if (crowd != CROWD_LEAVING && !c->source) crowd = WORKER_CROWDS;
+    if (crowd == c->crowd) return;
+    if (c->crowd != WORKER_CROWDS) worker_crowd_leave(c->worker, c->crowd, &c->waiter);
+    if (crowd != WORKER_CROWDS) worker_crowd_join(c->worker, crowd, c->source, &c->waiter);
+    c->crowd = crowd;
+}
+
+static struct conn *conn_of(const struct waiter *waiter)
+{
+    return (struct conn *)((char *)waiter - offsetof(struct conn, waiter));
+}
+
+struct source *conn_source(const struct waiter *waiter)
+{
+    return conn_of(waiter)->source;
+}
+
+void conn_yield(struct waiter *waiter, bool greedy)
+{
+    struct conn *c = conn_of(waiter);
+    c->spoken = true; /* on record, hence not among those that only are counted */
+    c->detail = "All places were taken and it had not said what it wants, so it had to make room: "
+                "of the connections of the source with the most of these, it was the oldest.";
+    conn_refuse(c, greedy ? REASON_SOURCE_LIMIT_REACHED : REASON_LIMIT_REACHED);
+    conn_run(c);
+}
+
+void conn_cut(struct waiter *waiter)
+{
+    struct conn *c = conn_of(waiter);
+    conn_set_state(c, CONN_DONE);
+    conn_run(c);
+}
+
+void conn_spoke(struct conn *c)
+{
+    if (c->spoken) return;
+    c->spoken = true;
+    change_crowd(c, crowd_of(c));
+}
+
 void conn_set_state(struct conn *c, enum conn_state state)
 {
     assert(states[c->state].successors & (1u << state) || state == c->state);
     enum deadline deadline = states[state].deadline;
     c->state = state;
+    change_crowd(c, crowd_of(c));
     if (deadline == DEADLINE_KEEP) return;
     if (deadline == DEADLINE_NONE) {
         ev_timer_stop(c->gate->loop, &c->timer);
@@ -112,7 +173,10 @@ void attempt_free(struct attempt *a)
 
 void conn_uncount(struct conn *c)
 {
-    if (c->counted) __atomic_sub_fetch(&worker_shared(c->worker)->active, 1, __ATOMIC_RELAXED);
+    if (!c->counted) return;
+    change_crowd(c, WORKER_CROWDS); /* its queues are its source's */
+    worker_uncount(c->worker, c->source);
+    c->source = NULL;
     c->counted = false;
 }
 
@@ -129,6 +193,7 @@ static void conn_free(struct conn *c)
     if (c->next) c->next->link = c->link;
     if (!c->spoken) __atomic_add_fetch(&worker_shared(worker)->unspoken, 1, __ATOMIC_RELAXED);
     conn_uncount(c);
+    change_crowd(c, WORKER_CROWDS);
     gate_release(c->gate);
     free(c);
     worker_connection_ended(worker);
@@ -329,8 +394,8 @@ static void link_into(struct conn *c, struct conn **list)
     *list = c;
 }
 
-void conn_start(struct worker *worker, struct gate_listener *listener, int fd,
-                const struct addr *peer, enum reason at_once)
+void conn_start(struct worker *worker, struct gate_listener *listener,
+                const struct arrival *arrival)
 {
     struct conn *c = calloc(1, sizeof *c);
     if (c) c->attempt = calloc(1, sizeof *c->attempt);
@@ -338,8 +403,8 @@ void conn_start(struct worker *worker, struct gate_listener *listener, int fd,
         static int64_t last;
         if (diag_due(&last, 1000000000)) diag_error("out of memory: a connection is dropped");
         free(c);
-        close(fd);
-        __atomic_sub_fetch(&worker_shared(worker)->active, 1, __ATOMIC_RELAXED);
+        close(arrival->fd);
+        worker_uncount(worker, arrival->source);
         worker_connection_ended(worker);
         return;
     }
@@ -350,9 +415,11 @@ void conn_start(struct worker *worker, struct gate_listener *listener, int fd,
     c->listener = listener;
     c->counted = true;
     c->started_ns = clock_steady_ns();
-    c->peer = *peer;
+    c->peer = arrival->peer;
+    c->source = arrival->source;
+    c->crowd = WORKER_CROWDS;
     c->alert_sent = c->alert_received = -1;
-    leg_open(&c->client, fd, conn_on_leg, c, true);
+    leg_open(&c->client, arrival->fd, conn_on_leg, c, true);
     c->upstream.fd = -1;
     set_id(c);
     link_into(c, worker_connections(worker));
@@ -364,9 +431,10 @@ void conn_start(struct worker *worker, struct gate_listener *listener, int fd,
     if (c->established) client_set_identity(c);
     c->state = c->established ? CONN_HELLO : CONN_GREETING;
     conn_set_state(c, c->state);
-    if (at_once != REASON_OK) {
+    if (arrival->refuse != REASON_OK) {
         c->spoken = true; /* refused for what it is, not for what it said */
-        conn_refuse(c, at_once);
+        c->detail = arrival->detail;
+        conn_refuse(c, arrival->refuse);
     }
     conn_run(c);
 }

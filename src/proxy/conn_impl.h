@@ -74,6 +74,10 @@ struct conn {
     struct gate_listener *listener;
     struct conn *next, **link;
 
+    struct source *source; /* while it is counted */
+    struct waiter waiter;
+    enum worker_crowd crowd; /* the one it waits in, or WORKER_CROWDS */
+
     enum conn_state state;
     ev_timer timer;
     int64_t deadline_ns; /* steady; INT64_MAX: none */
@@ -108,6 +112,8 @@ struct conn {
 
 /* conn.c */
 void conn_set_state(struct conn *c, enum conn_state state);
+/* Its first byte has come. */
+void conn_spoke(struct conn *c);
 /* Milliseconds from now until time is up in this state. */
 void conn_set_deadline(struct conn *c, int64_t ms);
 void conn_run(struct conn *c);

@@ -26,7 +26,7 @@ enum step greeting_step(struct conn *c)
 {
     size_t got = leg_fill(&c->client);
     struct buf *in = leg_in(&c->client);
-    c->spoken = c->spoken || buf_size(in) > 0;
+    if (buf_size(in) > 0) conn_spoke(c);
     if (got == 0) return incomplete(c);
     size_t used;
     const char *why = "";

@@ -388,10 +388,11 @@ int server_run(const char *config_file, const struct server_ready *ready, struct
     s.shared.gate_taken = tell_gate_taken;
     s.shared.arg = &s;
     s.shared.recent = recent_new();
+    s.shared.sources = sources_new(s.site->config->proxy.workers);
     s.shared.writer = writer_new(&s.site->config->audit, &s.site->audit_policy, errors);
     if (s.loop) watch_signals(&s);
-    bool ok = s.loop && s.shared.recent && s.shared.writer && make_leaf_keys(&s, errors) &&
-              start_workers(&s, errors);
+    bool ok = s.loop && s.shared.recent && s.shared.sources && s.shared.writer &&
+              make_leaf_keys(&s, errors) && start_workers(&s, errors);
     if (ok) serve(&s, ready);
     if (!ok && s.started) {
         each_started(&s, worker_drain);
@@ -407,6 +408,7 @@ int server_run(const char *config_file, const struct server_ready *ready, struct
     size_t lost = s.shared.writer ? writer_free(s.shared.writer) : 0;
     if (lost) diag_error("%zu audit records could not be written", lost);
     recent_free(s.shared.recent);
+    sources_free(s.shared.sources);
     site_release(s.site);
     if (s.loop) ev_loop_destroy(s.loop);
     if (!ok && errors->size == 0) text_add(errors, "out of memory or threads\n");

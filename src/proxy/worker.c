@@ -13,7 +13,7 @@
 
 enum {
     ACCEPTS_A_WAKE_UP = 64,
-    EXTRA_CONNECTIONS = 256, /* refused ones on their way out, beyond max_connections */
+    EXTRA_CONNECTIONS = 512, /* refused ones on their way out, beyond max_connections */
 };
 static const double pause_s = 0.05;
 
@@ -25,6 +25,8 @@ struct worker {
     struct gate *gate;
     struct conn *connections;
     size_t count;
+    struct crowd crowds[WORKER_CROWDS];
+    struct queue *leaving; /* the one queue of CROWD_LEAVING */
     uint64_t next_id;
     bool draining;
     ev_timer pause; /* accepting rests while it is active */
@@ -69,6 +71,30 @@ struct conn **worker_connections(struct worker *w)
     return &w->connections;
 }
 
+static struct queue **queue_of(struct worker *w, enum worker_crowd crowd, struct source *source)
+{
+    if (crowd == CROWD_LEAVING) return &w->leaving;
+    return source_queue(source, w->number,
+                        crowd == CROWD_SILENT ? SOURCE_SILENT : SOURCE_HALF_OPEN);
+}
+
+void worker_crowd_join(struct worker *w, enum worker_crowd crowd, struct source *source,
+                       struct waiter *waiter)
+{
+    crowd_join(&w->crowds[crowd], queue_of(w, crowd, source), waiter);
+}
+
+void worker_crowd_leave(struct worker *w, enum worker_crowd crowd, struct waiter *waiter)
+{
+    crowd_leave(&w->crowds[crowd], waiter);
+}
+
+void worker_uncount(struct worker *w, struct source *source)
+{
+    __atomic_sub_fetch(&w->shared->active, 1, __ATOMIC_RELAXED);
+    sources_leave(w->shared->sources, source);
+}
+
 void worker_connection_ended(struct worker *w)
 {
     w->count--;
@@ -103,28 +129,83 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
     if (!w->draining) start_accepting(w->gate);
 }
 
-static enum reason admit(struct worker *w, const struct gate_listener *l, const struct addr *peer)
+/* A source that holds so large a part of all places is why they are taken. */
+enum { GREEDY_SHARE = 8 };
+/* Half-open connections yield before silent ones only where one source has so many times as
+ * many of them: the silent ones are then other clients that have just come. */
+enum { HALF_OPEN_FACTOR = 8 };
+
+static struct waiter *who_yields(const struct worker *w)
 {
+    const struct crowd *silent = &w->crowds[CROWD_SILENT], *half = &w->crowds[CROWD_HALF_OPEN];
+    bool half_first = half->most / HALF_OPEN_FACTOR > silent->most;
+    return crowd_first(half_first || silent->most == 0 ? half : silent);
+}
+
+/* Lets one connection go that has not said what it wants yet; false when there is none. */
+static bool make_room(struct worker *w, unsigned max_connections)
+{
+    struct waiter *waiter = who_yields(w);
+    if (!waiter) return false;
+    struct source *source = conn_source(waiter);
+    unsigned held = sources_connections(w->shared->sources, source);
+    conn_yield(waiter, held > 1 && held >= max_connections / GREEDY_SHARE);
+    return true;
+}
+
+static void admit(struct worker *w, const struct gate_listener *l, struct arrival *a)
+{
+    const struct config *config = l->gate->site->config;
+    enum source_verdict verdict = SOURCE_OK;
     unsigned active = __atomic_add_fetch(&w->shared->active, 1, __ATOMIC_RELAXED);
+    a->source = sources_enter(w->shared->sources, &a->peer, &config->proxy.per_source,
+                              clock_steady_ns(), &verdict);
     /* First: the other refusals wait for a record that could not be written. */
-    if (!writer_available(w->shared->writer)) return REASON_AUDIT_UNAVAILABLE;
-    if (w->draining) return REASON_SHUTTING_DOWN;
-    if (!listen_allows_client(l->config, peer)) return REASON_CLIENT_DENIED;
-    if (active > l->gate->site->config->proxy.max_connections) return REASON_LIMIT_REACHED;
-    return REASON_OK;
+    if (!writer_available(w->shared->writer)) {
+        a->refuse = REASON_AUDIT_UNAVAILABLE;
+    } else if (w->draining) {
+        a->refuse = REASON_SHUTTING_DOWN;
+    } else if (!listen_allows_client(l->config, &a->peer)) {
+        a->refuse = REASON_CLIENT_DENIED;
+    } else if (verdict == SOURCE_TOO_MANY) {
+        a->refuse = REASON_SOURCE_LIMIT_REACHED;
+        a->detail = "It has max_connections_per_source connections open.";
+    } else if (verdict == SOURCE_TOO_FAST) {
+        a->refuse = REASON_SOURCE_LIMIT_REACHED;
+        a->detail = "It makes more than max_handshakes_per_source new connections a second.";
+    } else if (!a->source || (active > config->proxy.max_connections &&
+                              !make_room(w, config->proxy.max_connections))) {
+        a->refuse = REASON_LIMIT_REACHED;
+    }
+}
+
+/* Refused connections on their way out have places of their own, and give them up, the oldest
+ * first, when those are taken. */
+static bool cut_one(struct worker *w)
+{
+    struct waiter *oldest = crowd_first(&w->crowds[CROWD_LEAVING]);
+    if (oldest) conn_cut(oldest);
+    return oldest != NULL;
+}
+
+static bool has_place(struct worker *w, size_t max_connections)
+{
+    while (w->crowds[CROWD_LEAVING].most >= EXTRA_CONNECTIONS ||
+           w->count >= max_connections + EXTRA_CONNECTIONS)
+        if (!cut_one(w)) return false;
+    return true;
 }
 
 /* False when accepting has to rest. */
 static bool accept_some(struct worker *w, struct gate_listener *l, int most)
 {
     static int64_t last_complaint;
-    size_t limit = (size_t)l->gate->site->config->proxy.max_connections + EXTRA_CONNECTIONS;
+    unsigned max_connections = l->gate->site->config->proxy.max_connections;
     for (int i = 0; i < most; i++) {
-        int fd;
-        struct addr peer;
+        struct arrival a = {.refuse = REASON_OK};
         /* What could not be put on record is not accepted either. */
-        if (w->count >= limit || !writer_has_room(w->shared->writer)) return false;
-        switch (listener_accept(l->fd, &fd, &peer)) {
+        if (!has_place(w, max_connections) || !writer_has_room(w->shared->writer)) return false;
+        switch (listener_accept(l->fd, &a.fd, &a.peer)) {
         case ACCEPT_NONE:
             return true;
         case ACCEPT_RETRY:
@@ -132,10 +213,13 @@ static bool accept_some(struct worker *w, struct gate_listener *l, int most)
         case ACCEPT_NO_DESCRIPTORS:
             if (diag_due(&last_complaint, (int64_t)10 * 1000000000))
                 diag_error("out of file descriptors or memory: new connections have to wait");
+            if (cut_one(w)) continue;
+            (void)make_room(w, max_connections);
             return false;
         case ACCEPT_OK:
             w->count++;
-            conn_start(w, l, fd, &peer, admit(w, l, &peer));
+            admit(w, l, &a);
+            conn_start(w, l, &a);
         }
     }
     return true;
@@ -340,6 +424,7 @@ void worker_free(struct worker *w)
         w->mail = mail->next;
         if (mail->kind == MAIL_GATE) gate_release(mail->gate);
     }
+    for (int i = 0; i < WORKER_CROWDS; i++) crowd_fini(&w->crowds[i]);
     ev_loop_destroy(w->loop);
     pthread_mutex_destroy(&w->lock);
     explicit_bzero(&w->ticket_keys, sizeof w->ticket_keys);

@@ -161,6 +161,8 @@ def suitegate(site, binary=None, listen="fixed", resume=True, workers=1, leaf=No
 [proxy]
 workers = {workers}
 max_connections = 60000
+max_connections_per_source = 0
+max_handshakes_per_source = 0
 {ca}
 [upstream]
 trust = {site.pki.trust}

@@ -32,6 +32,8 @@ static void defaults(void **state)
     struct config *c = parse_good(LISTEN);
     assert_true(c->proxy.workers > 0);
     assert_int_equal(c->proxy.max_connections, 8000);
+    assert_int_equal(c->proxy.per_source.connections, 4000);
+    assert_int_equal(c->proxy.per_source.handshakes, 200);
     assert_int_equal(c->proxy.hello_max_size, 80 * 1024);
     assert_int_equal(c->proxy.hello_timeout, 10000);
     assert_int_equal(c->proxy.handshake_timeout, 10000);
@@ -62,6 +64,8 @@ static const char everything[] = "\xef\xbb\xbf; a comment\n"
                                  "[proxy]\n"
                                  "workers = 3\n"
                                  "max_connections=17   ; behind a value\n"
+                                 "max_connections_per_source = 9\n"
+                                 "max_handshakes_per_source = 30/s\n"
                                  "hello_max_size = 1KiB\n"
                                  "hello_timeout = 250ms\n"
                                  "handshake_timeout = 5m\r\n"
@@ -116,6 +120,8 @@ static void check_everything(const struct config *c, const char *prefix)
     char path[300];
     assert_int_equal(c->proxy.workers, 3);
     assert_int_equal(c->proxy.max_connections, 17);
+    assert_int_equal(c->proxy.per_source.connections, 9);
+    assert_int_equal(c->proxy.per_source.handshakes, 30);
     assert_int_equal(c->proxy.hello_max_size, 1024);
     assert_int_equal(c->proxy.hello_timeout, 250);
     assert_int_equal(c->proxy.handshake_timeout, 300000);
@@ -218,6 +224,9 @@ static const struct {
     {LISTEN "[proxy]\nworkers = -1\n", 5, "1 to 256"},
     {LISTEN "[proxy]\nmax_connections = 0\n", 5, "1 to 1000000"},
     {LISTEN "[proxy]\nmax_connections = 1000001\n", 5, "1 to 1000000"},
+    {LISTEN "[proxy]\nmax_connections_per_source = half\n", 5, "auto, or 0 (off) to 1000000"},
+    {LISTEN "[proxy]\nmax_handshakes_per_source = 200\n", 5, "a rate such as 200/s"},
+    {LISTEN "[proxy]\nmax_handshakes_per_source = 1000001/s\n", 5, "a rate"},
     {LISTEN "[proxy]\nhello_max_size = 80\n", 5, "a size with a unit"},
     {LISTEN "[proxy]\nhello_max_size = 129KiB\n", 5, "128KiB"},
     {LISTEN "[proxy]\nhello_max_size = 511B\n", 5, "512B"},
@@ -426,6 +435,29 @@ static void who_and_where(void **state)
     config_free(c);
 }
 
+/* A small table is one source's, if it likes; half of a large one is left to others. */
+static void a_source_s_part(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        unsigned connections, handshakes;
+    } rows[] = {
+        {"max_connections = 3\n", 256, 200},
+        {"max_connections = 513\n", 257, 200},
+        {"max_connections_per_source = auto\nmax_connections = 10000\n", 5000, 200},
+        {"max_connections_per_source = 0\nmax_handshakes_per_source = 0\n", 0, 0},
+    };
+    for (size_t i = 0; i < N_OF(rows); i++) {
+        char text[300];
+        snprintf(text, sizeof text, LISTEN "[proxy]\n%s", rows[i].text);
+        struct config *c = parse_good(text);
+        assert_int_equal(c->proxy.per_source.connections, rows[i].connections);
+        assert_int_equal(c->proxy.per_source.handshakes, rows[i].handshakes);
+        config_free(c);
+    }
+}
+
 static void count_option(void *arg, const char *section, const char *key, const char *standard,
                          bool repeats, const char *text)
 {
@@ -440,23 +472,18 @@ static void described(void **state)
     (void)state;
     unsigned n = 0;
     config_describe(count_option, &n);
-    assert_int_equal(n, 31);
+    assert_int_equal(n, 33);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),
-        cmocka_unit_test(all_options),
-        cmocka_unit_test(printed),
-        cmocka_unit_test(errors_with_line),
-        cmocka_unit_test(several_errors),
-        cmocka_unit_test(nul_in_text),
-        cmocka_unit_test(without_final_newline),
-        cmocka_unit_test(line_lengths),
-        cmocka_unit_test(the_longest_line),
-        cmocka_unit_test(unreadable_file),
-        cmocka_unit_test(who_and_where),
+        cmocka_unit_test(defaults),         cmocka_unit_test(all_options),
+        cmocka_unit_test(printed),          cmocka_unit_test(a_source_s_part),
+        cmocka_unit_test(errors_with_line), cmocka_unit_test(several_errors),
+        cmocka_unit_test(nul_in_text),      cmocka_unit_test(without_final_newline),
+        cmocka_unit_test(line_lengths),     cmocka_unit_test(the_longest_line),
+        cmocka_unit_test(unreadable_file),  cmocka_unit_test(who_and_where),
         cmocka_unit_test(described),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -77,6 +77,7 @@ static const struct {
     {REASON_SHUTTING_DOWN, "shutting_down", E, -1, 503, "connection_terminated", BY_OPERATOR, NO},
     {REASON_AUDIT_UNAVAILABLE, "audit_unavailable", E, -1, 503, "proxy_internal_error", BY_OPERATOR, NO},
     {REASON_INTERNAL_ERROR, "internal_error", E, 80, 500, "proxy_internal_error", BY_OPERATOR, NO},
+    {REASON_SOURCE_LIMIT_REACHED, "source_limit_reached", E, -1, 429, "connection_limit_reached", BY_CLIENT, NO},
     /* clang-format on */
 };
 

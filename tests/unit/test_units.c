@@ -122,6 +122,24 @@ static void formats(void **state)
     }
 }
 
+static void rates(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",     "200",    "/s",    "200/m", "200 /s",
+                                      "-1/s", "1001/s", "1.5/s", "0/"};
+    uint64_t v;
+    char out[UNITS_TEXT_SIZE];
+    for (size_t i = 0; i < N_OF(bad); i++)
+        if (units_rate(bad[i], 1000, &v)) fail_msg("%s is accepted", bad[i]);
+    assert_true(units_rate("1000/s", 1000, &v) && v == 1000);
+    units_format_rate(v, out);
+    assert_string_equal(out, "1000/s");
+    assert_true(units_rate("0/s", 1000, &v) && v == 0);
+    assert_true(units_rate("0", 1000, &v) && v == 0);
+    units_format_rate(v, out);
+    assert_string_equal(out, "0");
+}
+
 /* What is printed reads back as the same. */
 static void round_trip(void **state)
 {
@@ -146,6 +164,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parses),
         cmocka_unit_test(formats),
+        cmocka_unit_test(rates),
         cmocka_unit_test(round_trip),
     };
     return cmocka_run_group_tests_name("units", tests, NULL, NULL);
