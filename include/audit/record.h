@@ -97,19 +97,31 @@ struct audit_event {
 enum { AUDIT_RECORD_LIMIT = 16384 };
 void audit_render(const struct audit_event *event, struct text *out);
 
+/* Lists of a hello that a program keeps from one attempt to the next. */
+enum audit_kept { KEPT_SUITES, KEPT_GROUPS, KEPT_SCHEMES, KEPT_EXTENSIONS, KEPT_LISTS };
+enum { AUDIT_KEPT_IDS = 192 };
+
 /* What a client offered in one attempt; small enough to remember. */
 struct audit_offer {
     bool present; /* there was a hello */
-    bool failed;  /* the attempt was refused */
+    bool failed;  /* in the client's own handshake, or for its offer */
     uint16_t highest_version;
     suite_set approved;
     struct addr source;
     char identity[HELLO_NAME_SIZE];
+    char host[HELLO_NAME_SIZE]; /* the target: name or address, and port */
+    uint16_t port;
     char listener[48];
     char connection_id[40];
+    /* audit/fallback.h: the lists one after the other, and a digest of the ALPN names.
+     * comparable: they found room. */
+    bool comparable;
+    uint8_t kept[KEPT_LISTS];
+    uint16_t ids[AUDIT_KEPT_IDS];
+    uint64_t alpn;
 };
 
-/* The record of a retry that offers less: it names both offers. An open line as well. */
+/* The record of what may be a retry that offers less: it names both offers. An open line too. */
 void audit_render_fallback(const struct audit_offer *before, const struct audit_offer *now,
                            struct timespec at, const struct audit_policy *policy, struct text *out);
 

@@ -7,7 +7,7 @@
 
 /* SHARE: how many attempts of one place may be one source's. */
 enum { PLACES = 1024, WAYS = 4, SHARE = 2 };
-static const int64_t window_ns = (int64_t)60 * 1000000000;
+static const int64_t window_ns = (int64_t)FALLBACK_WINDOW_S * 1000000000;
 
 struct attempt {
     int64_t at_ns; /* 0: empty */
@@ -32,26 +32,118 @@ void fallback_memory_free(struct fallback_memory *m)
     free(m);
 }
 
-/* FNV-1a from a start that peers do not know, so that they cannot choose whom they push out. */
+/* FNV-1a. */
+static uint64_t hash(uint64_t h, const void *p, size_t n)
+{
+    const uint8_t *bytes = p;
+    for (size_t i = 0; i < n; i++) h = (h ^ bytes[i]) * 1099511628211u;
+    return h;
+}
+
+/* From a start that peers do not know, so that they cannot choose whom they push out. */
 static size_t place_of(const struct fallback_memory *m, const struct audit_offer *o)
 {
     uint8_t ip[16];
-    uint64_t h = m->seed;
     size_t n = addr_bytes(&o->source, ip);
-    for (size_t i = 0; i < n; i++) h = (h ^ ip[i]) * 1099511628211u;
-    for (const char *s = o->identity; *s; s++) h = (h ^ (uint8_t)*s) * 1099511628211u;
+    uint64_t h = hash(m->seed, ip, n);
+    h = hash(h, o->host, strlen(o->host));
     return (size_t)(h >> 32) % PLACES;
 }
 
-static bool same_client(const struct audit_offer *a, const struct audit_offer *b)
+static bool same_attempt(const struct audit_offer *a, const struct audit_offer *b)
 {
-    return addr_same_ip(&a->source, &b->source) && strcmp(a->identity, b->identity) == 0;
+    return addr_same_ip(&a->source, &b->source) && a->port == b->port &&
+           strcmp(a->host, b->host) == 0 && strcmp(a->identity, b->identity) == 0 &&
+           strcmp(a->listener, b->listener) == 0;
 }
 
-static bool offers_less(const struct audit_offer *now, const struct audit_offer *before)
+/* ---- what a program keeps ---- */
+
+/* Appends to the list that is being made; signals and GREASE change from attempt to attempt. */
+static void keep_id(struct audit_offer *o, enum audit_kept list, size_t *used, uint16_t id)
 {
-    return now->highest_version < before->highest_version ||
-           __builtin_popcount(now->approved) < __builtin_popcount(before->approved);
+    bool signal = list == KEPT_SUITES && cipher_is_signal(id);
+    if (signal || is_grease(id)) return;
+    if (*used == AUDIT_KEPT_IDS) {
+        o->comparable = false;
+        return;
+    }
+    o->ids[(*used)++] = id;
+    o->kept[list]++;
+}
+
+/* These follow from the length or from earlier sessions. */
+static bool extension_varies(uint16_t type)
+{
+    enum { PADDING = 21, PRE_SHARED_KEY = 41, EARLY_DATA = 42 };
+    return type == PADDING || type == PRE_SHARED_KEY || type == EARLY_DATA;
+}
+
+void fallback_describe(const struct hello *h, suite_set approved, struct audit_offer *out)
+{
+    const struct span lists[] = {h->cipher_suites, h->groups, h->schemes};
+    size_t used = 0;
+    out->present = out->comparable = true;
+    out->highest_version = h->highest_version;
+    out->approved = approved;
+    for (size_t l = 0; l < COUNT_OF(lists); l++)
+        for (size_t i = 0; i < lists[l].n / 2 && out->comparable; i++)
+            keep_id(out, (enum audit_kept)l, &used, span_u16(lists[l], i));
+    struct reader r = reader_of(h->extensions);
+    while (r.left > 0 && out->comparable) {
+        uint16_t type = reader_u16(&r);
+        reader_vector(&r, 2);
+        if (!extension_varies(type)) keep_id(out, KEPT_EXTENSIONS, &used, type);
+    }
+    out->alpn = hash(0, h->alpn.p, h->alpn.n);
+}
+
+/* ---- comparison ---- */
+
+struct id_list {
+    const uint16_t *ids;
+    size_t n;
+};
+
+static struct id_list list_of(const struct audit_offer *o, enum audit_kept list)
+{
+    struct id_list l = {o->ids, o->kept[list]};
+    for (size_t i = 0; i < (size_t)list; i++) l.ids += o->kept[i];
+    return l;
+}
+
+/* Is a what is left of b when some of it goes? */
+static bool is_part_in_order(struct id_list a, struct id_list b)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < b.n && found < a.n; i++) found += a.ids[found] == b.ids[i];
+    return found == a.n;
+}
+
+/* The same of extensions, which some clients shuffle. */
+static bool is_part(struct id_list a, struct id_list b)
+{
+    for (size_t i = 0; i < a.n; i++) {
+        size_t k = 0;
+        while (k < b.n && b.ids[k] != a.ids[i]) k++;
+        if (k == b.n) return false;
+    }
+    return true;
+}
+
+static bool is_reduction(const struct audit_offer *now, const struct audit_offer *before)
+{
+    bool lower = now->highest_version < before->highest_version;
+    bool fewer = now->approved != before->approved, others_same = true;
+    if (!now->comparable || !before->comparable || now->alpn != before->alpn) return false;
+    if (now->approved & ~before->approved) return false;
+    for (size_t l = 0; l < KEPT_LISTS; l++) {
+        struct id_list a = list_of(now, (enum audit_kept)l),
+                       b = list_of(before, (enum audit_kept)l);
+        if (!(l == KEPT_EXTENSIONS ? is_part(a, b) : is_part_in_order(a, b))) return false;
+        others_same = others_same && (l == KEPT_SUITES || a.n == b.n);
+    }
+    return lower || (now->highest_version == before->highest_version && fewer && others_same);
 }
 
 /* Which attempt of a full place gives way: the source's own oldest where it has its share, else
@@ -74,8 +166,8 @@ bool fallback_notice(struct fallback_memory *m, const struct audit_offer *now, i
 {
     struct attempt *ways = m->attempts[place_of(m, now)], *mine = NULL;
     for (size_t i = 0; i < WAYS; i++)
-        if (ways[i].at_ns && same_client(&ways[i].offer, now)) mine = &ways[i];
-    bool less = mine && now_ns - mine->at_ns <= window_ns && offers_less(now, &mine->offer);
+        if (ways[i].at_ns && same_attempt(&ways[i].offer, now)) mine = &ways[i];
+    bool less = mine && now_ns - mine->at_ns <= window_ns && is_reduction(now, &mine->offer);
     if (less) *before = mine->offer;
     if (now->failed)
         *(mine ? mine : make_way(ways, now)) = (struct attempt){.at_ns = now_ns, .offer = *now};

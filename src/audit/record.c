@@ -368,7 +368,7 @@ void audit_render_fallback(const struct audit_offer *before, const struct audit_
     char ip[ADDR_TEXT_SIZE];
     const enum reason reason = REASON_CLIENT_FALLBACK_RETRY;
     addr_format_ip(&now->source, ip);
-    text_printf(&sentence, "Downgrade by %s to %s: %s.", ip, now->identity,
+    text_printf(&sentence, "Possible fallback from %s to %s port %u: %s.", ip, now->host, now->port,
                 reason_row(reason)->sentence);
     json_put_object(&j, NULL);
     put_head(&j, at);
@@ -379,8 +379,9 @@ void audit_render_fallback(const struct audit_offer *before, const struct audit_
     put_observer(&j, policy);
     put_end(&j, "source", &now->source, addr_port(&now->source), NULL, false, 0);
     struct addr named = {0};
-    bool is_ip = addr_from_ip(now->identity, 0, &named);
-    put_end(&j, "destination", is_ip ? &named : NULL, 0, is_ip ? NULL : now->identity, false, 0);
+    bool is_ip = addr_from_ip(now->host, 0, &named);
+    put_end(&j, "destination", is_ip ? &named : NULL, now->port, is_ip ? NULL : now->host, false,
+            0);
     json_put_object(&j, "suitegate");
     put_digest(&j, policy);
     json_put_string(&j, "listener", now->listener);

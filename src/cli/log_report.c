@@ -65,7 +65,8 @@ static void put_attempts(struct text *out, const struct report *r)
         text_printf(out, "  %" PRIu64 " refusals were attempts to go below the policy\n",
                     r->downgrades);
     if (r->retries)
-        text_printf(out, "  %" PRIu64 " times a client that had failed came back offering less\n",
+        text_printf(out,
+                    "  %" PRIu64 " possible fallbacks: less was offered after a failed attempt\n",
                     r->retries);
     if (r->incidents)
         text_printf(out, "  %" PRIu64 " allowed connections ended with an incident\n",

@@ -93,7 +93,7 @@ static void put_head(struct text *out, const struct report *r)
     put_card(out, r->allowed, "allowed");
     put_card(out, r->refused, "refused");
     put_card(out, r->downgrades, "tried to go below the policy");
-    put_card(out, r->retries, "came back offering less");
+    put_card(out, r->retries, "possible fallbacks");
     text_add(out, "</div>\n");
 }
 

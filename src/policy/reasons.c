@@ -47,7 +47,7 @@ const char *reason_blame_name(enum reason_blame blame)
 
 const char *reason_downgrade_name(enum reason_downgrade downgrade)
 {
-    static const char *const names[] = {"no", "yes", "unknown"};
+    static const char *const names[] = {"no", "yes", "unknown", "possible"};
     return names[downgrade];
 }
 

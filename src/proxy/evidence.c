@@ -1,3 +1,4 @@
+#include "audit/fallback.h"
 #include "base/clock.h"
 #include "conn_impl.h"
 #include "policy/assess.h"
@@ -41,16 +42,25 @@ static void describe_certificate(const struct cert_facts *facts, struct audit_le
     out->not_after = facts->not_after;
 }
 
+/* Did the attempt fail for what the client offered, or in its own handshake? Only that makes a
+ * client try again with less. */
+static bool failed_for_client(enum reason reason)
+{
+    bool denied = reason == REASON_CLIENT_DENIED || reason == REASON_DESTINATION_DENIED ||
+                  reason == REASON_PROXY_LOOP;
+    return reason != REASON_OK && reason_row(reason)->leg == LEG_CLIENT && !denied;
+}
+
 static void describe_offer(const struct conn *c, struct audit_offer *offer)
 {
     const struct attempt *a = c->attempt;
     *offer = (struct audit_offer){0};
     if (!a || !a->has_hello) return;
-    offer->present = true;
-    offer->failed = c->reason != REASON_OK;
-    offer->highest_version = a->hello.highest_version;
-    offer->approved = verdict_offered(&a->hello, conn_config(c)->policy.allowed);
+    fallback_describe(&a->hello, verdict_offered(&a->hello, conn_config(c)->policy.allowed), offer);
+    offer->failed = failed_for_client(c->reason);
     offer->source = c->peer;
+    offer->port = c->target.port;
+    snprintf(offer->host, sizeof offer->host, "%s", c->target.host);
     memcpy(offer->identity, c->identity, sizeof offer->identity);
     strncpy(offer->listener, c->listener->config->name, sizeof offer->listener - 1);
     memcpy(offer->connection_id, c->id, sizeof offer->connection_id);

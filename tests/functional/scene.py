@@ -228,7 +228,7 @@ def check_refused(record):
     need(record, "event.reason", str)
     assert need(record, "suitegate.leg", str) in ("client", "upstream", "either")
     assert need(record, "suitegate.blame", str) in ("client", "upstream", "operator")
-    assert need(record, "suitegate.downgrade", str) in ("yes", "no", "unknown")
+    assert need(record, "suitegate.downgrade", str) in ("yes", "no", "unknown", "possible")
     if at(record, "suitegate.leg") == "upstream":
         check_destination(record)
 

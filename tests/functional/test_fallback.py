@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from gate import free_port
+from gate import free_port, run
 from scene import at, check_record
 
 # Nothing that is allowed: so links tries again with TLS 1.2, 1.1 and 1.0.
@@ -41,3 +41,55 @@ def test_links_comes_back_offering_less(make_fixed, tmp_path):
         before = records[records.index(retry) - 1]
         assert at(before, "suitegate.connection_id") == at(retry, "suitegate.connection_id")
         assert at(before, "event.action") == "connection-refused"
+    # Nobody is said to have done it.
+    assert {at(r, "suitegate.downgrade") for r in retries} == {"possible"}
+    report, tail = (run("log", command, gate.audit_path).stdout for command in ("report", "tail"))
+    assert "3 possible fallbacks" in report
+    assert tail.count("client-fallback-retry") == 3
+    assert "owngrade" not in report + tail + "".join(r["message"] for r in retries)
+
+
+# Programs of one host that do not trust the certificate, each with its own lists.
+PROGRAMS = {
+    "curl": ["curl", "-sS", "https://localhost:{port}/"],
+    "wget": ["wget", "-q", "-t1", "-O-", "https://localhost:{port}/"],
+    "gnutls-cli": ["gnutls-cli", "--logfile=/dev/null", "-p", "{port}", "localhost"],
+    "python": ["/usr/bin/python3", "-c", "import urllib.request as u; "
+               "u.urlopen('https://localhost:{port}/')"],
+    "node": ["node", "-e", "require('https').get('https://localhost:{port}/')"],
+}
+
+
+ENDS = ("connection-refused", "connection-closed")
+
+
+def failing(gate, name):
+    """One attempt of that program, which fails. Node's ends after the handshake."""
+    seen = len(gate.matching(lambda r: at(r, "event.action") in ENDS))
+    command = [part.format(port=gate.port) for part in PROGRAMS[name]]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
+                          check=False)
+    assert done.returncode != 0, done.stdout
+    return gate.wait_record(lambda r: at(r, "event.action") in ENDS, count=seen + 1)
+
+
+def every_pair(names):
+    """A walk in which every name follows every other one."""
+    steps = {a: [b for b in names if b != a] for a in names}
+    walk, path = [], [names[0]]
+    while path:
+        if steps[path[-1]]:
+            path.append(steps[path[-1]].pop())
+        else:
+            walk.append(path.pop())
+    return walk
+
+
+def test_other_programs_of_the_same_host_are_no_fallback(make_fixed):
+    gate = make_fixed()
+    for name in every_pair(list(PROGRAMS)):
+        failing(gate, name)
+    assert gate.stop() == 0
+    assert len(gate.matching(code="client_rejected_certificate")) >= 12
+    retries = gate.matching(action="client-fallback-retry")
+    assert not retries, [r["suitegate"]["client"] for r in retries]

@@ -95,7 +95,7 @@ def records(tmp_path_factory, pki, start_forward, start_fixed, origin):
         sock.sendall(hellos.hello(suites=(0x002F,)))
         hellos.read_all(sock)
     with hellos.connect(gate.port) as sock:
-        sock.sendall(hellos.hello(version=hellos.TLS11))
+        sock.sendall(hellos.hello(version=hellos.TLS11, suites=(0x002F,)))
         hellos.read_all(sock)
     with hellos.connect(gate.port) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\n\r\n")

@@ -44,7 +44,7 @@ VERDICTS = {
     "client_denied": _client(None, "operator", "no", 403, "http_request_denied"),
     "destination_denied": _client(None, "operator", "no", 403, "http_request_denied"),
     "proxy_loop": _client(None, "operator", "no", 502, "proxy_loop_detected"),
-    "client_fallback_retry": _client(None, "client", "yes"),
+    "client_fallback_retry": _client(None, "client", "possible"),
     "upstream_name_not_found": _upstream(None, "dns_error", "upstream", "no"),
     "upstream_name_lookup_failed": _upstream(None, "dns_timeout", "upstream", "no", 504),
     "upstream_unreachable": _upstream(None, "connection_refused", "upstream", "no"),

@@ -12,6 +12,7 @@
 #define BY_OPERATOR BLAME_OPERATOR
 #define NO DOWNGRADE_NO
 #define YES DOWNGRADE_YES
+#define POSSIBLE DOWNGRADE_POSSIBLE
 #define UNKNOWN DOWNGRADE_UNKNOWN
 
 static const struct {
@@ -48,7 +49,7 @@ static const struct {
     {REASON_CLIENT_DENIED, "client_denied", C, -1, 403, "http_request_denied", BY_OPERATOR, NO},
     {REASON_DESTINATION_DENIED, "destination_denied", C, -1, 403, "http_request_denied", BY_OPERATOR, NO},
     {REASON_PROXY_LOOP, "proxy_loop", C, -1, 502, "proxy_loop_detected", BY_OPERATOR, NO},
-    {REASON_CLIENT_FALLBACK_RETRY, "client_fallback_retry", C, -1, 0, "", BY_CLIENT, YES},
+    {REASON_CLIENT_FALLBACK_RETRY, "client_fallback_retry", C, -1, 0, "", BY_CLIENT, POSSIBLE},
     {REASON_UPSTREAM_NAME_NOT_FOUND, "upstream_name_not_found", U, -1, 502, "dns_error", BY_UPSTREAM, NO},
     {REASON_UPSTREAM_NAME_LOOKUP_FAILED, "upstream_name_lookup_failed", U, -1, 504, "dns_timeout", BY_UPSTREAM, NO},
     {REASON_UPSTREAM_UNREACHABLE, "upstream_unreachable", U, -1, 502, "connection_refused", BY_UPSTREAM, NO},
@@ -148,6 +149,7 @@ static void names(void **state)
     assert_string_equal(reason_downgrade_name(DOWNGRADE_NO), "no");
     assert_string_equal(reason_downgrade_name(DOWNGRADE_YES), "yes");
     assert_string_equal(reason_downgrade_name(DOWNGRADE_UNKNOWN), "unknown");
+    assert_string_equal(reason_downgrade_name(DOWNGRADE_POSSIBLE), "possible");
 }
 
 int main(void)

@@ -307,6 +307,8 @@ static void fallback(void **state)
                                  .approved = 0x05,
                                  .source = source,
                                  .identity = "gate.example",
+                                 .host = "gate.example",
+                                 .port = 443,
                                  .listener = "front",
                                  .connection_id = "c-1"};
     struct audit_offer now = before;
@@ -323,7 +325,9 @@ static void fallback(void **state)
         "1.2\",\"approved\":"
         "[\"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\",\"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\"]}",
         "\"offer\":{\"connection_id\":\"c-2\",\"highest_version\":\"TLS 1.1\",\"approved\":[]}",
-        "\"downgrade\":\"yes\"",
+        "\"downgrade\":\"possible\"",
+        "\"message\":\"Possible fallback from 192.0.2.1 to gate.example port 443: ",
+        "\"destination\":{\"port\":443,\"domain\":\"gate.example\"}",
         "\"identity\":\"gate.example\"",
         "\"source\":{\"ip\":\"192.0.2.1\",\"port\":50000}",
     };
