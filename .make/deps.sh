@@ -1,8 +1,9 @@
 #!/bin/sh
 # Installs what a make target needs from the distribution's packages.
 # usage: deps.sh GROUP...   groups: build test lint soak bench instructions
-# A package counts as present when the file beside it exists, so that a tool from
-# elsewhere on PATH (nodejs, java) is good enough. Without root and without a
+# A package counts as present when what is beside it is there, a file (or a pattern of files), a
+# command or a function of this script, so that a tool from elsewhere on PATH (nodejs, java) is
+# good enough and no version is named. Without root and without a
 # password-less sudo it names what is missing in one line and stops.
 set -eu
 
@@ -18,7 +19,7 @@ group() {
         curl:curl
         gnutls-bin:gnutls-cli nginx-light:/usr/sbin/nginx nodejs:node
         default-jdk-headless:javac nmap:nmap sslscan:sslscan clang:clang
-        libclang-rt-14-dev:/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux/libclang_rt.fuzzer-x86_64.a
+        libclang-rt-CLANG-dev:links_fuzzers()
         util-linux:prlimit iproute2:ip procps:pgrep
         python3-fastjsonschema:/usr/lib/python3/dist-packages/fastjsonschema/__init__.py
         links:links rsyslog:/usr/sbin/rsyslogd logrotate:/usr/sbin/logrotate
@@ -27,7 +28,7 @@ group() {
         apache2-bin:/usr/sbin/apache2 haproxy:/usr/sbin/haproxy wget:wget git:git
         python3-requests:/usr/lib/python3/dist-packages/requests/__init__.py
         chromium:chromium libnss3-tools:certutil php-cli:php
-        php-curl:/usr/share/php8.2-curl/curl/curl.ini
+        php-curl:/usr/share/php*-curl/curl/curl.ini
         liblwp-protocol-https-perl:/usr/share/perl5/LWP/Protocol/https.pm" ;;
     lint) echo "clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
         python3:/usr/bin/python3" ;;
@@ -41,15 +42,26 @@ group() {
     esac
 }
 
+# clang's runtime libraries: their package has clang's version in its name.
+links_fuzzers() { ls "$(clang -print-runtime-dir)"/libclang_rt.fuzzer*.a; }
+clang_version() {
+    if command -v clang >/dev/null; then clang -dumpversion | cut -d. -f1; return; fi
+    apt-cache depends clang | sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p'
+}
+named() { printf '%s' "$missing" | sed "s/CLANG/$(clang_version 2>/dev/null)/"; }
+
+is_there() {
+    case $1 in
+    *"()") "${1%??}" ;;
+    /*) ls $1 ;;
+    *) command -v "$1" ;;
+    esac >/dev/null 2>&1
+}
+
 missing=
 for g in "$@"; do
     for entry in $(group "$g"); do
-        package=${entry%%:*}; probe=${entry#*:}
-        case $probe in
-        /*) [ -e "$probe" ] || ls /usr/lib/llvm-*/lib/clang/*/lib/linux/"$(basename "$probe")" \
-                >/dev/null 2>&1 || missing="$missing $package" ;;
-        *) command -v "$probe" >/dev/null 2>&1 || missing="$missing $package" ;;
-        esac
+        is_there "${entry#*:}" || missing="$missing ${entry%%:*}"
     done
 done
 [ -n "$missing" ] || exit 0
@@ -59,7 +71,7 @@ if [ "$(id -u)" != 0 ]; then
     if command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
         as_root="sudo -n"
     else
-        echo "make: missing packages; as root: apt-get install --no-install-recommends$missing" >&2
+        echo "make: missing packages; as root: apt-get install --no-install-recommends$(named)" >&2
         exit 1
     fi
 fi
@@ -76,12 +88,12 @@ if [ ! -e "$guard" ]; then
     $as_root chmod 755 "$guard"
 fi
 log=$(mktemp)
-echo "deps: installing$missing"
-if ! { $as_root apt-get update -q &&
+if ! { $as_root apt-get update -q >"$log" 2>&1 && missing=$(named) &&
+       echo "deps: installing$missing" &&
        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y \
-           --no-install-recommends $missing; } >"$log" 2>&1; then
+           --no-install-recommends $missing >>"$log" 2>&1; }; then
     tail -n 5 "$log" >&2
-    echo "make: could not install$missing (whole log: $log)" >&2
+    echo "make: could not install$(named) (whole log: $log)" >&2
     exit 1
 fi
 rm -f "$log"
