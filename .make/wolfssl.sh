@@ -3,7 +3,8 @@
 # usage: wolfssl.sh PREFIX
 #
 # The source is Debian's own source package (signature checked by apt), fetched with
-# lists of its own: the system's apt configuration is not touched. Or, from you:
+# lists of its own: the system's apt configuration is not touched. The newest suite whose package
+# is recent enough, builds and lists the eight suites is taken. Or, from you:
 #   WOLFSSL_TARBALL=FILE  a wolfSSL source release (5.9.2 or later)
 #   WOLFSSL_DIR=DIR       an installed static wolfSSL of this profile
 # Whatever the origin, the build stops unless the library lists exactly the eight suites.
@@ -13,6 +14,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 random=$here/../include/pki/random.h
 prefix=$(mkdir -p "$1" && cd "$1" && pwd)
 minimum=5.9.2
+suites="unstable testing stable-backports"
 defines="-DWOLFSSL_ALT_NAMES -DWOLFSSL_EXTRA_ALERTS -DNO_SESSION_CACHE_REF -DWOLFSSL_ALWAYS_VERIFY_CB"
 # One hello of up to 128 KiB with up to 2,048 suites.
 defines="$defines -DMAX_HANDSHAKE_SZ=131072 -DWOLFSSL_MAX_SUITE_SZ=4096"
@@ -35,60 +37,54 @@ if [ "$have" = "$profile" ]; then
 fi
 rm -f "$prefix/profile.stamp"
 
-die() { echo "wolfssl: $*" >&2; exit 1; }
+say() { echo "wolfssl: $*" >&2; }
+die() { say "$*"; exit 1; }
 work=$(mktemp -d "${TMPDIR:-/tmp}/suitegate-wolfssl.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 
-# Every archive of the machine's own apt configuration that carries this release.
+# Every archive of the machine's own apt configuration that carries Debian itself.
 archives() {
-    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+    codename=$(. /etc/os-release && [ "${ID:-}" = debian ] && echo "${VERSION_CODENAME:-}") || return 0
     apt-get indextargets --no-release-info --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
-        awk -v c="$codename" '($1 == c || $1 ~ /^(old)?stable$/) && !seen[$2]++ { print $2 }'
+        awk -v c="$codename" '($1 == c || $1 ~ /^((old)?stable|testing|unstable|sid)$/) &&
+            !seen[$2]++ { print $2 }'
 }
 
+# The source package in suite $2 of archive $1.
 fetch() {
-    command -v apt-get >/dev/null || die "no apt-get here: set WOLFSSL_TARBALL or WOLFSSL_DIR"
+    rm -rf "$work/lists" "$work"/wolfssl_*
     mkdir -p "$work/sources" "$work/lists/partial"
+    printf 'Types: deb-src\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n' \
+        "$1" "$2" /usr/share/keyrings/debian-archive-keyring.gpg >"$work/sources/wolfssl.sources"
     apt="apt-get -q -oDir::Etc::SourceList=/dev/null -oDir::Etc::SourceParts=$work/sources"
     apt="$apt -oDir::State::Lists=$work/lists -oAPT::Sandbox::User=$(id -un)"
-    for uri in $(archives); do
-        printf 'Types: deb-src\nURIs: %s\nSuites: unstable\nComponents: main\nSigned-By: %s\n' \
-            "$uri" /usr/share/keyrings/debian-archive-keyring.gpg >"$work/sources/wolfssl.sources"
-        (cd "$work" && $apt update && $apt source --download-only --tar-only wolfssl) \
-            >"$work/fetch.log" 2>&1 || continue
-        tarball=$(ls "$work"/wolfssl_*.orig.tar.* | head -n 1) && return
-    done
-    tail -n 5 "$work/fetch.log" 2>/dev/null >&2 || :
-    die "could not get the source package; set WOLFSSL_TARBALL to a wolfSSL >= $minimum release"
+    (cd "$work" && $apt update && $apt source --download-only --tar-only wolfssl) \
+        >"$work/fetch.log" 2>&1 && tarball=$(ls "$work"/wolfssl_*.orig.tar.*)
 }
 
+# Builds and installs $tarball, which is of $1.
 build() {
+    rm -rf "$work/src" "$prefix/include/wolfssl" "$prefix/lib/libwolfssl.a"
     mkdir "$work/src"
-    tar -xf "$tarball" -C "$work/src" --strip-components=1
-    cd "$work/src"
-    version=$(sed -n 's/^AC_INIT(\[wolfssl\],\[\([0-9.]*\)\].*/\1/p' configure.ac)
+    tar -xf "$tarball" -C "$work/src" --strip-components=1 ||
+        { say "$1: cannot unpack $tarball"; return 1; }
+    version=$(sed -n 's/^AC_INIT(\[wolfssl\],\[\([0-9.]*\)\].*/\1/p' "$work/src/configure.ac")
     [ "$(printf '%s\n%s\n' "$minimum" "$version" | sort -V | head -n 1)" = "$minimum" ] ||
-        die "source is $version, need $minimum or later"
-    echo "wolfssl: building $version with suitegate's profile (about a minute)"
+        { say "$1: its source is $version, need $minimum or later"; return 1; }
+    case $tried in *" $version "*) say "$1: $version as well"; return 1 ;; esac
+    tried="$tried$version "
+    say "building $version of $1 with suitegate's profile (about a minute)"
     log=$work/build.log
-    { { [ -x configure ] || ./autogen.sh; } &&
-      ./configure --prefix="$prefix" $options $assembly \
-          CFLAGS="-O2 -fstack-protector-strong -fPIE -include $random $defines" &&
-      make -j"$(nproc)" && make install; } >"$log" 2>&1 || { tail -n 15 "$log" >&2; die "build failed"; }
-    cd "$here"
+    (cd "$work/src" &&
+     { [ -x configure ] || ./autogen.sh; } &&
+     ./configure --prefix="$prefix" $options $assembly \
+         CFLAGS="-O2 -fstack-protector-strong -fPIE -include $random $defines" &&
+     make -j"$(nproc)" && make install) >"$log" 2>&1 ||
+        { tail -n 15 "$log" >&2; say "$1: $version does not build"; return 1; }
 }
 
-tarball=${WOLFSSL_TARBALL:-}
-if [ -n "${WOLFSSL_DIR:-}" ]; then
-    [ -e "$WOLFSSL_DIR/lib/libwolfssl.a" ] || die "no lib/libwolfssl.a in $WOLFSSL_DIR"
-    cp -R "$WOLFSSL_DIR/include" "$WOLFSSL_DIR/lib" "$prefix/"
-else
-    if [ -z "$tarball" ]; then echo "wolfssl: fetching the source package"; fetch; fi
-    build
-fi
-
-# The read-back: what the library itself lists, against the one table.
+# What the library itself lists, against the one table.
 cat >"$work/suites.c" <<'C'
 #include <stdio.h>
 #include <wolfssl/options.h>
@@ -100,12 +96,49 @@ int main(void)
     return printf("%s\n", list) < 0;
 }
 C
-${CC:-cc} -D_GNU_SOURCE -I"$here/../include" -I"$prefix/include" -o "$work/suites" "$work/suites.c" \
-    "$here/../src/pki/random.c" "$prefix/lib/libwolfssl.a" -lm -lpthread
-"$work/suites" | tr ':' '\n' | sort >"$work/has"
+read_back() {
+    ${CC:-cc} -D_GNU_SOURCE -I"$here/../include" -I"$prefix/include" -o "$work/suites" \
+        "$work/suites.c" "$here/../src/pki/random.c" "$prefix/lib/libwolfssl.a" -lm -lpthread &&
+        "$work/suites" >"$work/list" || { say "$1: its suites cannot be read back"; return 1; }
+    tr ':' '\n' <"$work/list" | sort >"$work/has"
+    cmp -s "$work/has" "$work/wants" ||
+        { say "$1: the library's suites are not the eight: $(tr '\n' ' ' <"$work/has")"; return 1; }
+}
+
+from_debian() {
+    command -v apt-get >/dev/null || { say "no apt-get here"; return 1; }
+    say "fetching the source package"
+    for suite in $suites; do
+        for uri in $(archives); do
+            if ! fetch "$uri" "$suite"; then
+                say "Debian's $suite has none that can be fetched: $(tail -n 1 "$work/fetch.log")"
+            elif build "Debian's $suite" && read_back "Debian's $suite"; then
+                return
+            fi
+        done
+    done
+    return 1
+}
+
+what_to_do() {
+    release=https://github.com/wolfSSL/wolfssl/archive/refs/tags/v$minimum-stable.tar.gz
+    say "no suitable source package for $(. /etc/os-release && echo "${PRETTY_NAME:-this system}"). Do this:"
+    printf '    %s\n' "curl -fLO $release" "WOLFSSL_TARBALL=\$PWD/${release##*/} make run" >&2
+    exit 1
+}
+
 sed -n 's/^SUITE(.*"\(ECDHE-[A-Z0-9-]*\)".*/\1/p' "$here/../include/policy/suites.def" | sort >"$work/wants"
 [ "$(wc -l <"$work/wants")" -eq 8 ] || die "suites.def does not list eight suites"
-cmp -s "$work/has" "$work/wants" ||
-    die "the library's suites are not the eight: $(tr '\n' ' ' <"$work/has")"
+tried=" "
+tarball=${WOLFSSL_TARBALL:-}
+if [ -n "${WOLFSSL_DIR:-}" ]; then
+    [ -e "$WOLFSSL_DIR/lib/libwolfssl.a" ] || die "no lib/libwolfssl.a in $WOLFSSL_DIR"
+    cp -R "$WOLFSSL_DIR/include" "$WOLFSSL_DIR/lib" "$prefix/"
+    read_back WOLFSSL_DIR || exit 1
+elif [ -n "$tarball" ]; then
+    build WOLFSSL_TARBALL && read_back WOLFSSL_TARBALL || exit 1
+else
+    from_debian || what_to_do
+fi
 printf '%s\n%s\n' "$profile" "$origin" >"$prefix/profile.stamp"
 echo "wolfssl: ready, exactly the eight suites"
