@@ -248,8 +248,11 @@ static void unusable(void **state)
         "printf '%s\\n' '-----BEGIN CERTIFICATE-----' MAA= '-----END CERTIFICATE-----' >x.pem",
         /* expired */
         "openssl req -newkey rsa:2048 -nodes -keyout x.key -out x.csr -subj /CN=x && printf "
-        "'basicConstraints=critical,CA:TRUE\\n' >x.ext && openssl x509 -req -in x.csr -signkey "
-        "x.key -extfile x.ext -days -1 -out x.pem",
+        "'[ca]\\ndefault_ca=here\\n[here]\\ndatabase=index\\nnew_certs_dir=.\\nrand_serial=yes\\n"
+        "default_md=sha256\\npolicy=any\\n[any]\\ncommonName=supplied\\n[ext]\\n"
+        "basicConstraints=critical,CA:TRUE\\n' >x.cnf && : >index && openssl ca -batch -selfsign "
+        "-config x.cnf -in x.csr -keyfile x.key -extensions ext -startdate 20200101000000Z "
+        "-enddate 20210101000000Z -notext -out x.pem",
     };
     for (size_t i = 0; i < N_OF(makers); i++) {
         struct text errors = {0};
