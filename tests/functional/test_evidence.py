@@ -312,10 +312,13 @@ def test_a_full_device_at_start(scene, pki):
         except StartError as failure:
             assert str(failure).startswith("exit 2") and "/dev/full" in str(failure)
             return
+        # The writer learns at its first record, beside the workers, what the device does.
+        wait_until(lambda: "new connections are refused until it can" in s.gate.stderr)
         assert wire.connect(s.forward, f"127.0.0.1:{s.upstream}")[1].status == 503
         s.sections["audit"]["file"] = "audit.jsonl"
         s.rewrite()
         s.gate.reload()
+        wait_until(lambda: "the audit file can be written again" in s.gate.stderr)
         assert s.get("forward").status == 200
         assert s.gate.stop() == 0
         check_all(s)
