@@ -75,7 +75,7 @@ valid_output = fastjsonschema.compile(_object({
     "version": TEXT, "verdict": {"enum": list(EXIT)}, "hosts": _list(HOST)}))
 
 
-def run(*arguments, env=None, wrapper=(), timeout=40, **options):
+def run(*arguments, env=None, wrapper=(), timeout=50, **options):
     """suitegate check, with no more trust than the test gives, to its end."""
     environment = {k: v for k, v in os.environ.items() if k != "SSL_CERT_FILE"}
     return subprocess.run([*wrapper, BINARY, "check", *map(str, arguments)],

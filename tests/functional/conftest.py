@@ -10,13 +10,13 @@ import upstreams
 from gate import Gate, Shared, ca_init, free_port, ini
 from pki import LOOPBACK, Pki
 
-ALARM_SECONDS = 60
+ALARM_SECONDS = 240  # longer than each wait of a test
 BODY = b"the origin's own words\n"
 BLOB_SIZE = 1 << 20
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "alarm(seconds): another limit than 60 s for this test")
+    config.addinivalue_line("markers", "alarm(seconds): another limit than 240 s for this test")
     # In the background of a shell and under nohup they are ignored, and so by every child.
     for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGQUIT, signal.SIG_DFL),
                           (signal.SIGINT, signal.default_int_handler)):

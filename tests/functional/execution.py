@@ -17,7 +17,7 @@ import uuid
 import pytest
 
 import upstreams
-from gate import BINARY, SANITIZER_MARKS
+from gate import BINARY, PATIENCE, SANITIZER_MARKS
 from names import with_hosts
 from pki import LOOPBACK
 
@@ -26,7 +26,6 @@ HOSTS = ("localhost", "127.0.0.1", SITE)
 BODY = b"the site's own words\n"
 OLD = ("--tlsv1.0", "--tls-max", "1.1", "--ciphers", "ALL:@SECLEVEL=0")
 KEPT = ("PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
-GONE_SECONDS = 10
 NO_CONNECTION = "COMMAND made no connection through the proxy"
 
 
@@ -93,7 +92,7 @@ class Execution:
         self.begun.append(process)
         return process
 
-    def __call__(self, *command, stdin=None, timeout=40, **options):
+    def __call__(self, *command, stdin=None, timeout=50, **options):
         """stdin: bytes to send, or what subprocess.Popen takes."""
         sent = stdin if isinstance(stdin, bytes) else None
         if stdin is not None:
@@ -101,7 +100,7 @@ class Execution:
         return self.end(self.start(*command, **options), sent, timeout)
 
     @staticmethod
-    def end(process, stdin=None, timeout=40):
+    def end(process, stdin=None, timeout=50):
         out, err = process.communicate(stdin, timeout)
         done = Done(process.returncode, out or b"", err or b"")
         assert not any(mark in done.text for mark in SANITIZER_MARKS), done.text
@@ -165,7 +164,7 @@ class Execution:
 
 
 def wait_for(check, what=lambda: "it", clean_up=None):
-    deadline = time.monotonic() + GONE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while not (value := check()):
         if time.monotonic() > deadline:
             told = what()

@@ -311,7 +311,7 @@ def resumes_by_id(port, protocol):
     done = subprocess.run(
         ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", flag, "-cipher", "ALL:@SECLEVEL=0",
          "-legacy_server_connect", "-no_ticket", "-reconnect"], stdin=subprocess.DEVNULL,
-        capture_output=True, timeout=20, check=False)
+        capture_output=True, timeout=50, check=False)
     return b"\nReused, " in done.stdout
 
 

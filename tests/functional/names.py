@@ -76,7 +76,7 @@ class World:
                 "sys.stdout.buffer.write("
                 "hellos.ask(int(sys.argv[1]), sys.stdin.buffer.read()).raw)")
         done = subprocess.run([*self.enter, sys.executable, "-B", "-c", code, str(port)], input=raw,
-                              capture_output=True, timeout=40, check=False)
+                              capture_output=True, timeout=50, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -12,7 +12,7 @@ import time
 import pytest
 
 import wire
-from gate import free_port, ini
+from gate import PATIENCE, free_port, ini
 
 LIFECYCLE = ("proxy-started", "proxy-stopped", "configuration-loaded", "configuration-rejected",
              "log-checkpoint", "log-repaired", "log-dropped")
@@ -129,7 +129,7 @@ class Scene:
             time.sleep(0.05)
         return seen[-1]
 
-    def wait_baseline(self, fds, seconds=15, what=""):
+    def wait_baseline(self, fds, seconds=PATIENCE, what=""):
         """Until no more descriptors are open than before."""
         deadline = time.monotonic() + seconds
         while self.gate.fds() > fds:
@@ -256,7 +256,7 @@ def received_alert(record):
     return at(record, "suitegate.alert.received")
 
 
-def wait_until(check, seconds=10, what="it"):
+def wait_until(check, seconds=PATIENCE, what="it"):
     """For states that no record announces."""
     deadline = time.monotonic() + seconds
     while True:

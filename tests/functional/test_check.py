@@ -84,7 +84,7 @@ def openssl_accepts(port, protocol, names):
     for name in names:
         done = subprocess.run(
             ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", protocol, "-cipher",
-             f"{name}:@SECLEVEL=0"], input=b"", capture_output=True, timeout=20, check=False)
+             f"{name}:@SECLEVEL=0"], input=b"", capture_output=True, timeout=50, check=False)
         if f"Cipher is {name}".encode() in done.stdout:
             found.add(name)
     return found
@@ -667,7 +667,6 @@ def java(folder, leaf, settings=()):
     return Process(argv, port, folder / f"java-{port}.log")
 
 
-@pytest.mark.alarm(120)
 def test_the_advice_for_java_works(pki, tmp_path):
     """It stops no fallback, so that only without the old versions it is in order."""
     root = pki.ca("rsa-root", key="rsa2048")
@@ -678,14 +677,13 @@ def test_the_advice_for_java_works(pki, tmp_path):
     assert ("ignores_fallback_scsv", None) in before.items("findings")
 
 
-@pytest.mark.alarm(120)
 def test_a_chain_signed_with_another_type_of_key_is_no_fault(pki, tmp_path):
     """An RSA certificate under an ECDSA CA; openssl s_client gets a connection."""
     with java(tmp_path, pki.rsa) as server:
         done = subprocess.run(
             ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_2", "-CAfile",
              pki.trust, "-verify_return_error", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"],
-            input=b"", capture_output=True, timeout=20, check=False)
+            input=b"", capture_output=True, timeout=50, check=False)
         host = judge(pki, server.port)
     if b"Verify return code: 0 (ok)" not in done.stdout:
         raise RuntimeError("no client gets a connection")

@@ -20,8 +20,6 @@ import wire
 from judged import NUMBERS, VERSIONS, hello
 from pki import openssl
 
-pytestmark = pytest.mark.alarm(120)
-
 # What each was told to speak; 3.0 is SSL.
 CONFIGURED = {
     "java everything": "3.0 1.0 1.1 1.2 1.3",

@@ -137,7 +137,7 @@ def test_ca_init_on_a_machine_with_a_long_name(tmp_path):
     done = subprocess.run(
         ["unshare", *user, "--uts", "sh", "-c", f"hostname {'a' * 63} && exec \"$@\"", "sh",
          BINARY, "ca", "init", "--out", tmp_path],
-        capture_output=True, text=True, timeout=30, check=False)
+        capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == 0, done.stderr
     name = openssl("x509", "-in", tmp_path / "ca.pem", "-noout", "-subject", "-nameopt",
                    "sep_multiline,utf8").split("CN=")[1].strip()

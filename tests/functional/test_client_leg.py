@@ -514,7 +514,7 @@ def test_two_server_names_are_malformed(fixed):
 
 # ---- the rest of the handshake --------------------------------------------------------
 
-def s_client(port, *arguments, stdin=b"", timeout=20):
+def s_client(port, *arguments, stdin=b"", timeout=50):
     return subprocess.run(["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername",
                            "localhost", "-tls1_2", *map(str, arguments)],
                           input=stdin, capture_output=True, timeout=timeout, check=False)
@@ -586,7 +586,7 @@ def test_second_hello_is_refused(fixed, pki):
                              "-CAfile", pki.trust, "-msg"], stdin=subprocess.PIPE,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     fixed.wait_record(action="connection-opened")
-    output, _ = done.communicate(b"R\n", timeout=20)
+    output, _ = done.communicate(b"R\n", timeout=50)
     assert b"RENEGOTIATING" in output
     assert re.search(rb"<<< TLS 1.2, Alert[^\n]*fatal unexpected_message", output), output
     record = fixed.wait_record(code="client_renegotiation")

@@ -89,7 +89,7 @@ def test_usage_errors_are_64(execution, arguments):
 
 def test_the_commands_options_are_its_own(execution):
     argv = [BINARY, "exec", "sh", "-c", 'echo "$@"', "sh", "--json", "--", "--report", "x", ""]
-    done = subprocess.run(argv, env=execution.environment(), capture_output=True, timeout=30)
+    done = subprocess.run(argv, env=execution.environment(), capture_output=True, timeout=50)
     assert (done.returncode, done.stdout) == (3, b"--json -- --report x \n")
 
 
@@ -192,7 +192,7 @@ def test_a_signal_that_is_not_passed_on_leaves_nothing_behind_either(execution, 
     process = execution.start("sh", "-c", "ulimit -c 0; echo ready; exec sleep 60")
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(getattr(signal, f"SIG{name}"))
-    process.communicate(timeout=20)
+    process.communicate(timeout=50)
     wait_for(lambda: not execution.processes() and not execution.folders())
 
 
@@ -416,7 +416,7 @@ def test_a_report_into_a_pipe(execution, site, tmp_path):
     report = tmp_path / "report"
     done = subprocess.run(
         ["bash", "-c", f'"{BINARY}" exec --report >(cat > {report}) -- true; echo $?'],
-        env=execution.environment(), capture_output=True, timeout=30, check=True)
+        env=execution.environment(), capture_output=True, timeout=50, check=True)
     assert (done.stdout, done.stderr) == (b"3\n", b"")
     wait_for(lambda: report.exists() and NO_CONNECTION in report.read_text())
 
@@ -428,7 +428,7 @@ def test_a_report_into_a_fifo(execution, tmp_path):
         process = execution.start("true", options=["--report", fifo])
         try:
             assert execution.end(process).status == 3
-            assert NO_CONNECTION in reader.communicate(timeout=20)[0].decode()
+            assert NO_CONNECTION in reader.communicate(timeout=50)[0].decode()
         finally:
             process.kill()
             process.wait()

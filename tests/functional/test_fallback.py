@@ -23,7 +23,7 @@ def test_links_comes_back_offering_less(make_fixed, tmp_path):
     (tmp_path / "openssl.cnf").write_text(WEAK)
     done = subprocess.run(
         ["links", "-retries", "1", "-dump", f"https://localhost:{gate.port}/"],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50, check=False,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "dumb",
              "OPENSSL_CONF": str(tmp_path / "openssl.cnf")})
     assert done.returncode == 1, done.stdout

@@ -39,7 +39,7 @@ def assert_answered(gate, raw, status, error, code):
 def curl(gate, url, *arguments):
     return subprocess.run(["curl", "-sS", "--max-time", "30", "--noproxy", "", "--proxy", gate.url,
                            "--cacert", str(gate.ca_path), *arguments, url],
-                          capture_output=True, timeout=40, check=False)
+                          capture_output=True, timeout=50, check=False)
 
 
 @contextlib.contextmanager
@@ -388,7 +388,7 @@ def s_client(gate, target, *arguments):
         ["openssl", "s_client", "-proxy", f"127.0.0.1:{gate.port}", "-connect", target, "-tls1_2",
          "-CAfile", str(gate.ca_path), "-verify_return_error", "-ign_eof", *arguments],
         input=b"GET /hello.txt HTTP/1.0\r\nHost: localhost\r\n\r\n", capture_output=True,
-        timeout=30, check=False)
+        timeout=50, check=False)
 
 
 def test_server_name_other_than_the_connect_host(forward, origin):

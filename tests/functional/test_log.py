@@ -1325,7 +1325,7 @@ def test_logrotate_under_load_leaves_one_chain(make_log, tmp_path):
             time.sleep(0.1)
             done = subprocess.run(["/usr/sbin/logrotate", "--force", "--state",
                                    tmp_path / "logrotate.state", config], capture_output=True,
-                                  text=True, timeout=20, check=False)
+                                  text=True, timeout=50, check=False)
             assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
             wait_until(lambda: live.exists() and live.stat().st_size)
     gate.stop()

@@ -112,7 +112,7 @@ SERVERS = {
 def run(*argv, ca=None, stdin=None):
     """A client program; how it ends is its own affair."""
     return subprocess.run([str(a) for a in argv], input=stdin, capture_output=True, check=False,
-                          timeout=40, env={**os.environ, "NODE_EXTRA_CA_CERTS": str(ca)})
+                          timeout=50, env={**os.environ, "NODE_EXTRA_CA_CERTS": str(ca)})
 
 
 def curl(port, ca, *options):
@@ -124,7 +124,7 @@ def curl(port, ca, *options):
 def python_client(port, ca, leave="close"):
     """One request; leave: how the client goes after its answer."""
     context = wire.client_context(ca)
-    connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=20)
+    connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=50)
     connection.request("GET", "/page")
     assert connection.getresponse().read()
     if leave == "reset" and connection.sock:  # some servers have closed by now
@@ -140,7 +140,7 @@ def python_client(port, ca, leave="close"):
 def two_of_one_session(port, ca):
     with requests.Session() as session:
         for _ in range(2):
-            session.get(f"https://localhost:{port}/page", verify=str(ca), timeout=20)
+            session.get(f"https://localhost:{port}/page", verify=str(ca), timeout=50)
 
 
 # Each makes at least one connection to a port that shows a certificate of the CA.

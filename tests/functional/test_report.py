@@ -302,5 +302,5 @@ def test_tail_follows_over_a_rotation(make_forward, tmp_path):
 
 def test_tail_ends_when_nobody_reads(log):
     done = subprocess.run(f"{harness.BINARY} log tail - < {log} | head -1", shell=True,
-                          capture_output=True, text=True, timeout=10, check=False)
+                          capture_output=True, text=True, timeout=50, check=False)
     assert done.stdout.count("\n") == 1

@@ -30,7 +30,6 @@ def sslscan(port):
                 f"127.0.0.1:{port}").find("ssltest")
 
 
-@pytest.mark.alarm(120)
 def test_nmap_finds_tls12_and_the_eight(fixed):
     versions = nmap(fixed.port)
     assert set(versions) == {"TLSv1.2"}
@@ -42,7 +41,6 @@ def test_nmap_finds_tls12_and_the_eight(fixed):
     assert fixed.alive()
 
 
-@pytest.mark.alarm(120)
 def test_sslscan_finds_tls12_and_the_eight(fixed):
     found = sslscan(fixed.port)
     enabled = [(p.get("type"), p.get("version")) for p in found.findall("protocol")
@@ -53,7 +51,6 @@ def test_sslscan_finds_tls12_and_the_eight(fixed):
     assert fixed.alive()
 
 
-@pytest.mark.alarm(120)
 def test_sslscan_finds_the_four_groups_and_no_old_weakness(fixed):
     found = sslscan(fixed.port)
     groups = [(g.get("sslversion"), int(g.get("id"), 16)) for g in found.findall("group")]
@@ -65,7 +62,6 @@ def test_sslscan_finds_the_four_groups_and_no_old_weakness(fixed):
         assert heartbleed.get("vulnerable") == "0"
 
 
-@pytest.mark.alarm(120)
 @pytest.mark.parametrize("key, word", [("ec", "ECDSA"), ("rsa", "RSA")])
 def test_one_key_type_leaves_four_suites(make_fixed, key, word):
     gate = make_fixed(keys=(key,))
@@ -75,7 +71,6 @@ def test_one_key_type_leaves_four_suites(make_fixed, key, word):
     assert names == {name for name in IANA if f"_{word}_WITH_" in name}
 
 
-@pytest.mark.alarm(120)
 def test_narrowed_policy_is_what_scanners_see(make_fixed):
     names = ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384"]
     gate = make_fixed(policy={"suite": names})
@@ -84,7 +79,6 @@ def test_narrowed_policy_is_what_scanners_see(make_fixed):
         "table[@key='ciphers']/table/elem[@key='name']")) == names
 
 
-@pytest.mark.alarm(120)
 def test_profile_2020_is_the_four_rsa_suites(make_fixed):
     gate = make_fixed(policy={"profile": "2020"})
     found = sslscan(gate.port)

@@ -101,7 +101,7 @@ def records(tmp_path_factory, pki, start_forward, start_fixed, origin):
         sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
         hellos.read_all(sock)
     subprocess.run(["curl", "-sS", "-o", os.devnull, "--cacert", gate.ca_path,
-                    f"https://localhost:{gate.port}/hello.txt"], check=True, timeout=30)
+                    f"https://localhost:{gate.port}/hello.txt"], check=True, timeout=50)
     gate.wait_record(action="connection-closed")
     good = gate.config
     gate.reload()
@@ -265,7 +265,7 @@ def test_logrotate_takes_its_file(tmp_path):
     path = shutil.copy(CONF / "logrotate", tmp_path)
     os.chmod(path, 0o644)
     done = subprocess.run([program, "--debug", "--state", tmp_path / "state", path],
-                          capture_output=True, text=True, check=False, timeout=30)
+                          capture_output=True, text=True, check=False, timeout=50)
     assert done.returncode == 0, done.stderr
     assert "error" not in done.stderr, done.stderr
     assert "weekly (52 rotations)" in done.stderr
@@ -295,7 +295,7 @@ def test_logrotate_loses_nothing(tmp_path, make_fixed):
             connections += 1
         loaded = gate.audit_path.stat().st_ino
         subprocess.run([program, "--force", "--state", tmp_path / "state",
-                        tmp_path / "rotate.conf"], check=True, timeout=30,
+                        tmp_path / "rotate.conf"], check=True, timeout=50,
                        env={**os.environ, "PATH": f"{bin_folder}:{os.environ['PATH']}"})
         gate.wait_record(action="configuration-loaded")
         assert gate.audit_path.stat().st_ino != loaded
@@ -303,7 +303,7 @@ def test_logrotate_loses_nothing(tmp_path, make_fixed):
     done = subprocess.run(
         "zcat -f $(ls -rv audit.jsonl audit.jsonl.*) | tee all | $SUITEGATE log verify -",
         shell=True, cwd=tmp_path, env={**os.environ, "SUITEGATE": BINARY}, check=False,
-        capture_output=True, text=True, timeout=30)
+        capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "all").read_text().count('"connection-refused"') == connections
     assert sorted(path.suffix for path in tmp_path.glob("audit.jsonl.*")) == \
@@ -317,7 +317,7 @@ def test_systemd_takes_the_unit(tmp_path):
     path = tmp_path / "suitegate.service"
     path.write_text(unit.replace("/usr/local/bin/suitegate run", f"{BINARY} run"))
     done = subprocess.run(["systemd-analyze", "verify", path], capture_output=True, text=True,
-                          check=False, timeout=30)
+                          check=False, timeout=50)
     assert done.returncode == 0 and not done.stderr, done.stderr
 
 

@@ -262,7 +262,7 @@ def test_journald_gives_back_what_verifies(tmp_path, ca_folder):
                 sock.close()
             ended.add(pid)
             os.kill(pid, signal.SIGTERM)
-        said, _ = process.communicate(timeout=40)
+        said, _ = process.communicate(timeout=50)
     finally:
         process.kill()
         process.wait()

@@ -127,7 +127,7 @@ def test_curl_that_does_not_trust_the_ca(probe, pki):
 
 
 def test_pythons_http_client(probe, ca_context):
-    client = http.client.HTTPSConnection("localhost", probe.port, context=ca_context, timeout=20)
+    client = http.client.HTTPSConnection("localhost", probe.port, context=ca_context, timeout=50)
     client.request("GET", "/json", headers={"Accept": "*/*"})
     body = client.getresponse().read()
     client.close()
@@ -138,14 +138,14 @@ def test_pythons_urllib(probe):
     opener = urllib.request.build_opener(
         urllib.request.ProxyHandler({}),
         urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=probe.ca_path)))
-    with opener.open(url(probe), timeout=20) as answer:
+    with opener.open(url(probe), timeout=50) as answer:
         only_passed(probe, answer.read())
 
 
 def asked(gate, method="get", **options):
     with requests.Session() as session:
         session.trust_env = False
-        return getattr(session, method)(url(gate), verify=str(gate.ca_path), timeout=20, **options)
+        return getattr(session, method)(url(gate), verify=str(gate.ca_path), timeout=50, **options)
 
 
 def test_requests(probe):

@@ -12,9 +12,8 @@ import threading
 import time
 
 import wire
-from gate import free_port
+from gate import PATIENCE, free_port
 
-START_SECONDS = 40  # Java compiles what it is to serve, and others start beside it
 
 
 class Process:
@@ -39,7 +38,7 @@ class Process:
     def _await_port(self):
         """Looks at the kernel's table, since a probing connection would count as a client."""
         wanted = f":{self.port:04X}"
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise RuntimeError(f"{self.argv[0]} ended: {self.output}")
@@ -55,7 +54,7 @@ class Process:
     def output(self):
         return self.log.read_text(errors="replace")
 
-    def wait_output(self, text, seconds=10):
+    def wait_output(self, text, seconds=PATIENCE):
         deadline = time.monotonic() + seconds
         while text not in self.output:
             assert time.monotonic() < deadline, f"no {text!r} in: {self.output}"
@@ -266,7 +265,7 @@ class TlsPeer(Peer):
         return wire.Hello(self.received[number])
 
     def alerts(self, number=0):
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while not wire.plain_alerts(self.received.get(number, b"")):
             if time.monotonic() > deadline:
                 return []
