@@ -15,7 +15,7 @@ import pytest
 import wire
 from checks import (CLOSE, HANG, RESET, ClientHello, Front, first_record, flight, four_at_once,
                     is_open, judge, judge_all, offers, splice, tell)
-from gate import free_port
+from gate import PATIENCE, free_port
 from names import World, with_hosts
 from test_check import POLICY, STRICT, loose, strict  # noqa: F401 (fixtures)
 from upstreams import Peer, nginx, s_server
@@ -482,7 +482,7 @@ def test_more_addresses_than_are_asked_are_a_doubt(pki, tmp_path, count):
 
 
 def await_listener(world, port, process):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while f":{port:04X} ".encode() not in subprocess.run(
             [*world.enter, "cat", "/proc/self/net/tcp"], capture_output=True, check=True).stdout:
         assert process.poll() is None and time.monotonic() < deadline

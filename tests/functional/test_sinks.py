@@ -184,7 +184,7 @@ def test_a_copy_into_a_pipe_that_nobody_reads_holds_nothing_up(make_forward, tmp
     refuse(gate, 200)
     assert len(gate.matching(code="client_plaintext_http")) == 200
     got = bytearray()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + harness.PATIENCE
     while got.count(b"\n") < 200 and time.monotonic() < deadline:
         with contextlib.suppress(BlockingIOError):
             got += os.read(keep, 1 << 16)
