@@ -10,8 +10,15 @@ enum wire_record {
     RECORD_APPLICATION = 23,
 };
 
-/* Bytes a fragment may have: in plaintext (RFC 5246 section 6.2.1), and protected (6.2.3). */
-enum { RECORD_HEADER = 5, RECORD_PLAIN_LIMIT = 16384, RECORD_LIMIT = 16384 + 2048 };
+/* Bytes a fragment may have: in plaintext (RFC 5246 section 6.2.1), and protected (6.2.3). What is
+ * longer than 2^14 bytes with the longest IV, MAC and padding of the eight suites holds too much.
+ */
+enum {
+    RECORD_HEADER = 5,
+    RECORD_PLAIN_LIMIT = 16384,
+    RECORD_LIMIT = 16384 + 2048,
+    RECORD_PROTECTED_LIMIT = 16384 + 16 + 48 + 256,
+};
 
 enum wire_message {
     MESSAGE_CLIENT_HELLO = 1,
@@ -20,6 +27,7 @@ enum wire_message {
     MESSAGE_SERVER_KEY_EXCHANGE = 12,
     MESSAGE_CERTIFICATE_REQUEST = 13,
     MESSAGE_SERVER_HELLO_DONE = 14,
+    MESSAGE_CLIENT_KEY_EXCHANGE = 16,
     MESSAGE_CERTIFICATE_STATUS = 22,
 };
 
@@ -28,6 +36,7 @@ enum { ALERT_LEVEL_FATAL = 2 };
 /* Descriptions; their names: reason_alert_name(). */
 enum wire_alert {
     ALERT_UNEXPECTED_MESSAGE = 10,
+    ALERT_BAD_RECORD_MAC = 20,
     ALERT_RECORD_OVERFLOW = 22,
     ALERT_HANDSHAKE_FAILURE = 40,
     ALERT_BAD_CERTIFICATE = 42,

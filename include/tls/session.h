@@ -36,6 +36,9 @@ struct saved_session; /* what a later handshake can resume */
  * context has tickets and the client knows them, NULL otherwise. */
 WARN_UNUSED struct session *session_server(const struct tls_context *context, const char *alpn,
                                            const struct ticket_scope *tickets);
+/* The client's hello, which was read before there was a session. False: no memory. What comes
+ * after it is put into `in`. */
+WARN_UNUSED bool session_hello(struct session *s, struct span message);
 /* Client side. server_name: SNI, NULL for none; alpn: comma-separated, "" for none; the
  * offer for judging the answer (its ALPN span is borrowed until the handshake is over);
  * check: borrowed likewise; resume: may be NULL. */
@@ -78,8 +81,9 @@ enum reason session_explain(const struct session *s, bool closed, int *alert_rec
 
 int session_alert_sent(const struct session *s);     /* -1: none */
 int session_alert_received(const struct session *s); /* -1: none */
-/* The session failed because a handshake message came twice, such as a second hello. */
-bool session_hello_repeated(const struct session *s);
+/* Whose fault a failed session is, by what came: client_renegotiation, the peer's
+ * protocol_violation, internal_error where it is ours; REASON_OK where the peer went away. */
+enum reason session_fault(const struct session *s);
 /* The peer asked to renegotiate since the handshake. */
 bool session_renegotiation_asked(const struct session *s);
 

@@ -97,24 +97,6 @@ enum step hello_step(struct conn *c)
     return conn_refuse_with(c, verdict_of_status(status), alert, NULL);
 }
 
-/* The library gets the hello framed anew: the transcript leaves record headers out
- * (RFC 5246 section 7.4.9), and it does not like headers split over records. */
-static bool replay_hello(struct conn *c)
-{
-    const struct buf *message = &c->attempt->reader.message;
-    struct buf *to = session_in(c->client.tls);
-    const uint8_t *p = buf_head(message);
-    size_t left = buf_size(message);
-    while (left > 0) {
-        size_t n = left < RECORD_PLAIN_LIMIT ? left : RECORD_PLAIN_LIMIT;
-        const uint8_t header[] = {22, 3, 3, (uint8_t)(n >> 8), (uint8_t)n};
-        if (!buf_append(to, header, sizeof header) || !buf_append(to, p, n)) return false;
-        p += n;
-        left -= n;
-    }
-    return buf_append(to, buf_head(&c->client.in), buf_size(&c->client.in));
-}
-
 /* A session without extended_master_secret is not resumed (RFC 7627 section 5.3). */
 static bool may_have_ticket(const struct hello *h)
 {
@@ -148,7 +130,11 @@ enum step client_start_handshake(struct conn *c, const char *alpn)
         return conn_refuse(c, REASON_INTERNAL_ERROR);
     }
     c->client.tls = session;
-    if (!replay_hello(c)) return conn_refuse(c, REASON_INTERNAL_ERROR);
+    struct span hello = {buf_head(&c->attempt->reader.message),
+                         buf_size(&c->attempt->reader.message)};
+    if (!session_hello(session, hello) ||
+        !buf_append(session_in(session), buf_head(&c->client.in), buf_size(&c->client.in)))
+        return conn_refuse(c, REASON_INTERNAL_ERROR);
     buf_fini(&c->client.in);
     buf_fini(&c->client.out);
     if (c->client.end_of_data) session_end_of_data(session);
@@ -175,8 +161,9 @@ static enum step handshake_failed(struct conn *c)
 {
     c->alert_received = session_alert_received(c->client.tls);
     c->alert_sent = session_alert_sent(c->client.tls);
-    if (session_hello_repeated(c->client.tls))
-        return conn_refuse_with(c, REASON_CLIENT_RENEGOTIATION, ALERT_UNEXPECTED_MESSAGE, NULL);
+    enum reason fault = session_fault(c->client.tls);
+    if (fault == REASON_CLIENT_RENEGOTIATION || fault == REASON_INTERNAL_ERROR)
+        return conn_refuse_with(c, fault, c->alert_sent, NULL);
     /* What our parser does not look into, the library may still not be able to read. */
     bool unread = c->alert_sent == ALERT_DECODE_ERROR && !session_flight(c->client.tls)->has_hello;
     if (unread) return conn_refuse(c, REASON_CLIENT_MALFORMED_HELLO);

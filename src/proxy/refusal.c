@@ -17,9 +17,7 @@ static void choose_tls_answer(struct conn *c, int alert)
         a->answer = ANSWER_HTTP;
     } else if (c->client.tls) {
         /* The library has said what it had to say, but for our own failures. */
-        bool silent =
-            c->reason == REASON_INTERNAL_ERROR || c->reason == REASON_CLIENT_RENEGOTIATION;
-        if (silent && c->alert_sent < 0) a->answer = ANSWER_ALERT;
+        if (c->reason == REASON_INTERNAL_ERROR && c->alert_sent < 0) a->answer = ANSWER_ALERT;
         a->answer_alert = alert;
     } else if (row->leg != LEG_UPSTREAM && alert >= 0) {
         a->answer = ANSWER_ALERT;

@@ -59,8 +59,12 @@ static void source_failed(struct conn *c, struct leg *from)
     bool is_client = from == &c->client;
     c->alert_sent = session_alert_sent(from->tls);
     c->alert_received = session_alert_received(from->tls);
-    /* A ClientHello within the session: the library has sent its fatal alert. */
-    if (is_client && session_hello_repeated(from->tls)) c->reason = REASON_CLIENT_RENEGOTIATION;
+    enum reason fault = session_fault(from->tls);
+    if (fault != REASON_OK) c->reason = fault;
+    if (fault == REASON_INTERNAL_ERROR)
+        c->detail =
+            "A record could not be taken: it has more padding than the TLS library has room "
+            "for, or memory is short.";
     if (!is_client && c->alert_received >= 0) note_truncation(c);
     abort_relay(c, is_client ? "client" : "upstream");
 }

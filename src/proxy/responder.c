@@ -77,7 +77,7 @@ enum step responder_step(struct conn *c)
     }
     c->alert_sent = session_alert_sent(c->client.tls);
     c->alert_received = session_alert_received(c->client.tls);
-    if (session_hello_repeated(c->client.tls)) c->reason = REASON_CLIENT_RENEGOTIATION;
+    c->reason = session_fault(c->client.tls);
     responder_end(c, "client");
     return STEP_AGAIN;
 }

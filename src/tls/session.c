@@ -2,6 +2,8 @@
 
 #include "base/clock.h"
 #include "io.h"
+#include "policy/client_flight.h"
+#include "policy/wire.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,14 +17,11 @@ _Static_assert(TICKET_NAME == WOLFSSL_TICKET_NAME_SZ && TICKET_IV == WOLFSSL_TIC
                    TICKET_TAG <= WOLFSSL_TICKET_MAC_SZ,
                "the library's ticket has other parts");
 
-enum {
-    ALERT_RECORD = 21,
-    ALERT_RECORD_SIZE = 7,
-    LEVEL_WARNING = 1,
-    LEVEL_FATAL = 2,
-    ALERT_BAD_CERTIFICATE = 42,
-    ALERT_NO_RENEGOTIATION = 100
-};
+enum { ALERT_RECORD_SIZE = 7, LEVEL_WARNING = 1, ALERT_NO_RENEGOTIATION = 100 };
+
+/* The longest record that holds just Finished, with the padding that libraries use: explicit nonce,
+ * 16 bytes and tag; IV, 16 bytes, SHA-384 and padding. A real ClientHello is longer. */
+enum { FINISHED_GCM = 8 + 16 + 16, FINISHED_CBC = 16 + 80 };
 
 /* What only the handshake needs. */
 struct handshake {
@@ -30,6 +29,7 @@ struct handshake {
     struct flight_offer offer;
     struct peer_check *check;    /* client side */
     struct ticket_scope tickets; /* server side; keys NULL: none */
+    struct client_flight client; /* server side */
 };
 
 struct session {
@@ -37,6 +37,10 @@ struct session {
     struct buf in, out;
     struct handshake *handshake; /* NULL once it is over */
     struct session_facts facts;
+    size_t record_left;                   /* of the record that the library is reading */
+    uint8_t record_header[RECORD_HEADER]; /* its header */
+    bool protected;                       /* the peer's records are */
+    int violation;                        /* the alert for what the library was not given, -1 */
     int error, alert_sent;
     bool is_server, established, end_of_data, closed_by_peer, failed, ended, sent_in_read;
 };
@@ -45,15 +49,52 @@ struct saved_session {
     WOLFSSL_SESSION *library;
 };
 
+/* Where the library reads: a server's client in plaintext is framed anew. NULL: violation. */
+static struct buf *source(struct session *s)
+{
+    struct client_flight *flight = s->is_server && s->handshake ? &s->handshake->client : NULL;
+    if (!flight || (flight->done && buf_size(&flight->admitted) == 0)) return &s->in;
+    if (buf_size(&flight->admitted) > 0) return &flight->admitted;
+    /* Our own ChangeCipherSpec comes first where a session is resumed. */
+    bool abbreviated = s->handshake->flight.done;
+    size_t used;
+    s->violation =
+        client_flight_feed(flight, abbreviated, buf_head(&s->in), buf_size(&s->in), &used);
+    buf_consume(&s->in, used);
+    s->protected = flight->done;
+    return s->violation < 0 ? &flight->admitted : NULL;
+}
+
+/* At a record's begin: false unless the library may have it. */
+static bool begin_record(struct session *s)
+{
+    const uint8_t *header = memcpy(s->record_header, buf_head(&s->in), RECORD_HEADER);
+    if (s->protected) s->violation = record_judge(header);
+    if (s->violation >= 0) return false;
+    s->protected = s->protected || header[0] == RECORD_CHANGE_CIPHER_SPEC;
+    s->record_left = RECORD_HEADER + ((size_t)header[3] << 8 | header[4]);
+    return true;
+}
+
 int session_receive_callback(WOLFSSL *ssl, char *buffer, int size, void *context)
 {
     struct session *s = context;
+    struct buf *from = source(s);
+    size_t most = (size_t)size;
     (void)ssl;
-    size_t n = buf_size(&s->in);
-    if (n == 0) return s->end_of_data ? WOLFSSL_CBIO_ERR_CONN_CLOSE : WOLFSSL_CBIO_ERR_WANT_READ;
-    if (n > (size_t)size) n = (size_t)size;
-    memcpy(buffer, buf_head(&s->in), n);
-    buf_consume(&s->in, n);
+    if (!from) return WOLFSSL_CBIO_ERR_GENERAL;
+    size_t n = buf_size(from);
+    bool header_waits = from == &s->in && s->record_left == 0 && n < RECORD_HEADER;
+    if (n == 0 || (header_waits && !s->end_of_data))
+        return s->end_of_data ? WOLFSSL_CBIO_ERR_CONN_CLOSE : WOLFSSL_CBIO_ERR_WANT_READ;
+    if (from == &s->in && !header_waits) {
+        if (s->record_left == 0 && !begin_record(s)) return WOLFSSL_CBIO_ERR_GENERAL;
+        if (most > s->record_left) most = s->record_left;
+    }
+    if (n > most) n = most;
+    memcpy(buffer, buf_head(from), n);
+    buf_consume(from, n);
+    if (from == &s->in && !header_waits) s->record_left -= n;
     return (int)n;
 }
 
@@ -62,15 +103,17 @@ static void choose_alert(struct session *s, const char *record, int size, uint8_
 {
     const uint8_t *r = (const uint8_t *)record;
     struct handshake *h = s->handshake;
-    bool plain = h && size == ALERT_RECORD_SIZE && r[0] == ALERT_RECORD && r[4] == 2;
+    bool plain = h && size == ALERT_RECORD_SIZE && r[0] == RECORD_ALERT && r[4] == 2;
     if (!plain) return;
-    if (h->check && h->check->reason != REASON_OK && r[5] == LEVEL_FATAL) {
+    if (h->check && h->check->reason != REASON_OK && r[5] == ALERT_LEVEL_FATAL) {
         int alert = reason_row(h->check->reason)->alert;
         if (alert >= 0) copy[6] = (uint8_t)alert;
     }
     /* A chain that the library cannot even read fails before it asks about it. */
     bool unread = h->check && !h->check->called && h->flight.certificates > 0 && !h->flight.group;
-    if (unread && r[5] == LEVEL_FATAL) copy[6] = ALERT_BAD_CERTIFICATE;
+    if (unread && r[5] == ALERT_LEVEL_FATAL) copy[6] = ALERT_BAD_CERTIFICATE;
+    /* After a client's ChangeCipherSpec nothing is left to be negotiated. */
+    if (h->client.done && copy[6] == ALERT_HANDSHAKE_FAILURE) copy[6] = ALERT_UNEXPECTED_MESSAGE;
     s->alert_sent = copy[6];
 }
 
@@ -128,7 +171,7 @@ static struct session *session_new(const struct tls_context *context, bool is_se
     struct session *s = calloc(1, sizeof *s);
     if (!s) return NULL;
     s->is_server = is_server;
-    s->alert_sent = -1;
+    s->alert_sent = s->violation = -1;
     s->handshake = calloc(1, sizeof *s->handshake);
     s->ssl = s->handshake ? wolfSSL_new(tls_context_library(context)) : NULL;
     if (!s->ssl) {
@@ -162,6 +205,11 @@ struct session *session_server(const struct tls_context *context, const char *al
     return NULL;
 }
 
+bool session_hello(struct session *s, struct span message)
+{
+    return client_flight_hello(&s->handshake->client, message);
+}
+
 struct session *session_client(const struct tls_context *context, const char *server_name,
                                const char *alpn, const struct flight_offer *offer,
                                struct peer_check *check, const struct saved_session *resume)
@@ -181,13 +229,20 @@ struct session *session_client(const struct tls_context *context, const char *se
     return NULL;
 }
 
+static void free_handshake(struct session *s)
+{
+    if (s->handshake) client_flight_fini(&s->handshake->client);
+    free(s->handshake);
+    s->handshake = NULL;
+}
+
 void session_free(struct session *s)
 {
     if (!s) return;
     wolfSSL_free(s->ssl);
     buf_fini(&s->in);
     buf_fini(&s->out);
-    free(s->handshake);
+    free_handshake(s);
     free(s);
 }
 
@@ -214,8 +269,38 @@ void session_end_of_data(struct session *s)
     s->end_of_data = true;
 }
 
+/* A CBC record of up to 2^14 bytes may have more padding than the library has room for. */
+static bool is_beyond_library(const struct session *s)
+{
+    const struct suite *suite = suite_by_id(s->facts.suite);
+    return s->error == LENGTH_ERROR && s->record_header[0] != RECORD_CHANGE_CIPHER_SPEC && suite &&
+           suite->mode == SUITE_CBC;
+}
+
+static bool is_own_failure(const struct session *s)
+{
+    return s->violation == ALERT_INTERNAL_ERROR || s->error == MEMORY_E || is_beyond_library(s);
+}
+
+/* For failures about which the library sends nothing (RFC 5246 section 7.2.2). */
+static int alert_of_failure(const struct session *s)
+{
+    if (s->violation >= 0) return s->violation;
+    if (is_own_failure(s)) return ALERT_INTERNAL_ERROR;
+    if (s->record_header[0] == RECORD_CHANGE_CIPHER_SPEC) return ALERT_UNEXPECTED_MESSAGE;
+    if (s->error == LENGTH_ERROR) return ALERT_RECORD_OVERFLOW;
+    return s->established ? ALERT_UNEXPECTED_MESSAGE : ALERT_HANDSHAKE_FAILURE;
+}
+
+static bool is_gone(const struct session *s)
+{
+    return s->violation < 0 && (s->end_of_data || s->error == WOLFSSL_ERROR_ZERO_RETURN ||
+                                session_alert_received(s) >= 0);
+}
+
 static enum session_status fail(struct session *s)
 {
+    if (!is_gone(s)) session_fatal_alert(s, alert_of_failure(s));
     s->failed = true;
     return SESSION_FAILED;
 }
@@ -292,7 +377,8 @@ enum session_status session_read(struct session *s, void *p, size_t n, size_t *g
     case SOCKET_PEER_CLOSED_E:
         return SESSION_TRUNCATED;
     default:
-        return s->end_of_data && buf_size(&s->in) == 0 && s->error == SOCKET_ERROR_E
+        return s->end_of_data && buf_size(&s->in) == 0 && s->error == SOCKET_ERROR_E &&
+                       s->violation < 0
                    ? SESSION_TRUNCATED
                    : fail(s);
     }
@@ -322,7 +408,7 @@ void session_fatal_alert(struct session *s, int description)
     /* A session that failed may still have something to say, but only once. */
     if (s->ended || session_alert_sent(s) >= 0) return;
     s->ended = true;
-    if (SendAlert(s->ssl, LEVEL_FATAL, description) == 0) s->alert_sent = description;
+    if (SendAlert(s->ssl, ALERT_LEVEL_FATAL, description) == 0) s->alert_sent = description;
     s->failed = true;
 }
 
@@ -333,8 +419,7 @@ const struct flight *session_flight(const struct session *s)
 
 void session_handshake_done(struct session *s)
 {
-    free(s->handshake);
-    s->handshake = NULL;
+    free_handshake(s);
     wolfSSL_SetCertCbCtx(s->ssl, NULL);
 }
 
@@ -348,14 +433,14 @@ int session_alert_sent(const struct session *s)
     WOLFSSL_ALERT_HISTORY history;
     if (s->alert_sent >= 0) return s->alert_sent;
     if (wolfSSL_get_alert_history(s->ssl, &history) != WOLFSSL_SUCCESS) return -1;
-    return history.last_tx.level == LEVEL_FATAL ? history.last_tx.code : -1;
+    return history.last_tx.level == ALERT_LEVEL_FATAL ? history.last_tx.code : -1;
 }
 
 int session_alert_received(const struct session *s)
 {
     WOLFSSL_ALERT_HISTORY history;
     if (wolfSSL_get_alert_history(s->ssl, &history) != WOLFSSL_SUCCESS) return -1;
-    return history.last_rx.level == LEVEL_FATAL ? history.last_rx.code : -1;
+    return history.last_rx.level == ALERT_LEVEL_FATAL ? history.last_rx.code : -1;
 }
 
 enum reason session_explain(const struct session *s, bool closed, int *alert_received)
@@ -369,9 +454,24 @@ enum reason session_explain(const struct session *s, bool closed, int *alert_rec
     return reason != REASON_OK ? reason : flight_explain(&seen, closed);
 }
 
-bool session_hello_repeated(const struct session *s)
+/* In plaintext it was read; later the library says that a message came twice, and of those that
+ * may follow the handshake only Finished does, which is shorter. */
+static bool is_hello_repeated(const struct session *s)
 {
-    return s->failed && s->error == DUPLICATE_MSG_E;
+    const uint8_t *header = s->record_header;
+    const struct suite *suite = suite_by_id(s->facts.suite);
+    int finished = suite && suite->mode == SUITE_GCM ? FINISHED_GCM : FINISHED_CBC;
+    if (s->handshake && s->handshake->client.hello) return true;
+    return s->error == DUPLICATE_MSG_E && header[0] == RECORD_HANDSHAKE &&
+           (header[3] << 8 | header[4]) > finished;
+}
+
+enum reason session_fault(const struct session *s)
+{
+    if (!s->failed || is_gone(s)) return REASON_OK;
+    if (is_own_failure(s)) return REASON_INTERNAL_ERROR;
+    if (!s->is_server) return REASON_UPSTREAM_PROTOCOL_VIOLATION;
+    return is_hello_repeated(s) ? REASON_CLIENT_RENEGOTIATION : REASON_CLIENT_PROTOCOL_VIOLATION;
 }
 
 bool session_renegotiation_asked(const struct session *s)

@@ -298,7 +298,7 @@ def test_an_upstream_that_breaks_off_is_no_proper_end(scene, how, pki, end):
     _, closed = s.opened_closed()[0]
     assert at(closed, "suitegate.closed_by") == "upstream"
     assert (at(closed, "event.code"), sent_alert(closed)) == (
-        (None, 20) if end == "alert" else ("upstream_truncated", None))
+        ("upstream_protocol_violation", 20) if end == "alert" else ("upstream_truncated", None))
 
 
 def test_a_truncating_client_is_passed_on_as_truncation(scene, how, pki):

@@ -83,18 +83,21 @@ def server_context(*leaves, ciphers=None, alpn=None):
 
 
 class Tls:
-    """One side of one TLS connection. received holds the first raw bytes of the peer."""
+    """One side of one TLS connection. received and sent hold each side's first raw bytes."""
 
     def __init__(self, sock, context, server_side=False, name=None, session=None):
         self.sock = sock
-        self.received = bytearray()
+        self.received, self.sent = bytearray(), bytearray()
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = context.wrap_bio(self._in, self._out, server_side=server_side,
                                     server_hostname=name, session=session)
 
     def _flush(self):
         if self._out.pending:
-            self.sock.sendall(self._out.read())
+            data = self._out.read()
+            if len(self.sent) < CAPTURE:
+                self.sent += data
+            self.sock.sendall(data)
 
     def _fill(self):
         data = self.sock.recv(65536)
@@ -214,7 +217,7 @@ class Hello:
 
     def __init__(self, raw):
         body = next(b for kind, _, b in records(raw) if kind == 22)[4:]
-        self.version = int.from_bytes(body[:2], "big")
+        self.version, self.random = int.from_bytes(body[:2], "big"), body[2:34]
         at = 34
         self.session_id, at = body[at + 1:at + 1 + body[at]], at + 1 + body[at]
         size = int.from_bytes(body[at:at + 2], "big")
