@@ -284,6 +284,14 @@ static void note_suites(struct hello *h)
         h->grease = h->grease || is_grease(span_u16(h->groups, i));
 }
 
+/* A higher version than any is answered with TLS 1.2 (RFC 5246 appendix E.1), and the transcript
+ * holds it as it came. The TLS library compares the minor number alone: 4.0 to 4.2 and the like,
+ * which no client has, would be lower versions to it. */
+static bool version_readable(uint16_t version)
+{
+    return version >> 8 <= 3 || (version & 0xff) >= (TLS_1_2 & 0xff);
+}
+
 enum hello_status hello_parse(struct span message, struct hello *h, uint8_t *alert)
 {
     *h = (struct hello){.message = message};
@@ -298,8 +306,12 @@ enum hello_status hello_parse(struct span message, struct hello *h, uint8_t *ale
     h->cipher_suites = reader_vector(&body, 2);
     h->compression = reader_vector(&body, 1);
     if (body.failed || h->session_id.n > 32 || h->cipher_suites.n == 0 ||
-        h->cipher_suites.n % 2 != 0 || h->compression.n == 0 || h->legacy_version >> 8 != 3)
+        h->cipher_suites.n % 2 != 0 || h->compression.n == 0)
         return HELLO_MALFORMED;
+    if (!version_readable(h->legacy_version)) {
+        *alert = ALERT_PROTOCOL_VERSION;
+        return HELLO_MALFORMED;
+    }
     if (h->cipher_suites.n / 2 > SUITES_LIMIT) return HELLO_TOO_LARGE;
     if (body.left > 0) {
         h->extensions = reader_vector(&body, 2);

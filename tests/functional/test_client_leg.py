@@ -99,6 +99,8 @@ def chosen(gate, data):
 REFUSED_HELLOS = {
     "sslv2": ("client_sslv2_hello", hellos.sslv2_hello()),
     "sslv2_only": ("client_sslv2_hello", hellos.sslv2_hello(version=0x0002)),
+    "version_0.0": ("client_protocol_too_old", hello(version=0x0000)),
+    "version_2.0": ("client_protocol_too_old", hello(version=0x0200)),
     "ssl30": ("client_protocol_too_old", hello(version=0x0300)),
     "tls10": ("client_protocol_too_old", hello(version=TLS10)),
     "tls11": ("client_protocol_too_old", hello(version=TLS11)),
@@ -154,6 +156,8 @@ def test_hello_refused(leg, name):
 RFC_ALERTS = {
     # RFC 5246 sections 7.4.1.4 and 6.2.1, RFC 8446 section 5
     "repeated_extension": (47, hello(extra=extension(23) + extension(23))),
+    # The TLS library compares the minor number alone; RFC 5246 appendix E.1 has them negotiate 1.2
+    "version_4.1": (70, hello(version=0x0401)),
     "record_overflow": (22, b"\x16\3\1" + (16385).to_bytes(2, "big") + bytes(64)),
     "server_hello": (10, records(handshake(2, client_hello()[4:]))),
     "second_message": (10, records(client_hello() + client_hello())),
@@ -307,6 +311,13 @@ def test_malformed_comes_before_everything(fixed):
 
 
 # ---- hellos that have to be taken ----------------------------------------------------
+
+@pytest.mark.parametrize("version", [0x0304, 0x0403, 0x0603, 0xFEFE], ids=hex)
+def test_a_version_above_all_gets_tls12(leg, version):
+    """RFC 5246 appendix E.1."""
+    data = assert_accepted(leg(), hello(version=version))["suitegate"]["client"]["hello_version"]
+    assert data == ("TLS 1.3" if version == 0x0304 else f"0x{version:04x}")
+
 
 def test_hello_in_one_byte_segments(leg):
     assert_accepted(leg(), hello(), split=hellos.drip)

@@ -450,14 +450,16 @@ static void parser_every_cut(void **state)
 static void parser_versions(void **state)
 {
     (void)state;
-    static const uint16_t bad[] = {0x0000, 0x0002, 0x0200, 0x0400, 0xfeff};
-    static const uint16_t good[] = {0x0300, 0x0301, 0x0302, 0x0303, 0x0304, 0x03ff};
+    static const uint16_t bad[] = {0x0400, 0x0401, 0x0402, 0xff00};
+    static const uint16_t good[] = {0x0000, 0x0002, 0x0200, 0x0300, 0x0301, 0x0302, 0x0303,
+                                    0x0304, 0x03ff, 0x0403, 0x0603, 0xfefe, 0xffff};
     struct hello h;
     uint8_t alert;
     for (size_t i = 0; i < N_OF(bad); i++) {
         struct hello_spec s = {.version = bad[i], .suites = "c02b"};
         blob_hello(&message, &s);
         assert_int_equal(parse(&message, &h, &alert), HELLO_MALFORMED);
+        assert_int_equal(alert, 70);
     }
     for (size_t i = 0; i < N_OF(good); i++) {
         struct hello_spec s = {.version = good[i], .suites = "c02b"};
