@@ -1198,7 +1198,7 @@ def test_sync_interval_syncs_once_a_second_and_not_when_idle(synced, shim):
     with Load(gate.port, clients=1, pause=0.01) as load:
         wait_until(lambda: shim.sizes() and size_of(gate) > shim.sizes()[0])
         wait_until(lambda: len(load.answered) > 30, what="the load")
-    wait_until(lambda: shim.sizes()[-1] == size_of(gate), seconds=3,
+    wait_until(lambda: shim.sizes()[-1] == size_of(gate),
                what="what came behind the first")
     calls = len(shim.sizes())
     assert 2 <= calls <= time.monotonic() - begun
