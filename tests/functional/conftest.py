@@ -7,7 +7,7 @@ import types
 import pytest
 
 import upstreams
-from gate import Gate, Shared, ca_init, free_port, ini
+from gate import Gate, Shared, ca_init, free_port, ini, sanitized
 from pki import LOOPBACK, Pki
 
 ALARM_SECONDS = 240  # longer than each wait of a test
@@ -17,11 +17,21 @@ BLOB_SIZE = 1 << 20
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "alarm(seconds): another limit than 240 s for this test")
+    config.addinivalue_line("markers", "once: what another program makes of our bytes; a sanitizer "
+                            "in ours has nothing to add")
     # In the background of a shell and under nohup they are ignored, and so by every child.
     for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGQUIT, signal.SIG_DFL),
                           (signal.SIGINT, signal.default_int_handler)):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, usual)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Under sanitizers, which look at our code alone, without the tests that run `once`."""
+    if sanitized():
+        left = [item for item in items if item.get_closest_marker("once")]
+        items[:] = [item for item in items if item not in left]
+        config.hook.pytest_deselected(items=left)
 
 
 @pytest.fixture(autouse=True)

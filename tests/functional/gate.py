@@ -37,7 +37,7 @@ valid_record = fastjsonschema.compile(json.loads((ROOT / "conf" / "record.schema
 def _ports():
     """Numbers below those that the kernel gives to clients. Each process of a run has its own;
     two runs at once begin somewhere else."""
-    share = range(10000 + int(os.environ.get("SUITEGATE_TEST_SLOT", "0")), 32768, 4)
+    share = range(10000 + int(os.environ.get("SUITEGATE_TEST_SLOT", "0")), 32768, 8)
     first = random.randrange(len(share))
     return itertools.chain(share[first:], share[:first])
 

@@ -8,6 +8,8 @@ import tarfile
 
 import pytest
 
+pytestmark = pytest.mark.once
+
 ROOT = pathlib.Path(__file__).parents[2]
 NAME = "wolfssl-source"
 APT = """\

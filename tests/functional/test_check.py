@@ -583,6 +583,7 @@ def becomes_compliant(pki, product, start, *options, only=None, left=frozenset()
     return before
 
 
+@pytest.mark.once
 def test_the_advice_for_nginx_works(pki, tmp_path):
     def start(settings):
         folder = tmp_path / f"with-{len(settings)}"
@@ -622,6 +623,7 @@ SSLCipherSuite {LOOSE}
     return Process(["apache2", "-X", "-f", home / "apache2.conf"], port, home / "output.log")
 
 
+@pytest.mark.once
 def test_the_advice_for_apache_works(pki, tmp_path):
     becomes_compliant(pki, "Apache", lambda settings: apache(tmp_path, pki, settings))
 
@@ -647,6 +649,7 @@ bind 127.0.0.1:{port} ssl {" ".join(f"crt {pem}" for pem in pems)}
     return Process(["haproxy", "-db", "-f", home / "haproxy.cfg"], port, home / "output.log")
 
 
+@pytest.mark.once
 def test_the_advice_for_haproxy_works(pki, tmp_path):
     """Its 2.6, Debian 12's, has no setting for signature algorithms: SHA-224 stays."""
     becomes_compliant(pki, "HAProxy", lambda settings: haproxy(tmp_path, pki, settings),
@@ -667,6 +670,7 @@ def java(folder, leaf, settings=()):
     return Process(argv, port, folder / f"java-{port}.log")
 
 
+@pytest.mark.once
 def test_the_advice_for_java_works(pki, tmp_path):
     """It stops no fallback, so that only without the old versions it is in order."""
     root = pki.ca("rsa-root", key="rsa2048")
@@ -677,6 +681,7 @@ def test_the_advice_for_java_works(pki, tmp_path):
     assert ("ignores_fallback_scsv", None) in before.items("findings")
 
 
+@pytest.mark.once
 def test_a_chain_signed_with_another_type_of_key_is_no_fault(pki, tmp_path):
     """An RSA certificate under an ECDSA CA; openssl s_client gets a connection."""
     with java(tmp_path, pki.rsa) as server:

@@ -202,13 +202,22 @@ def answer(fleet, pki):
 servers = pytest.mark.parametrize("name", CONFIGURED)
 
 
+def configured(name):
+    return {f"SSL {w}" if w == "3.0" else f"TLS {w}" for w in CONFIGURED[name].split()}
+
+
+@servers
+def test_what_was_configured_is_found(name, answer):
+    assert {p for p, yes in answer(name).protocols.items() if yes} == configured(name)
+
+
 # ---- the judges agree with the configuration ---------------------------------------------------
 
 @servers
+@pytest.mark.once
 def test_judge_finds_what_was_configured(name, truth):
     found = truth(name)
-    spoken = {f"SSL {w}" if w == "3.0" else f"TLS {w}" for w in CONFIGURED[name].split()}
-    assert {p for p, yes in found.protocols.items() if yes} == spoken
+    assert {p for p, yes in found.protocols.items() if yes} == configured(name)
     assert not found.broken
     for (server, protocol), count in COUNTS.items():
         if server == name:
@@ -216,6 +225,7 @@ def test_judge_finds_what_was_configured(name, truth):
 
 
 @pytest.mark.parametrize("name", FEATURES)
+@pytest.mark.once
 def test_judge_finds_the_features_configured(name, traits):
     features = traits(name).features()
     wanted = {k: v for k, v in FEATURES[name].items() if k in features}
@@ -223,16 +233,19 @@ def test_judge_finds_the_features_configured(name, traits):
 
 
 @pytest.mark.parametrize("name", PREFERENCE)
+@pytest.mark.once
 def test_judge_finds_the_preference_configured(name, traits):
     assert traits(name).preference() == PREFERENCE[name]
 
 
 @pytest.mark.parametrize("name", GROUPS)
+@pytest.mark.once
 def test_judge_finds_the_groups_configured(name, traits):
     assert {p: traits(name).groups(p) for p in GROUPS[name]} == GROUPS[name]
 
 
 @servers
+@pytest.mark.once
 def test_nmap_agrees_with_the_judge(name, truth, nmap):
     """Nothing that nmap finds is missed; what it misses is explained."""
     suites, _ = nmap(name)
@@ -243,11 +256,13 @@ def test_nmap_agrees_with_the_judge(name, truth, nmap):
 # ---- check agrees with the judges --------------------------------------------------------------
 
 @servers
+@pytest.mark.once
 def test_protocols(name, answer, truth):
     assert answer(name).protocols == truth(name).protocols
 
 
 @servers
+@pytest.mark.once
 def test_suites(name, answer, truth):
     found = answer(name).suites
     wanted = {p: names - missed(CHECK_MISSES, name, p, names)
@@ -258,6 +273,7 @@ def test_suites(name, answer, truth):
 
 
 @servers
+@pytest.mark.once
 def test_suites_as_nmap_has_them(name, answer, nmap):
     theirs, _ = nmap(name)
     ours = {p: set(answer(name).suites.get(p, ())) for p in VERSIONS}
@@ -268,6 +284,7 @@ def test_suites_as_nmap_has_them(name, answer, nmap):
 
 
 @servers
+@pytest.mark.once
 def test_features(name, answer, traits):
     found, wanted = answer(name).features, traits(name).features()
     assert {k: found[k] for k in wanted} == wanted
@@ -276,6 +293,7 @@ def test_features(name, answer, traits):
 
 
 @pytest.mark.parametrize("name", SESSION_IDS)
+@pytest.mark.once
 def test_session_ids(name, answer, fleet, traits):
     resumes = judged.resumes_by_id(fleet.ports[name], traits(name).best_old)
     assert resumes == SESSION_IDS[name], "the judge"
@@ -284,6 +302,7 @@ def test_session_ids(name, answer, fleet, traits):
 
 
 @servers
+@pytest.mark.once
 def test_weak_signatures(name, answer, traits):
     weak = traits(name).weak_signatures()
     if name in WEAK:
@@ -292,6 +311,7 @@ def test_weak_signatures(name, answer, traits):
 
 
 @servers
+@pytest.mark.once
 def test_groups(name, answer, traits):
     """Of TLS 1.2, or of what it has below."""
     protocol = traits(name).best_old
@@ -300,6 +320,7 @@ def test_groups(name, answer, traits):
 
 
 @servers
+@pytest.mark.once
 def test_preference(name, answer, traits, truth):
     """Among approved suites, hence at TLS 1.2."""
     approved = truth(name).suites["TLS 1.2"] & set(wire.EIGHT.values())
@@ -346,6 +367,7 @@ def test_verdict(name, verdict, code, answer):
 
 
 @servers
+@pytest.mark.once
 def test_approved_are_those_of_the_eight_that_it_accepts(name, answer, truth):
     eight = truth(name).suites["TLS 1.2"] & set(wire.EIGHT.values())
     approved = answer(name).approved
@@ -420,6 +442,7 @@ def reply_to(fleet, name, suite, version=0x0303, **options):
     return judged.ask(fleet.ports[name], hello(version, [NUMBERS[suite]], **options))
 
 
+@pytest.mark.once
 def test_why_nmap_misses_ed25519(fleet):
     """It offers Ed25519 as {sha256, 7}; the scheme is 0x0807 (RFC 8422 section 5.1.3)."""
     suite = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
@@ -427,6 +450,7 @@ def test_why_nmap_misses_ed25519(fleet):
     assert reply_to(fleet, "openssl eddsa", suite, signatures=(0x0807,)).whole
 
 
+@pytest.mark.once
 def test_why_nmap_misses_dsa_of_gnutls(fleet):
     """Of DSA GnuTLS 3.7 signs TLS 1.2 with SHA-1 only, which nmap does not offer."""
     suite = "TLS_DHE_DSS_WITH_AES_128_CBC_SHA"
@@ -435,6 +459,7 @@ def test_why_nmap_misses_dsa_of_gnutls(fleet):
         assert reply_to(fleet, name, suite, signatures=(0x0202,)).whole
 
 
+@pytest.mark.once
 def test_why_srp_is_missed(fleet):
     """Without a user's name in the hello the server refuses the suite (RFC 5054 section 2.5.1)."""
     suite = "TLS_SRP_SHA_RSA_WITH_AES_128_CBC_SHA"
@@ -443,6 +468,7 @@ def test_why_srp_is_missed(fleet):
     assert reply_to(fleet, "gnutls srp", suite).whole
 
 
+@pytest.mark.once
 def test_why_nmap_misses_tls12_with_gost(fleet, nmap):
     """It dies of the first suite whose key exchange it has no entry for: "ssl-enum-ciphers.nse:704:
     attempt to index a nil value (local 'kex')", and says nothing of that protocol."""
@@ -450,6 +476,7 @@ def test_why_nmap_misses_tls12_with_gost(fleet, nmap):
     assert reply_to(fleet, "gnutls gost", "TLS_GOSTR341112_256_WITH_28147_CNT_IMIT").whole
 
 
+@pytest.mark.once
 def test_why_testssl_misses_anonymous_tls10():
     """The hello of its test of TLS 1.0 and 1.1 has no anonymous suite, and where it thinks that
     there is no protocol it asks for no suite."""
@@ -463,6 +490,7 @@ def test_why_testssl_misses_anonymous_tls10():
     assert not any("_anon_" in judged.NAMES.get(n, "") for n in numbers)
 
 
+@pytest.mark.once
 def test_why_testssl_misses_gost():
     """It does not know the number."""
     mapping = pathlib.Path("/etc/testssl/cipher-mapping.txt")
@@ -471,6 +499,7 @@ def test_why_testssl_misses_gost():
     assert "0xC0,0x2F" in mapping.read_text() and "0xC1,0x02" not in mapping.read_text()
 
 
+@pytest.mark.once
 def test_why_testssl_finds_some(fleet):
     """It offers bundles and gives one up at the first answer that it cannot use: the refusal of an
     SRP suite that is the server's choice, or a ServerKeyExchange with a PSK hint. Each suite that
@@ -496,6 +525,7 @@ slow = pytest.mark.skipif(not os.environ.get("SUITEGATE_TESTSSL"),
 @slow
 @pytest.mark.alarm(600)
 @servers
+@pytest.mark.once
 def test_testssl_agrees(name, answer, truth, fleet, tmp_path):
     protocols, suites, findings = judged.testssl(fleet.ports[name], tmp_path)
     ours = answer(name)

@@ -285,6 +285,7 @@ def test_curl_asking_for_plain_http(forward, origin):
 
 # ---- Java -----------------------------------------------------------------------------------
 
+@pytest.mark.once
 def test_java_through_the_forward_proxy(forward, origin, tmp_path):
     store = truststore(tmp_path, forward.ca_path)
     done = java(forward.port, f"https://localhost:{origin.port}/blob", store)
@@ -293,6 +294,7 @@ def test_java_through_the_forward_proxy(forward, origin, tmp_path):
         done.stderr.decode().split()[-1]
 
 
+@pytest.mark.once
 def test_java_that_does_not_trust_the_ca(forward, origin, tmp_path, stranger):
     store = truststore(tmp_path, stranger)
     done = java(forward.port, f"https://localhost:{origin.port}/blob", store)

@@ -93,6 +93,7 @@ def classes(tmp_path_factory):
 
 
 @pytest.mark.parametrize("api, empty", [("url", []), ("client", JAVA_VARIABLES)], ids=str)
+@pytest.mark.once
 def test_java_passes_to_any_name_of_a_compliant_server(execution, site, classes, api, empty):
     done = execution(*JAVA, classes, "Fetch", api, *[u + "hello.txt" for u in site.urls],
                      options=["--json"], wrapper=site.hosts, env=dict.fromkeys(empty, ""))
@@ -102,6 +103,7 @@ def test_java_passes_to_any_name_of_a_compliant_server(execution, site, classes,
         site.names, "allowed")
 
 
+@pytest.mark.once
 def test_java_that_gives_a_password_for_the_trust_store_reads_it(execution, site, classes):
     done = execution(*JAVA, classes, "Fetch", "url", "changeit", site.url)
     assert done.stdout == BODY, done.text
@@ -109,6 +111,7 @@ def test_java_that_gives_a_password_for_the_trust_store_reads_it(execution, site
 
 
 @pytest.mark.parametrize("name", JAVA_VARIABLES)
+@pytest.mark.once
 def test_the_callers_java_options_are_kept_and_do_not_lead_past_the_proxy(execution, site,
                                                                           classes, name):
     done = execution(*JAVA, classes, "Fetch", "url", site.url, env={
@@ -119,6 +122,7 @@ def test_the_callers_java_options_are_kept_and_do_not_lead_past_the_proxy(execut
     assert done.status == 0
 
 
+@pytest.mark.once
 def test_java_with_a_trust_store_of_its_own_does_not_trust_the_ca(execution, site, classes, pki,
                                                                   tmp_path):
     """What a program says on its command line counts more; it is read, and that is said. JKS,
@@ -160,6 +164,7 @@ def test_a_request_without_tls_is_refused_on_the_clients_leg(execution, site):
         ("client_plaintext_http", "client", "client")]
 
 
+@pytest.mark.once
 def test_old_java_is_refused_on_its_own_leg(execution, site, classes, tmp_path):
     (tmp_path / "old.security").write_text("jdk.tls.disabledAlgorithms=\n")
     done = execution(*JAVA, classes, "Fetch", "client", site.url, options=["--json"], env={

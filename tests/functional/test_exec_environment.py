@@ -162,6 +162,7 @@ def test_each_run_has_a_ca_of_its_own(execution):
     assert len({contents(execution, "SSL_CERT_FILE", trust=False) for _ in range(2)}) == 2
 
 
+@pytest.mark.once
 def test_openssl_and_keytool_read_the_java_trust_store_as_the_bundle_has_it(execution):
     done = execution("sh", "-c",
                      'd=${SSL_CERT_FILE%/*}; '
@@ -178,6 +179,7 @@ def test_openssl_and_keytool_read_the_java_trust_store_as_the_bundle_has_it(exec
     assert sorted(by_keytool) == sorted(bundle)
 
 
+@pytest.mark.once
 def test_java_trusts_every_root_of_the_bundle(execution, classes, tmp_path):
     (tmp_path / "Count.java").write_text(
         "import javax.net.ssl.*;public class Count{public static void main(String[] a)throws "

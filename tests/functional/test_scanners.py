@@ -11,6 +11,8 @@ from verdicts import SUITES
 IANA = {iana for iana, _ in SUITES.values()}
 OPENSSL = {own for _, own in SUITES.values()}
 
+pytestmark = pytest.mark.once
+
 
 def scan(*argv):
     done = subprocess.run(list(map(str, argv)), capture_output=True, timeout=110, check=True)

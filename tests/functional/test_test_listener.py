@@ -185,6 +185,7 @@ def java(gate, host):
                    gate.ca_path)
 
 
+@pytest.mark.once
 def test_java(probe):
     done = java(probe, "127.0.0.1")
     assert done.returncode == 0, done.stderr
@@ -194,6 +195,7 @@ def test_java(probe):
         assert_passed(body, opened)
 
 
+@pytest.mark.once
 def test_java_at_localhost(probe):
     done = java(probe, "localhost")
     assert done.returncode == 0, done.stderr
@@ -221,6 +223,7 @@ def browser(tmp_path_factory, ca_folder):
     return Browser(tmp_path_factory.mktemp("browser"), ca_folder / "ca.pem")
 
 
+@pytest.mark.once
 def test_chromium_shows_the_page(probe, browser):
     dom = browser.dom(url(probe, "/"))
     assert "<h1>This client passes</h1>" in dom and "<script" not in dom
@@ -231,6 +234,7 @@ def test_chromium_shows_the_page(probe, browser):
     assert opened[0]["tls"]["next_protocol"] == "http/1.1"
 
 
+@pytest.mark.once
 def test_chromium_shows_the_data_and_what_was_refused(probe, browser):
     hellos.ask(probe.port, hello(version=TLS11))
     refused = probe.wait_record(code="client_protocol_too_old")
@@ -243,6 +247,7 @@ def test_chromium_shows_the_data_and_what_was_refused(probe, browser):
     ((), (1100, 800), (255, 255, 255)),
     (("--force-dark-mode",), (640, 900), (26, 26, 26)),
 ], ids=["light", "dark"])
+@pytest.mark.once
 def test_chromium_paints_it_in_both_colour_schemes(probe, browser, scheme, size, paper):
     shot = browser.screenshot(url(probe, "/"), size, *scheme)
     assert (shot.width, shot.height) == size
