@@ -10,6 +10,7 @@ import shutil
 import pytest
 
 from gate import Gate, StartError, run
+from names import unshare
 from scene import at, wait_until
 from test_log import (ZEROS, Forger, Load, chained_again, fault_of, hash_of, intact, is_checkpoint,
                       killed, refuse_many, sealed, signature_holds, with_member, written_key)
@@ -227,7 +228,7 @@ def test_a_key_that_cannot_be_written_beside_is_warned_of(make_forward, tmp_path
     audit = {"file": "-", "key": folder / "log.key"}
     texts = [one_run(make_forward, audit=audit)]
     (folder / "log.key.state").unlink()
-    read_only = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
+    read_only = [*unshare("--user", "--map-root-user", "--mount"), "sh", "-c",
                  f'mount --bind "{folder}" "{folder}" && mount -o remount,ro,bind "{folder}" '
                  '&& exec "$@"', "sh"]
     gate = make_forward(audit=audit, options={"wrapper": read_only})

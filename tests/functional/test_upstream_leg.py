@@ -8,6 +8,7 @@ import time
 import pytest
 
 import wire
+from names import unshare
 from pki import DAY, Leaf
 from scene import at, how, received_alert, scene, sent_alert  # noqa: F401 (fixtures)
 from upstreams import (Blackhole, Peer, Scripted, Tap, TlsPeer, gnutls_serv, nginx, page,
@@ -90,7 +91,7 @@ def test_a_name_server_that_is_not_there(scene, tmp_path):
     conf = tmp_path / "resolv.conf"
     conf.write_text("nameserver 127.0.0.77\noptions timeout:1 attempts:1\n")
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
-    wrapper = ["unshare", *user, "--mount", "sh", "-c",
+    wrapper = [*unshare(*user, "--mount"), "sh", "-c",
                f'mount --bind "{conf}" /etc/resolv.conf && exec "$@"', "sh"]
     s = scene(free_port(), proxy={"connect_timeout": "2s"}, options={"wrapper": wrapper})
     _, answer = wire.connect(s.forward, "www.suitegate.example:443")
