@@ -31,6 +31,7 @@ struct log_entry {
     uint64_t source_bytes; /* the client's payload, of a connection that is closed */
     const char *identity, *listener, *connection_id, *detail;
     uint64_t sequence;
+    uint64_t count; /* of the refusals that it is about; 1 but for connection-refused-repeated */
     int alert_sent, alert_received; /* -1: none */
     const char *version, *cipher; /* of the leg that counts: the upstream's where it is to blame */
 };

@@ -19,6 +19,7 @@ enum audit_action {
     AUDIT_CONNECTION_REFUSED,
     AUDIT_CONNECTION_OPENED,
     AUDIT_CONNECTION_CLOSED,
+    AUDIT_CONNECTION_REFUSED_REPEATED,
     AUDIT_CLIENT_FALLBACK_RETRY,
     AUDIT_PROXY_STARTED,
     AUDIT_PROXY_STOPPED,
@@ -124,5 +125,18 @@ struct audit_offer {
 /* The record of what may be a retry that offers less: it names both offers. An open line too. */
 void audit_render_fallback(const struct audit_offer *before, const struct audit_offer *now,
                            struct timespec at, const struct audit_policy *policy, struct text *out);
+
+/* Refusals of one source with one code that have no record of their own. */
+struct audit_repeated {
+    struct addr source; /* of IPv6 the /64: the other bits are 0 */
+    char listener[48];
+    enum reason reason;
+    uint64_t count;
+    struct timespec first, last;
+};
+
+/* The record of those; an open line. */
+void audit_render_repeated(const struct audit_repeated *r, struct timespec at,
+                           const struct audit_policy *policy, struct text *out);
 
 #endif

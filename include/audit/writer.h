@@ -5,8 +5,8 @@
  * Nothing is lost: what cannot be written stays queued and is tried again until it can; the
  * file continues at the byte where it stopped, so no line is ever torn. Meanwhile
  * writer_available() is false and the workers refuse new connections; when WRITER_QUEUE_LIMIT
- * records wait, writer_has_room() is false and they accept none at all, so that no refusal
- * goes unrecorded either. */
+ * records or WRITER_QUEUE_BYTES wait, writer_has_room() is false and they accept none at all, so
+ * that no refusal goes unrecorded either. */
 #ifndef AUDIT_WRITER_H
 #define AUDIT_WRITER_H
 
@@ -18,6 +18,7 @@
 
 enum {
     WRITER_QUEUE_LIMIT = 65536,
+    WRITER_QUEUE_BYTES = 128 << 20,
     /* A checkpoint at the latest after so many records, or so long after the first one. */
     WRITER_CHECKPOINT_RECORDS = 1000,
     WRITER_CHECKPOINT_S = 60,
@@ -45,6 +46,13 @@ size_t writer_free(struct writer *w);
  * it is answered also when this fails. */
 void writer_submit(struct writer *w, enum audit_action action, struct text *line,
                    const struct audit_offer *offer, const struct writer_reply *reply);
+
+/* Counts a refusal instead of recording it, where its source has had its share of records with this
+ * code (repeats.h): then the caller submits none, and reply is answered at once, since the count
+ * is written like any record: within seconds, or when the process stops. False: submit it. */
+WARN_UNUSED bool writer_count_refusal(struct writer *w, const struct addr *source,
+                                      const char *listener, enum reason reason,
+                                      const struct writer_reply *reply);
 
 /* May new connections be taken? May they be accepted at all? */
 bool writer_available(struct writer *w);

@@ -72,6 +72,8 @@ static void read_suitegate(struct log_entry *e, json_t *suitegate)
     e->listener = string_at(suitegate, "listener");
     e->connection_id = string_at(suitegate, "connection_id");
     e->detail = string_at(suitegate, "detail");
+    json_t *count = json_object_get(json_object_get(suitegate, "repeated"), "count");
+    e->count = json_integer_value(count) > 0 ? (uint64_t)json_integer_value(count) : 1;
     e->alert_sent = number_at(alert, "sent", -1);
     e->alert_received = number_at(alert, "received", -1);
     json_t *tls = json_object_get(e->root, "tls");

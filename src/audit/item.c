@@ -55,6 +55,18 @@ struct item *item_new(enum audit_action action, struct text *text, const struct 
     return i;
 }
 
+void counters_add_item(struct counters *c, const struct item *i)
+{
+    atomic_fetch_add(&c->queued, 1);
+    atomic_fetch_add(&c->queued_bytes, i->line->open_size);
+}
+
+void counters_remove_item(struct counters *c, const struct item *i)
+{
+    atomic_fetch_sub(&c->queued, 1);
+    atomic_fetch_sub(&c->queued_bytes, i->line->open_size);
+}
+
 void counters_add_lost(struct counters *c)
 {
     static int64_t last;

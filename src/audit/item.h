@@ -32,11 +32,13 @@ void item_answer(struct item *i, bool written);
 
 /* What both threads count. */
 struct counters {
-    atomic_bool failing;  /* the file cannot be written */
-    atomic_size_t queued; /* records that are not yet in the file */
-    atomic_size_t lost;   /* for want of memory */
+    atomic_bool failing;                /* the file cannot be written */
+    atomic_size_t queued, queued_bytes; /* records that are not yet in the file */
+    atomic_size_t lost;                 /* for want of memory */
 };
 
+void counters_add_item(struct counters *c, const struct item *i);
+void counters_remove_item(struct counters *c, const struct item *i);
 void counters_add_lost(struct counters *c);
 
 #endif

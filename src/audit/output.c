@@ -27,7 +27,7 @@ static bool add_pending(struct output *o, struct item *i)
     }
     if (!chain_seal(&o->sealed, &i->line->text)) {
         counters_add_lost(o->counters);
-        atomic_fetch_sub(&o->counters->queued, 1);
+        counters_remove_item(o->counters, i);
         item_answer(i, false);
         item_free(i);
         return false;
@@ -56,7 +56,7 @@ static struct item *own_item(struct output *o, enum audit_action action, const c
     audit_render(&e, &text);
     struct item *i = item_new(action, &text, NULL, NULL);
     if (i)
-        atomic_fetch_add(&o->counters->queued, 1);
+        counters_add_item(o->counters, i);
     else
         counters_add_lost(o->counters);
     return i;
@@ -120,7 +120,7 @@ static void notice_offer(struct output *o, struct item *i)
         counters_add_lost(o->counters);
         return;
     }
-    atomic_fetch_add(&o->counters->queued, 1);
+    counters_add_item(o->counters, extra);
     add_pending(o, extra);
 }
 
@@ -156,7 +156,7 @@ static void account(struct output *o)
             memcpy(o->log->written.hash, line.hash, CHAIN_HASH);
         }
         any = true;
-        atomic_fetch_sub(&o->counters->queued, 1);
+        counters_remove_item(o->counters, i);
         item_answer(i, true);
         add_to_mirrors(o, i->line);
         item_free(i);
@@ -265,7 +265,7 @@ static void reseal(struct output *o)
         struct item *i = items;
         items = i->next;
         if (i->line->action == AUDIT_LOG_CHECKPOINT) { /* of the former chain */
-            atomic_fetch_sub(&o->counters->queued, 1);
+            counters_remove_item(o->counters, i);
             item_free(i);
             continue;
         }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ static const struct action_row actions[] = {
     [AUDIT_CONNECTION_REFUSED] = {"connection-refused", "denied", "event", ""},
     [AUDIT_CONNECTION_OPENED] = {"connection-opened", "start", "event", ""},
     [AUDIT_CONNECTION_CLOSED] = {"connection-closed", "end", "event", ""},
+    [AUDIT_CONNECTION_REFUSED_REPEATED] = {"connection-refused-repeated", "denied", "event", ""},
     [AUDIT_CLIENT_FALLBACK_RETRY] = {"client-fallback-retry", "info", "event", ""},
     [AUDIT_PROXY_STARTED] = {"proxy-started", "start", "event", "The proxy has started."},
     [AUDIT_PROXY_STOPPED] = {"proxy-stopped", "end", "event", "The proxy has stopped."},
@@ -133,9 +135,10 @@ static void put_event(struct json *j, enum audit_action action, enum reason reas
                       int64_t duration_ns)
 {
     const struct action_row *row = &actions[action];
-    bool failure = action == AUDIT_CONNECTION_REFUSED || action == AUDIT_CONFIGURATION_REJECTED ||
-                   action == AUDIT_CLIENT_FALLBACK_RETRY || action == AUDIT_LOG_REPAIRED ||
-                   action == AUDIT_LOG_DROPPED;
+    bool failure =
+        action == AUDIT_CONNECTION_REFUSED || action == AUDIT_CONNECTION_REFUSED_REPEATED ||
+        action == AUDIT_CONFIGURATION_REJECTED || action == AUDIT_CLIENT_FALLBACK_RETRY ||
+        action == AUDIT_LOG_REPAIRED || action == AUDIT_LOG_DROPPED;
     json_put_object(j, "event");
     json_put_string(j, "kind", row->kind);
     json_put_array(j, "category");
@@ -360,6 +363,19 @@ void audit_render(const struct audit_event *e, struct text *out)
     text_fini(&sentence);
 }
 
+/* Everything in front of what such a record is about. */
+static void put_warning(struct json *j, struct timespec at, const struct text *sentence,
+                        const struct audit_policy *policy)
+{
+    json_put_object(j, NULL);
+    put_head(j, at);
+    json_put_object(j, "log");
+    json_put_string(j, "level", "warning");
+    json_end_object(j);
+    json_put_string(j, "message", text_string(sentence));
+    put_observer(j, policy);
+}
+
 void audit_render_fallback(const struct audit_offer *before, const struct audit_offer *now,
                            struct timespec at, const struct audit_policy *policy, struct text *out)
 {
@@ -370,13 +386,7 @@ void audit_render_fallback(const struct audit_offer *before, const struct audit_
     addr_format_ip(&now->source, ip);
     text_printf(&sentence, "Possible fallback from %s to %s port %u: %s.", ip, now->host, now->port,
                 reason_row(reason)->sentence);
-    json_put_object(&j, NULL);
-    put_head(&j, at);
-    json_put_object(&j, "log");
-    json_put_string(&j, "level", "warning");
-    json_end_object(&j);
-    json_put_string(&j, "message", text_string(&sentence));
-    put_observer(&j, policy);
+    put_warning(&j, at, &sentence, policy);
     put_end(&j, "source", &now->source, addr_port(&now->source), NULL, false, 0);
     struct addr named = {0};
     bool is_ip = addr_from_ip(now->host, 0, &named);
@@ -394,5 +404,39 @@ void audit_render_fallback(const struct audit_offer *before, const struct audit_
     json_end_object(&j);
     json_end_object(&j);
     put_event(&j, AUDIT_CLIENT_FALLBACK_RETRY, reason, -1);
+    text_fini(&sentence);
+}
+
+static void put_repeated(struct json *j, const struct audit_repeated *r)
+{
+    char when[CLOCK_TEXT_SIZE];
+    json_put_object(j, "repeated");
+    json_put_number(j, "count", (int64_t)r->count);
+    clock_format(r->first, when);
+    json_put_string(j, "first", when);
+    clock_format(r->last, when);
+    json_put_string(j, "last", when);
+    json_end_object(j);
+}
+
+void audit_render_repeated(const struct audit_repeated *r, struct timespec at,
+                           const struct audit_policy *policy, struct text *out)
+{
+    struct json j = json_of(out);
+    struct text sentence = {0};
+    char ip[ADDR_TEXT_SIZE];
+    addr_format_ip(&r->source, ip);
+    text_printf(&sentence, "Refused %s%s %" PRIu64 " more times at listener %s: %s.", ip,
+                strchr(ip, ':') ? "/64" : "", r->count, r->listener,
+                reason_row(r->reason)->sentence);
+    put_warning(&j, at, &sentence, policy);
+    put_end(&j, "source", &r->source, 0, NULL, false, 0);
+    json_put_object(&j, "suitegate");
+    put_digest(&j, policy);
+    json_put_string(&j, "listener", r->listener);
+    put_verdict(&j, r->reason);
+    put_repeated(&j, r);
+    json_end_object(&j);
+    put_event(&j, AUDIT_CONNECTION_REFUSED_REPEATED, r->reason, -1);
     text_fini(&sentence);
 }

@@ -151,10 +151,10 @@ static void count_in_row(struct report_row *row, const struct log_entry *e, bool
         row->allowed++;
         return;
     }
-    row->refused++;
-    row->reasons[e->reason]++;
-    row->downgrades += strcmp(e->downgrade, "yes") == 0;
-    row->blamed += blamed;
+    row->refused += e->count;
+    row->reasons[e->reason] += e->count;
+    row->downgrades += strcmp(e->downgrade, "yes") == 0 ? e->count : 0;
+    row->blamed += blamed ? e->count : 0;
     if (blamed) note_evidence(row, e, other);
 }
 
@@ -280,17 +280,17 @@ static void count_attempt(struct report *r, const struct log_entry *e)
     entry_each(e, ENTRY_WEAK_OFFERS, count_weak, &(struct weak_target){r, client});
     struct report_bucket *bucket = bucket_of(r, e->at.tv_sec);
     bucket->allowed += !refused;
-    bucket->refused += refused;
+    bucket->refused += refused ? e->count : 0;
     if (!refused) {
         r->allowed++;
         return;
     }
-    bucket->reasons[e->reason]++;
-    r->refused++;
-    r->reasons[e->reason]++;
-    r->legs[reason_row(e->reason)->leg]++;
-    r->blames[blame]++;
-    r->downgrades += strcmp(e->downgrade, "yes") == 0;
+    bucket->reasons[e->reason] += e->count;
+    r->refused += e->count;
+    r->reasons[e->reason] += e->count;
+    r->legs[reason_row(e->reason)->leg] += e->count;
+    r->blames[blame] += e->count;
+    r->downgrades += strcmp(e->downgrade, "yes") == 0 ? e->count : 0;
 }
 
 static void count_entry(struct report *r, const struct log_entry *e)
@@ -309,7 +309,8 @@ static void count_entry(struct report *r, const struct log_entry *e)
         {AUDIT_CLIENT_FALLBACK_RETRY, offsetof(struct report, retries)},
     };
     bool opened = strcmp(e->action, audit_action_name(AUDIT_CONNECTION_OPENED)) == 0;
-    bool refused = strcmp(e->action, audit_action_name(AUDIT_CONNECTION_REFUSED)) == 0;
+    bool refused = strcmp(e->action, audit_action_name(AUDIT_CONNECTION_REFUSED)) == 0 ||
+                   strcmp(e->action, audit_action_name(AUDIT_CONNECTION_REFUSED_REPEATED)) == 0;
     if (opened || (refused && e->reason != REASON_OK)) count_attempt(r, e);
     r->unreadable += refused && e->reason == REASON_OK; /* of another version */
     if (strcmp(e->action, audit_action_name(AUDIT_CONNECTION_CLOSED)) == 0) {

@@ -1,6 +1,7 @@
 #include "audit/writer.h"
 
 #include "output.h"
+#include "repeats.h"
 
 #include "base/clock.h"
 #include "base/diag.h"
@@ -35,6 +36,7 @@ struct writer {
     bool asleep; /* whatever comes has to wake the thread */
     struct change change;
     char profile[16], digest[65];
+    struct repeats *repeats;
 
     struct output output; /* the thread's own */
 };
@@ -64,10 +66,11 @@ static void wait_for_work(struct writer *w)
 {
     bool retry = atomic_load(&w->counters.failing);
     rest(w, retry ? RETRY_MS : GATHER_MS);
-    int64_t due = output_due(&w->output);
-    struct timespec until = at_ns(due);
     w->asleep = true;
     while (!retry && !w->incoming.head && !something_new(w)) {
+        int64_t a = output_due(&w->output), b = repeats_due(w->repeats);
+        int64_t due = !a || (b && b < a) ? b : a;
+        struct timespec until = at_ns(due);
         if (!due)
             pthread_cond_wait(&w->wake, &w->lock);
         else if (pthread_cond_timedwait(&w->wake, &w->lock, &until) == ETIMEDOUT)
@@ -77,12 +80,44 @@ static void wait_for_work(struct writer *w)
     w->urgent = false;
 }
 
+/* With the lock held. */
+static void queue(struct writer *w, struct item *i)
+{
+    counters_add_item(&w->counters, i);
+    list_add(&w->incoming, i);
+}
+
+/* With the lock held. A count that cannot be recorded is told with the lost records. */
+static void queue_repeated(struct writer *w, const struct audit_repeated *r)
+{
+    struct text line = {0};
+    struct timespec at;
+    clock_gettime(CLOCK_REALTIME, &at);
+    audit_render_repeated(r, at, &(struct audit_policy){w->profile, w->digest}, &line);
+    struct item *i = item_new(AUDIT_CONNECTION_REFUSED_REPEATED, &line, NULL, NULL);
+    if (i) {
+        queue(w, i);
+        return;
+    }
+    atomic_fetch_add(&w->counters.lost, r->count - 1);
+    counters_add_lost(&w->counters);
+}
+
+/* With the lock held: the counts that are due, or all. */
+static void queue_counts(struct writer *w, bool all)
+{
+    struct audit_repeated r;
+    int64_t until = all ? INT64_MAX : clock_steady_ns();
+    while (repeats_take(w->repeats, until, &r)) queue_repeated(w, &r);
+}
+
 static void *run(void *arg)
 {
     struct writer *w = arg;
     for (;;) {
         pthread_mutex_lock(&w->lock);
         wait_for_work(w);
+        queue_counts(w, something_new(w));
         struct item *items = w->incoming.head;
         list_clear(&w->incoming);
         struct change change = w->change;
@@ -228,6 +263,7 @@ static size_t writer_release(struct writer *w)
     while (w->incoming.head) item_free(list_take_first(&w->incoming));
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->wake);
+    repeats_free(w->repeats);
     paths_fini(&w->paths);
     free(w);
     return left;
@@ -243,6 +279,7 @@ struct writer *writer_new(const struct audit_config *config, const struct audit_
     set_policy(w, policy);
     init_wake(w);
     w->paths = paths_of(config);
+    w->repeats = repeats_new();
     w->output = (struct output){.counters = &w->counters,
                                 .mirrors = &w->mirrors,
                                 .sync = config->sync,
@@ -252,7 +289,7 @@ struct writer *writer_new(const struct audit_config *config, const struct audit_
     struct logfile *log =
         copies_are_apart(config, &w->paths, errors) ? logfile_open(config, errors) : NULL;
     if (log) output_begin(&w->output, log);
-    if (log && set_mirrors(w, config, errors) && w->output.memory && w->paths.file &&
+    if (log && set_mirrors(w, config, errors) && w->output.memory && w->repeats && w->paths.file &&
         pthread_create(&w->thread, NULL, run, w) == 0)
         return w;
     if (log && errors->size == 0) text_add(errors, "audit: out of memory or threads\n");
@@ -282,14 +319,42 @@ void writer_submit(struct writer *w, enum audit_action action, struct text *line
         if (reply) reply->answer(reply->context, reply->token, false);
         return;
     }
-    atomic_fetch_add(&w->counters.queued, 1);
     pthread_mutex_lock(&w->lock);
-    list_add(&w->incoming, i);
+    if (action == AUDIT_PROXY_STOPPED) queue_counts(w, true); /* which is the last word */
+    queue(w, i);
     bool wake = w->asleep || (reply && !w->urgent);
     w->asleep = false;
     w->urgent = w->urgent || reply;
     if (wake) pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);
+}
+
+/* Of IPv6 a /64 counts as one source: that much a single host has to itself. */
+static struct addr source_of(const struct addr *a)
+{
+    struct addr source = *a;
+    uint8_t bytes[16];
+    if (addr_bytes(a, bytes) == sizeof bytes)
+        memset(source.v6.sin6_addr.s6_addr + 8, 0, sizeof bytes - 8);
+    return source;
+}
+
+bool writer_count_refusal(struct writer *w, const struct addr *source, const char *listener,
+                          enum reason reason, const struct writer_reply *reply)
+{
+    struct audit_repeated refusal = {.source = source_of(source), .reason = reason}, displaced;
+    clock_gettime(CLOCK_REALTIME, &refusal.first);
+    refusal.last = refusal.first;
+    snprintf(refusal.listener, sizeof refusal.listener, "%s", listener);
+    pthread_mutex_lock(&w->lock);
+    int64_t due = repeats_due(w->repeats);
+    bool counted = repeats_count(w->repeats, &refusal, clock_steady_ns(), &displaced);
+    if (displaced.count) queue_repeated(w, &displaced);
+    if (due != repeats_due(w->repeats) || displaced.count) pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+    if (counted && reply)
+        reply->answer(reply->context, reply->token, !atomic_load(&w->counters.failing));
+    return counted;
 }
 
 bool writer_available(struct writer *w)
@@ -299,7 +364,9 @@ bool writer_available(struct writer *w)
 
 bool writer_has_room(struct writer *w)
 {
-    return atomic_load_explicit(&w->counters.queued, memory_order_relaxed) < WRITER_QUEUE_LIMIT;
+    return atomic_load_explicit(&w->counters.queued, memory_order_relaxed) < WRITER_QUEUE_LIMIT &&
+           atomic_load_explicit(&w->counters.queued_bytes, memory_order_relaxed) <
+               WRITER_QUEUE_BYTES;
 }
 
 static bool same_text(const char *a, const char *b)

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +42,9 @@ static enum mark mark_of(const struct log_entry *e)
     static const enum audit_action quiet[] = {AUDIT_CONNECTION_CLOSED, AUDIT_PROXY_STARTED,
                                               AUDIT_PROXY_STOPPED, AUDIT_CONFIGURATION_LOADED,
                                               AUDIT_LOG_CHECKPOINT};
-    if (strcmp(e->action, audit_action_name(AUDIT_CONNECTION_REFUSED)) == 0) return MARK_REFUSED;
+    if (strcmp(e->action, audit_action_name(AUDIT_CONNECTION_REFUSED)) == 0 ||
+        strcmp(e->action, audit_action_name(AUDIT_CONNECTION_REFUSED_REPEATED)) == 0)
+        return MARK_REFUSED;
     if (strcmp(e->action, audit_action_name(AUDIT_CONNECTION_OPENED)) == 0) return MARK_ALLOWED;
     for (size_t i = 0; i < COUNT_OF(quiet); i++)
         if (strcmp(e->action, audit_action_name(quiet[i])) == 0)
@@ -61,6 +64,7 @@ static void describe(const struct log_entry *e, struct text *out)
     struct text offer = {0};
     if (e->source[0]) {
         text_add_visible(out, e->source, 45);
+        if (e->count > 1) text_printf(out, " (%" PRIu64 " times)", e->count);
         text_add(out, " -> ");
         text_add_visible(out, e->destination[0] ? e->destination : e->listener, 60);
         if (e->destination_port) text_printf(out, ":%u", e->destination_port);

@@ -152,12 +152,11 @@ void evidence_refused(struct conn *c, bool wait)
     c->recorded = true;
     evidence_recent(c);
     struct writer_reply reply = {on_written, c->worker, c};
-    if (!wait) {
-        submit(c, AUDIT_CONNECTION_REFUSED, NULL);
-        return;
-    }
-    c->waiting_for_audit = true;
-    submit(c, AUDIT_CONNECTION_REFUSED, &reply);
+    struct writer *writer = worker_shared(c->worker)->writer;
+    c->waiting_for_audit = wait;
+    if (!writer_count_refusal(writer, &c->peer, c->listener->config->name, c->reason,
+                              wait ? &reply : NULL))
+        submit(c, AUDIT_CONNECTION_REFUSED, wait ? &reply : NULL);
 }
 
 void evidence_opened(struct conn *c)

@@ -196,8 +196,12 @@ def check_record(record):
     if action in LIFECYCLE:
         return
     ipaddress.ip_address(need(record, "source.ip", str))
-    need(record, "source.port", int)
     need(record, "suitegate.listener", str)
+    if action == "connection-refused-repeated":
+        check_verdict(record)
+        assert need(record, "suitegate.repeated.count", int) > 0
+        return
+    need(record, "source.port", int)
     need(record, "suitegate.connection_id", (str, int))
     if action == "connection-refused":
         check_refused(record)
@@ -223,14 +227,24 @@ def check_destination(record):
 
 
 def check_refused(record):
+    check_verdict(record)
+    if at(record, "suitegate.leg") == "upstream":
+        check_destination(record)
+
+
+def refusals_in(records):
+    """How many connections these records say were refused."""
+    return sum(at(r, "suitegate.repeated.count") or 1 for r in records
+               if at(r, "event.action").startswith("connection-refused"))
+
+
+def check_verdict(record):
     assert at(record, "event.outcome") == "failure"
     need(record, "event.code", str)
     need(record, "event.reason", str)
     assert need(record, "suitegate.leg", str) in ("client", "upstream", "either")
     assert need(record, "suitegate.blame", str) in ("client", "upstream", "operator")
     assert need(record, "suitegate.downgrade", str) in ("yes", "no", "unknown", "possible")
-    if at(record, "suitegate.leg") == "upstream":
-        check_destination(record)
 
 
 def check_opened(record):

@@ -16,7 +16,7 @@ import pytest
 import hellos
 import wire
 from gate import StartError, free_port
-from scene import at, check_record, how, scene, wait_until  # noqa: F401 (fixtures)
+from scene import at, check_record, how, refusals_in, scene, wait_until  # noqa: F401 (fixtures)
 from upstreams import Scripted, TlsPeer, page
 
 ECHO_SIZE = 123_457
@@ -439,7 +439,7 @@ def test_reloads_among_refusals_leave_no_empty_line(scene):
         thread.join()
     assert s.gate.stop() == 0
     check_all(s)
-    assert len(s.traffic()) == 400
+    assert refusals_in(s.traffic()) == 400
 
 
 def test_who_is_not_allowed_is_refused_for_the_file_while_it_fails(scene, pki):
@@ -563,7 +563,7 @@ def test_an_open_tunnel_survives_a_file_that_cannot_grow(scene, pki):
 
 
 def test_every_record_of_many_workers_is_whole(scene):
-    """Refusals from eight clients at once; none torn, none missing, none twice."""
+    """Refusals from eight clients at once; none torn, none missing, none twice; some are counted."""
     s = scene(free_port(), proxy={"workers": 2})
 
     def ask():
@@ -577,5 +577,7 @@ def test_every_record_of_many_workers_is_whole(scene):
         thread.join()
     assert s.gate.stop() == 0
     check_all(s)
-    refused = [at(r, "suitegate.connection_id") for r in s.traffic()]
-    assert len(refused) == len(set(refused)) == 400
+    refused = [at(r, "suitegate.connection_id") for r in s.traffic()
+               if at(r, "event.action") == "connection-refused"]
+    assert 250 <= len(refused) == len(set(refused))
+    assert refusals_in(s.traffic()) == 400

@@ -7,6 +7,7 @@ import concurrent.futures
 import functools
 import gzip
 import hashlib
+import itertools
 import json
 import re
 import shutil
@@ -35,17 +36,22 @@ CHECKPOINTS, OLD, ALL = [2, 13, 14, 23, 24, 31], 13, 31
 
 # ---- load ----------------------------------------------------------------------------------
 
+ADDRESSES = itertools.count(1)
+
+
 def refuse(port):
-    """One connection that gets a record: (status of the answer, its source port)."""
-    with wire.dial(port) as sock:
+    """One connection that gets a record: (status of the answer, its own address and port). Each
+    comes from another address: many of one would be counted instead."""
+    n = next(ADDRESSES)
+    with wire.dial(port, source=f"127.{9 + (n >> 16)}.{n >> 8 & 255}.{n & 255}") as sock:
         sock.sendall(b"GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
         status = int(sock.recv(12)[9:])
         wire.read_to_end(sock)
-        return status, sock.getsockname()[1]
+        return status, sock.getsockname()
 
 
 class Load:
-    """Clients that are refused one after the other until the end; .answered are their ports."""
+    """Clients that are refused one after the other until the end; .answered are their addresses."""
 
     def __init__(self, port, clients=2, pause=0.0, status=403):
         self.answered = []
@@ -78,9 +84,10 @@ def refuse_many(port, count):
 
 
 def sources(lines):
-    """How often each source port has a record."""
-    return collections.Counter(at(json.loads(line), "source.port") for line in lines
-                               if b'"action":"connection-refused"' in line)
+    """How often each source has a record."""
+    ends = (json.loads(line)["source"] for line in lines
+            if b'"action":"connection-refused"' in line)
+    return collections.Counter((end["ip"], end["port"]) for end in ends)
 
 
 # ---- what the log is, without suitegate ------------------------------------------------------

@@ -15,6 +15,7 @@ import pytest
 
 import hellos
 from gate import BINARY, ROOT, Gate, free_port, run
+from test_repeats import flood
 from verdicts import SUITES, VERDICTS
 
 fastjsonschema = pytest.importorskip("fastjsonschema")
@@ -90,7 +91,8 @@ def test_schema_has_a_rule_for_every_action():
 def records(tmp_path_factory, pki, start_forward, start_fixed, origin):
     """One record at least of every action that needs no fault in the machine."""
     folder = tmp_path_factory.mktemp("schema")
-    gate = start_fixed(lambda config, **options: Gate(folder, config, **options))
+    gate = start_fixed(lambda config, **options: Gate(folder, config, **options),
+                       proxy={"max_handshakes_per_source": "0"})
     with hellos.connect(gate.port) as sock:
         sock.sendall(hellos.hello(suites=(0x002F,)))
         hellos.read_all(sock)
@@ -103,6 +105,7 @@ def records(tmp_path_factory, pki, start_forward, start_fixed, origin):
     subprocess.run(["curl", "-sS", "-o", os.devnull, "--cacert", gate.ca_path,
                     f"https://localhost:{gate.port}/hello.txt"], check=True, timeout=50)
     gate.wait_record(action="connection-closed")
+    flood(gate)
     good = gate.config
     gate.reload()
     gate.write_config(good + "nonsense = 1\n")
@@ -214,6 +217,10 @@ def change(record, path, value):
     ("connection-closed", "suitegate.closed_by", None),
     ("connection-closed", "source.bytes", None),
     ("client-fallback-retry", "suitegate.client.previous_offer", None),
+    ("connection-refused-repeated", "suitegate.repeated", None),
+    ("connection-refused-repeated", "suitegate.repeated.count", 0),
+    ("connection-refused-repeated", "source.port", 1),
+    ("connection-refused", "source.port", None),
     ("log-checkpoint", "suitegate.log.signature", None),
     ("log-checkpoint", "suitegate.log.public_key", "no base 64!"),
     ("log-checkpoint", "suitegate.log.dropped", 1),
@@ -251,7 +258,8 @@ def test_index_template_has_the_fields_of_the_schema():
         assert mapping["type"] in FITTING[kind], name
         assert (mapping["type"] == "ip") == name.endswith(".ip"), name
         assert (mapping["type"] == "date") == \
-            (name == "@timestamp" or name.endswith(("not_before", "not_after"))), name
+            (name == "@timestamp" or name.endswith(("not_before", "not_after", "repeated.first",
+                                                     "repeated.last"))), name
         if mapping["type"] == "keyword":
             assert mapping.get("ignore_above") or mapping["index"] is False, name
 

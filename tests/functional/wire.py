@@ -28,12 +28,14 @@ class Truncated(EOFError):
     """The TCP connection ended without a close_notify."""
 
 
-def dial(port, host="127.0.0.1", receive_buffer=None):
+def dial(port, host="127.0.0.1", receive_buffer=None, source=None):
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     if receive_buffer:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
     sock.settimeout(TIMEOUT)
+    if source:
+        sock.bind((source, 0))
     sock.connect((host, port))
     return sock
 

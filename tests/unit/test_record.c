@@ -242,9 +242,12 @@ static void every_code(void **state)
 {
     (void)state;
     static const char *const actions[] = {
-        "connection-refused", "connection-opened", "connection-closed",    "client-fallback-retry",
-        "proxy-started",      "proxy-stopped",     "configuration-loaded", "configuration-rejected",
-        "log-checkpoint",     "log-repaired",      "log-dropped",
+        "connection-refused",     "connection-opened",
+        "connection-closed",      "connection-refused-repeated",
+        "client-fallback-retry",  "proxy-started",
+        "proxy-stopped",          "configuration-loaded",
+        "configuration-rejected", "log-checkpoint",
+        "log-repaired",           "log-dropped",
     };
     assert_int_equal(N_OF(actions), AUDIT_ACTIONS);
     for (size_t a = 0; a < N_OF(actions); a++) {
@@ -497,6 +500,31 @@ static void bounded_without_a_connection(void **test)
     assert_in_range(sealed_size(&e), 1000, AUDIT_RECORD_LIMIT);
 }
 
+static void repeated_refusals(void **test)
+{
+    (void)test;
+    struct text t = {0};
+    struct audit_repeated r = {.source = source,
+                               .listener = "front",
+                               .reason = REASON_CLIENT_NOT_TLS,
+                               .count = 1234,
+                               .first = at,
+                               .last = at};
+    r.last.tv_sec += 5;
+    audit_render_repeated(&r, r.last, &policy, &t);
+    assert_one_line(&t);
+    static const char *const parts[] = {
+        "\"message\":\"Refused 192.0.2.1 1234 more times at listener front: ",
+        "\"source\":{\"ip\":\"192.0.2.1\"}",
+        "\"repeated\":{\"count\":1234,\"first\":\"2000-02-29T00:00:00.123Z\","
+        "\"last\":\"2000-02-29T00:00:05.123Z\"}",
+        "\"action\":\"connection-refused-repeated\",\"outcome\":\"failure\","
+        "\"code\":\"client_not_tls\"",
+    };
+    for (size_t i = 0; i < N_OF(parts); i++) assert_has(&t, parts[i]);
+    text_fini(&t);
+}
+
 static int set_addresses(void **state)
 {
     (void)state;
@@ -509,6 +537,7 @@ static int set_addresses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(repeated_refusals),
         cmocka_unit_test(refused),
         cmocka_unit_test(opened_and_closed),
         cmocka_unit_test(every_code),

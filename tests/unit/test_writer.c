@@ -523,6 +523,77 @@ static void a_bounded_queue(void **state)
     assert_int_equal(writer_free(w), WRITER_QUEUE_LIMIT);
 }
 
+/* Long records fill it by their bytes. */
+static void a_bounded_queue_of_bytes(void **state)
+{
+    (void)state;
+    enum { LONG = 1 << 20, MOST = WRITER_QUEUE_BYTES / LONG };
+    assert_int_equal(symlink("/dev/full", path), 0);
+    struct writer *w = begin(path);
+    for (unsigned i = 0; i < MOST; i++) {
+        assert_true(writer_has_room(w));
+        struct text line = {0};
+        text_add(&line, "{\"filler\":\"");
+        char *filler = text_extend(&line, LONG);
+        assert_non_null(filler);
+        memset(filler, 'x', LONG);
+        text_add(&line, "\",\"event\":{\"a\":1");
+        writer_submit(w, AUDIT_CONNECTION_REFUSED, &line, NULL, NULL);
+    }
+    assert_false(writer_has_room(w));
+    assert_int_equal(writer_free(w), MOST);
+}
+
+/* A source that is refused without end has some records and counts, in the file at the end. */
+static void counted_refusals(void **state)
+{
+    (void)state;
+    enum { REFUSALS = 1000, LEAST = 200, MOST = 500 };
+    struct writer *w = begin(path);
+    struct addr source;
+    unsigned counted = 0, in_file = 0;
+    assert_true(addr_from_ip("192.0.2.1", 1234, &source));
+    for (unsigned i = 0; i < REFUSALS; i++) {
+        unsigned token = 0;
+        struct writer_reply reply = {count_answer, NULL, &token};
+        bool one = writer_count_refusal(w, &source, "front", REASON_CLIENT_NOT_TLS, &reply);
+        assert_int_equal(token, one); /* answered at once, or not at all */
+        counted += one;
+    }
+    assert_in_range(counted, REFUSALS - MOST, REFUSALS - LEAST);
+    assert_true(answered(counted, 0));
+    assert_int_equal(writer_free(w), 0);
+    size_t n = read_file(path, content, sizeof content - 1);
+    content[n] = '\0';
+    static const char key[] = "\"repeated\":{\"count\":";
+    for (const char *p = content; (p = strstr(p, key)); p += sizeof key)
+        in_file += (unsigned)strtoul(p + sizeof key - 1, NULL, 10);
+    assert_int_equal(in_file, counted);
+    look_at_file(path);
+}
+
+/* What nobody can write, nobody is told of. */
+static void no_count_while_the_file_fails(void **state)
+{
+    (void)state;
+    assert_int_equal(symlink("/dev/full", path), 0);
+    struct writer *w = begin(path);
+    struct addr source;
+    assert_true(addr_from_ip("2001:db8::1", 1234, &source));
+    submit(w, 0);
+    WAIT_FOR(answered(0, 1));
+    for (unsigned i = 0; i < 500; i++) {
+        unsigned token = 0;
+        struct writer_reply reply = {count_answer, NULL, &token};
+        (void)!writer_count_refusal(w, &source, "front", REASON_CLIENT_NOT_TLS, &reply);
+    }
+    pthread_mutex_lock(&lock);
+    assert_int_equal(yes, 0);
+    assert_true(no > 1);
+    pthread_mutex_unlock(&lock);
+    assert_true(writer_free(w) >= 2); /* the record, and the count's */
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -590,6 +661,9 @@ int main(void)
         TEST(a_pipe_that_nobody_reads),
         TEST(the_end_beside_a_full_pipe),
         TEST(a_bounded_queue),
+        TEST(a_bounded_queue_of_bytes),
+        TEST(counted_refusals),
+        TEST(no_count_while_the_file_fails),
     };
     return cmocka_run_group_tests_name("writer", tests, set_up, tear_down);
 }

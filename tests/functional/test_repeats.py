@@ -1,0 +1,59 @@
+"""Refusals without end of one source: some records, and counts that leave none out."""
+
+import json
+
+import gate as harness
+import wire
+from gate import free_port
+from scene import at, check_record
+
+REPEATED = "connection-refused-repeated"
+
+
+def refuse(gate):
+    sock = wire.dial(gate.port)
+    sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    answer = wire.read_to_end(sock)
+    sock.close()
+    return answer
+
+
+def flood(gate, count=600):
+    """Refusals with one code, some of them counted; what they were answered."""
+    answers = {refuse(gate).split(b"\r\n")[0] for _ in range(count)}
+    gate.wait_record(action=REPEATED)
+    return answers
+
+
+def test_every_refusal_is_in_a_record_or_in_a_count(make_fixed):
+    gate = make_fixed(upstream=free_port(), proxy={"max_handshakes_per_source": "0"})
+    answers = flood(gate) | {refuse(gate).split(b"\r\n")[0] for _ in range(50)}
+    sent = 650  # the last ones are counted until the gate stops
+    assert len(answers) == 1 and b" 403 " in answers.pop(), "who is counted is answered as well"
+    sock = wire.dial(gate.port)  # another code has its own record
+    sock.sendall(b"\x01\x02\x03\x04\x05")
+    wire.read_to_end(sock)
+    sock.close()
+    gate.wait_record(code="client_not_tls", action="connection-refused")
+    assert gate.stop() == 0
+    records = gate.matching(code="client_plaintext_http")
+    for record in records:
+        check_record(record)
+    counts = [at(r, "suitegate.repeated.count") for r in records if at(r, "event.action") == REPEATED]
+    assert len(records) - len(counts) >= 250
+    assert len(records) - len(counts) + sum(counts) == sent
+    for record in records:
+        if at(record, "event.action") == REPEATED:
+            first, last = (at(record, f"suitegate.repeated.{end}") for end in ("first", "last"))
+            assert first <= last <= record["@timestamp"]
+            assert f"{at(record, 'suitegate.repeated.count')} more times" in record["message"]
+    # What reads the log knows them.
+    run = harness.run("log", "verify", gate.audit_path)
+    assert run.returncode == 0, run.stdout
+    report = json.loads(harness.run("log", "report", "--json", gate.audit_path).stdout)
+    assert report["reasons"] == {"client_plaintext_http": sent, "client_not_tls": 1}
+    assert report["attempts"]["refused"] == report["clients"]["rows"][0]["refused"] == sent + 1
+    assert sum(bucket["refused"] for bucket in report["timeline"]) == sent + 1
+    assert report["blames"]["client"] == report["legs"]["client"] == sent + 1
+    tail = harness.run("log", "tail", "--refused", "-", input=gate.audit_path.read_text()).stdout
+    assert f"refused-repeated 127.0.0.1 ({counts[0]} times) -> front client_plaintext_http" in tail

@@ -1,0 +1,112 @@
+/* Refusals beyond a rate are counted, and none is left out of both the records and the counts. Time
+ * is handed in. */
+#include "helper.h"
+
+#include "../../src/audit/repeats.h"
+
+static const int64_t ms = 1000000;
+static struct repeats *repeats;
+static uint64_t displaced_count;
+
+static struct audit_repeated refusal(const char *ip, enum reason reason, const char *listener)
+{
+    struct audit_repeated r = {.reason = reason};
+    assert_true(addr_from_ip(ip, 0, &r.source));
+    snprintf(r.listener, sizeof r.listener, "%s", listener);
+    return r;
+}
+
+/* Is it counted? */
+static bool count(struct audit_repeated r, int64_t at_ms)
+{
+    struct audit_repeated displaced;
+    r.first = r.last = (struct timespec){.tv_sec = at_ms};
+    bool counted = repeats_count(repeats, &r, (1000 + at_ms) * ms, &displaced);
+    displaced_count += displaced.count;
+    return counted;
+}
+
+static bool take(int64_t at_ms, struct audit_repeated *out)
+{
+    return repeats_take(repeats, (1000 + at_ms) * ms, out);
+}
+
+#define A refusal("192.0.2.1", REASON_CLIENT_NOT_TLS, "front")
+
+static void beyond_the_rate(void **state)
+{
+    (void)state;
+    struct audit_repeated r;
+    unsigned counted = 0;
+    for (unsigned i = 0; i < 1000; i++) counted += count(A, 0);
+    assert_int_equal(counted, 1000 - REPEATS_BURST);
+    assert_false(count(A, 100)); /* one more a tenth of a second */
+    assert_true(count(A, 100));
+    assert_false(take(REPEATS_SUMMARY_S * 1000 - 1, &r));
+    assert_true(take(REPEATS_SUMMARY_S * 1000, &r));
+    assert_int_equal(r.count, 1000 - REPEATS_BURST + 1);
+    assert_int_equal(r.first.tv_sec, 0);
+    assert_int_equal(r.last.tv_sec, 100);
+    assert_int_equal(r.reason, REASON_CLIENT_NOT_TLS);
+    assert_string_equal(r.listener, "front");
+    assert_false(take(INT64_MAX / ms - 2000, &r));
+    assert_int_equal(repeats_due(repeats), 0);
+    /* After silence there is a burst again. */
+    for (unsigned i = 0; i < REPEATS_BURST; i++) assert_false(count(A, 60000));
+    assert_true(count(A, 60000));
+}
+
+static void others_are_not_counted_with_it(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 1000; i++) (void)!count(A, 0);
+    assert_true(count(A, 0));
+    assert_false(count(refusal("192.0.2.2", REASON_CLIENT_NOT_TLS, "front"), 0));
+    assert_false(count(refusal("192.0.2.1", REASON_CLIENT_BAD_REQUEST, "front"), 0));
+    assert_false(count(refusal("192.0.2.1", REASON_CLIENT_NOT_TLS, "back"), 0));
+}
+
+/* However many sources there are: records and counts together are all refusals. */
+static void nothing_is_left_out(void **state)
+{
+    (void)state;
+    enum { SOURCES = 20000, EACH = 260 };
+    struct audit_repeated r;
+    uint64_t own = 0, counted = 0;
+    displaced_count = 0;
+    for (unsigned i = 0; i < SOURCES; i++) {
+        char ip[32];
+        snprintf(ip, sizeof ip, "10.%u.%u.%u", i >> 16, i >> 8 & 255, i & 255);
+        struct audit_repeated one = refusal(ip, REASON_CLIENT_NOT_TLS, "front");
+        for (unsigned k = 0; k < EACH; k++) own += !count(one, i);
+    }
+    while (take(INT64_MAX / ms - 2000, &r)) counted += r.count;
+    assert_int_equal(own + counted + displaced_count, (uint64_t)SOURCES * EACH);
+    assert_true(displaced_count > 0 && counted > 0);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    repeats = repeats_new();
+    return repeats ? 0 : 1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    repeats_free(repeats);
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(beyond_the_rate),
+        TEST(others_are_not_counted_with_it),
+        TEST(nothing_is_left_out),
+    };
+    return cmocka_run_group_tests_name("repeats", tests, NULL, NULL);
+}
