@@ -46,7 +46,7 @@ help:
 	@echo 'make run      get what is needed, build, make a local CA, run the proxy on 127.0.0.1:8080'
 	@echo 'make test     get what is needed, build, run all tests (about seven minutes)'
 	@echo 'make asan     unit and functional tests under ASan and UBSan'
-	@echo 'make lint     format, static analysis, layering, documentation'
+	@echo 'make lint     format, static analysis, layering, documentation (with clang 14, as in Debian 12)'
 	@echo 'make soak     the long tests      make fuzz   fuzz for FUZZ_SECONDS each (600)'
 	@echo 'make bench    cost beside nginx, HAProxy, sslsplit, Squid and mitmproxy (ten minutes)'
 	@echo 'make bench-instructions   instructions a connection and a MiB, and how they changed'

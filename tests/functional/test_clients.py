@@ -16,7 +16,7 @@ CURVES = {"X25519": "x25519", "P-256": "secp256r1", "P-384": "secp384r1", "P-521
 WEAK = "ALL:@SECLEVEL=0"
 
 
-def command(*argv, stdin=b"", env=None, timeout=50):
+def command(*argv, stdin=b"", env=None, timeout=200):
     return subprocess.run(list(map(str, argv)), input=stdin, capture_output=True, check=False,
                           timeout=timeout, env={**os.environ, **(env or {})})
 
