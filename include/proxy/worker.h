@@ -8,6 +8,7 @@
 #include "proxy/conn.h"
 #include "proxy/gate.h"
 #include "proxy/recent.h"
+#include "proxy/run_queue.h"
 #include "proxy/sources.h"
 #include "tls/ticket.h"
 
@@ -67,6 +68,8 @@ const struct ticket_keys *worker_ticket_keys(const struct worker *w);
 uint8_t *worker_scratch(struct worker *w); /* WORKER_SCRATCH bytes for one call's use */
 enum { WORKER_SCRATCH = 16384 };
 struct conn **worker_connections(struct worker *w);
+/* Connections that have used up their share and have more to move. */
+struct run_queue *worker_run_queue(struct worker *w);
 /* Those that may have to make room for others, by what they hold it for. */
 enum worker_crowd { CROWD_SILENT, CROWD_HALF_OPEN, CROWD_LEAVING, WORKER_CROWDS };
 /* source: NULL for CROWD_LEAVING. */

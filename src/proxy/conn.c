@@ -186,6 +186,7 @@ static void conn_free(struct conn *c)
     struct ev_loop *loop = c->gate->loop;
     upstream_abandon(c);
     ev_timer_stop(loop, &c->timer);
+    run_queue_remove(worker_run_queue(worker), &c->run_entry);
     leg_close(&c->client, loop);
     leg_close(&c->upstream, loop);
     attempt_free(c->attempt);
@@ -212,12 +213,14 @@ static int events_of(struct conn *c, struct leg *l)
 
 static void run_steps(struct conn *c)
 {
+    c->client.taken = c->upstream.taken = 0;
     while (c->state != CONN_DONE && states[c->state].step(c) == STEP_AGAIN)
         ;
 }
 
 void conn_run(struct conn *c)
 {
+    struct run_queue *queue = worker_run_queue(c->worker);
     run_steps(c);
     /* A record on its way to the file holds a pointer to this connection. */
     if (c->state == CONN_DONE && !c->waiting_for_audit) {
@@ -232,7 +235,10 @@ void conn_run(struct conn *c)
     }
     leg_poll(&c->client, c->gate->loop, events_of(c, &c->client));
     leg_poll(&c->upstream, c->gate->loop, events_of(c, &c->upstream));
-    if (c->more) ev_feed_event(c->gate->loop, &c->client.io, EV_CUSTOM);
+    if (c->more)
+        run_queue_add(queue, &c->run_entry);
+    else
+        run_queue_remove(queue, &c->run_entry);
 }
 
 void conn_on_leg(struct ev_loop *loop, ev_io *io, int events)
@@ -241,7 +247,13 @@ void conn_on_leg(struct ev_loop *loop, ev_io *io, int events)
     struct conn *c = io->data;
     struct leg *l = io == &c->client.io ? &c->client : &c->upstream;
     if (events & EV_READ) l->readable = true;
-    conn_run(c);
+    /* Who waits in the queue has its share soon, and no second one before the others. */
+    if (!run_entry_waits(&c->run_entry)) conn_run(c);
+}
+
+static void run_again(void *owner)
+{
+    conn_run(owner);
 }
 
 /* What running out of time means in each state. */
@@ -425,6 +437,7 @@ void conn_start(struct worker *worker, struct gate_listener *listener,
     link_into(c, worker_connections(worker));
     ev_timer_init(&c->timer, on_timer, 0., 0.);
     c->timer.data = c;
+    c->run_entry = (struct run_entry){.run = run_again, .owner = c};
     c->established = l->type != LISTEN_FORWARD;
     if (l->type == LISTEN_FIXED) c->target = l->upstream;
     if (l->type == LISTEN_TEST) set_own_target(c);

@@ -101,6 +101,7 @@ struct conn {
     const char *closed_by;
     int alert_sent, alert_received;
     struct mail mail; /* the audit writer's answer */
+    struct run_entry run_entry;
     bool waiting_for_audit, recorded;
     bool counted;        /* among the connections that max_connections is about */
     bool more;           /* the relay has bytes left that no socket will announce */

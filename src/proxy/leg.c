@@ -29,6 +29,7 @@ size_t leg_fill(struct leg *l)
 {
     struct buf *in = leg_in(l);
     if (l->fd < 0 || !l->readable || l->end_of_data || l->broken) return 0;
+    if (l->taken >= LEG_SHARE) return 0;
     uint8_t *place = buf_reserve(in, READ_SIZE);
     if (!place) {
         l->broken = true;
@@ -40,6 +41,7 @@ size_t leg_fill(struct leg *l)
     l->readable = n == (ssize_t)room || (n < 0 && errno == EINTR);
     if (n > 0) {
         buf_commit(in, (size_t)n);
+        l->taken += (size_t)n;
         return (size_t)n;
     }
     if (buf_size(in) == 0) buf_fini(in);

@@ -13,6 +13,7 @@ struct leg {
     ev_io io;
     struct buf in, out; /* before there is a session; then the session's count */
     struct session *tls;
+    size_t taken;  /* bytes read from the socket in this run of the connection */
     bool readable; /* there may be bytes: the socket said so, or the last read took all it could */
     bool end_of_data; /* the peer has ended its side of the TCP connection */
     bool deaf;        /* takes no more bytes; what it has sent can still be read */
@@ -20,13 +21,17 @@ struct leg {
     bool ended;       /* our side of the TCP connection is shut down */
 };
 
+/* A connection reads so much from a leg in one run, give or take a read; then it is the others'
+ * turn, and the socket is asked again. */
+enum { LEG_SHARE = 64 * 1024 };
+
 struct buf *leg_in(struct leg *l);
 struct buf *leg_out(struct leg *l);
 /* Takes over a connected socket. expects_bytes: they may have come already. */
 void leg_open(struct leg *l, int fd, void (*on_event)(struct ev_loop *, ev_io *, int), void *owner,
               bool expects_bytes);
 /* Reads once, as much as there is room for, where the socket may have bytes. The number of
- * new bytes; 0 also at the end. */
+ * new bytes; 0 also at the end, and when the share is used up. */
 WARN_UNUSED size_t leg_fill(struct leg *l);
 /* Writes what is queued, as far as the socket takes it. */
 void leg_flush(struct leg *l);

@@ -5,7 +5,11 @@
 #include "base/clock.h"
 
 /* A leg's out queue is filled up to here; with one more record it stays in one block. */
-enum { QUEUE_HIGH = 47 * 1024, ROUNDS = 8 };
+enum { QUEUE_HIGH = 47 * 1024 };
+
+/* What a direction may spend before it is the other connections' turn: payload, and for each
+ * record as much as opening and sealing an empty one costs. */
+enum { SHARE = 64 * 1024, RECORD_COST = 512 };
 
 static void attempt_over(struct conn *c)
 {
@@ -40,7 +44,7 @@ static void abort_relay(struct conn *c, const char *by)
     end_direction(c, &c->to_client, &c->client, true, by);
 }
 
-static void pump(struct conn *c, struct direction *d, struct leg *from, struct leg *to,
+static bool pump(struct conn *c, struct direction *d, struct leg *from, struct leg *to,
                  const char *by);
 
 /* The upstream ended without close_notify. That is worth a code only where it ended first and
@@ -77,25 +81,28 @@ static void upstream_wants_renegotiation(struct conn *c)
     abort_relay(c, "upstream");
 }
 
-/* Moves what is there, until the source has no more or the receiver's queue is full. */
-static void pump(struct conn *c, struct direction *d, struct leg *from, struct leg *to,
+/* Moves what is there, until the source has no more, the receiver's queue is full or the share
+ * is spent. True when there may be more that no socket will announce. */
+static bool pump(struct conn *c, struct direction *d, struct leg *from, struct leg *to,
                  const char *by)
 {
     uint8_t *scratch = worker_scratch(c->worker);
-    while (d->state == DIRECTION_OPEN && buf_size(leg_out(to)) < QUEUE_HIGH) {
+    size_t spent = 0;
+    while (d->state == DIRECTION_OPEN && buf_size(leg_out(to)) < QUEUE_HIGH && spent < SHARE) {
         size_t n;
         enum session_status status = session_read(from->tls, scratch, WORKER_SCRATCH, &n);
         if (from == &c->upstream && session_renegotiation_asked(from->tls)) {
             upstream_wants_renegotiation(c);
-            return;
+            return false;
         }
         switch (status) {
         case SESSION_OK:
             d->bytes += n;
+            spent += n + RECORD_COST;
             if (!session_write(to->tls, scratch, n)) abort_relay(c, "error");
             break;
         case SESSION_WANT_BYTES:
-            if (leg_fill(from) == 0 && !from->end_of_data) return;
+            if (leg_fill(from) == 0 && !from->end_of_data) return false;
             break;
         case SESSION_CLOSE_NOTIFY:
             end_direction(c, d, to, false, by);
@@ -109,12 +116,7 @@ static void pump(struct conn *c, struct direction *d, struct leg *from, struct l
             break;
         }
     }
-}
-
-/* The queue was full and is so no longer: the source may have more at once. */
-static bool may_go_on(const struct direction *d, struct leg *to, size_t before)
-{
-    return d->state == DIRECTION_OPEN && before >= QUEUE_HIGH && buf_size(leg_out(to)) < QUEUE_HIGH;
+    return d->state == DIRECTION_OPEN;
 }
 
 /* A drained direction ends the receiver's TCP side as well: nothing can follow. */
@@ -139,29 +141,25 @@ static void finish(struct conn *c)
 
 enum step relay_step(struct conn *c)
 {
+    bool more_up = pump(c, &c->to_upstream, &c->client, &c->upstream, "client");
+    bool more_down = pump(c, &c->to_client, &c->upstream, &c->client, "upstream");
+    size_t up = buf_size(leg_out(&c->upstream)), down = buf_size(leg_out(&c->client));
+    leg_flush(&c->upstream);
+    leg_flush(&c->client);
+    /* A socket that has not taken all says when it takes more. */
+    c->more = (more_up && buf_size(leg_out(&c->upstream)) == 0) ||
+              (more_down && buf_size(leg_out(&c->client)) == 0);
+    if (buf_size(leg_out(&c->upstream)) < up || buf_size(leg_out(&c->client)) < down)
+        c->active_ns = clock_steady_ns();
+    if (c->client.broken) end_direction(c, &c->to_upstream, &c->upstream, true, "client");
+    if (c->upstream.broken) end_direction(c, &c->to_client, &c->client, true, "upstream");
+    settle(&c->to_upstream, &c->upstream);
+    settle(&c->to_client, &c->client);
+    if (c->to_upstream.state != DIRECTION_CLOSED || c->to_client.state != DIRECTION_CLOSED)
+        return STEP_WAIT;
     c->more = false;
-    for (int round = 0; round < ROUNDS; round++) {
-        pump(c, &c->to_upstream, &c->client, &c->upstream, "client");
-        pump(c, &c->to_client, &c->upstream, &c->client, "upstream");
-        size_t up = buf_size(leg_out(&c->upstream)), down = buf_size(leg_out(&c->client));
-        leg_flush(&c->upstream);
-        leg_flush(&c->client);
-        if (buf_size(leg_out(&c->upstream)) < up || buf_size(leg_out(&c->client)) < down)
-            c->active_ns = clock_steady_ns();
-        if (c->client.broken) end_direction(c, &c->to_upstream, &c->upstream, true, "client");
-        if (c->upstream.broken) end_direction(c, &c->to_client, &c->client, true, "upstream");
-        settle(&c->to_upstream, &c->upstream);
-        settle(&c->to_client, &c->client);
-        if (c->to_upstream.state == DIRECTION_CLOSED && c->to_client.state == DIRECTION_CLOSED) {
-            finish(c);
-            return STEP_AGAIN;
-        }
-        if (!may_go_on(&c->to_upstream, &c->upstream, up) &&
-            !may_go_on(&c->to_client, &c->client, down))
-            return STEP_WAIT;
-    }
-    c->more = true; /* other connections first */
-    return STEP_WAIT;
+    finish(c);
+    return STEP_AGAIN;
 }
 
 /* A leg is read while what it brings has a place to go. */

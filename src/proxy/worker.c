@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum {
-    ACCEPTS_A_WAKE_UP = 64,
+    ACCEPTS_A_WAKE_UP = 16,  /* each may cost a parsed hello: the others wait so long */
     EXTRA_CONNECTIONS = 512, /* refused ones on their way out, beyond max_connections */
 };
 static const double pause_s = 0.05;
@@ -24,6 +24,7 @@ struct worker {
     pthread_t thread;
     struct gate *gate;
     struct conn *connections;
+    struct run_queue run_queue;
     size_t count;
     struct crowd crowds[WORKER_CROWDS];
     struct queue *leaving; /* the one queue of CROWD_LEAVING */
@@ -69,6 +70,11 @@ uint8_t *worker_scratch(struct worker *w)
 struct conn **worker_connections(struct worker *w)
 {
     return &w->connections;
+}
+
+struct run_queue *worker_run_queue(struct worker *w)
+{
+    return &w->run_queue;
 }
 
 static struct queue **queue_of(struct worker *w, enum worker_crowd crowd, struct source *source)
@@ -384,6 +390,7 @@ struct worker *worker_new(unsigned number, struct worker_shared *shared)
     w->ticket_keys.current = shared->first_ticket_key;
     pthread_mutex_init(&w->lock, NULL);
     ev_set_userdata(w->loop, w);
+    run_queue_init(&w->run_queue, w->loop);
     ev_timer_init(&w->pause, on_pause_over, 0., 0.);
     w->pause.data = w;
     ev_async_init(&w->wake, on_wake);
@@ -425,6 +432,7 @@ void worker_free(struct worker *w)
         if (mail->kind == MAIL_GATE) gate_release(mail->gate);
     }
     for (int i = 0; i < WORKER_CROWDS; i++) crowd_fini(&w->crowds[i]);
+    run_queue_fini(&w->run_queue);
     ev_loop_destroy(w->loop);
     pthread_mutex_destroy(&w->lock);
     explicit_bzero(&w->ticket_keys, sizeof w->ticket_keys);

@@ -61,25 +61,38 @@ def served(argv, port, folder):
         yield p.process.pid, port
 
 
-def nginx_stream(site, resume):
+def ways(site, port, also):
+    """(port, upstream) of every listener; also: one more."""
+    return [(port, site.upstream)] + ([also] if also else [])
+
+
+def nginx_stream(site, resume, also=None):
     folder, port = site.folder("nginx")
     user = "user root;" if os.geteuid() == 0 else ""
+    servers = "".join(f"""
+server {{ listen 127.0.0.1:{at} ssl; ssl_protocols TLSv1.2; ssl_ciphers {SUITES};
+ ssl_certificate {site.pki.ec.chain}; ssl_certificate_key {site.pki.ec.key};
+ proxy_pass 127.0.0.1:{to}; proxy_ssl on; proxy_ssl_protocols TLSv1.2;
+ proxy_ssl_ciphers {SUITES}; proxy_ssl_verify on; proxy_ssl_name localhost;
+ proxy_ssl_server_name on; proxy_ssl_trusted_certificate {site.pki.trust};
+ proxy_ssl_session_reuse {"on" if resume else "off"}; }}""" for at, to in ways(site, port, also))
     (folder / "nginx.conf").write_text(f"""
 load_module {STREAM_MODULE}; daemon off; worker_processes 1; {user} pid {folder}/pid;
 error_log {folder}/error.log; events {{ worker_connections 50000; }}
-stream {{ server {{ listen 127.0.0.1:{port} ssl; ssl_protocols TLSv1.2; ssl_ciphers {SUITES};
- ssl_certificate {site.pki.ec.chain}; ssl_certificate_key {site.pki.ec.key};
- proxy_pass 127.0.0.1:{site.upstream}; proxy_ssl on; proxy_ssl_protocols TLSv1.2;
- proxy_ssl_ciphers {SUITES}; proxy_ssl_verify on; proxy_ssl_name localhost;
- proxy_ssl_server_name on; proxy_ssl_trusted_certificate {site.pki.trust};
- proxy_ssl_session_reuse {"on" if resume else "off"}; }} }}""")
+stream {{ {servers} }}""")
     return served(["nginx", "-e", folder / "error.log", "-c", folder / "nginx.conf"], port, folder)
 
 
-def haproxy(site, resume):
+def haproxy(site, resume, also=None):
     folder, port = site.folder("haproxy")
     both = folder / "both.pem"
     both.write_text(site.pki.ec.chain.read_text() + site.pki.ec.key.read_text())
+    listeners = "".join(f"""
+listen f{at}
+ bind 127.0.0.1:{at} ssl crt {both} ssl-max-ver TLSv1.2
+ server u 127.0.0.1:{to} ssl verify required ca-file {site.pki.trust} \
+ssl-max-ver TLSv1.2 sni str(localhost) {"" if resume else "no-ssl-reuse"}
+""" for at, to in ways(site, port, also))
     (folder / "haproxy.cfg").write_text(f"""global
  nbthread 1
  ssl-default-bind-ciphers {SUITES}
@@ -90,11 +103,7 @@ defaults
  timeout client 300s
  timeout server 300s
  maxconn 8000
-listen f
- bind 127.0.0.1:{port} ssl crt {both} ssl-max-ver TLSv1.2
- server u 127.0.0.1:{site.upstream} ssl verify required ca-file {site.pki.trust} \
-ssl-max-ver TLSv1.2 sni str(localhost) {"" if resume else "no-ssl-reuse"}
-""")
+{listeners}""")
     return served(["haproxy", "-db", "-f", folder / "haproxy.cfg"], port, folder)
 
 
@@ -147,15 +156,22 @@ def mitmproxy(site):
 
 
 @contextlib.contextmanager
-def suitegate(site, binary=None, listen="fixed", resume=True, workers=1, leaf=None, wrapper=()):
+def suitegate(site, binary=None, listen="fixed", resume=True, workers=1, leaf=None, wrapper=(),
+              also=None):
     folder, port = site.folder("suitegate")
     leaf = leaf or site.pki.ec
     if listen == "fixed":
-        rest = (f"type = fixed\nupstream = 127.0.0.1:{site.upstream}\nupstream_name = localhost\n"
-                f"certificate = {leaf.chain}\nkey = {leaf.key}\n")
+        listeners = "".join(f"""[listen bench{at}]
+address = 127.0.0.1:{at}
+type = fixed
+upstream = 127.0.0.1:{to}
+upstream_name = localhost
+certificate = {leaf.chain}
+key = {leaf.key}
+""" for at, to in ways(site, port, also))
         ca = ""
     else:
-        rest = "type = forward\n"
+        listeners = f"[listen bench]\naddress = 127.0.0.1:{port}\ntype = forward\n"
         ca = f"[ca]\ncertificate = {site.ca}\nkey = {site.ca_key}\n"
     gate = Gate(folder, f"""
 [proxy]
@@ -169,9 +185,7 @@ trust = {site.pki.trust}
 resume = {"yes" if resume else "no"}
 [audit]
 file = audit.jsonl
-[listen bench]
-address = 127.0.0.1:{port}
-{rest}""", binary=binary, wrapper=wrapper)
+{listeners}""", binary=binary, wrapper=wrapper)
     try:
         yield gate.pid, port
     finally:
@@ -181,8 +195,8 @@ address = 127.0.0.1:{port}
 # name: (mode, how to start it); those without -noresume resume where they do so by default
 PEERS = {
     "suitegate": ("fixed", suitegate),
-    "nginx": ("fixed", lambda s: nginx_stream(s, True)),
-    "haproxy": ("fixed", lambda s: haproxy(s, True)),
+    "nginx": ("fixed", lambda s, **o: nginx_stream(s, True, **o)),
+    "haproxy": ("fixed", lambda s, **o: haproxy(s, True, **o)),
     "suitegate-noresume": ("fixed", lambda s, **o: suitegate(s, resume=False, **o)),
     "nginx-noresume": ("fixed", lambda s: nginx_stream(s, False)),
     "haproxy-noresume": ("fixed", lambda s: haproxy(s, False)),

@@ -1,0 +1,128 @@
+"""Nobody starves the others: a connection whose bytes never run out gets a bounded share between
+two looks at all sockets. Counted in system calls, not in time."""
+
+import collections
+import contextlib
+import re
+import subprocess
+import time
+
+import pytest
+
+import wire
+from gate import sanitized
+from scene import scene  # noqa: F401 (fixture)
+from test_relay import Sink
+from upstreams import TlsPeer, nginx
+
+MIB = 1 << 20
+# A share is 64 KiB, and a socket that brings less than a buffer at a time ends it: a few calls.
+# Both legs' events and the queue's turn can fall into one iteration.
+MOST_CALLS = 16
+MOST_BYTES = 512 * 1024
+CALL = re.compile(r"^(?P<thread>\d+) +(?P<name>\w+)\((?P<fd>-?\d+)?.* = (?P<result>-?\d+)")
+
+
+def traced(log):
+    """How to start a gate whose socket calls strace writes to the file, the pid the gate's."""
+    return {"wrapper": ["strace", "-DDD", "-f", "-q", "-s", "0", "-o", log, "-e", "signal=none",
+                        "-e", "trace=epoll_wait,epoll_pwait,recvfrom,sendto"],
+            # The leak check traces the process itself.
+            "env": {"ASAN_OPTIONS": "detect_leaks=0"} if sanitized() else {}}
+
+
+def shares(log, counted=("recvfrom", "sendto")):
+    """(calls, bytes) on one descriptor between two looks at the sockets, by one thread: all."""
+    found, open_share = [], collections.defaultdict(lambda: [0, 0])
+    for line in log.read_text().splitlines():
+        call = CALL.match(line)
+        if not call:
+            continue
+        if call["name"].startswith("epoll"):
+            for key in [k for k in open_share if k[0] == call["thread"]]:
+                found.append(tuple(open_share.pop(key)))
+        elif call["name"] in counted:
+            share = open_share[call["thread"], call["fd"]]
+            share[0] += 1
+            share[1] += max(0, int(call["result"]))
+    return found
+
+
+def settled(log):
+    """The tracer writes its last lines after the gate has ended."""
+    deadline = time.monotonic() + 20
+    while "+++ exited" not in log.read_text().splitlines()[-1]:
+        assert time.monotonic() < deadline, log.read_text()[-500:]
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def download(s, pki, folder):
+    (folder / "big").write_bytes(bytes(40 * MIB))
+    folder.chmod(0o755)
+    with nginx(folder, pki.ec, files=folder) as upstream:
+        gate = s(upstream.port)
+        subprocess.run(["curl", "-sSk", "--fail", "--noproxy", "", "-o", "/dev/null",
+                        f"https://localhost:{gate.fixed}/big"], check=True, timeout=50)
+        yield gate
+
+
+@contextlib.contextmanager
+def upload(s, pki, folder):
+    (folder / "big").write_bytes(bytes(40 * MIB))
+    with Sink(wire.server_context(pki.ec)) as upstream:
+        gate = s(upstream.port)
+        subprocess.run(["curl", "-sSk", "--fail", "--noproxy", "", "-H", "Expect:", "-T",
+                        folder / "big", f"https://localhost:{gate.fixed}/up"], check=True,
+                       timeout=50, stdout=subprocess.DEVNULL)
+        yield gate
+
+
+@contextlib.contextmanager
+def discard(s, pki, folder):
+    """What no longer has a receiver: the first bytes after the handshake end the session."""
+    with nginx(folder, pki.ec) as upstream:
+        gate = s(upstream.port)
+        with gate.client("fixed") as tls, contextlib.suppress(OSError):
+            tls.sock.sendall(bytes(64 * MIB))
+        yield gate
+
+
+def outcome(s, log, **options):
+    """The shares of a gate whose one connection is over."""
+    s.gate.wait_record(action="connection-closed")
+    assert s.gate.stop() == 0, s.gate.stderr
+    settled(log)
+    return shares(log, **options)
+
+
+@pytest.mark.parametrize("load", [download, upload, discard], ids=lambda f: f.__name__)
+def test_a_connection_has_a_bounded_share(scene, pki, tmp_path, load):
+    log = tmp_path / "calls"
+    with load(lambda port: scene(port, keys=("ec",), options=traced(log)), pki, tmp_path) as s:
+        found = outcome(s, log)
+    assert sum(n for _, n in found) > 4 * MIB, "the load did not reach the gate"
+    assert max(calls for calls, _ in found) <= MOST_CALLS
+    assert max(n for _, n in found) <= MOST_BYTES
+
+
+def test_small_records_count_for_what_they_cost(scene, pki, tmp_path):
+    """A record of one byte is opened and sealed like any other: a share is a few hundred of
+    them, not as many as fill it with payload."""
+    log, count = tmp_path / "calls", 20_000
+
+    def dribble(tls, _):
+        for _ in range(count):
+            tls.tls.write(b"x")
+        tls.send(b"x")  # all of them go out at once
+        tls.close_notify()
+
+    with TlsPeer(wire.server_context(pki.ec), dribble) as upstream:
+        s = scene(upstream.port, keys=("ec",), options=traced(log))
+        with s.client("fixed") as tls:
+            assert tls.recv_to_end() == b"x" * (count + 1)
+            tls.close_notify()
+        sent = outcome(s, log, counted=("sendto",))
+    record = 5 + 8 + 1 + 16  # header, explicit nonce, payload, tag
+    assert sum(n for _, n in sent) > count * record
+    assert max(n for _, n in sent) <= 300 * record
