@@ -36,6 +36,10 @@ uint16_t addr_port(const struct addr *a);
 uint8_t addr_bytes(const struct addr *a, uint8_t out[16]);
 bool addr_is_loopback(const struct addr *a);
 bool addr_is_unspecified(const struct addr *a);
+/* "loopback", "link-local", "multicast", "broadcast" or "unspecified" where the address is one,
+ * also in an address that carries an IPv4 one (::a.b.c.d, NAT64 64:ff9b::/96 of RFC 6052, 6to4
+ * 2002::/16 of RFC 3056); NULL for all others. */
+const char *addr_special_kind(const struct addr *a);
 bool addr_same_ip(const struct addr *a, const struct addr *b);
 
 enum { ADDR_TEXT_SIZE = 64 };

@@ -107,5 +107,7 @@ bool config_needs_ca(const struct config *c);
 /* May this client use this listener? */
 bool listen_allows_client(const struct listen_config *l, const struct addr *client);
 bool listen_allows_upstream(const struct listen_config *l, const struct target *t);
+/* Does a range of addresses in allow_upstreams have this address and port? */
+bool listen_names_address(const struct listen_config *l, const struct addr *a);
 
 #endif

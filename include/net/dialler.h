@@ -8,16 +8,21 @@
 #include "base/addr.h"
 
 #include <ev.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 struct dial;
 
-/* fd >= 0: connected, non-blocking, the receiver's; else fault is the last errno. The dial
- * is freed before this is called. */
+/* fd >= 0: connected, non-blocking, the receiver's; else fault is the last errno, but the first
+ * that this machine itself is to blame for where there is one: an address was then not tried. The
+ * dial is freed before this is called. */
 typedef void dial_answer(void *arg, int fd, const struct addr *address, int fault);
 
 WARN_UNUSED struct dial *dial_start(struct ev_loop *loop, const struct addr *addresses, size_t n,
                                     dial_answer *answer, void *arg);
 void dial_cancel(struct dial *d);
+/* Is this errno about what this machine lacks (descriptors, memory, a local port or address), and
+ * not about the other end? */
+bool dial_fault_is_own(int fault);
 
 #endif

@@ -13,7 +13,13 @@
 
 enum { LOOKUP_LIMIT = 16 };
 
-enum lookup_status { LOOKUP_FOUND, LOOKUP_NOT_FOUND, LOOKUP_FAILED };
+enum lookup_status {
+    LOOKUP_FOUND,
+    LOOKUP_NOT_FOUND,
+    LOOKUP_FAILED,     /* a name server fails for this name, or answers other lookups meanwhile */
+    LOOKUP_UNANSWERED, /* no name server answered anything: this machine's are dead or missing */
+    LOOKUP_NO_MEMORY,
+};
 
 struct resolver;
 struct lookup;
@@ -29,6 +35,8 @@ void resolver_free(struct resolver *r);
 
 WARN_UNUSED struct lookup *resolver_start(struct resolver *r, const char *host, uint16_t port,
                                           lookup_answer *answer, void *arg);
+/* What a lookup is that has not been answered until now: LOOKUP_FAILED or LOOKUP_UNANSWERED. */
+enum lookup_status lookup_overdue(const struct lookup *l);
 void lookup_cancel(struct lookup *l);
 
 #endif

@@ -90,6 +90,28 @@ bool addr_is_unspecified(const struct addr *a)
     return memcmp(b, zero, addr_bytes(a, b)) == 0;
 }
 
+static const char *special_v4(const uint8_t b[4])
+{
+    if (b[0] == 0) return "unspecified"; /* all of 0.0.0.0/8 (RFC 1122 section 3.2.1.3) */
+    if (b[0] == 127) return "loopback";
+    if (b[0] == 169 && b[1] == 254) return "link-local";
+    if (b[0] >= 224 && b[0] < 240) return "multicast";
+    return b[0] == 255 && b[1] == 255 && b[2] == 255 && b[3] == 255 ? "broadcast" : NULL;
+}
+
+const char *addr_special_kind(const struct addr *a)
+{
+    static const uint8_t compatible[12], nat64[12] = {0x00, 0x64, 0xff, 0x9b};
+    uint8_t b[16] = {0};
+    if (addr_bytes(a, b) == 4) return special_v4(b);
+    if (addr_is_unspecified(a)) return "unspecified";
+    if (addr_is_loopback(a)) return "loopback";
+    if (b[0] == 0xff) return "multicast";
+    if (b[0] == 0xfe && (b[1] & 0xc0) == 0x80) return "link-local";
+    if (memcmp(b, compatible, 12) == 0 || memcmp(b, nat64, 12) == 0) return special_v4(b + 12);
+    return b[0] == 0x20 && b[1] == 0x02 ? special_v4(b + 2) : NULL;
+}
+
 bool addr_same_ip(const struct addr *a, const struct addr *b)
 {
     uint8_t x[16], y[16];

@@ -51,6 +51,8 @@ void host_check(const struct host_options *options, const struct target *target,
         judge_unknown("name_not_found", "there is no such host name", &out->judgement);
         return;
     case LOOKUP_FAILED:
+    case LOOKUP_UNANSWERED:
+    case LOOKUP_NO_MEMORY:
         judge_unknown("name_lookup_failed", "the host name could not be looked up",
                       &out->judgement);
         return;

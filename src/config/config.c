@@ -423,3 +423,14 @@ bool listen_allows_upstream(const struct listen_config *l, const struct target *
         if (pattern_matches(&l->allow_upstreams.items[i], t)) return true;
     return l->allow_upstreams.n == 0;
 }
+
+bool listen_names_address(const struct listen_config *l, const struct addr *a)
+{
+    struct target t = {.port = addr_port(a), .is_ip = true};
+    addr_format_ip(a, t.host);
+    for (size_t i = 0; i < l->allow_upstreams.n; i++) {
+        const struct pattern *p = &l->allow_upstreams.items[i];
+        if (!p->any && pattern_matches(p, &t)) return true;
+    }
+    return false;
+}

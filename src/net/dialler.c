@@ -25,6 +25,7 @@ struct dial {
     size_t n, next, under_way;
     ev_timer timer;
     int fault;
+    sa_family_t fault_family;
     dial_answer *answer;
     void *arg;
 };
@@ -65,6 +66,31 @@ static void finish(struct dial *d, int fd, const struct addr *address)
     answer(arg, fd, &peer, fault);
 }
 
+bool dial_fault_is_own(int fault)
+{
+    switch (fault) {
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case EADDRNOTAVAIL:
+    case EAGAIN:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Without IPv6 on this machine an IPv6 address has no local one: that is why its other addresses
+ * are there, not a shortage. */
+static void note_fault(struct dial *d, const struct addr *address, int fault)
+{
+    bool no_family = d->fault == EADDRNOTAVAIL && d->fault_family == AF_INET6;
+    if (dial_fault_is_own(d->fault) && !no_family) return;
+    d->fault = fault;
+    d->fault_family = address->sa.sa_family;
+}
+
 static void start_next(struct dial *d);
 
 static void on_connected(struct ev_loop *loop, ev_io *io, int events)
@@ -85,7 +111,7 @@ static void on_connected(struct ev_loop *loop, ev_io *io, int events)
         return;
     }
     close(fd);
-    d->fault = fault;
+    note_fault(d, &d->addresses[a->index], fault);
     start_next(d);
 }
 
@@ -97,7 +123,7 @@ static bool open_attempt(struct dial *d, size_t i)
     *a = (struct attempt){.dial = d, .fd = -1, .index = i};
     int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0 || (connect(fd, &address->sa, address->length) < 0 && errno != EINPROGRESS)) {
-        d->fault = errno;
+        note_fault(d, address, errno);
         if (fd >= 0) close(fd);
         return false;
     }

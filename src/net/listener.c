@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -47,6 +48,13 @@ int listener_probe(const struct addr *address)
     return fault;
 }
 
+/* The kernel takes a descriptor first and looks for a connection then. */
+static bool has_waiting(int listener)
+{
+    struct pollfd waiting = {.fd = listener, .events = POLLIN};
+    return poll(&waiting, 1, 0) > 0;
+}
+
 enum accept_status listener_accept(int listener, int *fd, struct addr *peer)
 {
     struct sockaddr_storage from = {0};
@@ -63,7 +71,7 @@ enum accept_status listener_accept(int listener, int *fd, struct addr *peer)
     case ENFILE:
     case ENOBUFS:
     case ENOMEM:
-        return ACCEPT_NO_DESCRIPTORS;
+        return has_waiting(listener) ? ACCEPT_NO_DESCRIPTORS : ACCEPT_NONE;
     default: /* the connection is gone already, or the network told of an error (accept(2)) */
         return ACCEPT_RETRY;
     }

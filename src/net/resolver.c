@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 enum { SOCKETS = 16, QUERY_TIMEOUT_MS = 2000, TRIES = 3, KEPT_LIMIT = 1024, KEPT_SECONDS = 60 };
 enum { KEY_SIZE = 272 }; /* a host and a port */
@@ -27,6 +28,7 @@ struct resolver {
     struct watched sockets[SOCKETS];
     struct lookup *first; /* all that are under way or not yet answered */
     struct cache *kept;   /* host and port to a struct kept */
+    int64_t heard_ns;     /* when a name server last said anything, steady */
 };
 
 struct kept {
@@ -41,6 +43,7 @@ struct lookup {
     lookup_answer *answer; /* NULL: cancelled */
     void *arg;
     bool in_ares; /* its callback is still to come */
+    int64_t started_ns;
     char key[KEY_SIZE];
     ev_timer deliver;
     enum lookup_status status;
@@ -87,6 +90,11 @@ static void on_socket(struct ev_loop *loop, ev_io *io, int events)
     (void)loop;
     struct watched *w = io->data;
     struct resolver *r = w->resolver;
+    /* The library's status does not show whether a server failed for this name or was not there. An
+     * error of the socket makes it readable, too, but has no bytes. */
+    int bytes = 0;
+    if (events & EV_READ && ioctl(w->fd, FIONREAD, &bytes) == 0 && bytes > 0)
+        r->heard_ns = clock_steady_ns();
     ares_process_fd(r->channel, events & EV_READ ? w->fd : ARES_SOCKET_BAD,
                     events & EV_WRITE ? w->fd : ARES_SOCKET_BAD);
     rearm(r);
@@ -173,16 +181,25 @@ static void on_deliver(struct ev_loop *loop, ev_timer *timer, int events)
     if (answer) answer(arg, copy.status, copy.addresses, copy.n);
 }
 
-static enum lookup_status status_of(int ares_status)
+enum lookup_status lookup_overdue(const struct lookup *l)
+{
+    return l->resolver->heard_ns > l->started_ns ? LOOKUP_FAILED : LOOKUP_UNANSWERED;
+}
+
+static enum lookup_status status_of(const struct lookup *l, int ares_status)
 {
     switch (ares_status) {
+    case ARES_SUCCESS:
+        return LOOKUP_FOUND;
+    case ARES_ENOMEM:
+        return LOOKUP_NO_MEMORY;
     case ARES_ENOTFOUND:
     case ARES_ENODATA:
     case ARES_ENONAME:
     case ARES_EBADNAME:
         return LOOKUP_NOT_FOUND;
     default:
-        return LOOKUP_FAILED;
+        return lookup_overdue(l);
     }
 }
 
@@ -221,7 +238,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
     (void)timeouts;
     struct lookup *l = arg;
     l->in_ares = false;
-    l->status = status == ARES_SUCCESS ? LOOKUP_FOUND : status_of(status);
+    l->status = status_of(l, status);
     if (info) {
         for (struct ares_addrinfo_node *node = info->nodes; node && l->n < LOOKUP_LIMIT;
              node = node->ai_next) {
@@ -251,6 +268,7 @@ struct lookup *resolver_start(struct resolver *r, const char *host, uint16_t por
                          .resolver = r,
                          .answer = answer,
                          .arg = arg,
+                         .started_ns = clock_steady_ns(),
                          .in_ares = true};
     if (r->first) r->first->link = &l->next;
     r->first = l;

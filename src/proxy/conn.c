@@ -268,7 +268,7 @@ static void on_deadline(struct conn *c)
             conn_refuse(c, REASON_CLIENT_HELLO_TIMEOUT);
         break;
     case CONN_RESOLVING:
-        conn_refuse(c, REASON_UPSTREAM_NAME_LOOKUP_FAILED);
+        upstream_lookup_failed(c, lookup_overdue(c->attempt->lookup));
         break;
     case CONN_DIALLING:
         conn_refuse(c, REASON_UPSTREAM_TIMEOUT);

@@ -57,6 +57,7 @@ struct attempt {
     enum answer answer;
     int answer_alert;         /* to the client, -1: none */
     const char *proxy_status; /* error type */
+    char detail[288];         /* of the refusal, where it is not a constant */
     unsigned http;
 };
 
@@ -139,6 +140,8 @@ bool linger_goes_on(struct conn *c);
 /* upstream.c: on towards the target, which is set; and what the deadline means there. */
 enum step upstream_begin(struct conn *c);
 enum step upstream_start_handshake(struct conn *c);
+/* Refuses it for a lookup that found nothing. */
+enum step upstream_lookup_failed(struct conn *c, enum lookup_status status);
 void upstream_abandon(struct conn *c);
 enum step upstream_failed(struct conn *c, enum reason reason, int alert);
 

@@ -23,6 +23,58 @@ static enum step dial(struct conn *c)
     return a->dial ? STEP_WAIT : conn_refuse(c, REASON_INTERNAL_ERROR);
 }
 
+/* A client elsewhere must not reach through this proxy what only this machine or its link can,
+ * such as a service on loopback or a cloud's metadata: neither by address nor by a name that leads
+ * there. What the operator has named is allowed. */
+static bool is_forbidden(const struct conn *c, const struct addr *a)
+{
+    const struct listen_config *l = c->listener->config;
+    return l->type == LISTEN_FORWARD && !addr_is_loopback(&c->peer) && addr_special_kind(a) &&
+           !listen_names_address(l, a);
+}
+
+/* Leaves out the addresses that are forbidden; refuses when none is left. */
+static enum step dial_allowed(struct conn *c)
+{
+    struct attempt *a = c->attempt;
+    size_t kept = 0;
+    struct addr last = {0};
+    for (size_t i = 0; i < a->address_count; i++) {
+        if (is_forbidden(c, &a->addresses[i]))
+            last = a->addresses[i];
+        else
+            a->addresses[kept++] = a->addresses[i];
+    }
+    a->address_count = kept;
+    if (kept > 0) return dial(c);
+    char ip[ADDR_TEXT_SIZE];
+    addr_format_ip(&last, ip);
+    const char *kind = addr_special_kind(&last);
+    snprintf(a->detail, sizeof a->detail,
+             "%s%s, %s %s address: a client that is not on this machine gets there only where a "
+             "range in allow_upstreams has it.",
+             c->target.is_ip ? "It is " : "The name leads to ", ip,
+             strchr("aeiou", kind[0]) ? "an" : "a", kind);
+    c->detail = a->detail;
+    return conn_refuse_with(c, REASON_DESTINATION_DENIED, REASON_ALERT_AS_SENT,
+                            "destination_ip_prohibited");
+}
+
+enum step upstream_lookup_failed(struct conn *c, enum lookup_status status)
+{
+    switch (status) {
+    case LOOKUP_NOT_FOUND:
+        return conn_refuse(c, REASON_UPSTREAM_NAME_NOT_FOUND);
+    case LOOKUP_NO_MEMORY:
+        c->detail = "There was no memory for the lookup of the destination's name.";
+        return conn_refuse(c, REASON_LIMIT_REACHED);
+    case LOOKUP_UNANSWERED:
+        return conn_refuse(c, REASON_RESOLVER_UNAVAILABLE);
+    default:
+        return conn_refuse(c, REASON_UPSTREAM_NAME_LOOKUP_FAILED);
+    }
+}
+
 static void on_lookup(void *arg, enum lookup_status status, const struct addr *addresses, size_t n)
 {
     struct conn *c = arg;
@@ -30,12 +82,10 @@ static void on_lookup(void *arg, enum lookup_status status, const struct addr *a
     a->lookup = NULL;
     a->address_count = n;
     if (n > 0) memcpy(a->addresses, addresses, n * sizeof *addresses);
-    if (status == LOOKUP_NOT_FOUND)
-        conn_refuse(c, REASON_UPSTREAM_NAME_NOT_FOUND);
-    else if (status == LOOKUP_FAILED)
-        conn_refuse(c, REASON_UPSTREAM_NAME_LOOKUP_FAILED);
+    if (status == LOOKUP_FOUND)
+        dial_allowed(c);
     else
-        dial(c);
+        upstream_lookup_failed(c, status);
     conn_run(c);
 }
 
@@ -46,7 +96,7 @@ enum step upstream_begin(struct conn *c)
     if (c->target.is_ip) {
         a->address_count = 1;
         return addr_from_ip(c->target.host, c->target.port, &a->addresses[0])
-                   ? dial(c)
+                   ? dial_allowed(c)
                    : conn_refuse(c, REASON_INTERNAL_ERROR);
     }
     a->lookup = resolver_start(c->gate->resolver, c->target.host, c->target.port, on_lookup, c);
@@ -62,14 +112,29 @@ void upstream_abandon(struct conn *c)
     if (a) a->dial = NULL;
 }
 
-static enum step dial_failed(struct conn *c, int fault)
+static const char *own_shortage(int fault)
 {
     switch (fault) {
     case EMFILE:
     case ENFILE:
+        return "No file descriptor was left for the connection to the destination: raise the limit "
+               "of open files (ulimit -n, LimitNOFILE).";
     case ENOBUFS:
     case ENOMEM:
+        return "The system had no memory for the connection to the destination.";
+    default:
+        return "This machine had no local port or address left for the connection to the "
+               "destination: see net.ipv4.ip_local_port_range and its addresses.";
+    }
+}
+
+static enum step dial_failed(struct conn *c, int fault)
+{
+    if (dial_fault_is_own(fault)) {
+        c->detail = own_shortage(fault);
         return conn_refuse(c, REASON_LIMIT_REACHED);
+    }
+    switch (fault) {
     case ETIMEDOUT:
         return conn_refuse(c, REASON_UPSTREAM_TIMEOUT);
     case ECONNREFUSED:

@@ -97,8 +97,9 @@ def sslv2_hello(version=TLS12):
     return struct.pack(">H", 0x8000 | len(body)) + body
 
 
-def connect(port, host="127.0.0.1"):
-    return socket.create_connection((host, port), timeout=WAIT)
+def connect(port, host="127.0.0.1", source=None):
+    return socket.create_connection((host, port), timeout=WAIT,
+                                    source_address=(source, 0) if source else None)
 
 
 def read_until(sock, mark, limit=65536):
@@ -161,9 +162,9 @@ class Response:
         return None
 
 
-def ask(port, raw, host="127.0.0.1"):
-    """Sends raw and returns the Response."""
-    with connect(port, host) as sock:
+def ask(port, raw, host="127.0.0.1", source=None):
+    """Sends raw, from the address source, and returns the Response."""
+    with connect(port, host, source) as sock:
         sock.sendall(raw)
         return Response(read_all(sock))
 

@@ -19,6 +19,7 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 DNS = "127.0.0.53"
+ELSEWHERE = "10.99.0.1"  # an address that is not on loopback, for clients in a World
 TYPES = {1: "A", 28: "AAAA"}
 NXDOMAIN, SERVFAIL = 3, 2
 
@@ -55,7 +56,7 @@ class World:
         resolv.write_text(f"nameserver {DNS}\n")
         hosts.write_text("127.0.0.1 localhost\n")
         zone.write_text(json.dumps(self.zone))
-        script = (f'ip link set lo up && mount --bind "{resolv}" /etc/resolv.conf && '
+        script = (f'ip link set lo up && ip addr add {ELSEWHERE}/32 dev lo && mount --bind "{resolv}" /etc/resolv.conf && '
                   f'mount --bind "{hosts}" /etc/hosts && exec "{sys.executable}" '
                   f'"{HERE / "names.py"}" "{zone}"')
         self.process = subprocess.Popen(
@@ -80,14 +81,14 @@ class World:
         finally:
             self.process.send_signal(signal.SIGCONT)
 
-    def ask(self, port, raw):
-        """hellos.ask() from inside; returns the raw answer."""
+    def ask(self, port, raw, source="127.0.0.1"):
+        """hellos.ask() from inside and from that address; returns the raw answer."""
         # nsenter goes to the root of the other mount namespace: no relative path from here.
         code = (f"import sys; sys.path.insert(0, {str(HERE)!r}); import hellos; "
                 "sys.stdout.buffer.write("
-                "hellos.ask(int(sys.argv[1]), sys.stdin.buffer.read()).raw)")
-        done = subprocess.run([*self.enter, sys.executable, "-B", "-c", code, str(port)], input=raw,
-                              capture_output=True, timeout=50, check=False)
+                "hellos.ask(int(sys.argv[1]), sys.stdin.buffer.read(), source=sys.argv[2]).raw)")
+        done = subprocess.run([*self.enter, sys.executable, "-B", "-c", code, str(port), source],
+                              input=raw, capture_output=True, timeout=50, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

@@ -315,7 +315,7 @@ LOOKUPS = {
     "missing.test": (502, "dns_error", "upstream_name_not_found"),
     "empty.test": (502, "dns_error", "upstream_name_not_found"),
     "broken.test": (504, "dns_timeout", "upstream_name_lookup_failed"),
-    "silent.test": (504, "dns_timeout", "upstream_name_lookup_failed"),
+    "silent.test": (504, "dns_timeout", "resolver_unavailable"),
     "unroutable.test": (502, "destination_ip_unroutable", "upstream_unreachable"),
     "good.test": (502, "connection_refused", "upstream_unreachable"),
 }

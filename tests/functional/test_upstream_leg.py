@@ -95,8 +95,8 @@ def test_a_name_server_that_is_not_there(scene, tmp_path):
                f'mount --bind "{conf}" /etc/resolv.conf && exec "$@"', "sh"]
     s = scene(free_port(), proxy={"connect_timeout": "2s"}, options={"wrapper": wrapper})
     _, answer = wire.connect(s.forward, "www.suitegate.example:443")
-    check_page(answer, "upstream_name_lookup_failed", 504, "dns_timeout")
-    check_blame(s.only_refusal("upstream_name_lookup_failed"), "upstream", "no")
+    check_page(answer, "resolver_unavailable", 504, "dns_timeout")
+    check_blame(s.only_refusal("resolver_unavailable"), "operator", "no")
 
 
 # ---- before the ServerHello is accepted ------------------------------------------------------

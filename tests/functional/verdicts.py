@@ -75,6 +75,7 @@ VERDICTS = {
     "shutting_down": _either(503, "connection_terminated"),
     "audit_unavailable": _either(503, "proxy_internal_error"),
     "internal_error": _either(500, "proxy_internal_error", 80),
+    "resolver_unavailable": _upstream(None, "dns_timeout", "operator", "no", 504),
     "source_limit_reached": Verdict("either", None, 429, "connection_limit_reached", "client",
                                     "no"),
 }

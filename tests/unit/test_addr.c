@@ -123,6 +123,56 @@ static void kinds(void **state)
     assert_true(addr_same_ip(&plain, &mapped));
 }
 
+static void special_kinds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *ip, *kind;
+    } rows[] = {
+        {"127.0.0.1", "loopback"},
+        {"127.255.255.255", "loopback"},
+        {"::1", "loopback"},
+        {"::ffff:127.0.0.1", "loopback"},
+        {"::127.0.0.1", "loopback"},
+        {"64:ff9b::7f00:1", "loopback"},
+        {"2002:7f00:1::1", "loopback"},
+        {"169.254.169.254", "link-local"},
+        {"fe80::1", "link-local"},
+        {"febf::1", "link-local"},
+        {"64:ff9b::a9fe:a9fe", "link-local"},
+        {"224.0.0.1", "multicast"},
+        {"239.255.255.255", "multicast"},
+        {"ff02::1", "multicast"},
+        {"255.255.255.255", "broadcast"},
+        {"0.0.0.0", "unspecified"},
+        {"0.1.2.3", "unspecified"},
+        {"::", "unspecified"},
+        {"2002::1", "unspecified"},
+        {"10.0.0.1", NULL},
+        {"169.253.0.1", NULL},
+        {"169.255.0.1", NULL},
+        {"223.255.255.255", NULL},
+        {"240.0.0.1", NULL},
+        {"128.0.0.1", NULL},
+        {"fec0::1", NULL},
+        {"fe7f::1", NULL},
+        {"fd00::1", NULL},
+        {"2001:db8::1", NULL},
+        {"2002:a00:1::1", NULL},
+        {"2003:7f00:1::1", NULL},
+        {"64:ff9b::a00:1", NULL},
+        {"64:ff9b:0:1::7f00:1", NULL},
+        {"::10.0.0.1", NULL},
+    };
+    for (size_t i = 0; i < N_OF(rows); i++) {
+        struct addr a;
+        assert_true(addr_from_ip(rows[i].ip, 1, &a));
+        const char *kind = addr_special_kind(&a);
+        if ((kind == NULL) != (rows[i].kind == NULL) || (kind && strcmp(kind, rows[i].kind) != 0))
+            fail_msg("%s: %s", rows[i].ip, kind ? kind : "none");
+    }
+}
+
 static void ranges(void **state)
 {
     (void)state;
@@ -173,10 +223,8 @@ static void ranges(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(texts),
-        cmocka_unit_test(parts),
-        cmocka_unit_test(kinds),
-        cmocka_unit_test(ranges),
+        cmocka_unit_test(texts),         cmocka_unit_test(parts),  cmocka_unit_test(kinds),
+        cmocka_unit_test(special_kinds), cmocka_unit_test(ranges),
     };
     return cmocka_run_group_tests_name("addr", tests, NULL, NULL);
 }

@@ -81,6 +81,7 @@ static const struct {
     {REASON_AUDIT_UNAVAILABLE, "audit_unavailable", E, -1, 503, "proxy_internal_error", BY_OPERATOR, NO},
     {REASON_INTERNAL_ERROR, "internal_error", E, 80, 500, "proxy_internal_error", BY_OPERATOR, NO},
     {REASON_SOURCE_LIMIT_REACHED, "source_limit_reached", E, -1, 429, "connection_limit_reached", BY_CLIENT, NO},
+    {REASON_RESOLVER_UNAVAILABLE, "resolver_unavailable", U, -1, 504, "dns_timeout", BY_OPERATOR, NO},
     /* clang-format on */
 };
 
