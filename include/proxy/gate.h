@@ -62,6 +62,11 @@ WARN_UNUSED struct tls_context *gate_server_context(struct gate *gate,
                                                     const char *identity, bool is_ip,
                                                     enum key_type key, bool tickets);
 
+/* Would gate_server_context() have to mint? */
+WARN_UNUSED bool gate_has_to_mint(struct gate *gate, const struct gate_listener *listener,
+                                  const char *identity, bool is_ip, enum key_type key,
+                                  bool tickets);
+
 /* An upstream session to resume, with the certificate facts that were verified with it. */
 struct upstream_session {
     struct saved_session *saved;

@@ -12,8 +12,8 @@
 
 enum {
     SOURCES_IDLE_LIMIT = 16384,
-    SOURCES_BURST_S = 5,     /* rates are averaged over so long */
-    SOURCES_MINT_SHARE = 10, /* a new certificate counts as so many connections */
+    SOURCES_BURST_S = 5,    /* rates are averaged over so long */
+    SOURCES_MINT_SHARE = 4, /* one new certificate for so many new connections */
 };
 
 enum source_verdict { SOURCE_OK, SOURCE_TOO_MANY, SOURCE_TOO_FAST };
@@ -36,11 +36,9 @@ void sources_leave(struct sources *s, struct source *source);
 
 /* How many connections it has now. */
 unsigned sources_connections(struct sources *s, const struct source *source);
-/* Reserves a new certificate for it: nanoseconds to wait for its turn, 0 for none, or -1 when its
- * turn would come later than most_ns from now; then nothing is reserved. */
-WARN_UNUSED int64_t sources_reserve_mint(struct sources *s, struct source *source,
-                                         const struct source_limits *limits, int64_t now_ns,
-                                         int64_t most_ns);
+/* May a new certificate be made for it now? Counts it then. False also when out of memory. */
+WARN_UNUSED bool sources_may_mint(struct sources *s, const struct addr *peer,
+                                  const struct source_limits *limits, int64_t now_ns);
 
 /* Where the source keeps its queue in one of a worker's crowds; that worker's alone. */
 enum source_crowd { SOURCE_SILENT, SOURCE_HALF_OPEN, SOURCE_CROWDS };

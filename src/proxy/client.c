@@ -103,12 +103,28 @@ static bool may_have_ticket(const struct hello *h)
     return h->extended_master_secret && h->session_ticket.n <= TICKET_LARGEST;
 }
 
+static bool with_tickets(const struct hello *h)
+{
+    return !h->has_session_ticket || may_have_ticket(h);
+}
+
+/* A new certificate costs a signature by the CA: no source may keep a worker busy with new names.
+ * Known ones are always served. */
+static bool may_mint(struct conn *c)
+{
+    const struct attempt *a = c->attempt;
+    return !gate_has_to_mint(c->gate, c->listener, c->identity, c->identity_is_ip, a->verdict.key,
+                             with_tickets(&a->hello)) ||
+           sources_may_mint(worker_shared(c->worker)->sources, &c->peer,
+                            &conn_config(c)->proxy.per_source, clock_steady_ns());
+}
+
 static struct session *new_session(struct conn *c, const char *alpn)
 {
     const struct hello *h = &c->attempt->hello;
     const struct site *site = c->gate->site;
     struct ticket_scope scope;
-    bool tickets = !h->has_session_ticket || may_have_ticket(h);
+    bool tickets = with_tickets(h);
     struct tls_context *context = gate_server_context(
         c->gate, c->listener, c->identity, c->identity_is_ip, c->attempt->verdict.key, tickets);
     if (!context) return NULL;
@@ -122,6 +138,12 @@ static struct session *new_session(struct conn *c, const char *alpn)
 
 enum step client_start_handshake(struct conn *c, const char *alpn)
 {
+    if (!may_mint(c)) {
+        if (c->reason == REASON_OK)
+            c->detail = "It asks for too many names that need a new certificate: a quarter of "
+                        "max_handshakes_per_source is the limit.";
+        return conn_refuse(c, REASON_SOURCE_LIMIT_REACHED);
+    }
     struct session *session = new_session(c, alpn);
     if (!session) return conn_refuse(c, REASON_INTERNAL_ERROR);
     /* What is still queued, such as the 200, goes out first. */

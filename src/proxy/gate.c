@@ -180,6 +180,28 @@ static struct leaf *mint(struct gate *gate, const char *identity, bool is_ip, co
     return NULL;
 }
 
+/* The cached leaf that may be presented now, or NULL; name gets its key. */
+static struct leaf *find_leaf(struct gate *gate, const char *identity, const char *also,
+                              enum key_type key, bool tickets, char name[LEAF_KEY_SIZE])
+{
+    snprintf(name, LEAF_KEY_SIZE, "%s%s %s%s", key_type_name(key), tickets ? "" : "-plain",
+             identity, also ? " and more" : "");
+    struct leaf *leaf = cache_get(gate->leaves, name);
+    time_t now = time(NULL);
+    bool stale = leaf && leaf->expires - now < leaf_renewal &&
+                 leaf->expires < ca_certificate(gate->ca)->not_after;
+    return leaf && !stale && leaf->expires > now ? leaf : NULL;
+}
+
+bool gate_has_to_mint(struct gate *gate, const struct gate_listener *listener, const char *identity,
+                      bool is_ip, enum key_type key, bool tickets)
+{
+    char name[LEAF_KEY_SIZE];
+    const char *also = second_name(listener, identity, is_ip);
+    return listener->config->certificates.n == 0 &&
+           !find_leaf(gate, identity, also, key, tickets, name);
+}
+
 struct tls_context *gate_server_context(struct gate *gate, const struct gate_listener *listener,
                                         const char *identity, bool is_ip, enum key_type key,
                                         bool tickets)
@@ -187,13 +209,8 @@ struct tls_context *gate_server_context(struct gate *gate, const struct gate_lis
     if (listener->config->certificates.n) return listener->own[key][tickets];
     char name[LEAF_KEY_SIZE];
     const char *also = second_name(listener, identity, is_ip);
-    snprintf(name, sizeof name, "%s%s %s%s", key_type_name(key), tickets ? "" : "-plain", identity,
-             also ? " and more" : "");
-    struct leaf *leaf = cache_get(gate->leaves, name);
-    time_t now = time(NULL);
-    bool stale = leaf && leaf->expires - now < leaf_renewal &&
-                 leaf->expires < ca_certificate(gate->ca)->not_after;
-    if (leaf && !stale && leaf->expires > now) return leaf->context;
+    struct leaf *leaf = find_leaf(gate, identity, also, key, tickets, name);
+    if (leaf) return leaf->context;
     leaf = mint(gate, identity, is_ip, also, key, tickets);
     if (!leaf) return NULL;
     cache_put(gate->leaves, name, leaf);

@@ -129,11 +129,10 @@ static struct source *find_or_add(struct sources *s, const struct addr *peer)
     return source;
 }
 
-/* Nanoseconds until one more is due within the burst, or 0. */
-static int64_t wait_for(int64_t due_ns, int64_t now_ns)
+/* Would one more be ahead of its rate by more than the burst? */
+static bool is_early(int64_t due_ns, int64_t now_ns, int64_t interval_ns)
 {
-    int64_t early = due_ns - now_ns - SOURCES_BURST_S * second_ns;
-    return early > 0 ? early : 0;
+    return due_ns + interval_ns - now_ns > SOURCES_BURST_S * second_ns;
 }
 
 static int64_t next_due(int64_t due_ns, int64_t now_ns, int64_t interval_ns)
@@ -153,7 +152,7 @@ struct source *sources_enter(struct sources *s, const struct addr *peer,
         *verdict = SOURCE_OK;
         if (limits->connections && source->connections > limits->connections)
             *verdict = SOURCE_TOO_MANY;
-        else if (interval && wait_for(source->handshake_due_ns + interval, now_ns) > 0)
+        else if (interval && is_early(source->handshake_due_ns, now_ns, interval))
             *verdict = SOURCE_TOO_FAST;
         else if (interval)
             source->handshake_due_ns = next_due(source->handshake_due_ns, now_ns, interval);
@@ -179,19 +178,18 @@ unsigned sources_connections(struct sources *s, const struct source *source)
     return n;
 }
 
-int64_t sources_reserve_mint(struct sources *s, struct source *source,
-                             const struct source_limits *limits, int64_t now_ns, int64_t most_ns)
+bool sources_may_mint(struct sources *s, const struct addr *peer,
+                      const struct source_limits *limits, int64_t now_ns)
 {
-    if (!limits->handshakes) return 0;
+    if (!limits->handshakes) return true;
     int64_t interval = second_ns * SOURCES_MINT_SHARE / limits->handshakes;
     pthread_mutex_lock(&s->lock);
-    int64_t wait = wait_for(source->mint_due_ns + interval, now_ns);
-    if (wait > most_ns)
-        wait = -1;
-    else
-        source->mint_due_ns = next_due(source->mint_due_ns, now_ns, interval);
+    struct source *source = find_or_add(s, peer);
+    bool may = source && !is_early(source->mint_due_ns, now_ns, interval);
+    if (may) source->mint_due_ns = next_due(source->mint_due_ns, now_ns, interval);
+    forget_some(s, now_ns);
     pthread_mutex_unlock(&s->lock);
-    return wait;
+    return may;
 }
 
 struct queue **source_queue(struct source *source, unsigned worker, enum source_crowd crowd)

@@ -9,6 +9,7 @@ import pytest
 
 import hellos
 import wire
+from gate import free_port
 from scene import at, how, scene, wait_until  # noqa: F401 (fixtures)
 from test_operations import echo, echoing, nofile, talk  # noqa: F401 (fixtures)
 from upstreams import TlsPeer
@@ -103,6 +104,27 @@ def test_limits_can_be_turned_off_by_a_reload(scene, echoing):
     s.rewrite()
     assert s.gate.reload()["event"]["action"] == "configuration-loaded"
     assert {ask(s, HERE) for _ in range(20)} == {200}
+
+
+def test_new_names_of_a_source_have_a_rate(scene, echoing):
+    """One new certificate a second, five at once; names that have theirs are served all along."""
+    s = scene(echoing.port, proxy={"max_handshakes_per_source": "4/s"})
+    port = free_port()
+    s.sections["listen probe"] = {"type": "test", "address": f"127.0.0.1:{port}"}
+    s.rewrite()
+    assert s.gate.reload()["event"]["action"] == "configuration-loaded"
+
+    def served(name, source=HERE):
+        with dial(port, source) as sock:
+            sock.sendall(hellos.hello(name=name))
+            return sock.recv(1) == b"\x16"
+
+    found = [served(f"n{n}.example.test") for n in range(12)]
+    assert found[:5] == [True] * 5 and not all(found)
+    assert served("n0.example.test") and served("new.example.test", THERE)
+    record = s.gate.wait_record(code="source_limit_reached")
+    assert_refusal(record, "source_limit_reached")
+    assert record["source"]["ip"] == HERE and "new certificate" in record["message"]
 
 
 # ---- who makes room ------------------------------------------------------------------------------

@@ -97,22 +97,18 @@ static void so_many_a_second(void **state)
     sources_free(s);
 }
 
-static void new_certificates_wait_for_their_turn(void **state)
+static void new_certificates_have_a_rate(void **state)
 {
     (void)state;
     struct sources *s = sources_new(1);
-    struct source_limits limits = {0, 100}, off = {0, 0};
-    struct source *a;
-    assert_int_equal(enter(s, "192.0.2.1", 0, 100, 0, &a), SOURCE_OK);
-    for (int i = 0; i < 50; i++)
-        assert_int_equal(sources_reserve_mint(s, a, &limits, 0, second), 0);
-    for (int i = 1; i <= 10; i++)
-        assert_int_equal(sources_reserve_mint(s, a, &limits, 0, second), i * second / 10);
-    assert_int_equal(sources_reserve_mint(s, a, &limits, 0, second), -1);
-    assert_int_equal(sources_reserve_mint(s, a, &limits, 0, second), -1);
-    assert_int_equal(sources_reserve_mint(s, a, &off, 0, second), 0);
-    assert_int_equal(sources_reserve_mint(s, a, &limits, second / 10, second), second);
-    sources_leave(s, a);
+    struct source_limits limits = {0, 10 * SOURCES_MINT_SHARE}, off = {0, 0};
+    struct addr a = ip("192.0.2.1"), b = ip("192.0.2.2");
+    for (int i = 0; i < 50; i++) assert_true(sources_may_mint(s, &a, &limits, second));
+    assert_false(sources_may_mint(s, &a, &limits, second));
+    assert_true(sources_may_mint(s, &b, &limits, second));
+    assert_true(sources_may_mint(s, &a, &off, second));
+    assert_true(sources_may_mint(s, &a, &limits, second + second / 10));
+    assert_false(sources_may_mint(s, &a, &limits, second + second / 10));
     sources_free(s);
 }
 
@@ -143,7 +139,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_source_is),  cmocka_unit_test(so_many_at_once),
-        cmocka_unit_test(so_many_a_second),  cmocka_unit_test(new_certificates_wait_for_their_turn),
+        cmocka_unit_test(so_many_a_second),  cmocka_unit_test(new_certificates_have_a_rate),
         cmocka_unit_test(memory_is_bounded),
     };
     return cmocka_run_group_tests_name("sources", tests, NULL, NULL);
