@@ -42,6 +42,7 @@ struct scan_certificate {
     size_t count;
     enum fact valid; /* judged by the gate's own rules; unknown where no real handshake was made */
     enum reason reason;
+    const char *fault; /* a static sentence that says more, or NULL */
 };
 
 struct scan_features {

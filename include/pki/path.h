@@ -19,8 +19,10 @@ struct path_rules {
     unsigned minimum_rsa_bits;
 };
 
-/* REASON_OK, or the first fault: dates, then weak keys and signatures, then all else. */
-enum reason path_validate(const struct path *path, const struct path_rules *rules);
+/* REASON_OK, or the first fault: dates, then weak keys and signatures, then all else, which is
+ * REASON_UPSTREAM_CERTIFICATE_INVALID with a static sentence in *fault (else NULL). */
+enum reason path_validate(const struct path *path, const struct path_rules *rules,
+                          const char **fault);
 
 /* Could it issue certificates at all, as an anchor or below one? Says nothing of its dates. */
 bool path_may_issue(const struct cert *c, bool is_anchor);

@@ -40,6 +40,7 @@ struct peer_check {
     const char *identity; /* DNS name or IP address in text form */
     bool is_ip;
     enum reason reason; /* the first fault */
+    const char *fault;  /* a static sentence that says more, or NULL */
     bool verified;      /* the leaf passed everything */
     bool called;        /* a certificate was looked at */
     struct cert_facts facts;

@@ -152,6 +152,12 @@ static void explain_each(const struct chain *chain, enum reason r, struct text *
     }
 }
 
+/* A sentence as the end of another. */
+static void add_fault_clause(const char *sentence, struct text *out)
+{
+    text_printf(out, ": %c%.*s", sentence[0] | 0x20, (int)strlen(sentence) - 2, sentence + 1);
+}
+
 static void explain(const struct scan_certificate *c, enum reason r, const char *name,
                     struct text *out)
 {
@@ -165,6 +171,8 @@ static void explain(const struct scan_certificate *c, enum reason r, const char 
         explain_trust(&chain, out);
     else if (r == REASON_UPSTREAM_CERTIFICATE_INVALID && !chain.certs[0].serves_tls)
         text_add(out, ": its extended key usage is not for servers (serverAuth)");
+    else if (r == REASON_UPSTREAM_CERTIFICATE_INVALID && c->fault)
+        add_fault_clause(c->fault, out);
     else
         explain_each(&chain, r, out);
 }

@@ -302,6 +302,7 @@ static void note_proof(struct scanning *g, size_t i, const struct proof *proof,
     } else if (check->called || reason_is_certificate(proof->reason)) {
         c->valid = FACT_NO;
         c->reason = proof->reason;
+        c->fault = check->reason == proof->reason ? check->fault : NULL;
     }
 }
 

@@ -55,25 +55,40 @@ static bool constraints_hold(const struct path *p, size_t at)
     return true;
 }
 
-static bool issuer_holds(const struct path *p, size_t at)
+static const char *fault_of_issuer(const struct path *p, size_t at)
 {
-    return path_may_issue(p->certs[at], at == p->n - 1) && length_holds(p, at) &&
-           constraints_hold(p, at) && name_equal(p->certs[at - 1]->issuer, p->certs[at]->subject);
+    if (!path_may_issue(p->certs[at], at == p->n - 1))
+        return "An issuer in its path is not a CA that may sign certificates.";
+    if (!name_equal(p->certs[at - 1]->issuer, p->certs[at]->subject))
+        return "The names of its path do not chain.";
+    if (!length_holds(p, at)) return "Its path is longer than a CA's pathLenConstraint allows.";
+    if (!constraints_hold(p, at)) return "A name is outside the name constraints of a CA above it.";
+    return NULL;
 }
 
-/* The leaf signs the key exchange (RFC 5246 section 7.4.2) as a server. */
-static bool rules_hold(const struct path *p)
+static const char *fault_of(const struct path *p)
 {
     for (size_t i = 0; i < p->n; i++) {
         const struct cert *c = p->certs[i];
-        if (c->has_unknown_critical || !c->serves_tls || !path_key_is_usable(c)) return false;
-        if (i > 0 && !issuer_holds(p, i)) return false;
+        if (c->has_unknown_critical)
+            return "A certificate has a critical extension that is not known here.";
+        if (!path_key_is_usable(c)) return "An RSA key has an exponent longer than 64 bits.";
+        if (!c->serves_tls)
+            return i == 0 ? "Its extendedKeyUsage does not have serverAuth."
+                          : "A CA above it is limited to other purposes (extendedKeyUsage).";
+        const char *fault = i > 0 ? fault_of_issuer(p, i) : NULL;
+        if (fault) return fault;
     }
-    return p->certs[0]->can_sign_data && policies_hold(p->certs, p->n);
+    /* It signs the key exchange (RFC 5246 section 7.4.2). */
+    if (!p->certs[0]->can_sign_data) return "Its keyUsage does not have digitalSignature.";
+    return policies_hold(p->certs, p->n)
+               ? NULL
+               : "A CA demands a certificate policy that its path does not have.";
 }
 
-enum reason path_validate(const struct path *p, const struct path_rules *rules)
+enum reason path_validate(const struct path *p, const struct path_rules *rules, const char **fault)
 {
+    *fault = NULL;
     for (size_t i = 0; i < p->n; i++) {
         enum reason reason = judge_dates(p->certs[i], rules->now);
         if (reason != REASON_OK) return reason;
@@ -84,5 +99,6 @@ enum reason path_validate(const struct path *p, const struct path_rules *rules)
         if (weak_signature || path_key_is_weak(p->certs[i], rules))
             return REASON_UPSTREAM_CERTIFICATE_WEAK;
     }
-    return rules_hold(p) ? REASON_OK : REASON_UPSTREAM_CERTIFICATE_INVALID;
+    *fault = fault_of(p);
+    return *fault ? REASON_UPSTREAM_CERTIFICATE_INVALID : REASON_OK;
 }

@@ -170,6 +170,7 @@ struct search {
     struct link bad[SIGNATURES_LIMIT];
     size_t bad_count;
     enum reason reason; /* of the paths so far */
+    const char *fault;  /* more of it, or NULL */
     time_t valid_until; /* of the path that was found */
 };
 
@@ -235,10 +236,13 @@ static enum reason ask_crls(struct search *s)
 /* The path has come to an anchor. Of paths with a fault the first is reported. */
 static bool path_passes(struct search *s)
 {
-    enum reason reason = path_validate(&s->path, &s->rules);
+    const char *fault;
+    enum reason reason = path_validate(&s->path, &s->rules, &fault);
     if (reason == REASON_OK) reason = ask_crls(s);
-    if (reason == REASON_OK || s->reason == REASON_UPSTREAM_CERTIFICATE_UNTRUSTED)
+    if (reason == REASON_OK || s->reason == REASON_UPSTREAM_CERTIFICATE_UNTRUSTED) {
         s->reason = reason;
+        s->fault = fault;
+    }
     return reason == REASON_OK;
 }
 
@@ -326,6 +330,7 @@ static enum reason judge_chain(struct peer_check *check, const struct span *chai
         .links = LINKS_LIMIT};
     for (size_t i = 1; i < n; i++) search.n += cert_parse(chain[i], &certs[search.n]);
     enum reason reason = search_path(&search);
+    check->fault = search.fault;
     if (reason != REASON_OK) return reason;
     check->facts.valid_until = search.valid_until;
     return name_matches(check, &certs[0]) ? REASON_OK : REASON_UPSTREAM_CERTIFICATE_NAME_MISMATCH;

@@ -274,6 +274,7 @@ static enum step handshake_failed(struct conn *c)
     }
     c->alert_sent = session_alert_sent(s);
     reason = session_explain(s, c->upstream.end_of_data, &c->alert_received);
+    if (reason == a->check.reason) c->detail = a->check.fault;
     return conn_refuse(c, reason);
 }
 

@@ -32,8 +32,9 @@ static void look_at_certificate(struct span der)
     CHECK(!named || names > 0 || c.san.n > 0);
     struct path path = {.certs = {&c, &c, &c}, .n = 3};
     struct path_rules rules = {.now = c.not_before, .minimum_rsa_bits = 2048};
+    const char *fault;
     for (path.n = 1; path.n <= 3; path.n++)
-        if (path_validate(&path, &rules) == REASON_OK) {
+        if (path_validate(&path, &rules, &fault) == REASON_OK) {
             CHECK(!c.has_unknown_critical && c.serves_tls && !path_key_is_weak(&c, &rules));
             CHECK(path.n == 1 || path_may_issue(&c, path.n == 2));
         }

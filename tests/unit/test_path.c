@@ -45,7 +45,10 @@ static int fresh(void **state)
 
 static enum reason verdict(void)
 {
-    return path_validate(&path, &rules);
+    const char *fault;
+    enum reason reason = path_validate(&path, &rules, &fault);
+    assert_int_equal(fault != NULL, reason == REASON_UPSTREAM_CERTIFICATE_INVALID);
+    return reason;
 }
 
 static void expect(enum reason reason)
