@@ -16,6 +16,8 @@
 --disable-sha224
 # src/pki/random.c is the generator.
 --disable-hashdrbg
+# With WOLFSSL_PUBLIC_ASN: pki/trust.h judges what this library cannot parse as well.
+--enable-pkcallbacks
 --disable-sha3
 --disable-pkcs12
 --enable-sp=yes,4096

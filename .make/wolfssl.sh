@@ -19,7 +19,9 @@ defines="-DWOLFSSL_ALT_NAMES -DWOLFSSL_EXTRA_ALERTS -DNO_SESSION_CACHE_REF -DWOL
 # One hello of up to 128 KiB with up to 2,048 suites.
 defines="$defines -DMAX_HANDSHAKE_SZ=131072 -DWOLFSSL_MAX_SUITE_SZ=4096"
 # Certificates: as many as pki/trust.h takes, and as many names as fit into one.
-defines="$defines -DMAX_CHAIN_DEPTH=32 -DWOLFSSL_MAX_ALT_NAMES=16384"
+defines="$defines -DMAX_CHAIN_DEPTH=32 -DWOLFSSL_MAX_ALT_NAMES=16384 -DWOLFSSL_PUBLIC_ASN"
+# A client may offer so many signature schemes, two bytes each.
+defines="$defines -DWOLFSSL_MAX_SIGALGO=512"
 # Randomness comes from the kernel, through src/pki/random.c; no process id a record.
 defines="$defines -DCUSTOM_RAND_GENERATE_BLOCK=suitegate_random -DWOLFSSL_NO_GETPID"
 case $(uname -m) in

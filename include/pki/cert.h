@@ -30,9 +30,10 @@ struct cert {
     time_t not_before, not_after;
     unsigned version; /* 1 to 3 */
     enum cert_key key;
-    unsigned bits;          /* RSA modulus, or the EC field's size */
-    unsigned exponent_bits; /* of an RSA key */
-    uint16_t group;         /* supported_groups id of an EC key, 0: none that is allowed */
+    unsigned bits;                 /* RSA modulus, or the EC field's size */
+    struct span modulus, exponent; /* of an RSA key: INTEGERs' content */
+    unsigned exponent_bits;
+    uint16_t group; /* supported_groups id of an EC key, 0: none that is allowed */
     enum cert_signature signature;
 
     /* Extensions (RFC 5280 section 4.2). Spans are n = 0 and numbers CERT_ABSENT when absent;

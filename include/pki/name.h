@@ -4,14 +4,16 @@
 #ifndef PKI_NAME_H
 #define PKI_NAME_H
 
+#include "base/attr.h"
 #include "base/reader.h"
 #include "base/text.h"
 
 /* False when either is malformed, unless they are the same bytes. ASCII letters are compared
  * without case; other characters as they are. */
 bool name_equal(struct span a, struct span b);
-/* The same for names that are equal. */
-uint32_t name_hash(struct span name);
+/* The same for names that are equal. False when the name is malformed: a string that is not of its
+ * type, or an RDN of none or of more than eight attributes. */
+WARN_UNUSED bool name_hash(struct span name, uint32_t *out);
 /* Does name lie in the subtree whose root is base (section 4.2.1.10)? */
 bool name_is_within(struct span name, struct span base);
 bool name_is_empty(struct span name);

@@ -157,6 +157,8 @@ static bool read_rsa_key(struct span key, struct cert *c)
     struct reader inner = reader_of(sequence.content);
     if (!der_expect(&inner, DER_INTEGER, &modulus) || !der_expect(&inner, DER_INTEGER, &exponent))
         return false;
+    c->modulus = modulus.content;
+    c->exponent = exponent.content;
     c->bits = bits_of_integer(modulus.content);
     c->exponent_bits = bits_of_integer(exponent.content);
     return true;
@@ -223,8 +225,8 @@ static bool read_tbs(struct span content, struct cert *c)
         c->serial = (struct span){c->serial.p + 1, c->serial.n - 1};
     c->issuer = issuer.whole;
     c->subject = subject.whole;
-    c->issuer_hash = name_hash(c->issuer);
-    c->subject_hash = name_hash(c->subject);
+    if (!name_hash(c->issuer, &c->issuer_hash) || !name_hash(c->subject, &c->subject_hash))
+        return false;
     c->spki = spki.whole;
     c->signature = der_signature_strength(algorithm.content);
     /* RFC 5280 section 4.1.1.2: the same one inside and outside of what is signed. */
@@ -232,7 +234,9 @@ static bool read_tbs(struct span content, struct cert *c)
     if (!read_validity(validity.content, c) || !read_spki(spki.content, c)) return false;
     while (r.left > 0) {
         if (!der_next(&r, &rest)) return false;
-        if (rest.tag == DER_CONTEXT_3 && !extensions_read(rest.content, c)) return false;
+        /* RFC 5280 section 4.1.2.9: version 3 only. */
+        bool extensions = rest.tag == DER_CONTEXT_3;
+        if (extensions && (c->version != 3 || !extensions_read(rest.content, c))) return false;
     }
     return true;
 }

@@ -133,7 +133,7 @@ static bool read_known(uint8_t which, struct span value, struct cert *c, bool *k
     case BASIC_CONSTRAINTS:
         return read_basic_constraints(value, c);
     case NAME_CONSTRAINTS:
-        return only_sequence(value, &c->name_constraints);
+        return read_list(value, &c->name_constraints);
     case CERTIFICATE_POLICIES:
         return read_list(value, &c->policies);
     case POLICY_MAPPINGS:

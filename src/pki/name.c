@@ -205,36 +205,36 @@ static uint32_t hash_byte(uint32_t hash, uint32_t byte)
     return (hash ^ (byte & 0xff)) * 16777619u; /* FNV-1a */
 }
 
-static uint32_t pair_hash(const struct pair *p)
+static bool add_pair(const struct pair *p, uint32_t *sum)
 {
     uint32_t hash = 2166136261u;
     int32_t c;
-    for (size_t i = 0; i < p->type.n; i++) hash = hash_byte(hash, p->type.p[i]);
-    if (!is_string(p->tag)) {
-        for (size_t i = 0; i < p->value.n; i++) hash = hash_byte(hash, p->value.p[i]);
-        return hash;
-    }
     struct characters s = characters_of(p);
-    while ((c = next_character(&s)) != END)
+    for (size_t i = 0; i < p->type.n; i++) hash = hash_byte(hash, p->type.p[i]);
+    for (size_t i = 0; !is_string(p->tag) && i < p->value.n; i++)
+        hash = hash_byte(hash, p->value.p[i]);
+    while (is_string(p->tag) && (c = next_character(&s)) != END)
         for (int bits = 0; bits < 24; bits += 8) hash = hash_byte(hash, (uint32_t)c >> bits);
-    return hash;
+    *sum += hash; /* whatever the order of an RDN's attributes */
+    return !s.malformed;
 }
 
-/* Malformed names are equal to themselves only, and so is what is hashed of them. */
-uint32_t name_hash(struct span name)
+bool name_hash(struct span name, uint32_t *out)
 {
     struct reader r;
     struct der_item set;
-    uint32_t hash = 0;
-    if (!open_name(name, &r)) return 0;
-    while (r.left > 0 && der_expect(&r, DER_SET, &set)) {
+    *out = 0;
+    if (!open_name(name, &r)) return false;
+    while (r.left > 0) {
         struct pair pairs[PAIRS_LIMIT];
         uint32_t sum = 0;
-        size_t n = read_rdn(set.content, pairs);
-        for (size_t i = 0; i < n; i++) sum += pair_hash(&pairs[i]);
-        hash = hash * 31 + sum;
+        size_t n = der_expect(&r, DER_SET, &set) ? read_rdn(set.content, pairs) : 0;
+        if (n == 0) return false;
+        for (size_t i = 0; i < n; i++)
+            if (!add_pair(&pairs[i], &sum)) return false;
+        *out = *out * 31 + sum;
     }
-    return hash;
+    return true;
 }
 
 bool name_is_empty(struct span name)

@@ -53,14 +53,15 @@ static bool verify_pss(struct span data, struct der_pss pss, struct span signatu
 }
 
 static bool verify_rsa(struct span data, struct reader algorithm, struct span oid,
-                       struct span signature, struct span spki)
+                       struct span signature, const struct cert *signer)
 {
-    word32 index = 0;
     RsaKey key;
     bool pss = oid.n > 0 && oid.p[oid.n - 1] == 10;
     enum wc_HashType hash = pss ? WC_HASH_TYPE_NONE : hash_of_signature(oid, false);
     if (wc_InitRsaKey(&key, NULL) != 0) return false;
-    bool ok = wc_RsaPublicKeyDecode(spki.p, &index, &key, (word32)spki.n) == 0;
+    /* Not from the SubjectPublicKeyInfo, whose RSA-PSS parameters the library cannot read. */
+    struct span n = signer->modulus, e = signer->exponent;
+    bool ok = wc_RsaPublicKeyDecodeRaw(n.p, (word32)n.n, e.p, (word32)e.n, &key) == 0;
     if (pss)
         ok = ok && verify_pss(data, der_pss_parameters(algorithm), signature, &key);
     else
@@ -96,7 +97,7 @@ bool signature_valid(struct span data, struct span algorithm, struct span signat
     if (signer->key == CERT_KEY_EC)
         return ecdsa_oid && verify_ecdsa(data, oid.content, signature, signer->spki);
     return signer->key == CERT_KEY_RSA && !ecdsa_oid &&
-           verify_rsa(data, r, oid.content, signature, signer->spki);
+           verify_rsa(data, r, oid.content, signature, signer);
 }
 
 bool signature_make(const struct private_key *key, struct span data, uint8_t out[SIGNATURE_SIZE],

@@ -6,6 +6,10 @@
 
 #include <stdlib.h>
 
+/* Declared in the library's internal.h, present in the static library. */
+extern void wolfSSL_CTX_SetProcessPeerCertCb(WOLFSSL_CTX *context,
+                                             int (*callback)(WOLFSSL *, struct DecodedCert *));
+
 struct tls_context {
     WOLFSSL_CTX *library;
 };
@@ -69,6 +73,7 @@ struct tls_context *tls_context_client(const struct policy *policy, bool resume)
     if (!c) return NULL;
     /* The library verifies no certificate and knows no anchor: the callback does (pki/trust.h). */
     wolfSSL_CTX_set_verify(c->library, WOLFSSL_VERIFY_NONE, session_verify_callback);
+    wolfSSL_CTX_SetProcessPeerCertCb(c->library, session_parsed_callback);
     bool ok = set_suites(c->library, policy->allowed);
     for (size_t i = 0; ok && i < group_count(); i++)
         ok = wolfSSL_CTX_UseSupportedCurve(c->library, group_at(i)) == WOLFSSL_SUCCESS;

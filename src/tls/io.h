@@ -7,6 +7,7 @@
 int session_receive_callback(WOLFSSL *ssl, char *buffer, int size, void *context);
 int session_send_callback(WOLFSSL *ssl, char *buffer, int size, void *context);
 int session_verify_callback(int ok, WOLFSSL_X509_STORE_CTX *store);
+int session_parsed_callback(WOLFSSL *ssl, struct DecodedCert *cert);
 int session_ticket_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
                             unsigned char iv[WOLFSSL_TICKET_IV_SZ],
                             unsigned char tag[WOLFSSL_TICKET_MAC_SZ], int seal,

@@ -78,7 +78,8 @@ static void same(void **state)
         struct span a = build(&one, rows[i].a), b = build(&two, rows[i].b);
         if (name_equal(a, b) != rows[i].equal || name_equal(b, a) != rows[i].equal)
             fail_msg("%s and %s", rows[i].a, rows[i].b);
-        if (rows[i].equal) assert_true(name_hash(a) == name_hash(b));
+        uint32_t x, y;
+        if (rows[i].equal) assert_true(name_hash(a, &x) && name_hash(b, &y) && x == y);
     }
 }
 
@@ -113,6 +114,11 @@ static void malformed(void **state)
     assert_true(name_is_empty(a) && name_is_empty(none));
     assert_true(name_equal(none, none));
     assert_false(name_equal(none, a));
+    uint32_t hash;
+    static const char *const strings[] = {"0c:10=\xff", "0c:10=\xc3", "13:6=DE/0c:10=\xed"};
+    for (size_t i = 0; i < N_OF(strings); i++)
+        assert_false(name_hash(build(&one, strings[i]), &hash));
+    assert_false(name_hash(a, &hash) || name_hash(none, &hash));
 }
 
 int main(void)
