@@ -210,6 +210,8 @@ enum step client_handshake_step(struct conn *c)
             return handshake_failed(c);
         }
         if (!agreed_is_allowed(c)) return conn_refuse(c, REASON_INTERNAL_ERROR);
+        /* In a resumed handshake the client speaks last, and then sends its request. */
+        if (session_facts(c->client.tls).resumed) leg_acknowledge(&c->client);
         if (c->reason != REASON_OK)
             conn_set_state(c, CONN_PAGE);
         else if (c->listener->config->type == LISTEN_TEST)

@@ -1,6 +1,8 @@
 #include "leg.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -66,6 +68,12 @@ void leg_flush(struct leg *l)
             l->deaf = true;
     }
     if (l->broken || l->deaf) buf_fini(out);
+}
+
+void leg_acknowledge(const struct leg *l)
+{
+    int on = 1;
+    setsockopt(l->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
 }
 
 void leg_end(struct leg *l)

@@ -35,6 +35,9 @@ void leg_open(struct leg *l, int fd, void (*on_event)(struct ev_loop *, ev_io *,
 WARN_UNUSED size_t leg_fill(struct leg *l);
 /* Writes what is queued, as far as the socket takes it. */
 void leg_flush(struct leg *l);
+/* Acknowledges at once what has come (tcp(7), TCP_QUICKACK): for a peer whose next small segment
+ * waits for that (RFC 1122 section 4.2.3.4) while we have nothing to send. */
+void leg_acknowledge(const struct leg *l);
 /* Shuts our side of the TCP connection down, once all is written. */
 void leg_end(struct leg *l);
 void leg_close(struct leg *l, struct ev_loop *loop);

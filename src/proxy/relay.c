@@ -53,7 +53,8 @@ static bool pump(struct conn *c, struct direction *d, struct leg *from, struct l
 static void note_truncation(struct conn *c)
 {
     c->client.readable = true;
-    pump(c, &c->to_upstream, &c->client, &c->upstream, "client");
+    c->client.taken = 0; /* its end may lie behind what this run has read */
+    (void)pump(c, &c->to_upstream, &c->client, &c->upstream, "client");
     bool listens = c->to_upstream.state == DIRECTION_OPEN && !c->client.broken && !c->client.deaf;
     if (listens && c->reason == REASON_OK) c->reason = REASON_UPSTREAM_TRUNCATED;
 }

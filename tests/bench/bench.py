@@ -20,6 +20,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
+import fairness  # noqa: E402
 import load  # noqa: E402
 import meter  # noqa: E402
 import scale  # noqa: E402
@@ -29,10 +30,11 @@ from pki import Pki  # noqa: E402
 CORE = {0}
 METRICS = {"connection": "CPU ms a connection", "gcm": "CPU s a GiB, AES128-GCM",
            "cbc": "CPU s a GiB, AES128-CBC-SHA256", "tunnel": "KiB an idle tunnel"}
-SCENARIOS = {"latency": "Latency of a request on a new connection",
-             "tunnels": "Memory of idle tunnels on one worker",
-             "names": "Host names through CONNECT",
-             "workers": "A second worker"}
+SCENARIOS = {"latency": ("Latency of a request on a new connection", scale.latency),
+             "fairness": ("A new connection beside six bulk streams", fairness.fairness),
+             "tunnels": ("Memory of idle tunnels on one worker", scale.tunnels),
+             "names": ("Host names through CONNECT", scale.names),
+             "workers": ("A second worker", scale.workers)}
 # (ours, the peers of which the better one counts): what the issue of a row is.
 COMPARED = (("suitegate", ("nginx", "haproxy")),
             ("suitegate-noresume", ("nginx-noresume", "haproxy-noresume")),
@@ -160,10 +162,10 @@ def main():
         if options.only in (None, "compare"):
             figures["rounds"] = compare(site, options)
             table(figures["rounds"])
-        for name, what in SCENARIOS.items():
+        for name, (what, measure) in SCENARIOS.items():
             if options.only in (None, name):
                 print(f"\n{what}")
-                figures[name] = getattr(scale, name)(site)
+                figures[name] = measure(site)
     pathlib.Path(options.json).write_text(json.dumps(figures, indent=1))
     print(f"\nAll figures: {options.json}")
 

@@ -5,8 +5,9 @@ import ssl
 import pytest
 
 import wire
-from gate import free_port
+from gate import free_port, sanitized
 from scene import Scene, at, check_record, how, scene  # noqa: F401 (fixtures)
+from test_fairness import settled
 from upstreams import nginx
 
 NO_EXTENDED_MASTER_SECRET = 1  # OpenSSL's SSL_OP_NO_EXTENDED_MASTER_SECRET
@@ -45,6 +46,25 @@ def test_a_client_resumes(scene, upstream, how):
     assert len({at(r, "tls.cipher") for r in records}) == 1
     # Whoever resumes with us has an upstream that was verified all the same.
     assert len({at(r, "suitegate.upstream.tls.server.hash.sha256") for r in records}) == 1
+
+
+def test_who_resumes_is_acknowledged_at_once(scene, upstream, tmp_path):
+    """In a resumed handshake the client speaks last. One that has Nagle's algorithm on sends its
+    request when that is acknowledged: not 40 ms later, with the kernel's delayed one."""
+    log = tmp_path / "calls"
+    wrapper = ["strace", "-DDD", "-f", "-q", "-o", log, "-e", "signal=none", "-e",
+               "trace=setsockopt"]
+    env = {"ASAN_OPTIONS": "detect_leaks=0"} if sanitized() else {}
+    s = scene(upstream, options={"wrapper": wrapper, "env": env})
+    context = s.context("fixed")
+    _, session = visit(s, "fixed", context)
+    for _ in range(2):
+        resumed, session = visit(s, "fixed", context, session)
+        assert resumed
+    s.opened_closed(3)
+    assert s.gate.stop() == 0
+    settled(log)
+    assert log.read_text().count("TCP_QUICKACK, [1]") == 2
 
 
 def test_every_worker_opens_every_workers_tickets(scene, upstream):

@@ -339,7 +339,6 @@ HEADER = "an unexpected type is refused by its header (RFC 5246 section 6)"
 PADDING = "legal, but the TLS library has no room for more than 16,486 bytes"
 SPLIT = "the TLS library wants a whole message header in a protected record"
 MINOR = "the TLS library compares the minor number alone, and the hello is in the transcript"
-SCHEMES = "the TLS library keeps 64 schemes"
 POLICY = "a second hello ends the session with unexpected_message"
 
 # case, or its name for all kinds of protection: (outcome, why)
@@ -355,7 +354,6 @@ DIFFERS = {
     "protected nothing before finished": (10, "RFC 5246 section 6.2.1 forbids it"),
     **{f"version {v} in {r}": (70, MINOR) for v in ("0400", "0401", "0402")
        for r in ("0301", "0303")},
-    **{f"{n} schemes": (40, SCHEMES) for n in (65, 100, 128, 200, 255, 256)},
 }
 UNSETTLED = {
     "plain heartbeat": (10, HEADER),
