@@ -60,6 +60,8 @@ void policy_describe(const struct policy *p, struct text *out);
 const char *cipher_name(uint16_t id);
 const char *group_name(uint16_t id); /* NULL when unknown */
 bool group_allowed(uint16_t id);
+/* Below 112 bits of security: a curve of less than 224 bits (NIST SP 800-57 part 1, table 2). */
+bool group_weak(uint16_t id);
 size_t group_count(void);
 uint16_t group_at(size_t i); /* allowed groups in order */
 

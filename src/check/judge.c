@@ -244,9 +244,14 @@ static void judge_groups(const struct place *at, const struct scan *s)
                     "it accepts none of the groups x25519, secp256r1, secp384r1, secp521r1");
     for (size_t i = 0; i < s->group_count; i++) {
         const char *name = group_name(s->groups[i]);
-        if (name && !group_allowed(s->groups[i]))
+        if (!name || group_allowed(s->groups[i])) continue;
+        if (group_weak(s->groups[i]))
             judging_add(at, ITEM_FINDING, "accepts_group", name, ADVICE_GROUPS,
-                        "it accepts the group %s", name);
+                        "it accepts the group %s, of less than 112 bits of security", name);
+        else
+            judging_add(at, ITEM_NOTE, "accepts_group", name, ADVICE_NONE,
+                        "it accepts the group %s, which the policy lacks and which is not weaker",
+                        name);
     }
     for (size_t i = 0; i < s->weak_scheme_count; i++) {
         const struct scheme *scheme = scheme_by_id(s->weak_schemes[i]);
@@ -289,15 +294,20 @@ static void note_tls13(const struct place *at, const struct scan *s)
     const struct scan_version *v = scan_version(s, TLS_1_3);
     char list[256] = "";
     size_t n = 0;
+    bool any_named = false;
     if (v->accepted != FACT_YES) return;
     for (size_t i = 0; i < v->suite_count && n < sizeof list; i++) {
         const char *name = cipher_name(v->suites[i]);
         bool named = v->suites[i] == 0x1301 || v->suites[i] == 0x1302;
+        any_named = any_named || named;
         n += (size_t)snprintf(list + n, sizeof list - n, "%s%s%s", n ? ", " : "", name ? name : "?",
                               named ? "" : " (not in the 2024 revision)");
     }
+    bool only = scan_version(s, TLS_1_2)->accepted == FACT_NO;
     judging_add(at, ITEM_NOTE, "speaks_tls13", "TLS 1.3", ADVICE_NONE,
-                "it speaks TLS 1.3 too, with %s; this policy is about TLS 1.2", list);
+                "it speaks TLS 1.3 %s, with %s; this policy is about TLS 1.2%s",
+                only ? "and not TLS 1.2" : "too", list,
+                only && any_named ? ": Microsoft's text of 2024-12-02 would take it" : "");
 }
 
 static int by_kind(const void *a, const void *b)

@@ -172,6 +172,16 @@ bool group_allowed(uint16_t id)
     return name_in(groups, COUNT_OF(groups), id) != NULL;
 }
 
+bool group_weak(uint16_t id)
+{
+    static const uint16_t weak[] = {
+        /* sect163 and sect193 */ 0x0001, 0x0002, 0x0003, 0x0004, 0x0005,
+        /* secp160 and secp192 */ 0x000f, 0x0010, 0x0011, 0x0012, 0x0013};
+    for (size_t i = 0; i < COUNT_OF(weak); i++)
+        if (weak[i] == id) return true;
+    return false;
+}
+
 size_t group_count(void)
 {
     return COUNT_OF(groups);

@@ -68,7 +68,7 @@ def test_a_server_that_accepts_more_is_compliant_with_findings(pki, loose):
     for suite in ("TLS_RSA_WITH_AES_128_CBC_SHA", "TLS_ECDH_anon_WITH_AES_128_CBC_SHA",
                   "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "TLS_RSA_WITH_AES_256_CCM_8"):
         assert ("accepts_suite", suite) in found
-    assert ("accepts_group", "x448") in found
+    assert ("accepts_group", "x448") in host.items("notes")
     assert ("accepts_weak_signature", "rsa_pkcs1_sha1") in found
     assert host.features["weak_signatures"] and host.features["fallback_scsv"] is True
     named = {subject for code, subject in found if code == "accepts_suite"}
@@ -123,7 +123,9 @@ def test_a_server_without_tls12_is_not_compliant(pki, tmp_path, protocol, name):
     assert host.accepted() == [name]
     assert host.approved == []
     assert "protocol versions" in host.remedies("nginx")
-    if name != "TLS 1.3":
+    if name == "TLS 1.3":
+        assert "Microsoft's text of 2024-12-02 would take it" in host.text("speaks_tls13")
+    else:
         assert ("accepts_protocol", name) in host.items("findings")
         assert host.certificates[0]["sha256"]
 
@@ -278,6 +280,27 @@ def test_whose_order_counts(pki, tmp_path, own, order):
     assert host.preference == order
     assert [row["openssl"] for row in host.approved] == (
         backwards if order == "server" else list(wire.EIGHT))
+
+
+@pytest.mark.parametrize("server", ["openssl", "nginx"])
+@pytest.mark.parametrize("signatures", [True, False])
+def test_a_stock_server_limited_to_the_suites(pki, tmp_path, server, signatures):
+    """Its groups are beyond the policy and not weaker. That OpenSSL signs with SHA-224 for who asks
+    for nothing better is the one finding, and one line ends it."""
+    eight = ":".join(wire.EIGHT)
+    if server == "openssl":
+        start = s_server(tmp_path, pki.rsa, "-cipher", eight,
+                         *(["-sigalgs", SIGNATURES] if signatures else []))
+    else:
+        line = f"ssl_conf_command SignatureAlgorithms {SIGNATURES};" if signatures else ""
+        start = nginx(tmp_path, pki.ec, pki.rsa, protocols="TLSv1.2 TLSv1.3", ciphers=eight,
+                      extra=line)
+    with start as running:
+        host = judge(pki, running.port)
+    assert "x448" in host.groups or server == "nginx"
+    assert host.codes("findings") == (set() if signatures else {"accepts_weak_signature"})
+    assert {name for _, name in host.items("findings")} <= {"rsa_pkcs1_sha224", "ecdsa_sha224"}
+    assert host.verdict == ("compliant" if signatures else "compliant_with_findings")
 
 
 @pytest.mark.parametrize("groups, names", [

@@ -158,8 +158,13 @@ static void protocols(void **state)
     judge(1);
     assert_int_equal(judged.verdict, VERDICT_NOT_COMPLIANT);
     assert_int_equal(judged.n, 3);
-    assert_non_null(find("speaks_tls13", "TLS 1.3"));
     assert_non_null(find("accepts_protocol", "TLS 1.0"));
+    const struct item *note = find("speaks_tls13", "TLS 1.3");
+    assert_non_null(note);
+    assert_string_equal(note->text,
+                        "it speaks TLS 1.3 and not TLS 1.2, with TLS_AES_128_GCM_SHA256; "
+                        "this policy is about TLS 1.2: Microsoft's text of 2024-12-02 "
+                        "would take it");
 }
 
 static void speaks_tls13(void **state)
@@ -211,7 +216,18 @@ static void groups_and_signatures(void **state)
     (void)state;
     struct scan *s = fresh();
     s->groups[s->group_count++] = 0x0013;
-    FINDING("accepts_group", "secp192r1", ADVICE_GROUPS, "it accepts the group secp192r1");
+    FINDING("accepts_group", "secp192r1", ADVICE_GROUPS,
+            "it accepts the group secp192r1, of less than 112 bits of security");
+    /* Not in the policy, and not weaker: no reason to change anything. */
+    static const uint16_t strong[] = {0x0006, 0x0015, 0x0016, 0x001a, 0x001e, 0x0100, 0x11ec};
+    for (size_t i = 0; i < COUNT_OF(strong); i++) {
+        s = fresh();
+        s->groups[s->group_count++] = strong[i];
+        judge(1);
+        assert_int_equal(judged.verdict, VERDICT_COMPLIANT);
+        assert_int_equal(judged.n, 1);
+        assert_non_null(find("accepts_group", group_name(strong[i])));
+    }
     s = fresh();
     s->weak_schemes[s->weak_scheme_count++] = 0x0201;
     FINDING("accepts_weak_signature", "rsa_pkcs1_sha1", ADVICE_SIGNATURES,
