@@ -30,7 +30,8 @@ group() {
         python3-requests:/usr/lib/python3/dist-packages/requests/__init__.py
         chromium:chromium libnss3-tools:certutil php-cli:php
         php-curl:/usr/share/php*-curl/curl/curl.ini
-        liblwp-protocol-https-perl:/usr/share/perl5/LWP/Protocol/https.pm" ;;
+        liblwp-protocol-https-perl:/usr/share/perl5/LWP/Protocol/https.pm
+        squid-openssl:/usr/sbin/squid tinyproxy-bin:tinyproxy" ;;
     lint) echo "clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
         python3:/usr/bin/python3" ;;
     soak) echo "testssl.sh:testssl procps:pgrep

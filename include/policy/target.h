@@ -22,6 +22,9 @@ enum target_status { TARGET_MORE, TARGET_OK, TARGET_NOT_CONNECT, TARGET_NOT_HTTP
 
 enum { TARGET_REQUEST_LIMIT = 16384 }; /* request line and header fields, in bytes */
 
+/* The length of the empty lines that may stand before a request line (RFC 9112 section 2.2). */
+size_t target_empty_lines(const uint8_t *p, size_t n);
+
 /* Reads a request of which n bytes are there; *used is its length on TARGET_OK. `why` is a
  * static sentence on TARGET_BAD. On TARGET_NOT_CONNECT and TARGET_BAD `t` holds what could
  * be read of the destination, host "" otherwise. */

@@ -8,6 +8,8 @@
 
 /* Does an HTTP request begin here, as far as there are bytes? */
 bool request_begins(const uint8_t *p, size_t n);
+/* Is its method HEAD, whose answer has no body (RFC 9110 section 9.3.2)? */
+bool request_is_head(const uint8_t *p, size_t n);
 /* Are its line and header fields complete? */
 bool request_is_whole(const uint8_t *p, size_t n);
 /* Its Accept field names text/html. */

@@ -1,9 +1,11 @@
 #include "policy/target.h"
 
+#include "base/reader.h"
 #include "base/text.h"
 #include "base/units.h"
 #include "policy/hello.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -105,6 +107,91 @@ static bool fields_are_sane(const uint8_t *p, size_t n)
     return true;
 }
 
+/* uri-host [":" port], which may be empty (RFC 9112 section 3.2, RFC 3986 section 3.2.2). */
+static bool host_field_is_valid(struct span value)
+{
+    size_t n = value.n, i = 0;
+    if (n > 0 && value.p[0] == '[') {
+        while (i < n && value.p[i] != ']') i++;
+        struct addr ip;
+        char text[ADDR_TEXT_SIZE];
+        if (i == n || i - 1 >= sizeof text) return false;
+        memcpy(text, value.p + 1, i - 1);
+        text[i - 1] = '\0';
+        if (memchr(text, '\0', i - 1) || !addr_from_ip(text, 0, &ip) || !strchr(text, ':'))
+            return false;
+        i++;
+    }
+    for (; i < n && value.p[i] != ':'; i++)
+        if (!isalnum(value.p[i]) && !memchr("-._~%!$&'()*+,;=", value.p[i], 16)) return false;
+    if (i < n) i++;
+    for (; i < n; i++)
+        if (!isdigit(value.p[i])) return false;
+    return true;
+}
+
+/* 1*DIGIT, of a number that can be one (RFC 9110 section 8.6). What follows the head is the
+ * tunnel's in any case (section 9.3.6). */
+static bool length_is_valid(struct span value)
+{
+    enum { DIGITS_LIMIT = 18 };
+    for (size_t i = 0; i < value.n; i++)
+        if (!isdigit(value.p[i])) return false;
+    return value.n > 0 && value.n <= DIGITS_LIMIT;
+}
+
+static struct span trimmed(const uint8_t *p, size_t n)
+{
+    while (n > 0 && (p[0] == ' ' || p[0] == '\t')) p++, n--;
+    while (n > 0 && strchr(" \t\r", p[n - 1])) n--;
+    return (struct span){p, n};
+}
+
+static bool named(const uint8_t *p, const uint8_t *colon, const char *name)
+{
+    size_t n = strlen(name);
+    return (size_t)(colon - p) == n && strncasecmp((const char *)p, name, n) == 0;
+}
+
+/* How often a request has the fields that frame it. */
+struct framing {
+    unsigned hosts, lengths, codings;
+};
+
+static const char *fault_of_field(struct framing *f, const uint8_t *name, const uint8_t *colon,
+                                  struct span value)
+{
+    if (named(name, colon, "host")) {
+        if (++f->hosts > 1) return "The request has two Host fields.";
+        if (!host_field_is_valid(value)) return "The Host field is no host and port.";
+    } else if (named(name, colon, "content-length")) {
+        if (++f->lengths > 1) return "The request has two Content-Length fields.";
+        if (!length_is_valid(value)) return "The Content-Length is no length.";
+    } else if (named(name, colon, "transfer-encoding")) {
+        bool chunked = value.n == 7 && strncasecmp((const char *)value.p, "chunked", 7) == 0;
+        if (++f->codings > 1 || !chunked) return "The Transfer-Encoding is not chunked, once.";
+    }
+    return NULL;
+}
+
+/* What is wrong with the fields of a CONNECT request, or NULL (RFC 9112 sections 3.2, 6.1 and 6.3).
+ * They are sane; is_10: HTTP/1.0, which needs no Host and knows no Transfer-Encoding. */
+static const char *fault_of_fields(const uint8_t *p, size_t n, bool is_10)
+{
+    struct framing f = {0};
+    const uint8_t *end = p + n, *newline, *colon;
+    for (; (newline = memchr(p, '\n', (size_t)(end - p))) != NULL; p = newline + 1) {
+        if (!(colon = memchr(p, ':', (size_t)(newline - p)))) continue;
+        struct span value = trimmed(colon + 1, (size_t)(newline - colon - 1));
+        const char *fault = fault_of_field(&f, p, colon, value);
+        if (fault) return fault;
+    }
+    if (f.hosts == 0 && !is_10) return "The request has no Host field, which HTTP/1.1 needs.";
+    if (f.codings > 0 && (is_10 || f.lengths > 0))
+        return "A Transfer-Encoding fits neither HTTP/1.0 nor a Content-Length.";
+    return NULL;
+}
+
 static enum target_status bad(const char **why, const char *sentence)
 {
     *why = sentence;
@@ -133,7 +220,8 @@ static void note_destination(const char *uri, size_t n, struct target *t)
 }
 
 /* "CONNECT host:port HTTP/1.1" without its line end. */
-static enum target_status parse_line(const char *line, size_t n, struct target *t, const char **why)
+static enum target_status parse_line(const char *line, size_t n, struct target *t, bool *is_10,
+                                     const char **why)
 {
     const char *space = memchr(line, ' ', n);
     if (!space) return bad(why, "The request line has no target.");
@@ -143,9 +231,10 @@ static enum target_status parse_line(const char *line, size_t n, struct target *
     const char *second = memchr(authority, ' ', rest);
     if (!second) return bad(why, "The request line has no HTTP version.");
     size_t version = rest - (size_t)(second + 1 - authority);
-    if (version != 8 ||
-        (memcmp(second + 1, "HTTP/1.1", 8) != 0 && memcmp(second + 1, "HTTP/1.0", 8) != 0))
+    /* A higher minor version is answered as the one that is known (RFC 9110 section 2.5). */
+    if (version != 8 || memcmp(second + 1, "HTTP/1.", 7) != 0 || !isdigit((uint8_t)second[8]))
         return bad(why, "The HTTP version is not 1.1 or 1.0.");
+    *is_10 = second[8] == '0';
     if (!is_connect) {
         note_destination(authority, (size_t)(second - authority), t);
         return TARGET_NOT_CONNECT;
@@ -156,28 +245,45 @@ static enum target_status parse_line(const char *line, size_t n, struct target *
     return TARGET_OK;
 }
 
+size_t target_empty_lines(const uint8_t *p, size_t n)
+{
+    size_t i = 0;
+    while (i < n && (p[i] == '\n' || (p[i] == '\r' && i + 1 < n && p[i + 1] == '\n')))
+        i += p[i] == '\n' ? 1 : 2;
+    return i;
+}
+
 enum target_status target_parse_request(const uint8_t *p, size_t n, struct target *t, size_t *used,
                                         const char **why)
 {
     *t = (struct target){0};
     *used = 0;
     *why = "";
-    if (n == 0) return TARGET_MORE;
-    if (!begins_http(p, n)) return TARGET_NOT_HTTP;
-    const uint8_t *newline = memchr(p, '\n', n);
-    size_t end = header_end(p, n < TARGET_REQUEST_LIMIT ? n : TARGET_REQUEST_LIMIT);
+    size_t skipped = target_empty_lines(p, n < TARGET_REQUEST_LIMIT ? n : TARGET_REQUEST_LIMIT);
+    bool open = n == skipped || (n == skipped + 1 && p[skipped] == '\r');
+    if (open) return n < TARGET_REQUEST_LIMIT ? TARGET_MORE : TARGET_NOT_HTTP;
+    if (!begins_http(p + skipped, n - skipped)) return TARGET_NOT_HTTP;
+    size_t end =
+        header_end(p + skipped, (n < TARGET_REQUEST_LIMIT ? n : TARGET_REQUEST_LIMIT) - skipped);
     if (end == 0 && n >= TARGET_REQUEST_LIMIT)
         return bad(why, "The request is larger than 16 KiB.");
+    p += skipped;
+    n -= skipped;
+    const uint8_t *newline = memchr(p, '\n', n);
     if (!newline) return TARGET_MORE;
     size_t line = (size_t)(newline - p);
     if (line > 0 && p[line - 1] == '\r') line--;
-    enum target_status status = parse_line((const char *)p, line, t, why);
+    bool is_10 = false;
+    enum target_status status = parse_line((const char *)p, line, t, &is_10, why);
     /* An error in the line is told at once; everything else waits for the whole request. */
     if (status == TARGET_BAD) return status;
     if (end == 0) return TARGET_MORE;
     size_t fields = (size_t)(newline - p) + 1;
     if (!fields_are_sane(p + fields, end - fields)) return bad(why, "A header field is malformed.");
-    *used = end;
+    const char *fault =
+        status == TARGET_OK ? fault_of_fields(p + fields, end - fields, is_10) : NULL;
+    if (fault) return bad(why, fault);
+    *used = skipped + end;
     return status;
 }
 

@@ -40,6 +40,7 @@ static void render_html(const struct page *p, const struct reason_row *row, stru
     html_end(out);
 }
 
+/* The status line names the code: of a refused CONNECT, Java, git and .NET show that line alone. */
 void page_render(const struct page *p, struct text *out)
 {
     const struct reason_row *row = reason_row(p->reason);
@@ -49,13 +50,13 @@ void page_render(const struct page *p, struct text *out)
     else
         render_text(p, row, &body);
     text_printf(out,
-                "HTTP/1.1 %u %s\r\n"
+                "HTTP/1.1 %u %s (%s)\r\n"
                 "Proxy-Status: suitegate; error=%s; details=\"%s\"\r\n"
                 "Content-Type: text/%s; charset=utf-8\r\n"
                 "Content-Length: %zu\r\n"
                 "Cache-Control: no-store\r\n"
                 "Connection: close\r\n\r\n",
-                p->status, reason_http_phrase(p->status), p->proxy_status, row->code,
+                p->status, reason_http_phrase(p->status), row->code, p->proxy_status, row->code,
                 p->html ? "html" : "plain", body.size);
     if (!p->head_only) text_add_bytes(out, text_string(&body), body.size);
     text_fini(&body);

@@ -24,6 +24,9 @@ static void choose_tls_answer(struct conn *c, int alert)
         a->answer_alert = alert;
     } else if (row->leg == LEG_EITHER) {
         a->answer = ANSWER_CLOSE;
+    } else if (row->leg == LEG_UPSTREAM && c->alert_received == ALERT_NO_APPLICATION_PROTOCOL) {
+        a->answer = ANSWER_ALERT; /* as the client would have got it there (RFC 7301) */
+        a->answer_alert = ALERT_NO_APPLICATION_PROTOCOL;
     } else if (judged && row->http && c->reason != REASON_CLIENT_SERVER_NAME_MISMATCH) {
         a->answer = hello_wants_http(a) ? ANSWER_PAGE : ANSWER_ALERT;
         a->answer_alert = ALERT_INTERNAL_ERROR;
@@ -45,6 +48,15 @@ static void choose_answer(struct conn *c, int alert, const char *proxy_status)
     if (a->answer == ANSWER_ALERT && row->leg != LEG_UPSTREAM) c->alert_sent = a->answer_alert;
 }
 
+/* Of a request that is no CONNECT; where TLS had to start, the hello reader has its first bytes. */
+static bool asked_by_head(const struct conn *c)
+{
+    const struct hello_reader *reader = &c->attempt->reader;
+    if (c->reason != REASON_CLIENT_PLAINTEXT_HTTP) return false;
+    if (c->established) return request_is_head(reader->header, reader->header_size);
+    return request_is_head(buf_head(&c->client.in), buf_size(&c->client.in));
+}
+
 static void answer_http(struct conn *c)
 {
     char destination[TARGET_TEXT_SIZE] = "";
@@ -55,7 +67,8 @@ static void answer_http(struct conn *c)
                         .status = a->http,
                         .proxy_status = a->proxy_status,
                         .destination = destination,
-                        .connection_id = c->id};
+                        .connection_id = c->id,
+                        .head_only = asked_by_head(c)};
     page_render(&page, &text);
     if (!buf_append(leg_out(&c->client), text_string(&text), text.size)) c->client.broken = true;
     text_fini(&text);
@@ -135,8 +148,7 @@ static void send_page(struct conn *c, const struct buf *request)
                         .destination = destination,
                         .connection_id = c->id,
                         .html = request_wants_html(buf_head(request), buf_size(request)),
-                        .head_only =
-                            buf_size(request) > 5 && memcmp(buf_head(request), "HEAD ", 5) == 0};
+                        .head_only = request_is_head(buf_head(request), buf_size(request))};
     page_render(&page, &text);
     if (session_write(c->client.tls, text_string(&text), text.size))
         session_close_notify(c->client.tls);

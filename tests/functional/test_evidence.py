@@ -140,7 +140,7 @@ def test_every_refusal_before_the_200_is_in_the_file_before_the_answer(scene):
     s = scene(free_port())
     for turn in range(20):
         sock = wire.dial(s.forward)
-        sock.sendall(f"CONNECT 127.0.0.1:{s.upstream} HTTP/1.1\r\n\r\n".encode())
+        sock.sendall(f"CONNECT 127.0.0.1:{s.upstream} HTTP/1.0\r\n\r\n".encode())
         assert sock.recv(12) == b"HTTP/1.1 502"
         assert len(s.gate.matching(code="upstream_unreachable")) == turn + 1
         sock.close()
@@ -271,7 +271,7 @@ def test_nothing_of_the_payload_is_in_the_file(scene, how, pki):
         assert answer.status == 502 and marker not in answer.body
         s.gate.wait_record(code="upstream_no_approved_suite")
     sock = wire.dial(s.forward)
-    sock.sendall(f"CONNECT 127.0.0.1:{s.upstream} HTTP/1.1\r\n"
+    sock.sendall(f"CONNECT 127.0.0.1:{s.upstream} HTTP/1.0\r\n"
                  f"Proxy-Authorization: Basic {marker}-proxy\r\n\r\n".encode())
     wire.read_to_end(sock)
     sock.close()

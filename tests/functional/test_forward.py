@@ -187,6 +187,22 @@ def test_other_methods_get_403(forward, raw):
         assert record["suitegate"]["identity"] == "localhost"
 
 
+@pytest.mark.parametrize("lead", [b"", b"\r\n"])
+def test_the_answer_to_head_has_no_body(forward, lead):
+    response = hellos.ask(forward.port, lead + b"HEAD http://localhost/ HTTP/1.1\r\nHost: a\r\n\r\n")
+    assert response.status == 403
+    assert response.body == b""
+    assert int(response.fields["content-length"]) > 0
+    only_refusal(forward, "client_plaintext_http")
+
+
+def test_the_status_line_names_the_code(forward):
+    """It is all that Java, git and .NET show."""
+    response = hellos.ask(forward.port, connect_request("localhost:1"))
+    assert response.raw.startswith(b"HTTP/1.1 502 Bad Gateway (upstream_unreachable)\r\n")
+    only_refusal(forward, "upstream_unreachable")
+
+
 def test_neither_http_nor_tls_is_closed(forward):
     with hellos.connect(forward.port) as sock:
         sock.sendall(b"\0\1\2\3\4\5\6\7")

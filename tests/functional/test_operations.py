@@ -333,7 +333,7 @@ def test_without_descriptors_it_keeps_serving(scene, echoing, spare):
             crowd = []
             for _ in range(20):
                 sock = wire.dial(s.forward)
-                sock.sendall(f"CONNECT 127.0.0.1:{s.upstream} HTTP/1.1\r\n\r\n".encode())
+                sock.sendall(f"CONNECT 127.0.0.1:{s.upstream} HTTP/1.0\r\n\r\n".encode())
                 crowd.append(sock)
             for _ in range(5):
                 talk(first)
@@ -367,6 +367,25 @@ def test_an_idle_tunnel_is_closed(scene, how, echoing):
         assert tls.ending() in ("truncated", "reset")
     _, closed = s.opened_closed()[0]
     assert at(closed, "suitegate.closed_by") == "idle_timeout"
+    assert (at(closed, "event.outcome"), at(closed, "log.level")) == ("failure", "warning")
+    assert "idle_timeout" in at(closed, "suitegate.detail")
+
+
+def test_a_listener_has_its_own_idle_timeout(make_gate, scene, echoing):
+    """Here the forward one; the fixed one keeps what [proxy] says."""
+    s = scene(echoing.port, proxy={"idle_timeout": "1h"})
+    s.sections["listen forward"]["idle_timeout"] = "1s"
+    s.rewrite()
+    s.gate.reload()
+    with s.client("forward") as brief, s.client("fixed") as patient:
+        talk(brief)
+        talk(patient)
+        assert brief.ending() in ("truncated", "reset")
+        talk(patient)
+        patient.close_notify()
+        patient.ending()
+    by = {at(c, "suitegate.listener"): at(c, "suitegate.closed_by") for _, c in s.opened_closed(2)}
+    assert by == {"forward": "idle_timeout", "front": "client"}
 
 
 def test_bytes_in_either_direction_keep_a_tunnel(scene, echoing, pki):
@@ -549,7 +568,7 @@ def test_clients_that_vanish_while_the_upstream_is_dialled(scene):
         fds = s.gate.fds()
         for _ in range(10):
             sock = wire.dial(s.forward)
-            sock.sendall(f"CONNECT 127.0.0.1:{hole.port} HTTP/1.1\r\n\r\n".encode())
+            sock.sendall(f"CONNECT 127.0.0.1:{hole.port} HTTP/1.0\r\n\r\n".encode())
             wire.reset(sock)
         s.wait_baseline(fds)
 

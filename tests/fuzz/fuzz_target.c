@@ -18,6 +18,23 @@ static void check_target(const struct target *t)
     CHECK(strcmp(again.host, t->host) == 0);
 }
 
+/* Counted in another way than the parser does: what was accepted is framed by one Host at most,
+ * which HTTP/1.0 alone may leave out, and by one length. */
+static void check_fields(const char *p, size_t n)
+{
+    char *head = malloc(n + 1);
+    unsigned hosts = 0, lengths = 0;
+    if (!head) abort();
+    memcpy(head, p, n);
+    head[n] = '\0';
+    for (const char *at = head; (at = strcasestr(at, "\nhost:")) != NULL; at++) hosts++;
+    for (const char *at = head; (at = strcasestr(at, "\ncontent-length:")) != NULL; at++) lengths++;
+    const char *version = strstr(head, " HTTP/1.");
+    CHECK(version && (hosts == 1 || (hosts == 0 && version[8] == '0')));
+    CHECK(lengths <= 1);
+    free(head);
+}
+
 static enum target_status parse(const uint8_t *p, size_t n, struct target *t, size_t *used)
 {
     const char *why = NULL;
@@ -29,7 +46,9 @@ static enum target_status parse(const uint8_t *p, size_t n, struct target *t, si
     if (status == TARGET_OK) {
         check_target(t);
         CHECK(*used > 0 && p[*used - 1] == '\n');
-        CHECK(memcmp(p, "CONNECT ", 8) == 0);
+        size_t skipped = target_empty_lines(p, n);
+        CHECK(skipped < *used && memcmp(p + skipped, "CONNECT ", 8) == 0);
+        check_fields((const char *)p + skipped, *used - skipped);
         /* What was accepted holds no byte that a log or a header could trip over. */
         CHECK(!memchr(p, '\0', *used));
     }

@@ -316,7 +316,7 @@ def bad_connect(scene, _):
 
 def closed_port(scene, _):
     with wire.dial(scene.forward) as sock:
-        sock.sendall(b"CONNECT 127.0.0.1:1 HTTP/1.1\r\n\r\n")
+        sock.sendall(b"CONNECT 127.0.0.1:1 HTTP/1.0\r\n\r\n")
         demand(wire.read_to_end(sock).startswith(b"HTTP/1.1 502"), "a closed port got no 502")
 
 

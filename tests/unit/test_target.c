@@ -129,17 +129,59 @@ static const struct {
     enum target_status status;
 } requests[] = {
     {"plain", "CONNECT gate.example:443 HTTP/1.1\r\nHost: gate.example:443\r\n\r\n", TARGET_OK},
-    {"no field", "CONNECT gate.example:443 HTTP/1.1\r\n\r\n", TARGET_OK},
+    {"no Host", "CONNECT gate.example:443 HTTP/1.1\r\n\r\n", TARGET_BAD},
+    {"no Host in HTTP/1.2", "CONNECT gate.example:443 HTTP/1.2\r\n\r\n", TARGET_BAD},
+    {"HTTP/1.2", "CONNECT gate.example:443 HTTP/1.2\r\nHost: a\r\n\r\n", TARGET_OK},
+    {"two Hosts", "CONNECT gate.example:443 HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", TARGET_BAD},
+    {"two Hosts in HTTP/1.0", "CONNECT a.test:443 HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n",
+     TARGET_BAD},
+    {"empty Host", "CONNECT gate.example:443 HTTP/1.1\r\nHost:\r\n\r\n", TARGET_OK},
+    {"Host with blanks around", "CONNECT a.test:443 HTTP/1.1\r\nHost: \ta:1 \t\r\n\r\n", TARGET_OK},
+    {"IPv6 Host", "CONNECT a.test:443 HTTP/1.1\r\nHost: [::1]:443\r\n\r\n", TARGET_OK},
+    {"IPv4 Host in brackets", "CONNECT a.test:443 HTTP/1.1\r\nHost: [1.2.3.4]\r\n\r\n", TARGET_BAD},
+    {"open bracket", "CONNECT a.test:443 HTTP/1.1\r\nHost: [::1\r\n\r\n", TARGET_BAD},
+    {"text behind the bracket", "CONNECT a.test:443 HTTP/1.1\r\nHost: [::1]a<\r\n\r\n", TARGET_BAD},
+    {"Host with a user", "CONNECT a.test:443 HTTP/1.1\r\nHost: me@a\r\n\r\n", TARGET_BAD},
+    {"Host with a blank", "CONNECT a.test:443 HTTP/1.1\r\nHost: a b\r\n\r\n", TARGET_BAD},
+    {"Host with a path", "CONNECT a.test:443 HTTP/1.1\r\nHost: a/b\r\n\r\n", TARGET_BAD},
+    {"Host with a word for a port", "CONNECT a.test:443 HTTP/1.1\r\nHost: a:https\r\n\r\n",
+     TARGET_BAD},
+    {"a field whose name begins so", "CONNECT a.test:443 HTTP/1.1\r\nHost: a\r\nHosts: <\r\n\r\n",
+     TARGET_OK},
+    {"a length", "CONNECT a.test:443 HTTP/1.0\r\nContent-Length: 17\r\n\r\n", TARGET_OK},
+    {"two lengths", "CONNECT a.test:443 HTTP/1.0\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n",
+     TARGET_BAD},
+    {"an empty length", "CONNECT a.test:443 HTTP/1.0\r\nContent-Length:\r\n\r\n", TARGET_BAD},
+    {"a signed length", "CONNECT a.test:443 HTTP/1.0\r\nContent-Length: +1\r\n\r\n", TARGET_BAD},
+    {"a list of lengths", "CONNECT a.test:443 HTTP/1.0\r\nContent-Length: 0, 0\r\n\r\n",
+     TARGET_BAD},
+    {"a length of 19 digits",
+     "CONNECT a.test:443 HTTP/1.0\r\nContent-Length: 1000000000000000000\r\n\r\n", TARGET_BAD},
+    {"chunked", "CONNECT a.test:443 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n",
+     TARGET_OK},
+    {"chunked in HTTP/1.0", "CONNECT a.test:443 HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n",
+     TARGET_BAD},
+    {"chunked with a length",
+     "CONNECT a.test:443 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nTransfer-Encoding: "
+     "chunked\r\n\r\n",
+     TARGET_BAD},
+    {"another coding", "CONNECT a.test:443 HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n",
+     TARGET_BAD},
+    {"an empty line first", "\r\nCONNECT a.test:443 HTTP/1.0\r\n\r\n", TARGET_OK},
+    {"two empty lines first", "\r\n\nCONNECT a.test:443 HTTP/1.0\r\n\r\n", TARGET_OK},
+    {"only an empty line", "\r\n", TARGET_MORE},
+    {"half an empty line", "\r\n\r", TARGET_MORE},
+    {"a CR first", "\rCONNECT a.test:443 HTTP/1.0\r\n\r\n", TARGET_NOT_HTTP},
     {"HTTP/1.0", "CONNECT gate.example:443 HTTP/1.0\r\n\r\n", TARGET_OK},
     {"bare LF", "CONNECT gate.example:443 HTTP/1.1\nHost: gate.example\n\n", TARGET_OK},
-    {"mixed line ends", "CONNECT gate.example:443 HTTP/1.1\nA: b\r\n\n", TARGET_OK},
-    {"IPv6", "CONNECT [2001:db8::1]:443 HTTP/1.1\r\n\r\n", TARGET_OK},
+    {"mixed line ends", "CONNECT gate.example:443 HTTP/1.0\nA: b\r\n\n", TARGET_OK},
+    {"IPv6", "CONNECT [2001:db8::1]:443 HTTP/1.0\r\n\r\n", TARGET_OK},
     {"another Host", "CONNECT gate.example:443 HTTP/1.1\r\nHost: other\r\n\r\n", TARGET_OK},
-    {"empty value", "CONNECT gate.example:443 HTTP/1.1\r\nA:\r\n\r\n", TARGET_OK},
-    {"tab in a value", "CONNECT gate.example:443 HTTP/1.1\r\nA:\tb\tc\r\n\r\n", TARGET_OK},
-    {"bytes above ASCII in a value", "CONNECT gate.example:443 HTTP/1.1\r\nA: \xe4\r\n\r\n",
+    {"empty value", "CONNECT gate.example:443 HTTP/1.0\r\nA:\r\n\r\n", TARGET_OK},
+    {"tab in a value", "CONNECT gate.example:443 HTTP/1.0\r\nA:\tb\tc\r\n\r\n", TARGET_OK},
+    {"bytes above ASCII in a value", "CONNECT gate.example:443 HTTP/1.0\r\nA: \xe4\r\n\r\n",
      TARGET_OK},
-    {"colons in a value", "CONNECT gate.example:443 HTTP/1.1\r\nA: b:c:d\r\n\r\n", TARGET_OK},
+    {"colons in a value", "CONNECT gate.example:443 HTTP/1.0\r\nA: b:c:d\r\n\r\n", TARGET_OK},
 
     {"GET", "GET / HTTP/1.1\r\nHost: a\r\n\r\n", TARGET_NOT_CONNECT},
     {"GET of an absolute URI", "GET http://gate.example/ HTTP/1.1\r\n\r\n", TARGET_NOT_CONNECT},
@@ -151,7 +193,6 @@ static const struct {
 
     {"SSH", "SSH-2.0-OpenSSH_9\r\n", TARGET_NOT_HTTP},
     {"method of one word and a line end", "CONNECT\r\n\r\n", TARGET_NOT_HTTP},
-    {"empty line first", "\r\nCONNECT a.test:443 HTTP/1.1\r\n\r\n", TARGET_NOT_HTTP},
     {"space first", " CONNECT a.test:443 HTTP/1.1\r\n\r\n", TARGET_NOT_HTTP},
     {"a very long word", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA / HTTP/1.1\r\n\r\n",
      TARGET_NOT_HTTP},
@@ -254,7 +295,7 @@ static void other_requests_have_a_destination(void **state)
 static void request_leaves_the_rest(void **state)
 {
     (void)state;
-    static const char request[] = "CONNECT gate.example:443 HTTP/1.1\r\n\r\n\x16\x03\x01\n\n";
+    static const char request[] = "CONNECT gate.example:443 HTTP/1.0\r\n\r\n\x16\x03\x01\n\n";
     struct target t;
     size_t used;
     assert_int_equal(parse(request, sizeof request - 1, &t, &used), TARGET_OK);
@@ -296,7 +337,7 @@ static void request_limit(void **state)
     size_t used;
     for (size_t n = TARGET_REQUEST_LIMIT - 1; n <= TARGET_REQUEST_LIMIT + 1; n++) {
         memset(request, 'a', sizeof request);
-        memcpy(request, "CONNECT a.test:443 HTTP/1.1\r\nA: ", 32);
+        memcpy(request, "CONNECT a.test:443 HTTP/1.0\r\nA: ", 32);
         memcpy(request + n - 4, "\r\n\r\n", 4);
         assert_int_equal(parse(request, n, &t, &used),
                          n <= TARGET_REQUEST_LIMIT ? TARGET_OK : TARGET_BAD);
