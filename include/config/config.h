@@ -52,6 +52,7 @@ struct listen_config {
     struct cidr_list allow_clients;
     struct pattern_list allow_upstreams;
     struct target upstream; /* host "": not given */
+    uint64_t idle_timeout;  /* milliseconds; [proxy]'s where not given */
     char *upstream_name;
     struct string_list certificates, keys;
     uint64_t seen; /* options given, one bit a row */

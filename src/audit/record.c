@@ -107,12 +107,18 @@ static void message(const struct audit_event *e, struct text *out)
     }
 }
 
+/* A tunnel that was cut for its silence: neither side had ended it. */
+static bool was_cut(const struct audit_event *e)
+{
+    return e->closed_by && strcmp(e->closed_by, "idle_timeout") == 0;
+}
+
 static const char *level(const struct audit_event *e)
 {
     if (e->action == AUDIT_CONFIGURATION_REJECTED || e->action == AUDIT_LOG_DROPPED) return "error";
     if (e->action == AUDIT_LOG_REPAIRED) return "warning";
     if (e->reason == REASON_INTERNAL_ERROR) return "error";
-    return e->reason == REASON_OK ? "info" : "warning";
+    return e->reason == REASON_OK && !was_cut(e) ? "info" : "warning";
 }
 
 static void put_cut(struct json *j, const char *key, const char *value, size_t most)
@@ -131,12 +137,12 @@ static void put_head(struct json *j, struct timespec at)
 }
 
 /* Stands last and is left open: sequence and hash follow (audit/chain.h). */
-static void put_event(struct json *j, enum audit_action action, enum reason reason,
+static void put_event(struct json *j, enum audit_action action, enum reason reason, bool cut,
                       int64_t duration_ns)
 {
     const struct action_row *row = &actions[action];
     bool failure =
-        action == AUDIT_CONNECTION_REFUSED || action == AUDIT_CONNECTION_REFUSED_REPEATED ||
+        cut || action == AUDIT_CONNECTION_REFUSED || action == AUDIT_CONNECTION_REFUSED_REPEATED ||
         action == AUDIT_CONFIGURATION_REJECTED || action == AUDIT_CLIENT_FALLBACK_RETRY ||
         action == AUDIT_LOG_REPAIRED || action == AUDIT_LOG_DROPPED;
     json_put_object(j, "event");
@@ -344,7 +350,7 @@ static void render(const struct audit_event *e, const struct text *sentence, siz
         put_client_tls(&j, e, &lists);
     }
     put_suitegate(&j, e, &lists);
-    put_event(&j, e->action, e->reason, e->duration_ns);
+    put_event(&j, e->action, e->reason, was_cut(e), e->duration_ns);
 }
 
 /* A record that is too long is rendered again with shorter lists. */
@@ -403,7 +409,7 @@ void audit_render_fallback(const struct audit_offer *before, const struct audit_
     record_put_offer(&j, "offer", now);
     json_end_object(&j);
     json_end_object(&j);
-    put_event(&j, AUDIT_CLIENT_FALLBACK_RETRY, reason, -1);
+    put_event(&j, AUDIT_CLIENT_FALLBACK_RETRY, reason, false, -1);
     text_fini(&sentence);
 }
 
@@ -437,6 +443,6 @@ void audit_render_repeated(const struct audit_repeated *r, struct timespec at,
     put_verdict(&j, r->reason);
     put_repeated(&j, r);
     json_end_object(&j);
-    put_event(&j, AUDIT_CONNECTION_REFUSED_REPEATED, r->reason, -1);
+    put_event(&j, AUDIT_CONNECTION_REFUSED_REPEATED, r->reason, false, -1);
     text_fini(&sentence);
 }

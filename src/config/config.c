@@ -250,6 +250,8 @@ static void check_type(struct parser *p, const struct listen_config *l)
         complain(p, l->line, "upstream and upstream_name are for fixed listeners", l->name);
     if (!fixed && !test && (l->certificates.n || l->keys.n))
         complain(p, l->line, "certificate and key are for fixed and test listeners", l->name);
+    if (test && l->idle_timeout)
+        complain(p, l->line, "a test listener has no tunnels that idle", l->name);
     if (test && l->allow_upstreams.n)
         complain(p, l->line, "a test listener has no upstreams to allow", l->name);
     if (l->certificates.n != l->keys.n)
@@ -276,6 +278,7 @@ static void finish_listener(struct parser *p, struct listen_config *l)
         (value_parse(KIND_CIDR_LIST, "127.0.0.0/8", "", &l->allow_clients) ||
          value_parse(KIND_CIDR_LIST, "::1/128", "", &l->allow_clients)))
         complain(p, l->line, "out of memory", l->name);
+    if (!l->idle_timeout && l->type != LISTEN_TEST) l->idle_timeout = p->config->proxy.idle_timeout;
     if (l->type == LISTEN_FIXED && !l->upstream_name && l->upstream.host[0])
         l->upstream_name = text_copy(l->upstream.host, strlen(l->upstream.host));
 }

@@ -293,6 +293,7 @@ void value_print(enum value_kind kind, const void *member,
         units_format_size(*(const uint64_t *)member, s);
         break;
     case KIND_DURATION:
+        if (*(const uint64_t *)member == 0) return; /* not given */
         units_format_duration(*(const uint64_t *)member, s);
         break;
     case KIND_PROFILE:

@@ -63,5 +63,5 @@ bool linger_goes_on(struct conn *c)
     if (unsent == 0 || c->state == CONN_ANSWER) return false;
     int64_t now = clock_steady_ns();
     if (progress) c->active_ns = now;
-    return now - c->active_ns < (int64_t)conn_config(c)->proxy.idle_timeout * 1000000;
+    return now - c->active_ns < (int64_t)c->listener->config->idle_timeout * 1000000;
 }

@@ -184,6 +184,7 @@ static void end_by_proxy(struct conn *c, const char *by)
 
 void relay_idle(struct conn *c)
 {
+    c->detail = "No byte went either way for idle_timeout, which can be set for each listener.";
     end_by_proxy(c, "idle_timeout");
 }
 

@@ -38,7 +38,8 @@ static void defaults(void **state)
     assert_int_equal(c->proxy.hello_timeout, 10000);
     assert_int_equal(c->proxy.handshake_timeout, 10000);
     assert_int_equal(c->proxy.connect_timeout, 10000);
-    assert_int_equal(c->proxy.idle_timeout, 300000);
+    assert_int_equal(c->proxy.idle_timeout, 3600000);
+    assert_int_equal(c->listeners[0].idle_timeout, 3600000);
     assert_int_equal(c->proxy.drain_timeout, 30000);
     assert_int_equal(c->policy.profile, PROFILE_2021);
     assert_int_equal(c->policy.allowed, 0xff);
