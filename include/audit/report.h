@@ -59,6 +59,7 @@ struct report {
     struct timespec first, last;
     uint64_t allowed, refused, closed, retries, downgrades, incidents;
     uint64_t reasons[REASON_COUNT];
+    int alerts[REASON_COUNT];    /* received, of the last refusal with that reason */
     uint64_t legs[3], blames[3]; /* by enum reason_leg, reason_blame; refusals */
     uint64_t starts, stops, reloads, rejected_reloads, checkpoints, repairs, dropped;
     struct report_table clients, endpoints;

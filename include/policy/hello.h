@@ -18,7 +18,9 @@ enum hello_status {
     HELLO_NOT_TLS,   /* neither TLS nor HTTP */
     HELLO_SSLV2,     /* SSL 2.0 format (RFC 6101 appendix E) */
     HELLO_MALFORMED, /* `alert` says which */
-    HELLO_TOO_LARGE,
+    HELLO_TOO_LARGE, /* above the reader's limit */
+    HELLO_TOO_MANY_SUITES,
+    HELLO_TOO_MANY_EXTENSIONS,
     HELLO_NO_MEMORY,
 };
 
@@ -67,7 +69,7 @@ struct hello {
 };
 
 /* Parses a whole handshake message. HELLO_COMPLETE, HELLO_MALFORMED with *alert, or
- * HELLO_TOO_LARGE for more than 2,048 suites. */
+ * HELLO_TOO_MANY_* for more than 2,048 suites or 128 extensions. */
 WARN_UNUSED enum hello_status hello_parse(struct span message, struct hello *h, uint8_t *alert);
 
 /* A DNS name as it may stand in a certificate: LDH labels and underscores, 1 to 253

@@ -34,6 +34,11 @@ struct reason_row {
 
 /* The row of any reason but REASON_OK. */
 const struct reason_row *reason_row(enum reason r);
+/* What a client says of our certificate by this alert, and what to do, in two sentences; NULL: the
+ * alert is about something else (RFC 5246 section 7.2.2). */
+const char *reason_rejection(int alert);
+/* The row's remedy, or the one that fits the alert that was received (-1: none). */
+const char *reason_remedy(enum reason r, int alert);
 /* Is it about the upstream's certificate? */
 bool reason_is_certificate(enum reason r);
 /* REASON_OK for a code that is none. */

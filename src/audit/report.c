@@ -288,6 +288,7 @@ static void count_attempt(struct report *r, const struct log_entry *e)
     bucket->reasons[e->reason] += e->count;
     r->refused += e->count;
     r->reasons[e->reason] += e->count;
+    r->alerts[e->reason] = e->alert_received;
     r->legs[reason_row(e->reason)->leg] += e->count;
     r->blames[blame] += e->count;
     r->downgrades += strcmp(e->downgrade, "yes") == 0 ? e->count : 0;

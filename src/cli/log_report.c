@@ -158,7 +158,7 @@ static void put_set_up(struct text *out, const struct report *r)
         const struct reason_row *row = reason_row(order[i]);
         if (row->blame != BLAME_OPERATOR) continue;
         text_printf(out, "  %8" PRIu64 "  %s\n", r->reasons[order[i]], row->code);
-        text_add_wrapped(out, 12, row->remedy);
+        text_add_wrapped(out, 12, reason_remedy(order[i], r->alerts[order[i]]));
     }
     if (r->rejected_reloads)
         text_printf(out, "  %8" PRIu64 "  configurations were rejected\n", r->rejected_reloads);

@@ -365,7 +365,7 @@ static void put_set_up(struct text *out, const struct report *r)
         if (row->blame != BLAME_OPERATOR) continue;
         text_printf(out, "<tr><td class=\"n\">%" PRIu64 "</td><td><code>%s</code><br>",
                     r->reasons[s.reasons[i]], row->code);
-        text_add_html(out, row->remedy);
+        text_add_html(out, reason_remedy(s.reasons[i], r->alerts[s.reasons[i]]));
         text_add(out, "</td></tr>\n");
     }
     const struct {

@@ -243,15 +243,25 @@ static bool extension_repeats(struct span extensions, const uint8_t *upto, uint1
 enum { SUITES_LIMIT = 2048 };    /* what the TLS library takes; no client sends as many */
 enum { EXTENSIONS_LIMIT = 128 }; /* more than any client sends; bounds the search above */
 
+/* Is there another one behind the first 128? */
+static bool too_many_extensions(struct span extensions)
+{
+    struct reader r = reader_of(extensions);
+    for (unsigned i = 0; i < EXTENSIONS_LIMIT; i++) {
+        reader_u16(&r);
+        reader_vector(&r, 2);
+    }
+    return r.left > 0;
+}
+
 static uint8_t parse_extensions(struct hello *h)
 {
     struct reader r = reader_of(h->extensions);
-    unsigned count = 0;
     while (r.left > 0) {
         const uint8_t *place = r.p;
         uint16_t type = reader_u16(&r);
         struct span body = reader_vector(&r, 2);
-        if (r.failed || ++count > EXTENSIONS_LIMIT) return ALERT_DECODE_ERROR;
+        if (r.failed) return ALERT_DECODE_ERROR;
         if (extension_repeats(h->extensions, place, type)) return ALERT_ILLEGAL_PARAMETER;
         if (!parse_extension(type, body, h)) return ALERT_DECODE_ERROR;
         h->grease = h->grease || is_grease(type);
@@ -312,11 +322,12 @@ enum hello_status hello_parse(struct span message, struct hello *h, uint8_t *ale
         *alert = ALERT_PROTOCOL_VERSION;
         return HELLO_MALFORMED;
     }
-    if (h->cipher_suites.n / 2 > SUITES_LIMIT) return HELLO_TOO_LARGE;
+    if (h->cipher_suites.n / 2 > SUITES_LIMIT) return HELLO_TOO_MANY_SUITES;
     if (body.left > 0) {
         h->extensions = reader_vector(&body, 2);
         if (!reader_done(&body)) return HELLO_MALFORMED;
     }
+    if (too_many_extensions(h->extensions)) return HELLO_TOO_MANY_EXTENSIONS;
     uint8_t fault = parse_extensions(h);
     if (fault) {
         *alert = fault;

@@ -21,6 +21,53 @@ const struct reason_row *reason_row(enum reason r)
     return &rows[r];
 }
 
+/* What each alert says of our certificate, and what is to be done. Go sends 42 for anything, Java
+ * 46, an unknown CA included. */
+#define TRUST                                                                                      \
+    "nstall the CA that issued it in the client's trust store (suitegate ca show names the local " \
+    "one)."
+static const struct rejection {
+    int alert;
+    const char *sentences, *remedy;
+} rejections[] = {
+#define REJECTION(alert, says, remedy)                          \
+    {                                                           \
+        alert, "The client says that " says ". " remedy, remedy \
+    }
+    REJECTION(42, "the certificate is bad",
+              "See the client's own log; check the name, dates and chain, and i" TRUST),
+    REJECTION(43, "the certificate is of a type that it does not support",
+              "Give the listener one for serverAuth with a key that the client supports."),
+    REJECTION(44, "the certificate is revoked", "Replace the listener's certificate."),
+    REJECTION(45, "the certificate has expired",
+              "Renew the listener's certificate or its CA, or set the client's clock."),
+    REJECTION(46, "it cannot take the certificate, and not why",
+              "See the client's own log; most often it does not know the CA: i" TRUST),
+    REJECTION(48, "it does not know the certificate's CA", "I" TRUST),
+#undef REJECTION
+};
+#undef TRUST
+
+static const struct rejection *rejection_by(int alert)
+{
+    for (size_t i = 0; i < COUNT_OF(rejections); i++)
+        if (rejections[i].alert == alert) return &rejections[i];
+    return NULL;
+}
+
+const char *reason_rejection(int alert)
+{
+    const struct rejection *found = rejection_by(alert);
+    return found ? found->sentences : NULL;
+}
+
+const char *reason_remedy(enum reason r, int alert)
+{
+    const struct rejection *found = NULL;
+    if (r == REASON_CLIENT_REJECTED_CERTIFICATE) found = rejection_by(alert);
+    return found ? found->remedy : reason_row(r)->remedy;
+}
+
 bool reason_is_certificate(enum reason r)
 {
     return r >= REASON_UPSTREAM_CERTIFICATE_EXPIRED && r <= REASON_UPSTREAM_CERTIFICATE_INVALID;

@@ -12,6 +12,8 @@ enum reason verdict_of_status(enum hello_status status)
     case HELLO_MALFORMED:
         return REASON_CLIENT_MALFORMED_HELLO;
     case HELLO_TOO_LARGE:
+    case HELLO_TOO_MANY_SUITES:
+    case HELLO_TOO_MANY_EXTENSIONS:
         return REASON_CLIENT_HELLO_TOO_LARGE;
     case HELLO_NO_MEMORY:
         return REASON_INTERNAL_ERROR;

@@ -48,14 +48,23 @@ static enum reason judge(struct conn *c)
     return REASON_OK;
 }
 
+static enum step hello_refused(struct conn *c, enum hello_status status, int alert)
+{
+    if (status == HELLO_TOO_LARGE) c->detail = "It has more bytes than hello_max_size allows.";
+    if (status == HELLO_TOO_MANY_SUITES)
+        c->detail = "It offers more than 2,048 cipher suites, a limit that no option changes.";
+    if (status == HELLO_TOO_MANY_EXTENSIONS)
+        c->detail = "It has more than 128 extensions, a limit that no option changes.";
+    return conn_refuse_with(c, verdict_of_status(status),
+                            status == HELLO_MALFORMED ? alert : REASON_ALERT_AS_SENT, NULL);
+}
+
 static enum step hello_complete(struct conn *c)
 {
     struct attempt *a = c->attempt;
     struct span message = {buf_head(&a->reader.message), buf_size(&a->reader.message)};
     enum hello_status status = hello_parse(message, &a->hello, &a->hello_alert);
-    if (status == HELLO_MALFORMED)
-        return conn_refuse_with(c, REASON_CLIENT_MALFORMED_HELLO, a->hello_alert, NULL);
-    if (status != HELLO_COMPLETE) return conn_refuse(c, verdict_of_status(status));
+    if (status != HELLO_COMPLETE) return hello_refused(c, status, a->hello_alert);
     a->has_hello = true;
     ja4_format(&a->hello, digest_sha256, a->ja4);
     client_set_identity(c);
@@ -93,8 +102,7 @@ enum step hello_step(struct conn *c)
     buf_consume(in, used);
     if (status == HELLO_MORE) return c->client.end_of_data ? hello_incomplete(c) : STEP_WAIT;
     if (status == HELLO_COMPLETE) return hello_complete(c);
-    int alert = status == HELLO_MALFORMED ? a->reader.alert : REASON_ALERT_AS_SENT;
-    return conn_refuse_with(c, verdict_of_status(status), alert, NULL);
+    return hello_refused(c, status, a->reader.alert);
 }
 
 /* A session without extended_master_secret is not resumed (RFC 7627 section 5.3). */
@@ -174,9 +182,19 @@ static bool agreed_is_allowed(const struct conn *c)
            (f.resumed || group_allowed(f.group)) && !h2_with_cbc;
 }
 
-static bool is_certificate_alert(int alert)
+/* The client had our certificate before it, said nothing more and went. */
+static bool left_at_certificate(const struct conn *c)
 {
-    return (alert >= 42 && alert <= 46) || alert == 48;
+    const struct flight *flight = session_flight(c->client.tls);
+    return c->attempt->left_unanswered && flight && flight->certificates > 0;
+}
+
+static const char *why_client_left(const struct conn *c)
+{
+    if (!left_at_certificate(c)) return "The client closed the connection in the handshake.";
+    return "The client hung up right after the certificate, without an alert: it probably does not "
+           "trust it. If so, install the CA that issued it in the client's trust store (suitegate "
+           "ca show names the local one).";
 }
 
 static enum step handshake_failed(struct conn *c)
@@ -189,12 +207,23 @@ static enum step handshake_failed(struct conn *c)
     /* What our parser does not look into, the library may still not be able to read. */
     bool unread = c->alert_sent == ALERT_DECODE_ERROR && !session_flight(c->client.tls)->has_hello;
     if (unread) return conn_refuse(c, REASON_CLIENT_MALFORMED_HELLO);
-    enum reason reason = is_certificate_alert(c->alert_received)
-                             ? REASON_CLIENT_REJECTED_CERTIFICATE
-                             : REASON_CLIENT_HANDSHAKE_FAILED;
-    if (c->client.end_of_data && c->alert_received < 0)
-        c->detail = "The client closed the connection in the handshake.";
-    return conn_refuse(c, reason);
+    c->detail = reason_rejection(c->alert_received);
+    if (c->detail) return conn_refuse(c, REASON_CLIENT_REJECTED_CERTIFICATE);
+    if (c->client.end_of_data && c->alert_received < 0) c->detail = why_client_left(c);
+    return conn_refuse(c, REASON_CLIENT_HANDSHAKE_FAILED);
+}
+
+/* What the client has to say to our flight. False: nothing yet. */
+static bool read_on(struct conn *c)
+{
+    struct attempt *a = c->attempt;
+    bool flight_is_out = buf_size(leg_out(&c->client)) == 0 && !c->client.deaf;
+    if (leg_fill(&c->client) > 0) {
+        a->answered = true;
+        return true;
+    }
+    a->left_unanswered = c->client.end_of_data && flight_is_out && !a->answered;
+    return c->client.end_of_data;
 }
 
 enum step client_handshake_step(struct conn *c)
@@ -202,7 +231,7 @@ enum step client_handshake_step(struct conn *c)
     for (;;) {
         switch (session_handshake(c->client.tls)) {
         case SESSION_WANT_BYTES:
-            if (leg_fill(&c->client) == 0 && !c->client.end_of_data) return STEP_WAIT;
+            if (!read_on(c)) return STEP_WAIT;
             continue;
         case SESSION_OK:
             break;

@@ -75,7 +75,7 @@ static int64_t deadline_ms(const struct conn *c, enum deadline deadline)
     case DEADLINE_HANDSHAKE:
         return (int64_t)config->proxy.handshake_timeout;
     case DEADLINE_IDLE:
-        return (int64_t)config->proxy.idle_timeout;
+        return (int64_t)c->listener->config->idle_timeout;
     default:
         return LINGER_MS;
     }
@@ -256,16 +256,31 @@ static void run_again(void *owner)
     conn_run(owner);
 }
 
+/* A client of a TLS port that keeps silent for so long waits for the other side to begin. */
+static void hello_too_late(struct conn *c)
+{
+    const struct hello_reader *reader = &c->attempt->reader;
+    bool silent = c->established && reader->header_size == 0 && reader->record_left == 0 &&
+                  buf_size(&reader->message) == 0;
+    bool speaks_second = silent && c->listener->config->type != LISTEN_TEST;
+    if (speaks_second) {
+        c->spoken = true; /* its silence says enough for a record */
+        c->detail = "It said nothing: perhaps it waits for the server to speak first, as in SMTP, "
+                    "IMAP, POP3, FTP and MySQL; here TLS has to start with the first byte.";
+    }
+    if (c->spoken)
+        conn_refuse(c, REASON_CLIENT_HELLO_TIMEOUT);
+    else
+        conn_set_state(c, CONN_DONE);
+}
+
 /* What running out of time means in each state. */
 static void on_deadline(struct conn *c)
 {
     switch (c->state) {
     case CONN_GREETING:
     case CONN_HELLO:
-        if (!c->spoken)
-            conn_set_state(c, CONN_DONE);
-        else
-            conn_refuse(c, REASON_CLIENT_HELLO_TIMEOUT);
+        hello_too_late(c);
         break;
     case CONN_RESOLVING:
         upstream_lookup_failed(c, lookup_overdue(c->attempt->lookup));

@@ -53,6 +53,7 @@ struct attempt {
     size_t alpn_wire_size;
     bool without_h2, without_resumption; /* of a second dial */
     bool resuming;
+    bool answered, left_unanswered; /* the client, after our flight in its handshake */
 
     enum answer answer;
     int answer_alert;         /* to the client, -1: none */

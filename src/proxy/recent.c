@@ -87,7 +87,7 @@ static void put_verdict(const struct recent_entry *e, struct text *out)
     text_add_html(out, row->sentence);
     text_add(out, ".");
     text_add(out, "<br><span class=\"dim\">");
-    text_add_html(out, row->remedy);
+    text_add_html(out, reason_remedy(e->reason, e->alert_received));
     text_add(out, "</span>");
 }
 
@@ -156,7 +156,7 @@ static void put_entry(void *arg, const struct recent_entry *e)
     if (e->reason != REASON_OK) {
         json_put_string(j, "code", reason_row(e->reason)->code);
         json_put_string(j, "sentence", reason_row(e->reason)->sentence);
-        json_put_string(j, "remedy", reason_row(e->reason)->remedy);
+        json_put_string(j, "remedy", reason_remedy(e->reason, e->alert_received));
     } else {
         json_put_string(j, "version", version_name(e->version, scratch));
         json_put_optional(j, "cipher", cipher_name(e->suite));

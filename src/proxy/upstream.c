@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "net/listener.h"
+#include "policy/wire.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -275,6 +276,8 @@ static enum step handshake_failed(struct conn *c)
     c->alert_sent = session_alert_sent(s);
     reason = session_explain(s, c->upstream.end_of_data, &c->alert_received);
     if (reason == a->check.reason) c->detail = a->check.fault;
+    if (c->alert_received == ALERT_NO_APPLICATION_PROTOCOL)
+        c->detail = "The upstream speaks none of the application protocols that the client offers.";
     return conn_refuse(c, reason);
 }
 

@@ -6,6 +6,7 @@ CONNECT tunnel after the 200.
 
 import re
 import socket
+import struct
 import subprocess
 import time
 
@@ -629,6 +630,86 @@ def test_certificate_alert_after_the_server_flight(fixed, number):
         hellos.read_all(sock)
     record = only_refusal(fixed, "client_rejected_certificate")
     assert record["suitegate"]["alert"]["received"] == number
+    advice = {42: "See the client's own log", 43: "serverAuth", 44: "Replace the listener's",
+              45: "Renew the listener's certificate", 46: "most often it does not know the CA",
+              48: "Install the CA"}
+    assert advice[number] in record["suitegate"]["detail"]
+    assert record["message"].endswith(record["suitegate"]["detail"])
+
+
+@pytest.mark.parametrize("end", ["FIN", "reset"])
+def test_a_client_that_hangs_up_at_the_certificate(leg, end):
+    """Without an alert nobody is sure that it is the operator's to mend."""
+    gate = leg()
+    with gate.open() as sock:
+        sock.sendall(hello())
+        hellos.read_until(sock, b"\x0e\0\0\0")
+        if end == "reset":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    record = only_refusal(gate, "client_handshake_failed")
+    assert "probably does not trust it" in record["suitegate"]["detail"]
+    assert "suitegate ca show" in record["suitegate"]["detail"]
+
+
+def test_a_client_that_goes_before_the_certificate_says_nothing_of_it(fixed):
+    with hellos.connect(fixed.port) as sock:
+        sock.sendall(hello())
+        sock.shutdown(socket.SHUT_WR)
+        hellos.read_all(sock)
+    record = only_refusal(fixed, "client_handshake_failed")
+    assert "trust" not in record["suitegate"]["detail"]
+
+
+def test_a_client_that_answers_and_goes_says_nothing_of_the_certificate(fixed):
+    with hellos.connect(fixed.port) as sock:
+        sock.sendall(hello())
+        hellos.read_until(sock, b"\x0e\0\0\0")
+        sock.sendall(b"\x16\3")
+    record = only_refusal(fixed, "client_handshake_failed")
+    assert "trust" not in record["suitegate"]["detail"]
+
+
+@pytest.mark.parametrize("name", ["bytes", "suites", "extensions"])
+def test_a_hello_above_a_limit_says_which(leg, name):
+    data = {"bytes": b"\x16\3\1\0\x40\1\xff\xff\xff" + bytes(60),
+            "suites": records(client_hello(suites=(*EIGHT, *range(0x4000, 0x4800)))),
+            "extensions": hello(extra=b"".join(hellos.extension(0x7000 + i, b"")
+                                               for i in range(129)))}[name]
+    gate = leg()
+    with gate.open() as sock:
+        sock.sendall(data)
+        assert hellos.read_all(sock) == alert_bytes(47)
+    record = only_refusal(gate, "client_hello_too_large")
+    limit = {"bytes": "hello_max_size", "suites": "2,048 cipher suites",
+             "extensions": "128 extensions"}[name]
+    assert limit in record["suitegate"]["detail"]
+    assert "hello_max_size" not in record["event"]["reason"]
+
+
+def test_a_client_that_waits_for_the_server_to_speak(leg):
+    gate = leg(proxy={"hello_timeout": "1s"})
+    with gate.open() as sock:
+        assert hellos.read_all(sock) == b""
+    record = only_refusal(gate, "client_hello_timeout")
+    assert "waits for the server to speak first" in record["suitegate"]["detail"]
+
+
+def test_a_client_that_begins_and_stops_is_no_such_client(leg):
+    gate = leg(proxy={"hello_timeout": "1s"})
+    with gate.open() as sock:
+        sock.sendall(hello()[:5])
+        assert hellos.read_all(sock) == b""
+    assert "detail" not in only_refusal(gate, "client_hello_timeout")["suitegate"]
+
+
+@pytest.mark.parametrize("raw, body", [(b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", False),
+                                       (b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", True)])
+def test_the_plain_answer_to_head_has_no_body(fixed, raw, body):
+    response = hellos.ask(fixed.port, raw)
+    assert response.status == 403
+    assert bool(response.body) == body
+    assert int(response.fields["content-length"]) > 0
+    only_refusal(fixed, "client_plaintext_http")
 
 
 @pytest.mark.parametrize("number", [40, 47, 80])

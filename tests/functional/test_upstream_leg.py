@@ -650,6 +650,20 @@ def test_a_client_with_http_1_1_in_its_alpn_gets_the_page(scene, how):
     s.only_refusal("upstream_no_approved_suite")
 
 
+@pytest.mark.parametrize("alpn", [["h2"], ["h2", "http/1.1"], ["imap"]])
+def test_a_refusal_of_the_clients_protocols_is_passed_on(scene, how, alpn):
+    """Alert 120 (RFC 7301), as the client would have got it without the gate."""
+    with Scripted(wire.alert(120)) as upstream:
+        s = scene(upstream.port)
+        tls = wire.Tls(s.tunnel(how), s.context(how, alpn=alpn), name="localhost")
+        with tls, pytest.raises(ssl.SSLError) as caught:
+            tls.handshake()
+        assert "no application protocol" in str(caught.value)
+        record = s.only_refusal("upstream_handshake_failed")
+    assert received_alert(record) == 120
+    assert "application protocols" in at(record, "suitegate.detail")
+
+
 @pytest.mark.parametrize("alpn", [["h2"], ["imap", "pop3"]])
 def test_a_client_without_http_1_1_gets_alert_80_in_its_handshake(scene, how, alpn):
     with Scripted(REFUSAL) as upstream:

@@ -108,6 +108,28 @@ static void codes_are_unique(void **state)
                                     reason_row((enum reason)k)->code);
 }
 
+/* A certificate that is rejected: what to do depends on the alert. */
+static void rejections(void **state)
+{
+    (void)state;
+    const enum reason rejected = REASON_CLIENT_REJECTED_CERTIFICATE;
+    for (int alert = -1; alert < 256; alert++) {
+        const char *said = reason_rejection(alert), *remedy = reason_remedy(rejected, alert);
+        bool about = (alert >= 42 && alert <= 46) || alert == 48;
+        assert_true(about == (said != NULL));
+        if (!about) assert_string_equal(remedy, reason_row(rejected)->remedy);
+        if (!about) continue;
+        size_t n = strlen(said), m = strlen(remedy);
+        assert_true(n > m && strcmp(said + n - m, remedy) == 0);
+        assert_true(remedy[0] >= 'A' && remedy[0] <= 'Z' && remedy[m - 1] == '.');
+        assert_null(strpbrk(said, "\"\\<>&\r\n"));
+        assert_string_equal(reason_remedy(REASON_CLIENT_DENIED, alert),
+                            reason_row(REASON_CLIENT_DENIED)->remedy);
+    }
+    assert_non_null(strstr(reason_remedy(rejected, 45), "Renew the listener's certificate"));
+    assert_non_null(strstr(reason_remedy(rejected, 48), "Install the CA"));
+}
+
 /* A sentence fits behind "refused: "; a remedy stands alone. Neither can break JSON, HTML or
  * a header. */
 static void sentences(void **state)
@@ -160,6 +182,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_code),
         cmocka_unit_test(codes_are_unique),
+        cmocka_unit_test(rejections),
         cmocka_unit_test(sentences),
         cmocka_unit_test(names),
     };
