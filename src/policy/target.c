@@ -123,7 +123,8 @@ static bool host_field_is_valid(struct span value)
         i++;
     }
     for (; i < n && value.p[i] != ':'; i++)
-        if (!isalnum(value.p[i]) && !memchr("-._~%!$&'()*+,;=", value.p[i], 16)) return false;
+        if (!isalnum(value.p[i]) && (!value.p[i] || !strchr("-._~%!$&'()*+,;=", value.p[i])))
+            return false;
     if (i < n) i++;
     for (; i < n; i++)
         if (!isdigit(value.p[i])) return false;

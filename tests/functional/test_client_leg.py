@@ -13,7 +13,7 @@ import time
 import pytest
 
 import hellos
-from gate import free_port
+from gate import free_port, run
 from hellos import (ECDSA_SUITES, EIGHT, FALLBACK_SCSV, GREASE, RSA_SUITES, SCHEMES, TLS10, TLS11,
                     TLS12, TLS13, WEAK_SCHEMES, alert_bytes, client_hello, extension, handshake,
                     hello, records)
@@ -635,6 +635,8 @@ def test_certificate_alert_after_the_server_flight(fixed, number):
               48: "Install the CA"}
     assert advice[number] in record["suitegate"]["detail"]
     assert record["message"].endswith(record["suitegate"]["detail"])
+    report = " ".join(run("log", "report", fixed.audit_path).stdout.split())
+    assert advice[number] in report, report
 
 
 @pytest.mark.parametrize("end", ["FIN", "reset"])

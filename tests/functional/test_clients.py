@@ -286,6 +286,13 @@ def test_curl_asking_for_plain_http(forward, origin):
 # ---- Java -----------------------------------------------------------------------------------
 
 @pytest.mark.once
+def test_java_shows_the_code_of_a_refusal(forward, tmp_path):
+    """Of the answer to its CONNECT it shows the status line and nothing else."""
+    done = java(forward.port, "https://localhost:1/", truststore(tmp_path, forward.ca_path))
+    assert b"502 Bad Gateway (upstream_unreachable)" in done.stderr, done.stderr
+    only_refusal(forward, "upstream_unreachable")
+
+
 def test_java_through_the_forward_proxy(forward, origin, tmp_path):
     store = truststore(tmp_path, forward.ca_path)
     done = java(forward.port, f"https://localhost:{origin.port}/blob", store)

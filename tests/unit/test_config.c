@@ -473,7 +473,7 @@ static void described(void **state)
     (void)state;
     unsigned n = 0;
     config_describe(count_option, &n);
-    assert_int_equal(n, 33);
+    assert_int_equal(n, 34);
 }
 
 int main(void)
