@@ -4,8 +4,12 @@ The scene fixture is imported by the test modules that use it.
 """
 
 import collections
+import contextlib
 import ipaddress
+import os
+import pathlib
 import re
+import signal
 import socket
 import time
 
@@ -282,3 +286,17 @@ def wait_until(check, seconds=PATIENCE, what="it"):
             return value
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def standing_still(gate, seconds=0):
+    """The gate is stopped before the block and goes on SECONDS after it began."""
+    os.kill(gate.pid, signal.SIGSTOP)
+    try:
+        stat = pathlib.Path(f"/proc/{gate.pid}/stat")
+        wait_until(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T")
+        end = time.monotonic() + seconds
+        yield
+        time.sleep(max(0, end - time.monotonic()))
+    finally:
+        os.kill(gate.pid, signal.SIGCONT)

@@ -1,15 +1,13 @@
 """A deadline is for the peer, not for a gate that stood still: what has arrived counts."""
 
 import contextlib
-import os
-import signal
 import threading
 import time
 
 import pytest
 
 import wire
-from scene import at, how, scene, wait_until  # noqa: F401 (fixtures)
+from scene import at, how, scene, standing_still  # noqa: F401 (fixtures)
 from upstreams import Blackhole, TlsPeer
 
 CLIENTS = 100  # more than one look at the sockets brings
@@ -19,17 +17,6 @@ def echo(tls, _):
     while data := tls.recv():
         tls.send(data)
     tls.close_notify()
-
-
-@contextlib.contextmanager
-def standing_still(gate, seconds):
-    """The gate is stopped before the block and goes on SECONDS after it began."""
-    os.kill(gate.pid, signal.SIGSTOP)
-    wait_until(lambda: open(f"/proc/{gate.pid}/stat").read().rsplit(")", 1)[1].split()[0] == "T")
-    end = time.monotonic() + seconds
-    yield
-    time.sleep(max(0, end - time.monotonic()))
-    os.kill(gate.pid, signal.SIGCONT)
 
 
 def test_a_hello_that_has_arrived_is_served(scene, how, pki):

@@ -3,9 +3,7 @@
 import contextlib
 import fcntl
 import hashlib
-import os
 import random
-import signal
 import socket
 import ssl
 import subprocess
@@ -17,7 +15,7 @@ import time
 import pytest
 
 import wire
-from scene import at, how, scene, sent_alert, wait_until  # noqa: F401 (fixtures)
+from scene import at, how, scene, sent_alert, standing_still, wait_until  # noqa: F401 (fixtures)
 from upstreams import TlsPeer, nginx
 
 MIB = 1 << 20
@@ -356,12 +354,12 @@ def test_a_clients_end_counts_before_it_is_read(scene, how, pki, client_ends):
         s = scene(upstream.port)
         with s.client(how) as tls:
             s.gate.wait_record(action="connection-opened")
-            os.kill(s.gate.pid, signal.SIGSTOP)
-            upstream.sessions[0].sock.shutdown(socket.SHUT_RDWR)
-            if client_ends:
-                tls.close_notify()
-                tls.sock.shutdown(socket.SHUT_WR)
-            os.kill(s.gate.pid, signal.SIGCONT)
+            wait_until(lambda: upstream.sessions, what="the upstream's handshake")
+            with standing_still(s.gate):
+                upstream.sessions[0].sock.shutdown(socket.SHUT_RDWR)
+                if client_ends:
+                    tls.close_notify()
+                    tls.sock.shutdown(socket.SHUT_WR)
             if client_ends:
                 s.gate.wait_record(action="connection-closed")
             else:
