@@ -382,7 +382,8 @@ static void parser_many_extensions(void **state)
         struct hello h;
         uint8_t alert;
         blob_hello(&message, &s);
-        assert_int_equal(parse(&message, &h, &alert), n <= 128 ? HELLO_COMPLETE : HELLO_TOO_MANY_EXTENSIONS);
+        assert_int_equal(parse(&message, &h, &alert),
+                         n <= 128 ? HELLO_COMPLETE : HELLO_TOO_MANY_EXTENSIONS);
     }
 }
 

@@ -180,10 +180,8 @@ static void names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_code),
-        cmocka_unit_test(codes_are_unique),
-        cmocka_unit_test(rejections),
-        cmocka_unit_test(sentences),
+        cmocka_unit_test(every_code), cmocka_unit_test(codes_are_unique),
+        cmocka_unit_test(rejections), cmocka_unit_test(sentences),
         cmocka_unit_test(names),
     };
     return cmocka_run_group_tests_name("reasons", tests, NULL, NULL);
