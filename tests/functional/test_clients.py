@@ -285,7 +285,6 @@ def test_curl_asking_for_plain_http(forward, origin):
 
 # ---- Java -----------------------------------------------------------------------------------
 
-@pytest.mark.once
 def test_java_shows_the_code_of_a_refusal(forward, tmp_path):
     """Of the answer to its CONNECT it shows the status line and nothing else."""
     done = java(forward.port, "https://localhost:1/", truststore(tmp_path, forward.ca_path))
@@ -293,6 +292,7 @@ def test_java_shows_the_code_of_a_refusal(forward, tmp_path):
     only_refusal(forward, "upstream_unreachable")
 
 
+@pytest.mark.once
 def test_java_through_the_forward_proxy(forward, origin, tmp_path):
     store = truststore(tmp_path, forward.ca_path)
     done = java(forward.port, f"https://localhost:{origin.port}/blob", store)
