@@ -27,6 +27,7 @@ group() {
         systemd:/lib/systemd/systemd-journald
         python3-aiosmtpd:/usr/lib/python3/dist-packages/aiosmtpd/__init__.py
         apache2-bin:/usr/sbin/apache2 haproxy:/usr/sbin/haproxy wget:wget git:git
+        golang-go:go python3-cryptography:/usr/lib/python3/dist-packages/cryptography/__init__.py
         python3-requests:/usr/lib/python3/dist-packages/requests/__init__.py
         chromium:chromium libnss3-tools:certutil php-cli:php
         php-curl:/usr/share/php*-curl/curl/curl.ini

@@ -135,7 +135,9 @@ class Peer:
         self._backlog = backlog
 
     def __enter__(self):
-        self._listener = socket.create_server((self.host, self.port), backlog=self._backlog)
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        self._listener = socket.create_server((self.host, self.port), family=family,
+                                              backlog=self._backlog)
         self._accepting = threading.Thread(target=self._accept, daemon=True)
         self._accepting.start()
         return self

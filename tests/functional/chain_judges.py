@@ -1,0 +1,210 @@
+"""Who judges a generated chain: OpenSSL, GnuTLS, Go and the gate itself.
+
+Each judge takes all plans and gives a list of verdicts: "" accepts, any other text is why not.
+"""
+
+import base64
+import concurrent.futures
+import json
+import os
+import pathlib
+import re
+import subprocess
+
+import presenter
+import wire
+from certs import ANY_POLICY, PURPOSES
+from gate import Gate, ca_init, free_port, ini
+from names import with_hosts
+from upstreams import Peer
+
+HERE = pathlib.Path(__file__).parent
+AT_ONCE = 4
+
+
+def pem(*ders, kind="CERTIFICATE"):
+    return b"".join(f"-----BEGIN {kind}-----\n".encode() + base64.encodebytes(d)
+                    + f"-----END {kind}-----\n".encode() for d in ders)
+
+
+def all_of(judge, plans):
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(judge, plans))
+
+
+class Files:
+    """The PEM files of each plan."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def of(self, plan, what, *ders, kind="CERTIFICATE"):
+        path = self.folder / f"{plan.number}.{what}.pem"
+        path.write_bytes(pem(*ders, kind=kind))
+        return path
+
+
+def _run(*argv):
+    return subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=30,
+                          stdin=subprocess.DEVNULL, check=False, errors="replace")
+
+
+def openssl(plans, folder, *options):
+    """As a client of Debian's: security level 2, anchors of any kind, policies processed. It
+    builds its path by itself from what was sent."""
+    files = Files(folder)
+
+    def judge(plan):
+        argv = ["openssl", "verify", "-auth_level", 2, "-partial_chain", "-policy_check", "-policy", ANY_POLICY,
+                "-purpose", "sslserver", "-no-CApath", "-no-CAstore", *options,
+                "-verify_ip" if plan.is_address else "-verify_hostname", plan.host,
+                "-CAfile", files.of(plan, "trust", *plan.trusted)]
+        if plan.sent[1:]:
+            argv += ["-untrusted", files.of(plan, "rest", *plan.sent[1:])]
+        if plan.lists:
+            argv += ["-crl_check_all", "-CRLfile", files.of(plan, "crl", *plan.lists,
+                                                            kind="X509 CRL")]
+        done = _run(*argv, files.of(plan, "leaf", plan.sent[0]))
+        if done.returncode == 0:
+            return ""
+        found = [line for line in done.stderr.splitlines() if line.startswith("error ")]
+        return (found or done.stderr.splitlines() or ["?"])[0]
+
+    return all_of(judge, plans)
+
+
+def gnutls(plans, folder):
+    """certtool, which sorts what was sent; a profile of 112 bits."""
+    files = Files(folder)
+
+    def judge(plan):
+        argv = ["certtool", "--verify", "--verify-profile", "medium", "--verify-hostname",
+                plan.host, "--verify-purpose", PURPOSES["serverAuth"], "--load-ca-certificate",
+                files.of(plan, "trust", *plan.trusted)]
+        if plan.lists:
+            argv += ["--load-crl", files.of(plan, "crl", *plan.lists, kind="X509 CRL")]
+        done = _run(*argv, "--infile", files.of(plan, "sent", *plan.sent))
+        if done.returncode == 0:
+            return ""
+        lines = (done.stdout + done.stderr).splitlines()
+        found = [line.strip() for line in lines if "Chain verification output" in line]
+        return (found or lines or ["?"])[-1]
+
+    return all_of(judge, plans)
+
+
+def go(plans, folder):
+    """crypto/x509, all in one run; it does not look at CRLs."""
+    program = folder / "verify"
+    subprocess.run(["go", "build", "-o", program, HERE / "judges" / "verify.go"], check=True,
+                   timeout=120, env={**os.environ, "GO111MODULE": "off", "GOFLAGS": "-mod=mod",
+                                     "GOPROXY": "off", "GOCACHE": str(folder / "go-cache")})
+
+    def encoded(ders):
+        return [base64.b64encode(d).decode() for d in ders]
+
+    cases = [{"Host": p.host, "Trusted": encoded(p.trusted), "Sent": encoded(p.sent)}
+             for p in plans]
+    done = subprocess.run([program], input=json.dumps(cases), capture_output=True, text=True,
+                          check=True, timeout=120)
+    return json.loads(done.stdout)
+
+
+class Server:
+    """Presents every plan's chain: found by the server name, or by the address that was dialled
+    (IPv6 cases have a port each)."""
+
+    def __init__(self, plans):
+        self.port = free_port()
+        self.by_name = {p.host.lower(): p for p in plans}
+        self.peers = [Peer(self._serve, self.port, host="0.0.0.0")]
+        self.ports = {}
+        for plan in plans:
+            if ":" in plan.host:
+                self.ports[plan.number] = free_port("::1")
+                self.peers.append(Peer(lambda sock, _n, plan=plan: self._present(sock, plan),
+                                       self.ports[plan.number], host="::1"))
+
+    def _serve(self, sock, _number):
+        dialled = sock.getsockname()[0]
+        presenter.serve(sock, lambda name: self._chain(self.by_name[(name or dialled).lower()]))
+
+    def _present(self, sock, plan):
+        presenter.serve(sock, lambda _name: self._chain(plan))
+
+    @staticmethod
+    def _chain(plan):
+        return plan.key_of_leaf, plan.sent
+
+    def target(self, plan):
+        if ":" in plan.host:
+            return f"[{plan.host}]:{self.ports[plan.number]}"
+        return f"{plan.host}:{self.port}"
+
+    def __enter__(self):
+        for peer in self.peers:
+            peer.__enter__()
+        return self
+
+    def __exit__(self, *_):
+        for peer in self.peers:
+            peer.__exit__()
+
+
+def trust_files(plans, folder):
+    """(trust, CRLs or None) of all plans in one file each."""
+    trust = folder / "trust.pem"
+    trust.write_bytes(pem(*(d for p in plans for d in p.trusted)))
+    lists = [d for p in plans for d in p.lists]
+    if not lists:
+        return trust, None
+    crl = folder / "crl.pem"
+    crl.write_bytes(pem(*lists, kind="X509 CRL"))
+    return trust, crl
+
+
+def hosts_wrapper(plans, folder):
+    named = [("127.0.0.1", p.host) for p in plans if not p.is_address]
+    return with_hosts(folder, [("127.0.0.1", "localhost"), *named])
+
+
+def start_gate(plans, folder):
+    """One gate with one trust file for all plans."""
+    trust, crl = trust_files(plans, folder)
+    ca_init(folder)
+    port = free_port()
+    config = ini({
+        "ca": {"certificate": folder / "ca.pem", "key": folder / "ca.key"},
+        "upstream": {"trust": trust, "crl": crl},
+        "audit": {"file": "audit.jsonl"},
+        "listen forward": {"type": "forward", "address": f"127.0.0.1:{port}"}})
+    gate = Gate(folder, config, wrapper=hosts_wrapper(plans, folder))
+    gate.port = port
+    return gate
+
+
+def ask_gate(gate, server, plan):
+    """One connection through the gate; the code that its client is shown, "" where it stood."""
+    sock, answer = wire.connect(gate.port, server.target(plan))
+    if answer.status == 200:
+        with wire.Tls(sock, wire.client_context(),
+                      name=None if plan.is_address else plan.host) as tls:
+            answer = wire.get(tls.handshake())
+    if answer.status == 200:
+        return ""
+    return re.search(r"^\s*Code:\s+(\w+)$", answer.body, re.M)[1]
+
+
+def gate_verdicts(gate, server, plans):
+    """The verdict on each plan's one connection: its record and its client say the same."""
+    shown = all_of(lambda plan: ask_gate(gate, server, plan), plans)
+    gate.stop()
+    recorded = {}
+    for record in gate.records():
+        if record["event"]["action"] in ("connection-opened", "connection-refused"):
+            key = record["suitegate"]["identity"].lower(), record["destination"]["port"]
+            recorded.setdefault(key, []).append(record["event"].get("code", ""))
+    for plan, code in zip(plans, shown):
+        key = plan.host.lower(), server.ports.get(plan.number, server.port)
+        assert recorded.get(key) == [code], (plan.tags, recorded.get(key), code)
+    return shown

@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""The differential test of path validation, as a report: who judged what, and who differed.
+
+Usage: chain_report.py [--json] [FOLDER]     SUITEGATE names the program that is judged
+"""
+
+import collections
+import json
+import pathlib
+import sys
+import tempfile
+
+import certs
+import chain_judges
+import chain_rules  # noqa: F401 (fills RULES)
+import chain_shapes  # noqa: F401 (fills RULES)
+from chain_plan import RULES, Plan, pairs
+from chain_table import ACCEPT, REFUSE, TABLE, rows
+
+SEED, PAIRS = "chains 1", 450
+JUDGES = ("openssl", "gnutls", "go")
+
+
+class Case:
+    """One plan and what was said of it: verdicts {judge: ""  or why not}."""
+
+    def __init__(self, plan, verdicts):
+        self.plan, self.tags, self.verdicts = plan, plan.tags, verdicts
+
+    def says(self, who):
+        return REFUSE if self.verdicts[who] else ACCEPT
+
+    @property
+    def consensus(self):
+        """What all three say, or None."""
+        said = {self.says(judge) for judge in JUDGES}
+        return said.pop() if len(said) == 1 else None
+
+    def __str__(self):
+        said = ", ".join(f"{who}: {text or 'accepts'}" for who, text in self.verdicts.items())
+        return f"[{self.plan.number}] {' + '.join(self.tags)}: {said}"
+
+
+def expected(case, alone):
+    """(verdict, rows that explain it); None where nothing does. alone: tag -> its own Case."""
+    found = [row for tag in case.tags for row in rows(tag)]
+    if any(row.gate == REFUSE for row in found):
+        return REFUSE, found
+    if case.consensus == ACCEPT:
+        return ACCEPT, []
+    if len(case.tags) == 1:
+        if case.consensus == REFUSE and not found:
+            return REFUSE, []
+        return (ACCEPT, found) if found else (None, [])
+    singles = [expected(alone[tag], alone)[0] for tag in case.tags]
+    if case.consensus == REFUSE and not found or REFUSE in singles:
+        return REFUSE, []
+    return (ACCEPT, found) if found else (None, [])
+
+
+def make():
+    """Every rule alone, then pairs of them."""
+    ring = certs.Ring(SEED)
+    tags = [*((tag,) for tag in RULES), *pairs(PAIRS, SEED)]
+    return [Plan(ring, number, chosen) for number, chosen in enumerate(tags)]
+
+
+def judge(plans, folder):
+    """A Case per plan."""
+    said = {judge: getattr(chain_judges, judge)(plans, folder) for judge in JUDGES}
+    gate = chain_judges.start_gate(plans, folder)
+    try:
+        with chain_judges.Server(plans) as server:
+            said["gate"] = chain_judges.gate_verdicts(gate, server, plans)
+    finally:
+        gate.stop()
+    return [Case(plan, {who: said[who][i] for who in said}) for i, plan in enumerate(plans)]
+
+
+def settle(cases):
+    """(cases the gate judges otherwise than it should, cases nobody explains, rows unused)."""
+    alone = {case.tags[0]: case for case in cases if len(case.tags) == 1}
+    wrong, unexplained, used = [], [], set()
+    for case in cases:
+        verdict, found = expected(case, alone)
+        if verdict is None:
+            unexplained.append(case)
+        elif verdict != case.says("gate"):
+            wrong.append((verdict, case))
+        if case.consensus is None or case.consensus != verdict:
+            used.update(id(row) for row in found)
+    return wrong, unexplained, [row for row in TABLE if id(row) not in used]
+
+
+def summary(cases):
+    """Counts, and for each judge the rules on which it differs from what the gate does."""
+    differs = {judge: collections.defaultdict(list) for judge in JUDGES}
+    for case in cases:
+        for judge in JUDGES:
+            if case.says(judge) != case.says("gate") and len(case.tags) == 1:
+                differs[judge][f"{case.says(judge)}s, the gate does not"].append(case.tags[0])
+    return {
+        "cases": len(cases), "rules": len(RULES),
+        "all three agree": sum(case.consensus is not None for case in cases),
+        "accepted by": {who: sum(case.says(who) == ACCEPT for case in cases)
+                        for who in (*JUDGES, "gate")},
+        "differ from the gate": {judge: sum(case.says(judge) != case.says("gate")
+                                            for case in cases) for judge in JUDGES},
+        "the gate differs from all three": sum(
+            case.consensus not in (None, case.says("gate")) for case in cases),
+        "rules on which they differ": differs,
+    }
+
+
+def text(counts, cases):
+    lines = [f"{key}: {value}" for key, value in counts.items() if not key.startswith("rules on")]
+    for judge, found in counts["rules on which they differ"].items():
+        for how, tags in found.items():
+            lines.append(f"\n{judge} {how} ({len(tags)}):")
+            lines += [f"  {tag}" for tag in tags]
+    wrong, unexplained, unused = settle(cases)
+    lines.append(f"\nthe gate should otherwise: {len(wrong)}")
+    lines += [f"  should {verdict}: {case}" for verdict, case in wrong]
+    lines.append(f"nobody explains: {len(unexplained)}")
+    lines += [f"  {case}" for case in unexplained]
+    lines.append(f"rows that explain nothing: {len(unused)}")
+    lines += [f"  {row}" for row in unused]
+    return "\n".join(lines)
+
+
+def main(arguments):
+    as_json = "--json" in arguments
+    where = [a for a in arguments if a != "--json"]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(where[0] if where else temporary)
+        cases = judge(make(), folder)
+        counts = summary(cases)
+        print(json.dumps(counts, indent=1) if as_json else text(counts, cases))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
