@@ -49,13 +49,15 @@ def expected(case, alone):
     if case.consensus == ACCEPT:
         return ACCEPT, []
     if len(case.tags) == 1:
-        if case.consensus == REFUSE and not found:
-            return REFUSE, []
+        if case.consensus:
+            return case.consensus, []
         return (ACCEPT, found) if found else (None, [])
-    singles = [expected(alone[tag], alone)[0] for tag in case.tags]
-    if case.consensus == REFUSE and not found or REFUSE in singles:
+    # Two rules that some judge refuses each may be refused by all three together.
+    if REFUSE in [expected(alone[tag], alone)[0] for tag in case.tags]:
         return REFUSE, []
-    return (ACCEPT, found) if found else (None, [])
+    if found:
+        return ACCEPT, found
+    return case.consensus, []
 
 
 def make():
