@@ -111,13 +111,14 @@ def go(plans, folder):
 
 
 class Server:
-    """Presents every plan's chain: found by the server name, or by the address that was dialled
-    (IPv6 cases have a port each)."""
+    """Presents every plan's chain, found by the address that was dialled: a plan has its own.
+    There is one ::1, so a plan for that has a port."""
 
     def __init__(self, plans):
         self.port = free_port()
-        self.by_name = {p.host.lower(): p for p in plans}
-        self.peers = [Peer(self._serve, self.port, host="0.0.0.0")]
+        by_address = {p.ip: p for p in plans}
+        self.peers = [Peer(lambda sock, _n: self._present(sock, by_address[sock.getsockname()[0]]),
+                           self.port, host="0.0.0.0")]
         self.ports = {}
         for plan in plans:
             if ":" in plan.host:
@@ -125,16 +126,9 @@ class Server:
                 self.peers.append(Peer(lambda sock, _n, plan=plan: self._present(sock, plan),
                                        self.ports[plan.number], host="::1"))
 
-    def _serve(self, sock, _number):
-        dialled = sock.getsockname()[0]
-        presenter.serve(sock, lambda name: self._chain(self.by_name[(name or dialled).lower()]))
-
-    def _present(self, sock, plan):
-        presenter.serve(sock, lambda _name: self._chain(plan))
-
     @staticmethod
-    def _chain(plan):
-        return plan.key_of_leaf, plan.sent
+    def _present(sock, plan):
+        presenter.serve(sock, plan.key_of_leaf, plan.sent)
 
     def target(self, plan):
         if ":" in plan.host:
@@ -164,7 +158,7 @@ def trust_files(plans, folder):
 
 
 def hosts_wrapper(plans, folder):
-    named = [("127.0.0.1", p.host) for p in plans if not p.is_address]
+    named = [(p.ip, p.host) for p in plans if not p.is_address]
     return with_hosts(folder, [("127.0.0.1", "localhost"), *named])
 
 

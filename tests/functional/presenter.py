@@ -20,7 +20,7 @@ PAGE = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
 P256, RECORD = 0x0017, 1 << 14
 RSA_SUITE, ECDSA_SUITE = 0xC02F, 0xC02B
 ALERT, HANDSHAKE, DATA = 21, 22, 23
-NO_SCHEME = wire.alert(40)
+TLS12 = 0x0303
 
 
 def prf(secret, label, seed, size):
@@ -34,6 +34,12 @@ def prf(secret, label, seed, size):
 
 def _pss(algorithm, salt):
     return padding.PSS(padding.MGF1(algorithm), salt)
+
+
+def versions(hello):
+    """What supported_versions has (RFC 8446 section 4.2.1), TLS 1.2 without it."""
+    listed = hello.extensions.get(43)
+    return struct.unpack(f">{len(listed) // 2}H", listed[1:]) if listed else (TLS12,)
 
 
 def choose_scheme(key, offered):
@@ -87,7 +93,7 @@ class Records:
             if self.writing:
                 key, salt = self.writing
                 count = struct.pack(">Q", self.write_count)
-                head = count + struct.pack(">BHH", kind, 0x0303, len(piece))
+                head = count + struct.pack(">BHH", kind, TLS12, len(piece))
                 piece = count + AESGCM(key).encrypt(salt + count, piece, head)
                 self.write_count += 1
             out += wire.record(kind, piece)
@@ -112,7 +118,7 @@ def _flight(hello, key, certificates):
     scheme = choose_scheme(key, struct.unpack(f">{len(schemes) // 2}H", schemes))
     ecdsa = key.kind in certs.CURVES or key.kind == "ed25519"
     suite = ECDSA_SUITE if ecdsa else RSA_SUITE
-    if not scheme or suite not in hello.suites or hello.version < 0x0303:
+    if not scheme or suite not in hello.suites:
         return None
     share = ec.generate_private_key(ec.SECP256R1())
     point = share.public_key().public_bytes(serialization.Encoding.X962,
@@ -128,15 +134,18 @@ def _flight(hello, key, certificates):
     return flight + wire.handshake_message(14, b""), random, share
 
 
-def serve(sock, find):
-    """One connection; find(server name or None) gives (key, [DER, ...])."""
+def serve(sock, key, certificates):
+    """One connection, for which key signs."""
     records, transcript = Records(sock), bytearray()
     raw = _message(records, transcript)
     hello = wire.Hello(wire.record(HANDSHAKE, raw))
     hello.random = raw[6:38]
-    flight = _flight(hello, *find(hello.server_name))
+    if hello.version < TLS12 or TLS12 not in versions(hello):
+        sock.sendall(wire.alert(70))
+        return
+    flight = _flight(hello, key, certificates)
     if flight is None:
-        sock.sendall(NO_SCHEME)
+        sock.sendall(wire.alert(40))
         return
     flight, random, share = flight
     transcript += flight

@@ -2,9 +2,13 @@
 and Go as well. Where all three agree the gate agrees; where they differ, chain_table.py says what
 it does and why."""
 
+import random
+
 import pytest
 
+import chain_judges
 import chain_report
+import checks
 from chain_table import TABLE
 
 
@@ -27,3 +31,22 @@ def test_every_row_explains_something(cases):
     assert len(TABLE) > 0
     _, _, unused = chain_report.settle(cases)
     assert not unused, "\n".join(map(str, unused))
+
+
+@pytest.mark.alarm(900)
+def test_check_judges_as_the_gate(cases, tmp_path):
+    """A sample of rules without CRLs, which check does not read."""
+    suitable = [c for c in cases if len(c.tags) == 1 and not c.plan.lists]
+    sample = random.Random(chain_report.SEED).sample(suitable, 50)
+    plans = [case.plan for case in sample]
+    trust, _ = chain_judges.trust_files(plans, tmp_path)
+    with chain_judges.Server(plans) as server:
+        hosts = checks.judge_all("--ca", trust, "--timeout", "300s", *map(server.target, plans),
+                                 wrapper=chain_judges.hosts_wrapper(plans, tmp_path), timeout=600)
+    differ = []
+    for case, host in zip(sample, hosts):
+        said = ({c.get("code", "") for c in host.certificates}
+                if "certificates" in host.addresses[0] else host.codes("problems"))
+        if said != {case.verdicts["gate"]}:
+            differ.append(f"check: {said or 'nothing'}: {case}")
+    assert not differ, "\n".join(differ)
