@@ -169,6 +169,7 @@ def start_gate(plans, folder):
     port = free_port()
     config = ini({
         "ca": {"certificate": folder / "ca.pem", "key": folder / "ca.key"},
+        "proxy": {"max_handshakes_per_source": "0"},
         "upstream": {"trust": trust, "crl": crl},
         "audit": {"file": "audit.jsonl"},
         "listen forward": {"type": "forward", "address": f"127.0.0.1:{port}"}})
