@@ -11,7 +11,7 @@ import ipaddress
 import random
 
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
 import der
 
@@ -192,7 +192,7 @@ def other_name(dotted, value=None):
     return der.context(0, der.oid(dotted), der.context(0, value or der.string("someone")))
 
 
-# ---- extensions -------------------------------------------------------------------------------
+# ---- extensions ------------------------------------------------------------------------------
 
 @dataclasses.dataclass
 class Extension:
@@ -253,7 +253,7 @@ def key_identifier(identifier=None, issuer=None, serial=None):
     return der.sequence(*parts)
 
 
-# ---- certificates -----------------------------------------------------------------------------
+# ---- certificates ----------------------------------------------------------------------------
 
 @dataclasses.dataclass(eq=False)
 class Spec:
@@ -367,7 +367,7 @@ def end_entity(subject, key, issuer, *names, **fields):
     return spec
 
 
-# ---- CRLs -------------------------------------------------------------------------------------
+# ---- CRLs ------------------------------------------------------------------------------------
 
 @dataclasses.dataclass(eq=False)
 class Crl:

@@ -55,8 +55,8 @@ def openssl(plans, folder, *options):
     files = Files(folder)
 
     def judge(plan):
-        argv = ["openssl", "verify", "-auth_level", 2, "-partial_chain", "-policy_check", "-policy", ANY_POLICY,
-                "-purpose", "sslserver", "-no-CApath", "-no-CAstore", *options,
+        argv = ["openssl", "verify", "-auth_level", 2, "-partial_chain", "-policy_check",
+                "-policy", ANY_POLICY, "-purpose", "sslserver", "-no-CApath", "-no-CAstore", *options,
                 "-verify_ip" if plan.is_address else "-verify_hostname", plan.host,
                 "-CAfile", files.of(plan, "trust", *plan.trusted)]
         if plan.sent[1:]:

@@ -32,10 +32,10 @@ LARGE = "1,000 names"
 
 
 def pairs(count, seed):
-    """Tags of rules of different categories, drawn at random."""
-    tags = [tag for tag, (category, _) in RULES.items()
-            if tag != "in order" and LARGE not in tag
-            and (category != "set" or tag in ARRANGEMENTS)]
+    """Tags of rules of different categories, drawn at random but the same for a seed."""
+    tags = sorted(tag for tag, (category, _) in RULES.items()
+                  if tag != "in order" and LARGE not in tag
+                  and (category != "set" or tag in ARRANGEMENTS))
     draw, chosen = random.Random(seed), set()
     while len(chosen) < count:
         # An arrangement in every third pair, since few of the rules are one.

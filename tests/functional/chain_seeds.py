@@ -9,7 +9,7 @@ import re
 import sys
 
 import certs
-import chain_rules  # noqa: F401 (fills RULES)
+import chain_scope  # noqa: F401 (fills RULES, as the modules it builds on)
 import chain_shapes  # noqa: F401 (fills RULES)
 from chain_plan import Plan
 

@@ -6,11 +6,11 @@ import random
 import certs
 import der
 from certs import (AKI, DAY, KU, NOW, SAN, SKI, address, authority, directory, dns, email,
-                   end_entity, key_identifier, key_usage, name, other_name, registered, uri)
+                   end_entity, key_usage, name, other_name, registered, uri)
 from chain_plan import rule
 from chain_rules import CAS, ROLES, drop, fields, put, several
 
-# ---- keys and signatures ------------------------------------------------------------------------
+# ---- keys and signatures ---------------------------------------------------------------------
 
 KEYS = ("rsa1024", "rsa2047", "rsa2048", "rsa3072", "rsa4096", "rsa2048-e3", "ec192", "ec224",
         "ec384", "ec521", "ec256k1", "brainpool256", "pss", "pss-sha256", "pss-sha1", "ed25519")
@@ -39,7 +39,8 @@ for digest in ("md5", "sha1", "sha224", "sha256", "sha384", "sha512"):
             size = certs.HASHES[digest][0].digest_size
             rule("crypto", f"{ROLES[letter]} signature pss {digest}",
                  several(keyed(above, "rsa2048"), fields(letter, digest=digest, pss_salt=size)))
-rule("crypto", "anchor signature rsa md5", several(keyed("a", "rsa2048"), fields("a", digest="md5")))
+rule("crypto", "anchor signature rsa md5", several(
+    keyed("a", "rsa2048"), fields("a", digest="md5")))
 rule("crypto", "leaf signature pss sha256 without salt",
      several(keyed("y", "rsa2048"), fields("l", pss_salt=0)))
 rule("crypto", "leaf signature pss sha256 salt of 64 bytes",
@@ -48,9 +49,11 @@ rule("crypto", "leaf signature pss sha1 by a PSS key for sha256",
      several(keyed("y", "pss-sha256"), fields("l", digest="sha1", pss_salt=20)))
 rule("crypto", "lower CA PSS key signs sha384",
      several(keyed("y", "pss"), fields("l", digest="sha384", pss_salt=48)))
-rule("crypto", "all RSA 2048", several(*(keyed(letter, "rsa2048") for letter in ("a", "x", "y", "l"))))
-rule("crypto", "all P-384", several(*(keyed(letter, "ec384") for letter in ("a", "x", "y", "l")),
-                                    *(fields(letter, digest="sha384") for letter in ("x", "y", "l"))))
+rule("crypto", "all RSA 2048", several(
+    *(keyed(letter, "rsa2048") for letter in ("a", "x", "y", "l"))))
+rule("crypto", "all P-384", several(
+    *(keyed(letter, "ec384") for letter in ("a", "x", "y", "l")),
+    *(fields(letter, digest="sha384") for letter in ("x", "y", "l"))))
 rule("crypto", "leaf signed by another key",
      lambda p: setattr(p.l, "signer", p.key("stranger")))
 rule("crypto", "anchor sent along, signed with SHA-1", several(
@@ -68,7 +71,7 @@ def compressed_point(p):
 
 rule("crypto", "leaf key as a compressed point", compressed_point)
 
-# ---- names of issuers and subjects (7.1) -------------------------------------------------------------
+# ---- names of issuers and subjects (7.1) -----------------------------------------------------
 
 
 def issuer_spelt(letter, **changed):
@@ -152,7 +155,7 @@ rule("names", "lower CA two attributes in one RDN, other order", two_in_one)
 rule("names", "lower CA RDNs in another order", order_of_rdns)
 rule("names", "lower CA domain components in other case", domain_components)
 
-# ---- the leaf's names (RFC 9525, RFC 5280 section 4.2.1.6) ------------------------------------------------
+# ---- the leaf's names (RFC 9525, RFC 5280 section 4.2.1.6) -----------------------------------
 
 
 def named(*makers, host=None, subject=None):
@@ -256,7 +259,7 @@ for tag, change in {
 }.items():
     rule("leaf names", f"subjectAltName {tag}", change)
 
-# ---- what is sent, and in which order ------------------------------------------------------------------------
+# ---- what is sent, and in which order --------------------------------------------------------
 
 
 def arranged(how):

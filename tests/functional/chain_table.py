@@ -11,7 +11,7 @@ Row = collections.namedtuple("Row", "gate patterns reason")
 ACCEPT, REFUSE = "accept", "refuse"
 
 TABLE = (
-    # ---- keys and signatures: policy ------------------------------------------------------------
+    # ---- keys and signatures: policy ---------------------------------------------------------
     Row(REFUSE, ("* key rsa1024", "* key rsa2047", "leaf pinned, RSA 1024"),
         "policy: RSA of 2048 bits or more; Go has no lower bound, OpenSSL takes 2047 for 2048"),
     Row(REFUSE, ("* key ec224", "* key ec192", "* key ec256k1", "* key brainpool256",
@@ -35,7 +35,7 @@ TABLE = (
         "policy: exponents above 64 bits are refused before any arithmetic"),
     Row(REFUSE, ("leaf key as a compressed point",), "RFC 8422 section 5.1.2: uncompressed only"),
 
-    # ---- CAs -------------------------------------------------------------------------------------
+    # ---- CAs ---------------------------------------------------------------------------------
     Row(REFUSE, ("anchor without basicConstraints",),
         "policy: an anchor issues only if it is a CA (RFC 5280 section 4.2.1.9)"),
     Row(ACCEPT, ("anchor pathLen 2^40",), "RFC 5280 section 4.2.1.9: INTEGER (0..MAX)"),
@@ -61,7 +61,7 @@ TABLE = (
                  "anchor extendedKeyUsage *timeStamping"),
         "policy: extendedKeyUsage of every CA counts, the anchor's as well; GnuTLS skips it"),
 
-    # ---- name constraints --------------------------------------------------------------------------
+    # ---- name constraints --------------------------------------------------------------------
     Row(REFUSE, ("* permitted DNS with a dot at the end",),
         "RFC 5280 section 4.2.1.10, RFC 1034 section 3.5: no preferred name syntax"),
     Row(REFUSE, ("* permitted directoryName other", "* leaf has another as a name"),
@@ -90,7 +90,7 @@ TABLE = (
     Row(REFUSE, ("* permitted DNS with a minimum of 1",),
         "RFC 5280 section 4.2.1.10: minimum is 0"),
 
-    # ---- extensions and policies -----------------------------------------------------------------------
+    # ---- extensions and policies -------------------------------------------------------------
     Row(REFUSE, ("leaf critical authorityInfoAccess", "leaf critical issuerAltName",
                  "leaf critical nsCertType", "leaf critical TLS feature"),
         "RFC 5280 section 4.2: critical and not processed here"),
@@ -102,7 +102,7 @@ TABLE = (
     Row(REFUSE, ("policies twice the same", "policies not DER"),
         "RFC 5280 section 4.2.1.4: once each, and well-formed"),
 
-    # ---- form ----------------------------------------------------------------------------------------------
+    # ---- form --------------------------------------------------------------------------------
     Row(REFUSE, ("leaf UTCTime without seconds",),
         "RFC 5280 section 4.1.2.5.1: seconds are included"),
     Row(ACCEPT, ("anchor version 1 with extensions",),
@@ -117,7 +117,7 @@ TABLE = (
         "RFC 5280 section 4.2.1.1: a help to find the issuer; the signature decides (6.1.3 a 1)"),
     Row(REFUSE, ("leaf authorityKeyIdentifier not DER",), "RFC 5280 section 4.2: DER"),
 
-    # ---- CRLs ------------------------------------------------------------------------------------------------
+    # ---- CRLs --------------------------------------------------------------------------------
     Row(REFUSE, ("CRL* leaf revoked*", "CRL* CA revoked"),
         "RFC 5280 section 6.3; Go reads no CRL, and not everyone reads two of one issuer"),
     Row(REFUSE, ("CRLs of all, that of *", "CRLs of all, issuer may not sign CRLs",
@@ -126,7 +126,7 @@ TABLE = (
     Row(ACCEPT, ("CRL of the lower CA alone", "CRL of the anchor alone, another serial revoked"),
         "policy: only issuers that have a CRL here are asked; OpenSSL was told to ask all"),
 
-    # ---- names of issuers ---------------------------------------------------------------------------------------
+    # ---- names of issuers --------------------------------------------------------------------
     Row(ACCEPT, ("* named in *", "* named with *", "lower CA accents, UTF8String and *",
                  "lower CA two attributes in one RDN, other order",
                  "lower CA domain components in other case"),
@@ -135,7 +135,7 @@ TABLE = (
     Row(ACCEPT, ("lower CA BMPString of odd length", "lower CA empty value, same"),
         "RFC 5280 section 7.1: the same bytes are the same name"),
 
-    # ---- the leaf's names -----------------------------------------------------------------------------------------
+    # ---- the leaf's names --------------------------------------------------------------------
     Row(REFUSE, ("subjectAltName wildcard at the * of a label",),
         "RFC 9525 section 6.3: a wildcard is the whole left-most label"),
     Row(REFUSE, ("subjectAltName wildcard directly below a top-level domain",),
@@ -151,7 +151,7 @@ TABLE = (
     Row(REFUSE, ("subjectAltName address of 16 bytes, mapped",),
         "RFC 9525 section 6.4: octet for octet"),
 
-    # ---- what is sent -----------------------------------------------------------------------------------------------
+    # ---- what is sent ------------------------------------------------------------------------
     Row(REFUSE, ("not a certificate at the end", "an empty entry at the end"),
         "RFC 5246 section 7.4.2: a list of certificates; openssl verify passes over it in a file"),
     Row(ACCEPT, ("cross-signed*", "expired twin of the lower CA first",
@@ -159,10 +159,49 @@ TABLE = (
         "there is a path to an anchor, whatever else is sent"),
     Row(ACCEPT, ("leaf pinned", "leaf pinned, alone", "leaf pinned, self-signed"),
         "policy: a leaf that equals an anchor byte for byte passes"),
+
+    # ---- two rules that mean something together --------------------------------------------------
+    Row(REFUSE, ("subjectAltName not ASCII and the host + * permitted DNS *",
+                 "subjectAltName an empty name and the host + * permitted DNS *"),
+        "RFC 5280 section 4.2.1.10: every name is held against the constraint, and this is none"),
+    Row(REFUSE, ("self-issued above the leaf, pathLen 0 + CRL* of the lower CA *",),
+        "policy: the CRL of that name does not verify with the key that issued the leaf"),
 )
 
 
-def rows(tag):
+def row_of(tag):
     """The first row that matches, as a list of one or none."""
     return [row for row in TABLE
-            if any(fnmatch.fnmatchcase(tag, p) for p in row.patterns)][:1]
+            if any(fnmatch.fnmatchcase(tag, p) for p in row.patterns if "+" not in p)][:1]
+
+
+def rows(tags):
+    """The rows of one or two rules; one about both of them goes first and alone."""
+    together = {" + ".join(order) for order in (tags, tags[::-1])}
+    both = [row for row in TABLE for p in row.patterns
+            if "+" in p and any(fnmatch.fnmatchcase(t, p) for t in together)]
+    return both[:1] or [row for tag in tags for row in row_of(tag)]
+
+# What a refusal is called, for the rules that leave no choice.
+CODES = {
+    "upstream_revocation_unknown": ("CRLs of all, that of *", "CRLs of all, SHA-1"),
+    "upstream_certificate_expired": ("* expired", "* expired a second ago",
+                                     "leaf ends before it begins"),
+    "upstream_certificate_not_yet_valid": ("* not yet valid",),
+    "upstream_certificate_weak": ("* key rsa1024", "* key rsa2047", "* key ec224",
+                                  "* signature * sha1", "* signature * sha224"),
+    "upstream_certificate_revoked": ("CRL* leaf revoked*", "CRL* CA revoked"),
+    "upstream_certificate_untrusted": (
+        "nothing trusted", "leaf self-signed, not pinned", "upper CA left out",
+        "lower CA left out", "leaf alone", "anchor named with another word"),
+    "upstream_certificate_name_mismatch": (
+        "subjectAltName wildcard *", "subjectAltName other host", "subjectAltName common *",
+        "subjectAltName host in *", "subjectAltName another *", "leaf pinned, another host"),
+}
+REFUSALS = {*CODES, "upstream_certificate_invalid", "upstream_no_approved_suite"}
+
+
+def code_of(tag):
+    """The code that a refusal by this rule has to have, or None where several would do."""
+    return next((code for code, patterns in CODES.items()
+                 if any(fnmatch.fnmatchcase(tag, p) for p in patterns)), None)

@@ -9,7 +9,7 @@ import pytest
 import chain_judges
 import chain_report
 import checks
-from chain_table import TABLE
+from chain_table import REFUSALS, TABLE, code_of
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,17 @@ def test_the_gate_judges_as_it_should(cases):
     report = "\n".join([*(f"should {verdict}: {case}" for verdict, case in wrong),
                         *(f"nobody explains: {case}" for case in unexplained)])
     assert not report, f"{len(wrong)} wrong, {len(unexplained)} unexplained:\n{report}"
+
+
+@pytest.mark.alarm(900)
+def test_a_refusal_is_called_what_it_is(cases):
+    wrong = []
+    for case in cases:
+        code = case.verdicts["gate"]
+        wanted = code_of(case.tags[0]) if len(case.tags) == 1 else None
+        if code and (code not in REFUSALS or wanted not in (None, code)):
+            wrong.append(f"{code} instead of {wanted or 'one about the certificate'}: {case}")
+    assert not wrong, "\n".join(wrong)
 
 
 @pytest.mark.alarm(900)
