@@ -49,14 +49,14 @@ def _run(*argv):
                           stdin=subprocess.DEVNULL, check=False, errors="replace")
 
 
-def openssl(plans, folder, *options):
+def openssl(plans, folder):
     """As a client of Debian's: security level 2, anchors of any kind, policies processed. It
     builds its path by itself from what was sent."""
     files = Files(folder)
 
     def judge(plan):
         argv = ["openssl", "verify", "-auth_level", 2, "-partial_chain", "-policy_check",
-                "-policy", ANY_POLICY, "-purpose", "sslserver", "-no-CApath", "-no-CAstore", *options,
+                "-policy", ANY_POLICY, "-purpose", "sslserver", "-no-CApath", "-no-CAstore",
                 "-verify_ip" if plan.is_address else "-verify_hostname", plan.host,
                 "-CAfile", files.of(plan, "trust", *plan.trusted)]
         if plan.sent[1:]:

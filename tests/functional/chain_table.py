@@ -160,7 +160,7 @@ TABLE = (
     Row(ACCEPT, ("leaf pinned", "leaf pinned, alone", "leaf pinned, self-signed"),
         "policy: a leaf that equals an anchor byte for byte passes"),
 
-    # ---- two rules that mean something together --------------------------------------------------
+    # ---- two rules that mean something together ----------------------------------------------
     Row(REFUSE, ("subjectAltName not ASCII and the host + * permitted DNS *",
                  "subjectAltName an empty name and the host + * permitted DNS *"),
         "RFC 5280 section 4.2.1.10: every name is held against the constraint, and this is none"),
@@ -181,6 +181,7 @@ def rows(tags):
     both = [row for row in TABLE for p in row.patterns
             if "+" in p and any(fnmatch.fnmatchcase(t, p) for t in together)]
     return both[:1] or [row for tag in tags for row in row_of(tag)]
+
 
 # What a refusal is called, for the rules that leave no choice.
 CODES = {
