@@ -332,9 +332,9 @@ def get(tls, path="/", **headers):
     return read_answer(tls.recv)
 
 
-def connect(port, target):
+def connect(port, target, source=None):
     """CONNECT target; (socket, Answer). After a 200 the socket is the tunnel, else it is closed."""
-    sock = dial(port)
+    sock = dial(port, source=source)
     sock.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
     data = bytearray()
     while b"\r\n\r\n" not in data:
