@@ -32,6 +32,8 @@ struct cert {
     enum cert_key key;
     unsigned bits;                 /* RSA modulus, or the EC field's size */
     struct span modulus, exponent; /* of an RSA key: INTEGERs' content */
+    bool pss_only;                 /* an id-RSASSA-PSS key (RFC 4055 section 1.2) */
+    struct span pss_parameters;    /* what it is limited to; n = 0: any */
     unsigned exponent_bits;
     uint16_t group; /* supported_groups id of an EC key, 0: none that is allowed */
     enum cert_signature signature;

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "pki/cert.h"
+#include "policy/flight.h"
 #include "policy/reasons.h"
 
 /* The system's roots, where Debian keeps them. */
@@ -46,10 +47,8 @@ struct peer_check {
     struct cert_facts facts;
 };
 
-enum { TRUST_CHAIN_LIMIT = 32 };
-
 /* chain: the certificates as sent, the leaf first and the others in any order; more than
- * TRUST_CHAIN_LIMIT are refused. True: go on. What was answered the first time is answered again.
+ * FLIGHT_CHAIN_LIMIT are refused. True: go on. What was answered the first time is answered again.
  */
 WARN_UNUSED bool trust_judge(struct peer_check *check, const struct span *chain, size_t n);
 

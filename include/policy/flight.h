@@ -15,6 +15,9 @@
 enum { FLIGHT_HEAD = 1024, FLIGHT_ALPN_SIZE = 256 };
 
 /* What our ClientHello offered, for judging the answer. */
+/* Certificates that are taken from a server; one that sends more is refused. */
+enum { FLIGHT_CHAIN_LIMIT = 32 };
+
 struct flight_offer {
     suite_set suites;
     struct span alpn; /* length-prefixed names, n = 0 when none was offered */

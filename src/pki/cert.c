@@ -179,6 +179,8 @@ static bool read_spki(struct span spki, struct cert *c)
     c->key = CERT_KEY_OTHER;
     if (oid_is(id.content, &rsa) || oid_is(id.content, &pss_oid)) {
         c->key = CERT_KEY_RSA;
+        c->pss_only = oid_is(id.content, &pss_oid);
+        if (c->pss_only) c->pss_parameters = (struct span){a.p, a.left};
         return read_rsa_key(c->key_bits, c);
     }
     if (oid_is(id.content, &ec)) {

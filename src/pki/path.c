@@ -66,8 +66,15 @@ static const char *fault_of_issuer(const struct path *p, size_t at)
     return NULL;
 }
 
+/* What the eight suites can be signed with: RSA, or ECDSA on an allowed group. */
+static bool leaf_key_fits(const struct cert *leaf)
+{
+    return leaf->key == CERT_KEY_RSA || (leaf->key == CERT_KEY_EC && leaf->group != 0);
+}
+
 static const char *fault_of(const struct path *p)
 {
+    if (!leaf_key_fits(p->certs[0])) return "Its key is neither RSA nor ECDSA on an allowed group.";
     for (size_t i = 0; i < p->n; i++) {
         const struct cert *c = p->certs[i];
         if (c->has_unknown_critical)

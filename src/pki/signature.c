@@ -52,13 +52,23 @@ static bool verify_pss(struct span data, struct der_pss pss, struct span signatu
                                                wc_RsaEncryptSize(key) * 8, NULL) == 0;
 }
 
+/* RFC 4055 section 1.2: a key for RSA-PSS signs nothing else, and with its parameters only. */
+static bool key_allows(const struct cert *signer, bool pss, struct reader algorithm)
+{
+    if (!signer->pss_only) return true;
+    if (!pss || signer->pss_parameters.n == 0) return pss;
+    struct der_pss key = der_pss_parameters(reader_of(signer->pss_parameters));
+    struct der_pss used = der_pss_parameters(algorithm);
+    return used.digest_bits == key.digest_bits && used.salt >= key.salt;
+}
+
 static bool verify_rsa(struct span data, struct reader algorithm, struct span oid,
                        struct span signature, const struct cert *signer)
 {
     RsaKey key;
     bool pss = oid.n > 0 && oid.p[oid.n - 1] == 10;
     enum wc_HashType hash = pss ? WC_HASH_TYPE_NONE : hash_of_signature(oid, false);
-    if (wc_InitRsaKey(&key, NULL) != 0) return false;
+    if (!key_allows(signer, pss, algorithm) || wc_InitRsaKey(&key, NULL) != 0) return false;
     /* Not from the SubjectPublicKeyInfo, whose RSA-PSS parameters the library cannot read. */
     struct span n = signer->modulus, e = signer->exponent;
     bool ok = wc_RsaPublicKeyDecodeRaw(n.p, (word32)n.n, e.p, (word32)e.n, &key) == 0;

@@ -318,8 +318,8 @@ static bool name_matches(const struct peer_check *check, const struct cert *leaf
 /* What else was sent and cannot be read vouches for nothing. */
 static enum reason judge_chain(struct peer_check *check, const struct span *chain, size_t n)
 {
-    struct cert certs[TRUST_CHAIN_LIMIT];
-    if (n == 0 || n > TRUST_CHAIN_LIMIT || !cert_parse(chain[0], &certs[0]))
+    struct cert certs[FLIGHT_CHAIN_LIMIT];
+    if (n == 0 || n > FLIGHT_CHAIN_LIMIT || !cert_parse(chain[0], &certs[0]))
         return REASON_UPSTREAM_CERTIFICATE_INVALID;
     struct search search = {
         .trust = check->trust,
@@ -352,6 +352,8 @@ enum reason trust_reason_of_error(int error)
     case MAX_CHAIN_ERROR:
     case NO_PEER_CERT:
     case PEER_KEY_ERROR:
+    case ECC_PEERKEY_ERROR:
+    case NO_PEER_KEY:
         return REASON_UPSTREAM_CERTIFICATE_INVALID;
     default:
         /* The errors of parsing lie in one range. */

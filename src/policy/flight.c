@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-enum { CHAIN_LIMIT = 9 }; /* what the TLS library takes */
-
 static enum reason fault(enum reason reason, int with, int *alert)
 {
     *alert = with;
@@ -153,7 +151,7 @@ static enum reason end_message(struct flight *f, const struct flight_offer *offe
     f->message_header_size = 0;
     if (type == MESSAGE_SERVER_HELLO && !f->has_hello) return read_server_hello(f, offer, alert);
     if (type == MESSAGE_SERVER_KEY_EXCHANGE) return read_key_exchange(f, offer, alert);
-    bool chain = f->certificates > 0 && f->certificates <= CHAIN_LIMIT;
+    bool chain = f->certificates > 0 && f->certificates <= FLIGHT_CHAIN_LIMIT;
     if (type == MESSAGE_CERTIFICATE && offer && !chain)
         return fault(REASON_UPSTREAM_CERTIFICATE_INVALID, ALERT_BAD_CERTIFICATE, alert);
     if (type == MESSAGE_CERTIFICATE_REQUEST) f->has_certificate_request = true;

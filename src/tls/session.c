@@ -140,10 +140,10 @@ int session_send_callback(WOLFSSL *ssl, char *buffer, int size, void *context)
 int session_verify_callback(int ok, WOLFSSL_X509_STORE_CTX *store)
 {
     struct peer_check *check = store->userCtx;
-    struct span chain[TRUST_CHAIN_LIMIT];
+    struct span chain[FLIGHT_CHAIN_LIMIT];
     size_t n = store->totalCerts > 0 ? (size_t)store->totalCerts : 0;
     (void)ok;
-    if (!check || n > TRUST_CHAIN_LIMIT) return 0;
+    if (!check || n > FLIGHT_CHAIN_LIMIT) return 0;
     for (size_t i = 0; i < n; i++)
         chain[i] = (struct span){store->certs[i].buffer, store->certs[i].length};
     return trust_judge(check, chain, n);

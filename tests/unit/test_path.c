@@ -30,6 +30,7 @@ static int fresh(void **state)
                                  .version = 3,
                                  .key = CERT_KEY_EC,
                                  .bits = 256,
+                                 .group = 0x0017,
                                  .path_length = CERT_ABSENT,
                                  .require_explicit_policy = CERT_ABSENT,
                                  .inhibit_policy_mapping = CERT_ABSENT,
@@ -82,6 +83,10 @@ static void every_place(void **state)
         certs[i].bits = 2048;
         certs[i].exponent_bits = 65;
         expect(REASON_UPSTREAM_CERTIFICATE_INVALID);
+        certs[i].key = CERT_KEY_OTHER;
+        expect(i == LEAF ? REASON_UPSTREAM_CERTIFICATE_INVALID : REASON_OK);
+        certs[i].group = 0;
+        expect(i == LEAF ? REASON_UPSTREAM_CERTIFICATE_INVALID : REASON_OK);
         certs[i].has_unknown_critical = true;
         expect(REASON_UPSTREAM_CERTIFICATE_INVALID);
         certs[i].serves_tls = false;
