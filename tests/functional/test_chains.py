@@ -56,6 +56,10 @@ def test_check_judges_as_the_gate(cases, tmp_path):
                                  wrapper=chain_judges.hosts_wrapper(plans, tmp_path), timeout=600)
     differ = []
     for case, host in zip(sample, hosts):
+        # No handshake comes so far as to show such a key; check asks in other ways as well.
+        if case.verdicts["gate"] == "upstream_no_approved_suite":
+            assert "certificate_key" in host.codes("problems"), case
+            continue
         said = ({c.get("code", "") for c in host.certificates}
                 if "certificates" in host.addresses[0] else host.codes("problems"))
         if said != {case.verdicts["gate"]}:
