@@ -16,7 +16,7 @@ static bool make_room(struct crowd *c, size_t level)
     enum { FIRST_ROOM = 64 };
     if (level < c->room) return true;
     size_t room = c->room ? 2 * c->room : FIRST_ROOM;
-    struct queue **levels = realloc(c->levels, room * sizeof *levels);
+    struct queue **levels = realloc(c->levels, room * sizeof(struct queue *));
     if (!levels) return false;
     for (size_t i = c->room; i < room; i++) levels[i] = NULL;
     for (size_t i = 0; i < c->room; i++)
@@ -43,8 +43,9 @@ static void take_from_level(struct queue *q)
 
 static struct queue *queue_of(struct crowd *c, struct queue **home)
 {
-    if (*home) return *home;
-    struct queue *q = calloc(1, sizeof *q);
+    struct queue *q = *home;
+    if (q) return q;
+    q = calloc(1, sizeof *q);
     if (!q) return NULL;
     q->home = home;
     q->end = &q->oldest;

@@ -2,6 +2,7 @@
 
 #include "pki/keys.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,7 @@ static void forget_some(struct sources *s, int64_t now_ns)
         struct source *oldest = s->oldest;
         bool past = oldest->handshake_due_ns <= now_ns && oldest->mint_due_ns <= now_ns;
         if (!past && s->idle <= SOURCES_IDLE_LIMIT) return;
+        assert(!oldest->older);
         forget(s, oldest);
     }
 }
@@ -120,7 +122,7 @@ static struct source *find_or_add(struct sources *s, const struct addr *peer)
     for (struct source *source = *bucket; source; source = source->chain)
         if (memcmp(&source->key, &key, sizeof key) == 0) return source;
     size_t queues = (size_t)s->workers * SOURCE_CROWDS;
-    struct source *source = calloc(1, sizeof *source + queues * sizeof source->queues[0]);
+    struct source *source = calloc(1, sizeof *source + queues * sizeof(struct queue *));
     if (!source) return NULL;
     source->key = key;
     source->chain = *bucket;
