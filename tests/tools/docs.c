@@ -1,5 +1,5 @@
-/* Prints the README's generated parts from the tables: docs options | docs reasons, and the
- * option keys with their defaults for checking the sample file: docs keys. */
+/* Prints the generated tables of README.md (docs options) and conf/verdicts.md (docs reasons), and
+ * the option keys with their defaults for checking the sample file (docs keys). */
 #include "config/config.h"
 #include "policy/reasons.h"
 
