@@ -2,6 +2,7 @@
 
 #include "audit/entry.h"
 #include "audit/logfile.h"
+#include "shorten.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -52,7 +53,7 @@ static int severity(const struct line *line)
 }
 
 /* RFC 5424 section 6: the record is the message, its own time the timestamp. */
-static void render_message(const struct line *line, struct text *out)
+static void render_message(const struct line *line, bool shortened, struct text *out)
 {
     char time[ENTRY_TIME], host[HOST_SIZE] = "";
     const char *p = text_string(&line->text);
@@ -63,15 +64,19 @@ static void render_message(const struct line *line, struct text *out)
     text_printf(out, "<%d>1 %s %s suitegate %ld %s - ", FACILITY * 8 + severity(line),
                 dated ? time : "-", host[0] ? host : "-", (long)getpid(),
                 audit_action_name(line->action));
-    text_add_bytes(out, p, line->text.size - 1); /* without its line end */
+    size_t n = line->text.size - 1; /* without its line end */
+    if (!shortened)
+        text_add_bytes(out, p, n);
+    else if (!shorten_line(p, n, out))
+        out->failed = true;
 }
 
-static bool render(struct sink *s, const struct line *line)
+static bool render(struct sink *s, const struct line *line, bool shortened)
 {
     struct text message = {0};
     s->text.size = 0;
     if (s->is_syslog) {
-        render_message(line, &message);
+        render_message(line, shortened, &message);
         if (s->address.transport == SYSLOG_TCP) text_printf(&s->text, "%zu ", message.size);
         text_add_bytes(&s->text, text_string(&message), message.size);
     } else {
@@ -187,21 +192,29 @@ static enum sink_result write_some(struct sink *s)
     return SINK_LATER;
 }
 
-enum sink_result sink_write(struct sink *s, const struct line *line)
+static enum sink_result write_all(struct sink *s)
 {
-    bool fresh = s->fd < 0;
-    if (s->fd >= 0 && peer_is_gone(s)) sink_close(s);
-    if (s->fd < 0 && !open_sink(s)) return SINK_BROKEN;
-    if (s->sent == 0 && !render(s, line)) {
-        errno = ENOMEM;
-        return SINK_BROKEN;
-    }
     enum sink_result result;
     size_t before;
     do {
         before = s->sent;
         result = write_some(s);
     } while (result == SINK_LATER && s->sent > before);
+    return result;
+}
+
+enum sink_result sink_write(struct sink *s, const struct line *line)
+{
+    bool fresh = s->fd < 0;
+    if (s->fd >= 0 && peer_is_gone(s)) sink_close(s);
+    if (s->fd < 0 && !open_sink(s)) return SINK_BROKEN;
+    if (s->sent == 0 && !render(s, line, false)) {
+        errno = ENOMEM;
+        return SINK_BROKEN;
+    }
+    enum sink_result result = write_all(s);
+    /* Only a datagram can be too large, so nothing of it has gone out. */
+    if (result == SINK_IMPOSSIBLE && render(s, line, true)) result = write_all(s);
     if (result != SINK_LATER && result != SINK_BROKEN) s->sent = 0;
     if (result != SINK_BROKEN) return result;
     /* A full disk: the line goes on where it stopped. */

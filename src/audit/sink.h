@@ -14,7 +14,7 @@ enum sink_result {
     SINK_DONE,
     SINK_LATER,     /* it takes no more just now; call again with the same line */
     SINK_BROKEN,    /* it is gone (errno); call again after a moment: the line goes out whole */
-    SINK_IMPOSSIBLE /* the line is too large for it */
+    SINK_IMPOSSIBLE /* the line is too large for it, shortened as well */
 };
 
 struct sink {
