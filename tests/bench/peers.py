@@ -66,11 +66,13 @@ def ways(site, port, also):
     return [(port, site.upstream)] + ([also] if also else [])
 
 
-def nginx_stream(site, resume, also=None):
+def nginx_stream(site, resume, also=None, limits=False):
     folder, port = site.folder("nginx")
     user = "user root;" if os.geteuid() == 0 else ""
+    zone = "limit_conn_zone $binary_remote_addr zone=source:10m;" if limits else ""
+    limit = "limit_conn source 4000;" if limits else ""
     servers = "".join(f"""
-server {{ listen 127.0.0.1:{at} ssl; ssl_protocols TLSv1.2; ssl_ciphers {SUITES};
+server {{ {limit} listen 127.0.0.1:{at} ssl; ssl_protocols TLSv1.2; ssl_ciphers {SUITES};
  ssl_certificate {site.pki.ec.chain}; ssl_certificate_key {site.pki.ec.key};
  proxy_pass 127.0.0.1:{to}; proxy_ssl on; proxy_ssl_protocols TLSv1.2;
  proxy_ssl_ciphers {SUITES}; proxy_ssl_verify on; proxy_ssl_name localhost;
@@ -78,17 +80,22 @@ server {{ listen 127.0.0.1:{at} ssl; ssl_protocols TLSv1.2; ssl_ciphers {SUITES}
  proxy_ssl_session_reuse {"on" if resume else "off"}; }}""" for at, to in ways(site, port, also))
     (folder / "nginx.conf").write_text(f"""
 load_module {STREAM_MODULE}; daemon off; worker_processes 1; {user} pid {folder}/pid;
-error_log {folder}/error.log; events {{ worker_connections 50000; }}
-stream {{ {servers} }}""")
+error_log {folder}/error.log; events {{ worker_connections {16_000 if limits else 50_000}; }}
+stream {{ {zone} {servers} }}""")
     return served(["nginx", "-e", folder / "error.log", "-c", folder / "nginx.conf"], port, folder)
 
 
-def haproxy(site, resume, also=None):
+def haproxy(site, resume, also=None, limits=False):
     folder, port = site.folder("haproxy")
     both = folder / "both.pem"
     both.write_text(site.pki.ec.chain.read_text() + site.pki.ec.key.read_text())
+    table = """
+ stick-table type ip size 100k expire 30s store conn_cur,conn_rate(5s)
+ tcp-request connection track-sc0 src
+ tcp-request connection reject if { sc0_conn_cur gt 4000 }
+ tcp-request connection reject if { sc0_conn_rate gt 1000 }""" if limits else ""
     listeners = "".join(f"""
-listen f{at}
+listen f{at}{table}
  bind 127.0.0.1:{at} ssl crt {both} ssl-max-ver TLSv1.2
  server u 127.0.0.1:{to} ssl verify required ca-file {site.pki.trust} \
 ssl-max-ver TLSv1.2 sni str(localhost) {"" if resume else "no-ssl-reuse"}
@@ -157,8 +164,11 @@ def mitmproxy(site):
 
 @contextlib.contextmanager
 def suitegate(site, binary=None, listen="fixed", resume=True, workers=1, leaf=None, wrapper=(),
-              also=None):
+              also=None, limits=False):
     folder, port = site.folder("suitegate")
+    proxy = "" if limits else """max_connections = 60000
+max_connections_per_source = 0
+max_handshakes_per_source = 0"""
     leaf = leaf or site.pki.ec
     if listen == "fixed":
         listeners = "".join(f"""[listen bench{at}]
@@ -176,9 +186,7 @@ key = {leaf.key}
     gate = Gate(folder, f"""
 [proxy]
 workers = {workers}
-max_connections = 60000
-max_connections_per_source = 0
-max_handshakes_per_source = 0
+{proxy}
 {ca}
 [upstream]
 trust = {site.pki.trust}

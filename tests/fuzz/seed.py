@@ -5,7 +5,8 @@ Usage: seed.py OUT      writes OUT/fuzz_<target>/<seed> for every seed of tests/
 
 corpus/<target>/*.hex is hexadecimal text, lines that begin with "#" are comments;
 corpus/<target>/*.txt is taken as it is. The hellos of tests/unit/data are seeds of the hello
-target too (a 0 in front: the byte that says how the input is cut up), the flights of
+target too (a 0 in front: the byte that says how the input is cut up), certificates get a 0 in
+front as well (it says that one follows), the flights of
 corpus/flight seeds of the reply target (which has no byte for what was offered).
 """
 import pathlib
@@ -24,6 +25,8 @@ def main(out):
     for target in sorted(p for p in (HERE / "corpus").iterdir() if p.is_dir()):
         for path in sorted(target.iterdir()):
             data = from_hex(path) if path.suffix == ".hex" else path.read_bytes()
+            if target.name == "cert":
+                data = b"\0" + data
             seeds[(target.name, path.stem)] = data
     for path in sorted((HERE.parent / "unit" / "data").glob("*.hex")):
         seeds[("hello", path.stem)] = b"\0" + from_hex(path)
