@@ -42,9 +42,10 @@ static void check_parsed(struct span message)
     struct hello h;
     uint8_t alert = 0;
     enum hello_status status = hello_parse(message, &h, &alert);
-    CHECK(status == HELLO_COMPLETE || status == HELLO_MALFORMED);
-    if (status == HELLO_MALFORMED) {
-        CHECK(alert == 47 || alert == 50);
+    if (status == HELLO_MALFORMED) CHECK(alert == 47 || alert == 50 || alert == 70);
+    if (status != HELLO_COMPLETE) {
+        CHECK(status == HELLO_MALFORMED || status == HELLO_TOO_MANY_SUITES ||
+              status == HELLO_TOO_MANY_EXTENSIONS);
         return;
     }
     CHECK(h.random.n == 32 && h.cipher_suites.n >= 2 && h.compression.n >= 1);
