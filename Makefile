@@ -150,12 +150,12 @@ $(BUILD)/fuzz/obj/%.o: src/%.c $(HEADERS) $(WOLFSSL)/profile.stamp
 
 fuzz-short: $(FUZZ_PROGRAMS)
 	@/usr/bin/python3 -B tests/fuzz/seed.py $(BUILD)/fuzz/corpus
-	@set -e; for t in $^; do name=$$(basename $$t); \
+	@printf '%s\n' $^ | xargs -P $(shell nproc) -n 1 sh -c 'name=$$(basename $$0); \
 	    mkdir -p $(BUILD)/fuzz/corpus/$$name; \
-	    $$t -max_total_time=5 -verbosity=0 -artifact_prefix=$(BUILD)/fuzz/ \
+	    $$0 -max_total_time=5 -verbosity=0 -artifact_prefix=$(BUILD)/fuzz/ \
 	        $(BUILD)/fuzz/corpus/$$name >$(BUILD)/fuzz/$$name.log 2>&1 || \
-	        { cat $(BUILD)/fuzz/$$name.log; exit 1; }; \
-	    echo "$$name: clean for 5 seconds"; done
+	        { cat $(BUILD)/fuzz/$$name.log; exit 255; }; \
+	    echo "$$name: clean for 5 seconds"'
 
 fuzz: all
 	@.make/deps.sh test
