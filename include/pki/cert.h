@@ -55,6 +55,8 @@ struct cert {
 /* False for what is not a certificate in DER by RFC 5280: an extension twice or malformed, two
  * different signature algorithms. */
 WARN_UNUSED bool cert_parse(struct span der, struct cert *out);
+/* Is it a Certificate as far as its outermost elements go, whatever is in them? */
+WARN_UNUSED bool cert_has_shape(struct span der);
 
 static inline bool span_equal(struct span a, struct span b)
 {

@@ -243,8 +243,31 @@ static bool read_tbs(struct span content, struct cert *c)
     return true;
 }
 
+struct outermost {
+    struct der_item tbs, algorithm, signature;
+};
+
+static bool open_certificate(struct span der, struct outermost *out)
+{
+    struct reader r = reader_of(der);
+    struct der_item certificate;
+    if (!der_expect(&r, DER_SEQUENCE, &certificate) || r.left > 0) return false;
+    struct reader inner = reader_of(certificate.content);
+    return der_expect(&inner, DER_SEQUENCE, &out->tbs) &&
+           der_expect(&inner, DER_SEQUENCE, &out->algorithm) &&
+           der_expect(&inner, DER_BIT_STRING, &out->signature) && inner.left == 0 &&
+           out->signature.content.n >= 1;
+}
+
+bool cert_has_shape(struct span der)
+{
+    struct outermost unused;
+    return open_certificate(der, &unused);
+}
+
 bool cert_parse(struct span der, struct cert *out)
 {
+    struct outermost parts;
     *out = (struct cert){.der = der,
                          .path_length = CERT_ABSENT,
                          .require_explicit_policy = CERT_ABSENT,
@@ -254,17 +277,12 @@ bool cert_parse(struct span der, struct cert *out)
                          .can_sign_certs = true,
                          .can_sign_crls = true,
                          .serves_tls = true};
-    struct reader r = reader_of(der);
-    struct der_item certificate, tbs, algorithm, signature;
-    if (!der_expect(&r, DER_SEQUENCE, &certificate) || r.left > 0) return false;
-    struct reader inner = reader_of(certificate.content);
-    if (!der_expect(&inner, DER_SEQUENCE, &tbs) || !der_expect(&inner, DER_SEQUENCE, &algorithm) ||
-        !der_expect(&inner, DER_BIT_STRING, &signature) || signature.content.n < 1)
-        return false;
-    out->tbs = tbs.whole;
-    out->signature_algorithm = algorithm.content;
-    out->signature_bits = (struct span){signature.content.p + 1, signature.content.n - 1};
-    return read_tbs(tbs.content, out);
+    if (!open_certificate(der, &parts)) return false;
+    out->tbs = parts.tbs.whole;
+    out->signature_algorithm = parts.algorithm.content;
+    out->signature_bits =
+        (struct span){parts.signature.content.p + 1, parts.signature.content.n - 1};
+    return read_tbs(parts.tbs.content, out);
 }
 
 bool cert_issued_by(const struct cert *c, const struct cert *issuer)

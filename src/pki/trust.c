@@ -315,7 +315,8 @@ static bool name_matches(const struct peer_check *check, const struct cert *leaf
     return addr_from_ip(check->identity, 0, &ip) && cert_matches_ip(leaf, &ip);
 }
 
-/* What else was sent and cannot be read vouches for nothing. */
+/* A further certificate that RFC 5280 does not allow vouches for nothing; what is none at all has
+ * no place in the list (RFC 5246 section 7.4.2). */
 static enum reason judge_chain(struct peer_check *check, const struct span *chain, size_t n)
 {
     struct cert certs[FLIGHT_CHAIN_LIMIT];
@@ -328,7 +329,10 @@ static enum reason judge_chain(struct peer_check *check, const struct span *chai
         .rules = {.now = time(NULL), .minimum_rsa_bits = check->trust->minimum_rsa_bits},
         .signatures = SIGNATURES_LIMIT,
         .links = LINKS_LIMIT};
-    for (size_t i = 1; i < n; i++) search.n += cert_parse(chain[i], &certs[search.n]);
+    for (size_t i = 1; i < n; i++) {
+        if (!cert_has_shape(chain[i])) return REASON_UPSTREAM_CERTIFICATE_INVALID;
+        search.n += cert_parse(chain[i], &certs[search.n]);
+    }
     enum reason reason = search_path(&search);
     check->fault = search.fault;
     if (reason != REASON_OK) return reason;

@@ -153,8 +153,8 @@ TABLE = (
         "RFC 9525 section 6.4: octet for octet"),
 
     # ---- what is sent ------------------------------------------------------------------------
-    Row(ACCEPT, ("not a certificate at the end", "an empty entry at the end"),
-        "what else is sent and cannot be read vouches for nothing, and harms nothing"),
+    Row(REFUSE, ("not a certificate at the end", "an empty entry at the end"),
+        "RFC 5246 section 7.4.2: a list of certificates; openssl verify passes over it in a file"),
     Row(ACCEPT, ("cross-signed*", "expired twin of the lower CA first",
                  "*namesake*", "lower CA is the anchor"),
         "there is a path to an anchor, whatever else is sent"),
