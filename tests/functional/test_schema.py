@@ -82,7 +82,7 @@ def test_schema_has_the_eight_suites():
 
 def test_schema_has_a_rule_for_every_action():
     actions = SCHEMA["properties"]["event"]["properties"]["action"]["enum"]
-    tests = [rule["if"]["properties"]["event"] for rule in SCHEMA["allOf"]]
+    tests = [rule["if"]["properties"].get("event", {}) for rule in SCHEMA["allOf"]]
     alone = [test["properties"]["action"].get("const") for test in tests if "properties" in test]
     assert sorted(actions) == sorted(filter(None, alone))
 
