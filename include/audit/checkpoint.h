@@ -23,6 +23,8 @@ struct log_key {
  * `make` is set. False with a sentence in errors. */
 WARN_UNUSED bool log_key_load(const char *path, bool make, struct log_key *out,
                               struct text *errors);
+/* Makes its file anew where there is none. 0, EEXIST when there is one, or another errno. */
+WARN_UNUSED int log_key_restore(const char *path, const struct log_key *key);
 void log_key_fini(struct log_key *key);
 /* The id of a public key. */
 WARN_UNUSED bool log_key_id(struct span spki, char out[LOG_KEY_ID + 1]);

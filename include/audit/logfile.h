@@ -28,7 +28,7 @@ struct logfile_findings {
 };
 
 struct logfile {
-    char *path;
+    char *path, *key_path;
     int fd;
     struct state_file state;
     ino_t inode;
@@ -74,6 +74,8 @@ bool logfile_is_gone(const struct logfile *l);
 WARN_UNUSED bool logfile_cut(struct logfile *l, size_t n);
 /* The lines up to l->written are in the file: say so in the state. */
 void logfile_note(struct logfile *l);
+/* Writes the key and the state anew, from memory, where somebody has deleted or moved them. */
+void logfile_restore(struct logfile *l);
 /* Forces what was written to the disk. False with errno when that failed. */
 WARN_UNUSED bool logfile_sync(struct logfile *l);
 

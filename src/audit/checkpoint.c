@@ -26,15 +26,19 @@ static bool describe(struct log_key *k)
     return log_key_id(spki, k->id) && base64_encode(spki, &k->public_base64);
 }
 
-static bool make_key(const char *path, struct log_key *out, struct text *errors)
+int log_key_restore(const char *path, const struct log_key *key)
 {
     struct text pem = {0};
-    int fault = EIO;
-    if (key_generate(KEY_ECDSA, 0, &out->key) && key_to_pem(&out->key, &pem))
-        fault = file_create(path, 0600, text_string(&pem));
-    if (fault) text_printf(errors, "cannot make the log key %s: %s\n", path, strerror(fault));
+    int fault = key_to_pem(&key->key, &pem) ? file_create(path, 0600, text_string(&pem)) : ENOMEM;
     if (pem.data) explicit_bzero(pem.data, pem.size);
     text_fini(&pem);
+    return fault;
+}
+
+static bool make_key(const char *path, struct log_key *out, struct text *errors)
+{
+    int fault = key_generate(KEY_ECDSA, 0, &out->key) ? log_key_restore(path, out) : EIO;
+    if (fault) text_printf(errors, "cannot make the log key %s: %s\n", path, strerror(fault));
     return !fault;
 }
 

@@ -306,9 +306,8 @@ static bool load_key(struct logfile *l, const struct audit_config *config, struc
 {
     /* What has no name of its own has a key only where one is named. */
     if (!config->key && !l->regular) return true;
-    char *path = logfile_key_path(config);
-    l->has_key = path && log_key_load(path, true, &l->key, errors);
-    free(path);
+    l->key_path = logfile_key_path(config);
+    l->has_key = l->key_path && log_key_load(l->key_path, true, &l->key, errors);
     return l->has_key;
 }
 
@@ -352,6 +351,7 @@ void logfile_close(struct logfile *l)
     text_fini(&l->findings.detail);
     text_fini(&l->findings.torn);
     free(l->path);
+    free(l->key_path);
     free(l);
 }
 
@@ -400,6 +400,19 @@ bool logfile_is_gone(const struct logfile *l)
 {
     struct stat st;
     return l->regular && fstat(l->fd, &st) == 0 && st.st_nlink == 0;
+}
+
+void logfile_restore(struct logfile *l)
+{
+    if (state_restore(&l->state)) {
+        logfile_note(l);
+        sync_directory(l->state.path);
+        diag_warning("audit state %s was gone and is written anew", l->state.path);
+    }
+    if (!l->has_key) return;
+    int fault = log_key_restore(l->key_path, &l->key);
+    if (fault == 0) sync_directory(l->key_path);
+    if (fault == 0) diag_warning("log key %s was gone and is written anew", l->key_path);
 }
 
 bool logfile_sync(struct logfile *l)

@@ -283,6 +283,7 @@ static bool replace_deleted(struct output *o)
     text_fini(&errors);
     errno = fault;
     if (fd < 0 || !logfile_change(o->log, fd)) return false;
+    logfile_restore(o->log);
     o->in_file = 0;
     o->rewrite = false;
     text_printf(
@@ -324,6 +325,7 @@ static bool tend(struct output *o)
     tell_of_lost(o);
     bool due = o->trigger || (o->checkpoint_ns && t >= o->checkpoint_ns);
     if (due && o->log->has_key && o->unsigned_records > 0) {
+        logfile_restore(o->log);
         add_checkpoint(o, o->trigger ? o->trigger : "interval");
         o->trigger = NULL;
     }
@@ -379,6 +381,7 @@ static void rotate(struct output *o, int fd)
         diag_error("audit file %s: the old one stays in use", o->log->path);
         return;
     }
+    logfile_restore(o->log);
     struct item *i = findings_item(o);
     if (i) add_pending(o, i);
     /* The first word of the new one: with it alone the file can be verified. */

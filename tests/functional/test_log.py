@@ -1499,3 +1499,77 @@ def test_standard_output_that_is_a_socket_holds_nobody(start_forward, tmp_path):
         gate.wait()
         ours.close()
         theirs.close()
+
+
+# ---- a folder that is deleted while the gate runs ----------------------------------------------
+
+def key_of(gate):
+    return at([r for r in gate.all_records() if is_checkpoint(r)][-1], "suitegate.log.key_id")
+
+
+@pytest.fixture
+def in_folder(make_log, tmp_path):
+    """A gate whose log, state and key are alone in a folder, which is returned as well."""
+    folder = tmp_path / "log"
+    folder.mkdir()
+    return make_log(audit={"file": folder / "audit.jsonl"}), folder
+
+
+def test_a_deleted_folder_gets_the_same_key_and_state_again(in_folder, make_log, tmp_path):
+    gate, folder = in_folder
+    key, noted = key_of(gate), written_key(gate)
+    refuse_many(gate.port, 3)
+    shutil.rmtree(folder)
+    wait_until(lambda: refuse(gate.port)[0] == 503, what="a log that cannot be written")
+    folder.mkdir()
+    wait_until(lambda: refuse(gate.port)[0] == 403, what="a log that can be written again")
+    assert key_of(gate) == key
+    assert (folder / "audit.key").stat().st_mode & 0o777 == 0o600
+    gate.stop()
+    last = lines_of(gate.audit_path)[-1]
+    state = json.loads((folder / "audit.state").read_text())
+    assert state["hash"].encode() == hash_of(last)
+    report = intact("--key", noted, gate.audit_path)
+    assert report["last_record"] == state["sequence"]
+    gate = make_log(audit={"file": folder / "audit.jsonl"})
+    refuse_many(gate.port, 3)
+    gate.stop()
+    assert key_of(gate) == key
+    assert intact("--key", noted, gate.audit_path)["notes"] == report["notes"]
+
+
+def test_a_folder_that_was_moved_away_gets_the_same_key_and_state_again(in_folder):
+    gate, folder = in_folder
+    noted = written_key(gate)
+    refuse_many(gate.port, 3)
+    moved = folder.rename(folder.with_name("moved"))
+    folder.mkdir()
+    assert gate.reload()["event"]["action"] == "configuration-loaded"
+    refuse_many(gate.port, 3)
+    gate.stop()
+    assert (folder / "audit.key").read_bytes() == (moved / "audit.key").read_bytes()
+    assert intact("--key", noted, moved / "audit.jsonl", gate.audit_path)["complete"]
+    state = json.loads((folder / "audit.state").read_text())
+    assert state["hash"].encode() == hash_of(lines_of(gate.audit_path)[-1])
+
+
+def test_a_deleted_key_and_state_are_written_anew_at_the_next_checkpoint(in_folder):
+    gate, folder = in_folder
+    kept = (folder / "audit.key").read_bytes()
+    (folder / "audit.key").unlink()
+    (folder / "audit.state").unlink()
+    refuse_many(gate.port, 3)
+    gate.stop()
+    assert (folder / "audit.key").read_bytes() == kept
+    assert intact(gate.audit_path)["complete"]
+    state = json.loads((folder / "audit.state").read_text())
+    assert state["hash"].encode() == hash_of(lines_of(gate.audit_path)[-1])
+
+
+def test_a_key_that_was_put_there_meanwhile_stays(in_folder, tmp_path):
+    gate, folder = in_folder
+    other, _ = make_key(tmp_path)
+    shutil.copy(other, folder / "audit.key")
+    refuse_many(gate.port, 3)
+    gate.stop()
+    assert (folder / "audit.key").read_bytes() == other.read_bytes()
