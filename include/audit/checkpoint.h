@@ -19,8 +19,9 @@ struct log_key {
     struct text public_base64; /* its SubjectPublicKeyInfo */
 };
 
-/* Reads a PEM file that no one else may be able to read; makes it when there is none and
- * `make` is set. False with a sentence in errors. */
+/* Reads a PEM file that is the user's or root's and that no one else may be able to read; makes it
+ * when there is none and `make` is set (else it is only looked at: root may). Follows no symbolic
+ * link. False with a sentence in errors. */
 WARN_UNUSED bool log_key_load(const char *path, bool make, struct log_key *out,
                               struct text *errors);
 /* Makes its file anew where there is none. 0, EEXIST when there is one, or another errno. */

@@ -37,11 +37,13 @@ struct site {
     struct site_end *ends;
     size_t end_count;
     struct text notes; /* what else the operator should look at, a line each */
-    int references;    /* atomic */
+    bool any_owner;
+    int references; /* atomic */
 };
 
-/* NULL with one line a fault in errors. */
-WARN_UNUSED struct site *site_load(const char *file, struct text *errors);
+/* any_owner: the private keys may be another user's; for root, who checks what a service will run
+ * with. NULL with one line a fault in errors. */
+WARN_UNUSED struct site *site_load(const char *file, bool any_owner, struct text *errors);
 /* One sentence for each CA, certificate and CRL that is near its end or past it, and for each CRL
  * of a CA that is not in the trust file, a line each. */
 void site_warnings(const struct site *site, time_t now, struct text *out);

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 enum { KEY_LIMIT = 16384, MODE_ALL_BUT_OWNER = 077, SPKI_P256 = 91 };
 
@@ -42,14 +42,9 @@ static bool make_key(const char *path, struct log_key *out, struct text *errors)
     return !fault;
 }
 
-static bool read_key(const char *path, const struct text *pem, mode_t mode, struct log_key *out,
+static bool read_key(const char *path, const struct text *pem, struct log_key *out,
                      struct text *errors)
 {
-    if (mode & MODE_ALL_BUT_OWNER) {
-        text_printf(errors, "%s can be read or changed by others (mode %03o): chmod 600 it\n", path,
-                    (unsigned)mode);
-        return false;
-    }
     if (key_from_pem(text_string(pem), pem->size, &out->key) && out->key.type == KEY_ECDSA &&
         key_spki(&out->key).n == SPKI_P256)
         return true;
@@ -60,16 +55,22 @@ static bool read_key(const char *path, const struct text *pem, mode_t mode, stru
 bool log_key_load(const char *path, bool make, struct log_key *out, struct text *errors)
 {
     struct text pem = {0};
-    mode_t mode = 0;
+    struct stat st;
     *out = (struct log_key){0};
-    int fault = file_read(path, KEY_LIMIT, &pem, &mode);
-    bool ok = false;
+    int fault = file_read_own(path, KEY_LIMIT, &pem, &st);
+    /* Who only looks at it, and is root, may look at everybody's. */
+    bool any_owner = !make && geteuid() == 0, ok = false;
     if (fault == ENOENT && make)
         ok = make_key(path, out, errors);
+    else if (fault == ELOOP)
+        text_printf(errors,
+                    "log key %s is a symbolic link: name the file it leads to in [audit] key\n",
+                    path);
     else if (fault)
         text_printf(errors, "log key %s: %s\n", path, strerror(fault));
     else
-        ok = read_key(path, &pem, mode, out, errors);
+        ok = file_is_private(path, &st, MODE_ALL_BUT_OWNER, any_owner, errors) &&
+             read_key(path, &pem, out, errors);
     if (pem.data) explicit_bzero(pem.data, pem.size);
     text_fini(&pem);
     if (ok && !describe(out)) {

@@ -103,11 +103,18 @@ int logfile_open_again(const char *path, struct text *errors)
     bool standard = strcmp(path, "-") == 0;
     /* A description of our own: the terminal or pipe may be shared with others. */
     const char *name = standard ? "/proc/self/fd/1" : path;
-    int fd = standard ? -1 : open(name, O_RDWR | O_CREAT | FLAGS, 0640);
+    int follow = standard ? 0 : O_NOFOLLOW;
+    int fd = standard ? -1 : open(name, O_RDWR | O_CREAT | FLAGS | follow, 0640);
     /* Some devices are writable only. */
-    if (fd < 0) fd = open(name, O_WRONLY | FLAGS);
+    if (fd < 0) fd = open(name, O_WRONLY | FLAGS | follow);
     if (fd < 0 && standard) fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-    if (fd < 0) text_printf(errors, "audit file %s: %s\n", path, strerror(errno));
+    if (fd < 0 && errno == ELOOP)
+        text_printf(errors,
+                    "audit file %s is a symbolic link: name the file it leads to (a folder may be "
+                    "a link), or - for standard output\n",
+                    path);
+    else if (fd < 0)
+        text_printf(errors, "audit file %s: %s\n", path, strerror(errno));
     return fd;
 }
 
@@ -210,7 +217,8 @@ static void look_for_former_file(const struct logfile *l, ino_t inode, struct ch
     struct dirent *e;
     while (d && (e = readdir(d))) {
         if (e->d_ino != inode) continue;
-        int fd = openat(dirfd(d), e->d_name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        int fd =
+            openat(dirfd(d), e->d_name, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW);
         bool ok = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && read_tail(fd, &tail);
         const char *end = ok && tail.size ? memrchr(tail.data, '\n', tail.size) : NULL;
         if (end) tail.size = (size_t)(end - tail.data) + 1;

@@ -6,13 +6,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-int file_read(const char *path, size_t limit, struct text *out, mode_t *mode)
+static int read_all(const char *path, int flags, size_t limit, struct text *out, struct stat *st)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | flags);
     if (fd < 0) return errno;
-    struct stat st;
-    int fault = fstat(fd, &st) < 0 ? errno : S_ISDIR(st.st_mode) ? EISDIR : 0;
-    if (mode) *mode = st.st_mode & 07777;
+    struct stat is;
+    int fault = fstat(fd, &is) < 0 ? errno : S_ISDIR(is.st_mode) ? EISDIR : 0;
+    if (st) *st = is;
     char block[16384];
     while (!fault) {
         ssize_t n = read(fd, block, sizeof block);
@@ -24,6 +24,34 @@ int file_read(const char *path, size_t limit, struct text *out, mode_t *mode)
     }
     close(fd);
     return fault;
+}
+
+int file_read(const char *path, size_t limit, struct text *out, struct stat *st)
+{
+    return read_all(path, 0, limit, out, st);
+}
+
+int file_read_own(const char *path, size_t limit, struct text *out, struct stat *st)
+{
+    return read_all(path, O_NOFOLLOW, limit, out, st);
+}
+
+bool file_is_private(const char *path, const struct stat *st, mode_t others, bool any_owner,
+                     struct text *errors)
+{
+    if (!any_owner && st->st_uid != 0 && st->st_uid != geteuid()) {
+        text_printf(errors,
+                    "%s belongs to user %u: whoever owns a private key can read and change it; "
+                    "chown it to root or to the user of this process (%u)\n",
+                    path, (unsigned)st->st_uid, (unsigned)geteuid());
+        return false;
+    }
+    if (st->st_mode & others) {
+        text_printf(errors, "%s can be read or changed by others (mode %03o): chmod 600 it\n", path,
+                    (unsigned)st->st_mode & 07777);
+        return false;
+    }
+    return true;
 }
 
 int file_create(const char *path, mode_t mode, const char *text)

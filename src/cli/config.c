@@ -2,6 +2,8 @@
 #include "cli/cli.h"
 #include "proxy/site.h"
 
+#include <unistd.h>
+
 static const char help[] =
     "Usage: suitegate config [-c FILE]\n\n"
     "Checks the configuration with every file it names, and prints what is in effect.\n\n"
@@ -15,7 +17,8 @@ int cli_config(int argc, char **argv)
     struct text errors = {0}, out = {0};
     int status = cli_parse(argc, argv, "c", help, &options);
     if (status >= 0) return status;
-    struct site *site = site_load(options.config ? options.config : SUITEGATE_CONFIG, &errors);
+    struct site *site =
+        site_load(options.config ? options.config : SUITEGATE_CONFIG, geteuid() == 0, &errors);
     if (site) {
         site_warnings(site, time(NULL), &errors);
         if (errors.size) cli_print_errors(&errors);

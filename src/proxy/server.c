@@ -111,7 +111,7 @@ static bool open_gates(struct server *s, struct site *site, struct gate **gates,
 
 static bool try_reload(struct server *s, struct text *errors)
 {
-    struct site *site = site_load(s->config_file, errors);
+    struct site *site = site_load(s->config_file, false, errors);
     struct gate **gates = calloc(s->count, sizeof(struct gate *));
     bool ok = site && gates;
     if (ok && site->config->proxy.workers != s->count) {
@@ -379,7 +379,7 @@ static void end(struct server *s)
 int server_run(const char *config_file, const struct server_ready *ready, struct text *errors)
 {
     struct server s = {.config_file = config_file};
-    s.site = site_load(config_file, errors);
+    s.site = site_load(config_file, false, errors);
     if (!s.site) return 2;
     ignore_signals();
     raise_descriptors(s.site->config);

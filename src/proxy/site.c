@@ -14,20 +14,20 @@ static const time_t warn_at_most = (time_t)30 * 86400, warn_at_least = (time_t)7
 
 enum { MODE_OTHERS = 007, MODE_ALL_BUT_OWNER = 077 };
 
-static bool read_pem(const char *path, mode_t forbidden, struct text *out, struct text *errors)
+static bool read_pem(const char *path, struct text *out, struct stat *st, struct text *errors)
 {
-    mode_t mode = 0;
-    int fault = file_read(path, pem_limit, out, &mode);
-    if (fault) {
-        text_printf(errors, "%s: %s\n", path, strerror(fault));
-        return false;
-    }
-    if (mode & forbidden) {
-        text_printf(errors, "%s can be read or changed by others (mode %03o): chmod 600 it\n", path,
-                    (unsigned)mode);
-        return false;
-    }
-    return true;
+    int fault = file_read(path, pem_limit, out, st);
+    if (fault) text_printf(errors, "%s: %s\n", path, strerror(fault));
+    return !fault;
+}
+
+/* forbidden: permission bits. What a symbolic link leads to counts: certbot's are links. */
+static bool read_key(const struct site *site, const char *path, mode_t forbidden, struct text *out,
+                     struct text *errors)
+{
+    struct stat st;
+    return read_pem(path, out, &st, errors) &&
+           file_is_private(path, &st, forbidden, site->any_owner, errors);
 }
 
 static void note_end(struct site *site, const char *what, time_t end, time_t warn_from)
@@ -65,8 +65,8 @@ static void load_ca(struct site *site, struct text *errors)
 {
     const struct config *c = site->config;
     if (!config_needs_ca(c)) return;
-    if (!read_pem(c->ca.certificate, 0, &site->ca_certificate, errors) ||
-        !read_pem(c->ca.key, MODE_ALL_BUT_OWNER, &site->ca_key, errors)) {
+    if (!read_pem(c->ca.certificate, &site->ca_certificate, NULL, errors) ||
+        !read_key(site, c->ca.key, MODE_ALL_BUT_OWNER, &site->ca_key, errors)) {
         text_printf(errors, "make a local CA with: suitegate ca init --out DIR\n");
         return;
     }
@@ -97,8 +97,8 @@ static void load_trust(struct site *site, struct text *errors)
     const char *path =
         strcmp(c->upstream.trust, "system") ? c->upstream.trust : TRUST_SYSTEM_BUNDLE;
     site->has_crls = c->upstream.crl != NULL;
-    if (!read_pem(path, 0, &site->anchors, errors)) return;
-    if (site->has_crls && !read_pem(c->upstream.crl, 0, &site->crls, errors)) return;
+    if (!read_pem(path, &site->anchors, NULL, errors)) return;
+    if (site->has_crls && !read_pem(c->upstream.crl, &site->crls, NULL, errors)) return;
     struct trust *trust = trust_new(&site->anchors, path, site->has_crls ? &site->crls : NULL,
                                     c->upstream.crl, c->policy.minimum_rsa_bits, errors);
     if (trust) {
@@ -143,8 +143,8 @@ static void load_own(struct site *site, size_t listener, size_t pair, struct tex
     const char *path = l->certificates.items[pair];
     struct text chain = {0}, pem = {0};
     struct private_key key = {0};
-    bool ok = read_pem(path, 0, &chain, errors) &&
-              read_pem(l->keys.items[pair], MODE_OTHERS, &pem, errors);
+    bool ok = read_pem(path, &chain, NULL, errors) &&
+              read_key(site, l->keys.items[pair], MODE_OTHERS, &pem, errors);
     if (ok && !key_from_pem(text_string(&pem), pem.size, &key)) {
         text_printf(errors, "%s holds no usable private key (PEM, not encrypted)\n",
                     l->keys.items[pair]);
@@ -203,12 +203,13 @@ static void load_files(struct site *site, struct text *errors)
     describe_policy(site, errors);
 }
 
-struct site *site_load(const char *file, struct text *errors)
+struct site *site_load(const char *file, bool any_owner, struct text *errors)
 {
     bool unreadable;
     struct site *site = calloc(1, sizeof *site);
     if (!site) return NULL;
     site->references = 1;
+    site->any_owner = any_owner;
     if (!random_bytes(site->generation, sizeof site->generation))
         text_add(errors, "the system gives no random bytes\n");
     site->config = config_load(file, errors, &unreadable);

@@ -1084,7 +1084,7 @@ def test_two_processes_cannot_write_one_log(make_log, tmp_path, way):
     path, kept = gate.audit_path, gate.audit_path
     if way == "a link":
         path = tmp_path / "link.jsonl"
-        path.symlink_to(gate.audit_path)
+        path.hardlink_to(gate.audit_path)
     if way == "a path that was rotated away":
         kept = gate.audit_path.rename(tmp_path / "audit.jsonl.1")
     before = kept.read_bytes()
