@@ -14,6 +14,11 @@
 
 struct ca;
 
+/* notBefore and notAfter. */
+struct lifetime {
+    time_t begins, ends;
+};
+
 /* A self-signed root, good for ten years, with a name of its own: PEM into both texts. */
 WARN_UNUSED bool ca_create(enum key_type type, time_t now, struct text *certificate,
                            struct text *key);
@@ -27,10 +32,10 @@ void ca_free(struct ca *ca);
 const struct cert *ca_certificate(const struct ca *ca);
 
 /* A leaf for a DNS name or an IP address, also for a second DNS name unless that is NULL (beside
- * an address only), and the chain up to (without) the root, as PEM appended to chain. *expires is
- * its notAfter. False when it failed. */
+ * an address only), and the chain up to (without) the root, as PEM appended to chain. *lifetime
+ * is the leaf's. False when it failed. */
 WARN_UNUSED bool ca_mint(struct ca *ca, const char *identity, bool is_ip, const char *also,
                          const struct private_key *key, time_t now, struct text *chain,
-                         time_t *expires);
+                         struct lifetime *lifetime);
 
 #endif

@@ -326,7 +326,8 @@ const struct cert *ca_certificate(const struct ca *ca)
 }
 
 bool ca_mint(struct ca *ca, const char *identity, bool is_ip, const char *also,
-             const struct private_key *key, time_t now, struct text *chain, time_t *expires)
+             const struct private_key *key, time_t now, struct text *chain,
+             struct lifetime *lifetime)
 {
     uint8_t serial[16], der[CERT_LIMIT], issuer_id[20];
     const struct cert *issuer = &ca->certificate;
@@ -351,7 +352,7 @@ bool ca_mint(struct ca *ca, const char *identity, bool is_ip, const char *also,
     if (not_after <= now || !random_serial(serial) || !key_identifier(t.spki, t.subject_key_id))
         return false;
     size_t size = write_certificate(&t, &ca->key, der);
-    *expires = not_after;
+    *lifetime = (struct lifetime){not_before, not_after};
     if (size == 0 || !pem_add_certificate((struct span){der, size}, chain)) return false;
     text_add_bytes(chain, text_string(&ca->chain), ca->chain.size);
     return !chain->failed;

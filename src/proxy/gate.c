@@ -15,7 +15,7 @@ static const time_t leaf_renewal = (time_t)86400; /* a leaf this near its end is
 
 struct leaf {
     struct tls_context *context;
-    time_t expires;
+    struct lifetime lifetime;
 };
 
 static void free_leaf(void *value)
@@ -171,13 +171,23 @@ static struct leaf *mint(struct gate *gate, const char *identity, bool is_ip, co
     struct leaf *leaf = calloc(1, sizeof *leaf);
     if (!leaf) return NULL;
     if (ca_mint(gate->ca, identity, is_ip, also, &gate->leaf_keys->keys[key], time(NULL), &chain,
-                &leaf->expires))
+                &leaf->lifetime))
         leaf->context = tls_context_server(&gate->site->config->policy, &chain,
                                            &gate->leaf_keys->keys[key], tickets);
     text_fini(&chain);
     if (leaf->context) return leaf;
     free(leaf);
     return NULL;
+}
+
+/* Also after the clock was set back to before the leaf begins. Where the CA bounds its lifetime,
+ * another leaf would be no better. */
+static bool serves(const struct leaf *leaf, const struct cert *ca, time_t now)
+{
+    const struct lifetime *l = &leaf->lifetime;
+    bool near_end = l->ends - now < leaf_renewal && l->ends < ca->not_after;
+    bool not_begun = now < l->begins && l->begins > ca->not_before;
+    return !near_end && !not_begun && l->ends > now;
 }
 
 /* The cached leaf that may be presented now, or NULL; name gets its key. */
@@ -187,10 +197,7 @@ static struct leaf *find_leaf(struct gate *gate, const char *identity, const cha
     snprintf(name, LEAF_KEY_SIZE, "%s%s %s%s", key_type_name(key), tickets ? "" : "-plain",
              identity, also ? " and more" : "");
     struct leaf *leaf = cache_get(gate->leaves, name);
-    time_t now = time(NULL);
-    bool stale = leaf && leaf->expires - now < leaf_renewal &&
-                 leaf->expires < ca_certificate(gate->ca)->not_after;
-    return leaf && !stale && leaf->expires > now ? leaf : NULL;
+    return leaf && serves(leaf, ca_certificate(gate->ca), time(NULL)) ? leaf : NULL;
 }
 
 bool gate_has_to_mint(struct gate *gate, const struct gate_listener *listener, const char *identity,

@@ -66,17 +66,18 @@ static struct ca *create(enum key_type type, const char *crl_url)
     return ca;
 }
 
-static time_t mint(struct ca *ca, const char *identity, bool is_ip, enum key_type type, time_t now)
+static struct lifetime mint(struct ca *ca, const char *identity, bool is_ip, enum key_type type,
+                            time_t now)
 {
     struct private_key key;
     struct text chain = {0};
-    time_t expires = 0;
+    struct lifetime lifetime = {0};
     assert_true(key_generate(type, 2048, &key));
-    assert_true(ca_mint(ca, identity, is_ip, NULL, &key, now, &chain, &expires));
+    assert_true(ca_mint(ca, identity, is_ip, NULL, &key, now, &chain, &lifetime));
     save("leaf.pem", &chain);
     text_fini(&chain);
     key_fini(&key);
-    return expires;
+    return lifetime;
 }
 
 static void root(void **state)
@@ -180,8 +181,9 @@ static void dates(void **state)
     };
     for (size_t i = 0; i < N_OF(rows); i++) {
         char command[128];
-        time_t expires = mint(ca, "gate.example", false, KEY_ECDSA, rows[i].now);
-        assert_int_equal(expires, rows[i].not_after);
+        struct lifetime lifetime = mint(ca, "gate.example", false, KEY_ECDSA, rows[i].now);
+        assert_int_equal(lifetime.begins, rows[i].not_before);
+        assert_int_equal(lifetime.ends, rows[i].not_after);
         run("openssl x509 -in leaf.pem -noout -startdate -enddate | cut -d= -f2 >dates");
         snprintf(command, sizeof command,
                  "[ $(date -d \"$(sed -n 1p dates)\" +%%s) = %lld ] && "
@@ -191,10 +193,10 @@ static void dates(void **state)
     }
     struct private_key key;
     struct text chain = {0};
-    time_t expires;
+    struct lifetime lifetime;
     assert_true(key_generate(KEY_ECDSA, 0, &key));
     assert_false(
-        ca_mint(ca, "gate.example", false, NULL, &key, c->not_after + 1, &chain, &expires));
+        ca_mint(ca, "gate.example", false, NULL, &key, c->not_after + 1, &chain, &lifetime));
     text_fini(&chain);
     key_fini(&key);
     ca_free(ca);
