@@ -16,7 +16,7 @@ CPPFLAGS_ALL = -Iinclude -isystem $(WOLFSSL)/include $(DEFINES) $(CPPFLAGS)
 OPTIMIZE := -O2 -g
 CFLAGS_ALL = -std=c11 $(WARNINGS) $(OPTIMIZE) $(HARDENING) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
-LIBS := $(WOLFSSL)/lib/libwolfssl.a -lev -linih -lcares -ljansson -lm -lpthread
+LIBS := $(WOLFSSL)/lib/libwolfssl.a -lev -linih -lcares -ljansson -lz -lm -lpthread
 
 # Twice: the TLS library needs src/pki/random.c.
 CORE_LIBS := $(BUILD)/libcore.a $(LIBS) $(BUILD)/libcore.a
@@ -142,7 +142,7 @@ $(BUILD)/fuzz/fuzz_log: FUZZ_LIBS := $(WOLFSSL)/lib/libwolfssl.a -ljansson -lm
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(HEADERS)
 	@echo "cc $<"
 	@$(FUZZ_CC) -fsanitize=fuzzer,address,undefined $(filter %.c %.o,$^) $(FUZZ_LIBS) \
-	    -linih -lpthread -o $@
+	    -linih -lz -lpthread -o $@
 $(BUILD)/fuzz/obj/%.o: src/%.c $(HEADERS) $(WOLFSSL)/profile.stamp
 	@mkdir -p $(@D)
 	@echo "cc $< (fuzz)"

@@ -1,4 +1,5 @@
-/* Reads the lines of an audit log, front to back, in bounded memory.
+/* Reads the lines of an audit log, front to back, in bounded memory; one that gzip has packed is
+ * unpacked.
  * The line that lines_next() gives belongs to the reader and holds until the next call. */
 #ifndef AUDIT_LINES_H
 #define AUDIT_LINES_H
@@ -30,6 +31,8 @@ WARN_UNUSED bool lines_next(struct lines *l, struct line_view *out);
 /* The line that lines_next() will give. */
 WARN_UNUSED bool lines_peek(struct lines *l, struct line_view *out);
 bool lines_failed(const struct lines *l);
+/* Why, a clause. */
+const char *lines_fault(const struct lines *l);
 const char *lines_name(const struct lines *l);
 /* Of the line that was given last, counted from 1. */
 uint64_t lines_number(const struct lines *l);

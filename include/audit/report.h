@@ -55,7 +55,7 @@ struct report {
     bool has_since, has_until;
     struct timespec since, until;
 
-    uint64_t records, unreadable;
+    uint64_t records, unreadable, outside; /* outside: before since or behind until */
     struct timespec first, last;
     uint64_t allowed, refused, closed, retries, downgrades, incidents;
     uint64_t reasons[REASON_COUNT];

@@ -1,16 +1,15 @@
 #include "audit/lines.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include "base/input.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { FIRST_SIZE = 256 << 10 };
 
 struct lines {
     char *name;
-    int fd;
+    struct input *input;
     char *buffer; /* what was read and not yet given lies from `from` to `to` */
     size_t size, from, to;
     bool ended, failed, skipping;
@@ -31,9 +30,9 @@ struct lines *lines_open(const char *path, struct text *errors)
         text_copy(standard ? "standard input" : path, strlen(standard ? "standard input" : path));
     l->buffer = malloc(FIRST_SIZE);
     l->size = FIRST_SIZE;
-    l->fd = standard ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (l->fd >= 0 && l->name && l->buffer) return l;
-    text_printf(errors, "%s: %s\n", path, l->fd < 0 ? strerror(errno) : "out of memory");
+    l->input = l->name && l->buffer ? input_open(path, errors) : NULL;
+    if (l->input) return l;
+    if (!l->name || !l->buffer) text_add(errors, "out of memory\n");
     lines_close(l);
     return NULL;
 }
@@ -41,7 +40,7 @@ struct lines *lines_open(const char *path, struct text *errors)
 void lines_close(struct lines *l)
 {
     if (!l) return;
-    if (l->fd >= 0) close(l->fd);
+    input_close(l->input);
     free(l->buffer);
     free(l->name);
     free(l);
@@ -68,13 +67,10 @@ static bool read_more(struct lines *l)
 {
     if (l->ended) return false;
     if (!make_room(l)) {
-        errno = ENOMEM;
         l->failed = l->ended = true;
         return false;
     }
-    ssize_t n;
-    do n = read(l->fd, l->buffer + l->to, l->size - l->to - 1);
-    while (n < 0 && errno == EINTR);
+    ssize_t n = input_read(l->input, l->buffer + l->to, l->size - l->to - 1);
     l->failed = n < 0;
     l->ended = n <= 0;
     if (n > 0) l->to += (size_t)n;
@@ -147,6 +143,12 @@ bool lines_next(struct lines *l, struct line_view *out)
 bool lines_failed(const struct lines *l)
 {
     return l->failed;
+}
+
+const char *lines_fault(const struct lines *l)
+{
+    const char *fault = input_fault(l->input);
+    return fault[0] ? fault : "out of memory";
 }
 
 const char *lines_name(const struct lines *l)

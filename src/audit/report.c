@@ -350,6 +350,7 @@ void report_line(struct report *r, const struct line_view *line)
         r->unreadable++;
         return;
     }
+    r->outside += !in_range(r, e.at);
     if (in_range(r, e.at)) {
         if (r->records++ == 0) r->first = r->last = e.at;
         if (!newer(e.at, r->first)) r->first = e.at;

@@ -223,10 +223,13 @@ static void put_timeline(struct text *out, struct report *r)
 static void print_text(struct text *out, struct report *r)
 {
     text_add(out, "suitegate audit report\n  ");
-    put_seconds(out, r->first);
-    text_add(out, " to ");
-    put_seconds(out, r->last);
-    text_printf(out, ", %" PRIu64 " records\n", r->records);
+    if (r->records) {
+        put_seconds(out, r->first);
+        text_add(out, " to ");
+        put_seconds(out, r->last);
+        text_add(out, ", ");
+    }
+    text_printf(out, "%" PRIu64 " records\n", r->records);
     if (r->unreadable)
         text_printf(out, "  %" PRIu64 " lines are no records of an audit log\n", r->unreadable);
     put_attempts(out, r);
@@ -280,7 +283,8 @@ static bool feed(struct report *r, const char *path, struct text *errors)
     struct lines *l = lines_open(path, errors);
     if (!l) return false;
     while (lines_next(l, &line)) report_line(r, &line);
-    if (lines_failed(l)) text_printf(errors, "%s: cannot be read to its end\n", path);
+    if (lines_failed(l))
+        text_printf(errors, "%s cannot be read to its end: %s\n", lines_name(l), lines_fault(l));
     lines_close(l);
     return errors->size == 0;
 }
@@ -306,7 +310,7 @@ static int report_files(struct report *r, const struct cli_options *o)
     bool ok = true;
     for (size_t i = 0; ok && i < o->file_count; i++) ok = feed(r, o->files[i], &errors);
     if (ok && r->failed) text_add(&errors, "out of memory\n");
-    if (ok && !r->failed && !r->records)
+    if (ok && !r->failed && !r->records && r->unreadable && !r->outside)
         text_add(&errors, "there are no audit records in what was given\n");
     if (errors.size) cli_print_errors(&errors);
     int status = errors.size ? CLI_CANNOT : print(r, o);

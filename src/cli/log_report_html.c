@@ -83,10 +83,13 @@ static void put_head(struct text *out, const struct report *r)
                   "style-src 'unsafe-inline'\">\n<title>suitegate audit report</title>\n<style>\n");
     text_add(out, style);
     text_add(out, "</style>\n</head>\n<body>\n<h1>suitegate audit report</h1>\n<p class=\"soft\">");
-    put_time(out, r->first.tv_sec);
-    text_add(out, " to ");
-    put_time(out, r->last.tv_sec);
-    text_printf(out, " UTC, %" PRIu64 " records", r->records);
+    if (r->records) {
+        put_time(out, r->first.tv_sec);
+        text_add(out, " to ");
+        put_time(out, r->last.tv_sec);
+        text_add(out, " UTC, ");
+    }
+    text_printf(out, "%" PRIu64 " records", r->records);
     if (r->unreadable) text_printf(out, ", and %" PRIu64 " lines that are none", r->unreadable);
     text_add(out, "</p>\n<div class=\"cards\">\n");
     put_card(out, r->allowed + r->refused, "attempts");

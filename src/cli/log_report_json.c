@@ -88,8 +88,8 @@ static void json_timeline(struct json *j, const struct report *r)
 
 static void json_totals(struct json *j, const struct report *r)
 {
-    json_time(j, "first", r->first);
-    json_time(j, "last", r->last);
+    if (r->records) json_time(j, "first", r->first);
+    if (r->records) json_time(j, "last", r->last);
     json_u64(j, "records", r->records);
     json_u64(j, "unreadable_lines", r->unreadable);
     json_put_object(j, "attempts");

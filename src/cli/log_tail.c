@@ -1,5 +1,6 @@
 #include "audit/entry.h"
 #include "base/clock.h"
+#include "base/input.h"
 #include "cli/log.h"
 #include "config/config.h"
 
@@ -17,7 +18,7 @@ enum { SHOWN = 20, BACK = 1 << 20, PAUSE_MS = 200, LINE_LIMIT = 1 << 20 };
 static const char help[] =
     "Usage: suitegate log tail [-c FILE] [-f] [--refused] [FILE]\n\n"
     "Shows the last 20 records of an audit log, a line each; with - those of standard input,\n"
-    "all of them. Without FILE it is the configured one.\n\n"
+    "and of a file that gzip has packed, all of them. Without FILE it is the configured one.\n\n"
     "  -c, --config FILE   configuration (default: " SUITEGATE_CONFIG ")\n"
     "  -f, --follow        go on with what is written, also after a rotation\n"
     "      --refused       refusals and other things that are not in order only\n"
@@ -29,6 +30,7 @@ struct tail {
     const char *path;
     bool refused_only, colours;
     int fd;
+    struct input *input; /* standard input, and what is packed: from front to back; else NULL */
     struct text pending; /* read, and no whole line yet */
     bool failed;         /* standard output is gone */
 };
@@ -134,7 +136,14 @@ static void print_pending(struct tail *t)
 static bool read_some(struct tail *t)
 {
     char block[65536];
-    ssize_t n = read(t->fd, block, sizeof block);
+    ssize_t n =
+        t->input ? input_read(t->input, block, sizeof block) : read(t->fd, block, sizeof block);
+    if (n < 0 && t->input) {
+        fprintf(stderr, "suitegate: %s cannot be read to its end: %s\n", t->path,
+                input_fault(t->input));
+        t->failed = true;
+        return false;
+    }
     if (n <= 0) return n < 0 && errno == EINTR;
     text_add_bytes(&t->pending, block, (size_t)n);
     if (t->pending.failed) {
@@ -185,6 +194,21 @@ static void follow_rotation(struct tail *t)
     t->pending.size = 0;
 }
 
+static bool open_input(struct tail *t)
+{
+    struct text errors = {0};
+    t->input = input_open(t->path, &errors);
+    if (!t->input) cli_print_errors(&errors);
+    text_fini(&errors);
+    return t->input != NULL;
+}
+
+static bool is_packed(int fd)
+{
+    char magic[2];
+    return pread(fd, magic, sizeof magic, 0) == sizeof magic && memcmp(magic, "\x1f\x8b", 2) == 0;
+}
+
 static int show(struct tail *t, bool follow)
 {
     bool standard = strcmp(t->path, "-") == 0;
@@ -193,7 +217,11 @@ static int show(struct tail *t, bool follow)
         fprintf(stderr, "suitegate: %s: %s\n", t->path, strerror(errno));
         return CLI_CANNOT;
     }
-    bool regular = go_back(t);
+    if ((standard || is_packed(t->fd)) && !open_input(t)) {
+        close(t->fd);
+        return CLI_CANNOT;
+    }
+    bool regular = !t->input && go_back(t);
     do {
         while (!t->failed && read_some(t))
             ;
@@ -203,6 +231,7 @@ static int show(struct tail *t, bool follow)
         }
     } while (follow && regular && !t->failed);
     close(t->fd);
+    input_close(t->input);
     text_fini(&t->pending);
     return t->failed ? CLI_CANNOT : CLI_DONE;
 }

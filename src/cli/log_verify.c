@@ -12,7 +12,7 @@
 static const char help[] =
     "Usage: suitegate log verify [--key FILE] [--json] FILE...\n\n"
     "Is this audit log complete and unaltered? Give the live file and the rotated ones that\n"
-    "belong to it, in any order; - is standard input (zcat audit.jsonl.2.gz | ... -).\n\n"
+    "belong to it, in any order; - is standard input. What gzip has packed is unpacked.\n\n"
     "      --key FILE   the public log key that you noted (suitegate log key); without it the\n"
     "                   signatures are checked with the key that the log itself names\n"
     "      --json       as one JSON object\n"
@@ -300,7 +300,8 @@ int cli_log_verify(int argc, char **argv)
     for (size_t i = 0; v && i < options.file_count; i++) {
         feed(v, sources[i].lines);
         if (lines_failed(sources[i].lines))
-            text_printf(&errors, "%s: cannot be read to its end\n", lines_name(sources[i].lines));
+            text_printf(&errors, "%s cannot be read to its end: %s\n", lines_name(sources[i].lines),
+                        lines_fault(sources[i].lines));
     }
     if (v) verify_end(v);
     status = v ? conclude(verify_summary(v), options.json, &errors) : CLI_CANNOT;

@@ -122,16 +122,13 @@ def test_the_text_fits_a_terminal(log):
 
 
 @pytest.mark.parametrize("since, until, found", [
-    ("2000-01-01", None, 7), (None, "2000-01-01", None), ("1h", None, 7), ("7d", "2999-01-01", 7),
-    (None, "1h", None), ("2999-01-01T00:00:00Z", None, None)])
+    ("2000-01-01", None, 7), (None, "2000-01-01", 0), ("1h", None, 7), ("7d", "2999-01-01", 7),
+    (None, "1h", 0), ("2999-01-01T00:00:00Z", None, 0)])
 def test_since_and_until(log, since, until, found):
     options = [o for name, value in (("--since", since), ("--until", until)) if value
                for o in (name, value)]
-    if found is None:
-        run("report", *options, log, status=2)
-    else:
-        attempts_of = json.loads(run("report", "--json", *options, log))["attempts"]
-        assert attempts_of["allowed"] + attempts_of["refused"] == found
+    attempts_of = json.loads(run("report", "--json", *options, log))["attempts"]
+    assert attempts_of["allowed"] + attempts_of["refused"] == found
 
 
 def test_since_is_exact(log):
@@ -152,7 +149,7 @@ def test_several_files_and_standard_input(log):
 
 @pytest.mark.parametrize("arguments, status", [
     (["report"], 64), (["report", "--since", "soon", "LOG"], 64), (["report", "--json", "--html",
-     "LOG"], 64), (["report", "/no/such/file"], 2), (["report", "/dev/null"], 2),
+     "LOG"], 64), (["report", "/no/such/file"], 2), (["report", "/dev/null"], 0),
     (["tail", "/no/such/file"], 2), (["tail", "a", "b"], 64), (["nonsense"], 64), ([], 64)])
 def test_what_cannot_be_reported(log, arguments, status):
     run(*[log if a == "LOG" else a for a in arguments], status=status)
