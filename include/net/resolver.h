@@ -2,7 +2,8 @@
  * One resolver a loop and thread. A lookup is owned by the resolver; its answer comes once,
  * from the loop (never from within resolver_start()), unless it is cancelled before.
  * Addresses are kept for the TTL that their name server gave them, for a minute at most;
- * failures, and what has no TTL such as /etc/hosts, are not kept. */
+ * failures, and what has no TTL such as /etc/hosts, are not kept. A resolv.conf that has changed
+ * is read again at the next lookup, and while one waits, but looked at once a second at most. */
 #ifndef NET_RESOLVER_H
 #define NET_RESOLVER_H
 

@@ -10,6 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+
+static const char settings_path[] = "/etc/resolv.conf";
+static const int64_t look_again_ns = 1000000000;
 
 enum { SOCKETS = 16, QUERY_TIMEOUT_MS = 2000, TRIES = 3, KEPT_LIMIT = 1024, KEPT_SECONDS = 60 };
 enum { KEY_SIZE = 272 }; /* a host and a port */
@@ -24,6 +28,9 @@ struct watched {
 struct resolver {
     struct ev_loop *loop;
     ares_channel channel;
+    struct stat settings; /* of resolv.conf as the channel has read it */
+    int64_t look_ns;      /* steady: when to look at it again */
+    bool ending;
     ev_timer timer;
     struct watched sockets[SOCKETS];
     struct lookup *first; /* all that are under way or not yet answered */
@@ -43,8 +50,10 @@ struct lookup {
     lookup_answer *answer; /* NULL: cancelled */
     void *arg;
     bool in_ares; /* its callback is still to come */
+    bool again;   /* its channel was replaced before it answered */
     int64_t started_ns;
-    char key[KEY_SIZE];
+    uint16_t port;
+    char host[KEY_SIZE - 8], key[KEY_SIZE];
     ev_timer deliver;
     enum lookup_status status;
     struct addr addresses[LOOKUP_LIMIT];
@@ -76,11 +85,15 @@ static void rearm(struct resolver *r)
     ev_timer_start(r->loop, &r->timer);
 }
 
+static void renew_channel(struct resolver *r);
+
+/* A name server does not answer: perhaps it is no longer the one to ask. */
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
     (void)events;
     struct resolver *r = timer->data;
+    renew_channel(r);
     ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     rearm(r);
 }
@@ -128,6 +141,28 @@ static void library_init(void)
     library_status = ares_library_init(ARES_LIB_INIT_ALL);
 }
 
+static void look_at_settings(struct stat *out)
+{
+    if (stat(settings_path, out) < 0) *out = (struct stat){0};
+}
+
+static bool same_settings(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
+           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+static bool open_channel(struct resolver *r, ares_channel *out)
+{
+    struct ares_options options = {.timeout = QUERY_TIMEOUT_MS,
+                                   .tries = TRIES,
+                                   .sock_state_cb = on_socket_state,
+                                   .sock_state_cb_data = r};
+    return ares_init_options(out, &options,
+                             ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) ==
+           ARES_SUCCESS;
+}
+
 struct resolver *resolver_new(struct ev_loop *loop)
 {
     pthread_once(&library_once, library_init);
@@ -137,14 +172,9 @@ struct resolver *resolver_new(struct ev_loop *loop)
     r->kept = cache_new(KEPT_LIMIT, free);
     ev_timer_init(&r->timer, on_timer, 0., 0.);
     r->timer.data = r;
-    struct ares_options options = {.timeout = QUERY_TIMEOUT_MS,
-                                   .tries = TRIES,
-                                   .sock_state_cb = on_socket_state,
-                                   .sock_state_cb_data = r};
-    if (r->kept && ares_init_options(&r->channel, &options,
-                                     ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES |
-                                         ARES_OPT_SOCK_STATE_CB) == ARES_SUCCESS)
-        return r;
+    look_at_settings(&r->settings);
+    r->look_ns = clock_steady_ns() + look_again_ns;
+    if (r->kept && open_channel(r, &r->channel)) return r;
     cache_free(r->kept);
     free(r);
     return NULL;
@@ -154,6 +184,7 @@ void resolver_free(struct resolver *r)
 {
     if (!r) return;
     for (struct lookup *l = r->first; l; l = l->next) l->answer = NULL;
+    r->ending = true;
     ares_destroy(r->channel); /* calls every callback with ARES_EDESTRUCTION */
     while (r->first) {
         struct lookup *next = r->first->next;
@@ -249,7 +280,9 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
         ares_freeaddrinfo(info);
     }
     if (l->status == LOOKUP_FOUND && l->n == 0) l->status = LOOKUP_NOT_FOUND;
-    if (status == ARES_EDESTRUCTION) return; /* resolver_free() frees it */
+    if (status == ARES_EDESTRUCTION && l->resolver->ending) return; /* resolver_free() frees it */
+    l->again = status == ARES_EDESTRUCTION && l->answer;
+    if (l->again) return;
     if (!l->answer) {
         free_lookup(l);
         return;
@@ -257,33 +290,70 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
     ev_timer_start(l->resolver->loop, &l->deliver);
 }
 
+static void ask(struct lookup *l)
+{
+    struct resolver *r = l->resolver;
+    char service[8];
+    struct ares_addrinfo_hints hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = ARES_AI_NUMERICSERV};
+    l->in_ares = true;
+    l->started_ns = clock_steady_ns();
+    snprintf(service, sizeof service, "%u", l->port);
+    ares_getaddrinfo(r->channel, l->host, service, &hints, on_answer, l);
+}
+
+/* c-ares 1.18 reads resolv.conf once a channel: a new one where the file is another now. Who waits
+ * asks the new name servers; what the old ones have answered is forgotten. */
+static void renew_channel(struct resolver *r)
+{
+    struct stat now;
+    ares_channel channel, old = r->channel;
+    int64_t t = clock_steady_ns();
+    if (t < r->look_ns) return;
+    r->look_ns = t + look_again_ns;
+    look_at_settings(&now);
+    if (same_settings(&now, &r->settings)) return;
+    struct cache *kept = cache_new(KEPT_LIMIT, free);
+    if (!kept || !open_channel(r, &channel)) { /* out of memory: the next lookup tries again */
+        cache_free(kept);
+        return;
+    }
+    r->settings = now;
+    cache_free(r->kept);
+    r->kept = kept;
+    r->channel = channel;
+    ares_destroy(old);
+    for (struct lookup *l = r->first, *next; l; l = next) {
+        next = l->next;
+        if (!l->again) continue;
+        l->again = false;
+        ask(l);
+    }
+}
+
 struct lookup *resolver_start(struct resolver *r, const char *host, uint16_t port,
                               lookup_answer *answer, void *arg)
 {
     struct lookup *l = calloc(1, sizeof *l);
-    char service[8];
     if (!l) return NULL;
+    renew_channel(r);
     *l = (struct lookup){.next = r->first,
                          .link = &r->first,
                          .resolver = r,
                          .answer = answer,
                          .arg = arg,
-                         .started_ns = clock_steady_ns(),
-                         .in_ares = true};
+                         .port = port};
     if (r->first) r->first->link = &l->next;
     r->first = l;
     ev_timer_init(&l->deliver, on_deliver, 0., 0.);
     l->deliver.data = l;
-    snprintf(service, sizeof service, "%u", port);
+    snprintf(l->host, sizeof l->host, "%s", host);
     snprintf(l->key, sizeof l->key, "%s %u", host, port);
     if (find_kept(l)) {
-        l->in_ares = false;
         ev_timer_start(r->loop, &l->deliver);
         return l;
     }
-    struct ares_addrinfo_hints hints = {
-        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = ARES_AI_NUMERICSERV};
-    ares_getaddrinfo(r->channel, host, service, &hints, on_answer, l);
+    ask(l);
     rearm(r);
     return l;
 }

@@ -1,9 +1,11 @@
 """The CONNECT leg: which requests are taken, where they may lead, whose name counts."""
 
+import concurrent.futures
 import contextlib
 import json
 import socket
 import subprocess
+import sys
 import threading
 
 import pytest
@@ -461,3 +463,36 @@ def test_server_name_of_an_address_is_verified_upstream(forward, origin):
     record = forward.wait_record(code="upstream_certificate_name_mismatch")
     assert_refusal(record, "upstream_certificate_name_mismatch")
     assert len(connection_records(forward)) == 1
+
+
+SILENT_SERVER = """
+import socket, sys
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.99", 53))
+print("ready", flush=True)
+server.recv(1500)
+print("asked", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_resolv_conf_is_read_again_when_it_changes(make_forward, tmp_path):
+    """From a name server that is not there to one that answers; who waits is answered, too."""
+    with World(tmp_path, {"good.test": {"A": ["127.0.0.1"]}}) as world:
+        settings = tmp_path / "resolv.conf"
+        right = settings.read_text()
+        silent = subprocess.Popen([*world.enter, sys.executable, "-c", SILENT_SERVER],
+                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert silent.stdout.readline() == b"ready\n"
+        settings.write_text("nameserver 127.0.0.99\n")  # in place: it is mounted
+        gate = make_forward(proxy={"connect_timeout": "20s", "workers": 1},
+                            options={"wrapper": world.enter})
+        request = connect_request(f"good.test:{free_port()}")
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            waiting = pool.submit(world.ask, gate.port, request)
+            assert silent.stdout.readline() == b"asked\n"
+            settings.write_text(right)
+            answers = [waiting.result(), world.ask(gate.port, request)]
+        silent.communicate(timeout=20)
+        for one in answers:
+            assert_answer(hellos.Response(one), 502, "connection_refused", "upstream_unreachable")
