@@ -21,7 +21,7 @@ def echo(tls, _):
 
 def test_a_hello_that_has_arrived_is_served(scene, how, pki):
     with TlsPeer(wire.server_context(pki.ec), echo) as upstream:
-        s = scene(upstream.port, proxy={"hello_timeout": "4s"})
+        s = scene(upstream.port, proxy={"hello_timeout": "8s"})
         context = s.context(how)
         clients = [wire.Tls(s.tunnel(how), context, name="localhost") for _ in range(CLIENTS)]
         for tls in clients:
@@ -30,7 +30,7 @@ def test_a_hello_that_has_arrived_is_served(scene, how, pki):
             hello = tls._out.read()
             tls.sock.sendall(hello[:7])
             tls.rest = hello[7:]
-        with standing_still(s.gate, 4.5):
+        with standing_still(s.gate, 8.5):
             for tls in clients:
                 tls.sock.sendall(tls.rest)
         for tls in clients:

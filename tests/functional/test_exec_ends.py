@@ -444,7 +444,7 @@ def test_a_child_in_the_background_does_not_hold_it_up(execution, site):
             "if os.fork(): sys.stdin.readline(); sys.exit(0)\n"
             "port = int(os.environ['https_proxy'].rpartition(':')[2])\n"
             "s = socket.create_connection(('127.0.0.1', port))\n"
-            "s.sendall(b'CONNECT %s HTTP/1.1\\r\\n\\r\\n' % sys.argv[1].encode())\n"
+            "s.sendall(b'CONNECT %s HTTP/1.0\\r\\n\\r\\n' % sys.argv[1].encode())\n"
             "s.recv(4096)\n"
             "s = ssl.create_default_context().wrap_socket(s, server_hostname='localhost')\n"
             "os.write(1, b'connected\\n')\n"

@@ -310,7 +310,7 @@ def tampering(scene, how):
 
 def bad_connect(scene, _):
     with wire.dial(scene.forward) as sock:
-        sock.sendall(b"CONNECT localhost HTTP/1.1\r\n\r\n")
+        sock.sendall(b"CONNECT localhost HTTP/1.0\r\n\r\n")
         demand(wire.read_to_end(sock).startswith(b"HTTP/1.1 400"), "a bad CONNECT got no 400")
 
 
