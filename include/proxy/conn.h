@@ -30,6 +30,7 @@ void conn_audit_answered(struct conn *c, bool written);
 void conn_shut_down(struct conn *c);
 /* Of a connection that waits in a crowd: its source; refuse it, because others need its place
  * (greedy: because its source has taken too many); close it, since its refusal is on record. */
+int64_t conn_started_ns(const struct waiter *waiter); /* steady */
 struct source *conn_source(const struct waiter *waiter);
 void conn_yield(struct waiter *waiter, bool greedy);
 void conn_cut(struct waiter *waiter);

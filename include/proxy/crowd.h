@@ -15,11 +15,16 @@ struct waiter {
     struct queue *queue;          /* NULL: in no crowd */
 };
 
+/* The queues that have the same number of waiters, the one that has had it longest first. */
+struct level {
+    struct queue *first, *last;
+};
+
 /* All zero: empty. */
 struct crowd {
-    struct queue **levels; /* by count: the queues that have so many waiters */
-    size_t room;           /* for levels */
-    size_t most;           /* the count of the largest queue */
+    struct level *levels; /* by count */
+    size_t room;          /* for levels */
+    size_t most;          /* the count of the largest queue */
 };
 
 /* home: where the source keeps its queue in this crowd, NULL while it has none there. Out of
@@ -27,7 +32,7 @@ struct crowd {
 void crowd_join(struct crowd *c, struct queue **home, struct waiter *w);
 /* Nothing happens to one that is in no crowd. */
 void crowd_leave(struct crowd *c, struct waiter *w);
-/* The oldest waiter of the largest queue, or NULL. */
+/* The oldest waiter of the largest queue, of equal ones that which has been so longest; or NULL. */
 struct waiter *crowd_first(const struct crowd *c);
 /* Every waiter has left. */
 void crowd_fini(struct crowd *c);

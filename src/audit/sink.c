@@ -77,12 +77,17 @@ static bool render(struct sink *s, const struct line *line, bool shortened)
     s->text.size = 0;
     if (s->is_syslog) {
         render_message(line, shortened, &message);
+        if (message.failed) {
+            text_fini(&message);
+            text_fini(&s->text);
+            return false;
+        }
         if (s->address.transport == SYSLOG_TCP) text_printf(&s->text, "%zu ", message.size);
         text_add_bytes(&s->text, text_string(&message), message.size);
     } else {
         text_add_bytes(&s->text, text_string(&line->text), line->text.size);
     }
-    bool ok = !message.failed && !s->text.failed;
+    bool ok = !s->text.failed;
     text_fini(&message);
     if (!ok) text_fini(&s->text);
     return ok;

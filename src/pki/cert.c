@@ -202,7 +202,7 @@ static bool read_version(struct span explicit, struct cert *c)
 {
     struct reader r = reader_of(explicit);
     struct der_item number;
-    if (!der_expect(&r, DER_INTEGER, &number) || number.content.n != 1) return false;
+    if (!der_expect(&r, DER_INTEGER, &number) || number.content.n != 1 || r.left > 0) return false;
     c->version = number.content.p[0] + 1u;
     return c->version <= 3;
 }
@@ -234,9 +234,13 @@ static bool read_tbs(struct span content, struct cert *c)
     /* RFC 5280 section 4.1.1.2: the same one inside and outside of what is signed. */
     if (!span_equal(algorithm.content, c->signature_algorithm)) return false;
     if (!read_validity(validity.content, c) || !read_spki(spki.content, c)) return false;
-    while (r.left > 0) {
+    /* issuerUniqueID, subjectUniqueID and extensions, each at most once and in this order. */
+    static const uint8_t optional[] = {0x81, 0x82, DER_CONTEXT_3};
+    for (size_t i = 0; r.left > 0; i++) {
         if (!der_next(&r, &rest)) return false;
-        /* RFC 5280 section 4.1.2.9: version 3 only. */
+        while (i < COUNT_OF(optional) && optional[i] != rest.tag) i++;
+        if (i >= COUNT_OF(optional)) return false;
+        /* RFC 5280 section 4.1.2.9: extensions are of version 3. */
         bool extensions = rest.tag == DER_CONTEXT_3;
         if (extensions && (c->version != 3 || !extensions_read(rest.content, c))) return false;
     }

@@ -41,7 +41,9 @@ static bool read_key_usage(struct span value, struct cert *c)
 {
     struct reader r = reader_of(value);
     struct der_item bits;
-    if (!der_expect(&r, DER_BIT_STRING, &bits) || r.left > 0 || bits.content.n < 1) return false;
+    if (!der_expect(&r, DER_BIT_STRING, &bits) || r.left > 0 || bits.content.n < 1 ||
+        bits.content.p[0] > (bits.content.n > 1 ? 7 : 0))
+        return false;
     uint8_t first = bits.content.n > 1 ? bits.content.p[1] : 0;
     c->can_sign_data = first & 0x80;  /* bit 0 */
     c->can_sign_certs = first & 0x04; /* bit 5 */

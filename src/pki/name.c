@@ -150,16 +150,47 @@ static size_t read_rdn(struct span set, struct pair out[PAIRS_LIMIT])
     return n;
 }
 
-/* A SET has no order. */
+static uint32_t hash_byte(uint32_t hash, uint32_t byte)
+{
+    return (hash ^ (byte & 0xff)) * 16777619u; /* FNV-1a */
+}
+
+/* False when the value is not a string of its type. */
+static bool hash_pair(const struct pair *p, uint32_t *out)
+{
+    uint32_t hash = 2166136261u;
+    int32_t c;
+    struct characters s = characters_of(p);
+    for (size_t i = 0; i < p->type.n; i++) hash = hash_byte(hash, p->type.p[i]);
+    for (size_t i = 0; !is_string(p->tag) && i < p->value.n; i++)
+        hash = hash_byte(hash, p->value.p[i]);
+    while (is_string(p->tag) && (c = next_character(&s)) != END)
+        for (int bits = 0; bits < 24; bits += 8) hash = hash_byte(hash, (uint32_t)c >> bits);
+    *out = hash;
+    return !s.malformed;
+}
+
+static bool hash_pairs(const struct pair *pairs, size_t n, uint32_t out[PAIRS_LIMIT])
+{
+    for (size_t i = 0; i < n; i++)
+        if (!hash_pair(&pairs[i], &out[i])) return false;
+    return true;
+}
+
+/* A SET has no order. Of several attributes only those with the same hash are compared, so that a
+ * crafted order does not cost more. */
 static bool rdns_equal(struct span a, struct span b)
 {
     struct pair x[PAIRS_LIMIT], y[PAIRS_LIMIT];
+    uint32_t hash_x[PAIRS_LIMIT] = {0}, hash_y[PAIRS_LIMIT] = {0};
     bool used[PAIRS_LIMIT] = {false};
     size_t n = read_rdn(a, x);
     if (n == 0 || n != read_rdn(b, y)) return false;
+    if (n == 1) return pairs_equal(&x[0], &y[0]);
+    if (!hash_pairs(x, n, hash_x) || !hash_pairs(y, n, hash_y)) return false;
     for (size_t i = 0; i < n; i++) {
         size_t k = 0;
-        while (k < n && (used[k] || !pairs_equal(&x[i], &y[k]))) k++;
+        while (k < n && (used[k] || hash_x[i] != hash_y[k] || !pairs_equal(&x[i], &y[k]))) k++;
         if (k == n) return false;
         used[k] = true;
     }
@@ -200,25 +231,6 @@ bool name_equal(struct span a, struct span b)
     return x.left == 0 && y.left == 0;
 }
 
-static uint32_t hash_byte(uint32_t hash, uint32_t byte)
-{
-    return (hash ^ (byte & 0xff)) * 16777619u; /* FNV-1a */
-}
-
-static bool add_pair(const struct pair *p, uint32_t *sum)
-{
-    uint32_t hash = 2166136261u;
-    int32_t c;
-    struct characters s = characters_of(p);
-    for (size_t i = 0; i < p->type.n; i++) hash = hash_byte(hash, p->type.p[i]);
-    for (size_t i = 0; !is_string(p->tag) && i < p->value.n; i++)
-        hash = hash_byte(hash, p->value.p[i]);
-    while (is_string(p->tag) && (c = next_character(&s)) != END)
-        for (int bits = 0; bits < 24; bits += 8) hash = hash_byte(hash, (uint32_t)c >> bits);
-    *sum += hash; /* whatever the order of an RDN's attributes */
-    return !s.malformed;
-}
-
 bool name_hash(struct span name, uint32_t *out)
 {
     struct reader r;
@@ -227,11 +239,10 @@ bool name_hash(struct span name, uint32_t *out)
     if (!open_name(name, &r)) return false;
     while (r.left > 0) {
         struct pair pairs[PAIRS_LIMIT];
-        uint32_t sum = 0;
+        uint32_t hashes[PAIRS_LIMIT], sum = 0;
         size_t n = der_expect(&r, DER_SET, &set) ? read_rdn(set.content, pairs) : 0;
-        if (n == 0) return false;
-        for (size_t i = 0; i < n; i++)
-            if (!add_pair(&pairs[i], &sum)) return false;
+        if (n == 0 || !hash_pairs(pairs, n, hashes)) return false;
+        for (size_t i = 0; i < n; i++) sum += hashes[i]; /* whatever their order */
         *out = *out * 31 + sum;
     }
     return true;

@@ -169,9 +169,11 @@ struct search {
     unsigned signatures, links; /* still to be looked at */
     struct link bad[SIGNATURES_LIMIT];
     size_t bad_count;
-    enum reason reason; /* of the paths so far */
-    const char *fault;  /* more of it, or NULL */
-    time_t valid_until; /* of the path that was found */
+    unsigned weak_links; /* of the path, whose signatures nobody has computed */
+    bool only_weak;      /* a path was found, with such a link */
+    enum reason reason;  /* of the paths so far */
+    const char *fault;   /* more of it, or NULL */
+    time_t valid_until;  /* of the path that was found */
 };
 
 static bool is_known_bad(const struct search *s, const struct cert *c, const struct cert *issuer)
@@ -181,14 +183,20 @@ static bool is_known_bad(const struct search *s, const struct cert *c, const str
     return false;
 }
 
+static bool take_signature(struct search *s)
+{
+    if (s->signatures == 0) return false;
+    s->signatures--;
+    return true;
+}
+
 static bool signed_by(struct search *s, const struct cert *c, const struct cert *issuer)
 {
     uint8_t digest[VERIFIED_DIGEST];
     if (is_known_bad(s, c, issuer)) return false;
     bool memory = verified_digest(issuer->spki, c->der, (struct span){0}, digest);
     if (memory && verified_before(&s->trust->verified, digest)) return true;
-    if (s->signatures == 0) return false;
-    s->signatures--;
+    if (!take_signature(s)) return false;
     if (!signature_valid(c->tbs, c->signature_algorithm, c->signature_bits, issuer)) {
         s->bad[s->bad_count++] = (struct link){c, issuer};
         return false;
@@ -197,7 +205,8 @@ static bool signed_by(struct search *s, const struct cert *c, const struct cert 
     return true;
 }
 
-/* A path with a weak link is refused for that: its signature need not be computed. */
+/* A path with a weak link is refused for that: its signature need not be computed. It counts as
+ * one all the same. */
 static bool link_is_weak(const struct search *s, const struct cert *c, const struct cert *issuer)
 {
     return c->signature == CERT_SIGNATURE_WEAK || path_key_is_weak(issuer, &s->rules);
@@ -233,13 +242,19 @@ static enum reason ask_crls(struct search *s)
     return REASON_OK;
 }
 
-/* The path has come to an anchor. Of paths with a fault the first is reported. */
+/* The path has come to an anchor. Of paths with a fault the first is reported; one with a weak link
+ * may be anybody's invention, so it is never reported as anything else, nor before another. */
 static bool path_passes(struct search *s)
 {
     const char *fault;
+    bool nothing_yet = s->reason == REASON_UPSTREAM_CERTIFICATE_UNTRUSTED;
+    if (s->weak_links > 0) {
+        if (nothing_yet) s->only_weak = true;
+        return false;
+    }
     enum reason reason = path_validate(&s->path, &s->rules, &fault);
     if (reason == REASON_OK) reason = ask_crls(s);
-    if (reason == REASON_OK || s->reason == REASON_UPSTREAM_CERTIFICATE_UNTRUSTED) {
+    if (reason == REASON_OK || nothing_yet) {
         s->reason = reason;
         s->fault = fault;
     }
@@ -274,24 +289,48 @@ static void consider(struct candidates *all, const struct cert *c, const struct 
     all->list[at] = (struct candidate){issuer, is_anchor, rank};
 }
 
+static void find_candidates(const struct search *s, const struct cert *c, struct candidates *all)
+{
+    for (size_t i = 0; i < s->trust->n; i++) consider(all, c, &s->trust->anchors[i].cert, true);
+    for (size_t i = 1; i < s->n; i++) consider(all, c, &s->certs[i], false);
+}
+
 /* Depth first. */
 static bool extend(struct search *s)
 {
     const struct cert *c = s->path.certs[s->path.n - 1];
     struct candidates all = {.n = 0};
-    for (size_t i = 0; i < s->trust->n; i++) consider(&all, c, &s->trust->anchors[i].cert, true);
-    for (size_t i = 1; i < s->n; i++) consider(&all, c, &s->certs[i], false);
+    find_candidates(s, c, &all);
     for (size_t i = 0; i < all.n; i++) {
         const struct cert *issuer = all.list[i].cert;
         if (s->links == 0 || s->path.n == PATH_LIMIT) return false;
         if (is_in_path(s, issuer)) continue;
         s->links--;
-        if (!link_is_weak(s, c, issuer) && !signed_by(s, c, issuer)) continue;
+        bool weak = link_is_weak(s, c, issuer);
+        if (weak ? !take_signature(s) : !signed_by(s, c, issuer)) continue;
+        s->weak_links += weak;
         s->path.certs[s->path.n++] = issuer;
         if (all.list[i].is_anchor ? path_passes(s) : extend(s)) return true;
         s->path.n--;
+        s->weak_links -= weak;
     }
     return false;
+}
+
+/* A leaf that is itself an anchor: whoever issued it may still have revoked it. */
+static enum reason ask_crls_of_pinned(struct search *s)
+{
+    const struct cert *leaf = &s->certs[0];
+    struct candidates all = {.n = 0};
+    find_candidates(s, leaf, &all);
+    for (size_t i = 0; i < all.n; i++) {
+        if (link_is_weak(s, leaf, all.list[i].cert) || !signed_by(s, leaf, all.list[i].cert))
+            continue;
+        s->path = (struct path){.certs = {leaf, all.list[i].cert}, .n = 2};
+        enum reason reason = ask_crls(s);
+        if (reason != REASON_OK) return reason;
+    }
+    return REASON_OK;
 }
 
 static enum reason search_path(struct search *s)
@@ -299,12 +338,13 @@ static enum reason search_path(struct search *s)
     const struct cert *leaf = &s->certs[0];
     s->path = (struct path){.certs = {leaf}, .n = 1};
     s->reason = REASON_UPSTREAM_CERTIFICATE_UNTRUSTED;
-    if (anchor_equal(s->trust, leaf->der))
-        path_passes(s);
-    else
+    if (!anchor_equal(s->trust, leaf->der))
         extend(s);
+    else if (path_passes(s))
+        s->reason = ask_crls_of_pinned(s);
     bool untrusted = s->reason == REASON_UPSTREAM_CERTIFICATE_UNTRUSTED;
-    if (untrusted && path_key_is_weak(leaf, &s->rules)) return REASON_UPSTREAM_CERTIFICATE_WEAK;
+    if (untrusted && (s->only_weak || path_key_is_weak(leaf, &s->rules)))
+        return REASON_UPSTREAM_CERTIFICATE_WEAK;
     return s->reason;
 }
 

@@ -168,6 +168,7 @@ enum step client_start_handshake(struct conn *c, const char *alpn)
     buf_fini(&c->client.in);
     buf_fini(&c->client.out);
     if (c->client.end_of_data) session_end_of_data(session);
+    c->client.readable = true; /* who has gone meanwhile has not seen our certificate */
     conn_set_state(c, CONN_CLIENT_HANDSHAKE);
     return STEP_AGAIN;
 }

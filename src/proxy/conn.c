@@ -123,6 +123,11 @@ struct source *conn_source(const struct waiter *waiter)
     return conn_of(waiter)->source;
 }
 
+int64_t conn_started_ns(const struct waiter *waiter)
+{
+    return conn_of(waiter)->started_ns;
+}
+
 void conn_yield(struct waiter *waiter, bool greedy)
 {
     struct conn *c = conn_of(waiter);

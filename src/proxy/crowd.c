@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 struct queue {
-    struct queue *next, **link; /* of its level */
+    struct queue *next, *before; /* of its level */
     struct queue **home;
     struct waiter *oldest, **end; /* end: where the next waiter goes */
     size_t count;
@@ -16,11 +16,9 @@ static bool make_room(struct crowd *c, size_t level)
     enum { FIRST_ROOM = 64 };
     if (level < c->room) return true;
     size_t room = c->room ? 2 * c->room : FIRST_ROOM;
-    struct queue **levels = realloc(c->levels, room * sizeof(struct queue *));
+    struct level *levels = realloc(c->levels, room * sizeof *levels);
     if (!levels) return false;
-    for (size_t i = c->room; i < room; i++) levels[i] = NULL;
-    for (size_t i = 0; i < c->room; i++)
-        if (levels[i]) levels[i]->link = &levels[i];
+    for (size_t i = c->room; i < room; i++) levels[i] = (struct level){0};
     c->levels = levels;
     c->room = room;
     return true;
@@ -28,17 +26,18 @@ static bool make_room(struct crowd *c, size_t level)
 
 static void put_on_level(struct crowd *c, struct queue *q)
 {
-    struct queue **level = &c->levels[q->count];
-    q->next = *level;
-    q->link = level;
-    if (q->next) q->next->link = &q->next;
-    *level = q;
+    struct level *level = &c->levels[q->count];
+    q->next = NULL;
+    q->before = level->last;
+    *(q->before ? &q->before->next : &level->first) = q;
+    level->last = q;
 }
 
-static void take_from_level(struct queue *q)
+static void take_from_level(struct crowd *c, struct queue *q)
 {
-    *q->link = q->next;
-    if (q->next) q->next->link = q->link;
+    struct level *level = &c->levels[q->count];
+    *(q->before ? &q->before->next : &level->first) = q->next;
+    *(q->next ? &q->next->before : &level->last) = q->before;
 }
 
 static struct queue *queue_of(struct crowd *c, struct queue **home)
@@ -65,7 +64,7 @@ void crowd_join(struct crowd *c, struct queue **home, struct waiter *w)
     w->link = q->end;
     *q->end = w;
     q->end = &w->newer;
-    take_from_level(q);
+    take_from_level(c, q);
     q->count++;
     put_on_level(c, q);
     if (q->count > c->most) c->most = q->count;
@@ -81,9 +80,9 @@ void crowd_leave(struct crowd *c, struct waiter *w)
     else
         q->end = w->link;
     *w = (struct waiter){0};
-    take_from_level(q);
+    take_from_level(c, q);
     /* Counts change by one: where the largest queue was alone, it still is the largest. */
-    if (q->count == c->most && !c->levels[q->count]) c->most--;
+    if (q->count == c->most && !c->levels[q->count].first) c->most--;
     q->count--;
     if (q->count > 0) {
         put_on_level(c, q);
@@ -95,7 +94,7 @@ void crowd_leave(struct crowd *c, struct waiter *w)
 
 struct waiter *crowd_first(const struct crowd *c)
 {
-    return c->most > 0 ? c->levels[c->most]->oldest : NULL;
+    return c->most > 0 ? c->levels[c->most].first->oldest : NULL;
 }
 
 void crowd_fini(struct crowd *c)

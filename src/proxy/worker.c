@@ -137,15 +137,20 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
 
 /* A source that holds so large a part of all places is why they are taken. */
 enum { GREEDY_SHARE = 8 };
-/* Half-open connections yield before silent ones only where one source has so many times as
- * many of them: the silent ones are then other clients that have just come. */
+/* Half-open connections yield before silent ones only where one source has so many times as many
+ * of them, or the first of them is so many times as old: the silent ones are then other clients
+ * that have just come. */
 enum { HALF_OPEN_FACTOR = 8 };
 
 static struct waiter *who_yields(const struct worker *w)
 {
     const struct crowd *silent = &w->crowds[CROWD_SILENT], *half = &w->crowds[CROWD_HALF_OPEN];
-    bool half_first = half->most / HALF_OPEN_FACTOR > silent->most;
-    return crowd_first(half_first || silent->most == 0 ? half : silent);
+    struct waiter *quiet = crowd_first(silent), *begun = crowd_first(half);
+    if (!quiet || !begun) return quiet ? quiet : begun;
+    int64_t now = clock_steady_ns();
+    bool more = half->most / HALF_OPEN_FACTOR > silent->most;
+    bool older = (now - conn_started_ns(begun)) / HALF_OPEN_FACTOR > now - conn_started_ns(quiet);
+    return more || older ? begun : quiet;
 }
 
 /* Lets one connection go that has not said what it wants yet; false when there is none. */

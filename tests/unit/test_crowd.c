@@ -30,6 +30,31 @@ static void the_largest_source_first(void **state)
     crowd_fini(&c);
 }
 
+/* Whoever comes last does not make room for those who hold a place. */
+static void of_equal_ones_the_first(void **state)
+{
+    (void)state;
+    enum { EACH = 20 };
+    struct crowd c = {0};
+    struct waiter w[EACH] = {{0}}, second = {0};
+    struct queue *homes[EACH] = {0};
+    for (size_t i = 0; i < EACH; i++) {
+        crowd_join(&c, &homes[i], &w[i]);
+        assert_ptr_equal(crowd_first(&c), &w[0]);
+    }
+    crowd_join(&c, &homes[0], &second);
+    crowd_leave(&c, &second);
+    /* It has had one again for less time than the others. */
+    assert_ptr_equal(crowd_first(&c), &w[1]);
+    for (size_t i = 1; i < EACH; i++) {
+        assert_ptr_equal(crowd_first(&c), &w[i]);
+        crowd_leave(&c, &w[i]);
+    }
+    assert_ptr_equal(crowd_first(&c), &w[0]);
+    crowd_leave(&c, &w[0]);
+    crowd_fini(&c);
+}
+
 /* Against a list that is searched. */
 struct model {
     struct waiter waiter;
@@ -77,6 +102,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_largest_source_first),
+        cmocka_unit_test(of_equal_ones_the_first),
         cmocka_unit_test(as_a_search_would),
     };
     return cmocka_run_group_tests_name("crowd", tests, NULL, NULL);
