@@ -159,6 +159,10 @@ static void revoked(void **state)
         {"leaf inter-cross inter", "root strange", "root-revoking", REASON_OK},
         {"leaf inter", "root", "root-empty", REASON_OK},
         {"leaf inter", "root", "strange-empty", REASON_OK},
+        /* Being an anchor itself does not undo a revocation. */
+        {"leaf inter", "leaf", NULL, REASON_OK},
+        {"leaf inter", "leaf", "inter-delta-revoking", REASON_UPSTREAM_CERTIFICATE_REVOKED},
+        {"leaf", "leaf inter", "inter-delta-revoking", REASON_UPSTREAM_CERTIFICATE_REVOKED},
     };
     check_scenes(scenes, N_OF(scenes));
 }
@@ -209,6 +213,10 @@ static void weak(void **state)
     static const struct scene scenes[] = {
         {"leaf inter-sha1", "root", NULL, REASON_UPSTREAM_CERTIFICATE_WEAK},
         {"leaf-sha1 inter", "root", NULL, REASON_UPSTREAM_CERTIFICATE_WEAK},
+        /* Nobody has verified that link: no other fault is reported, and no verified one hidden. */
+        {"leaf-sha1-old inter", "root", NULL, REASON_UPSTREAM_CERTIFICATE_WEAK},
+        {"leaf inter-sha1 inter-old", "root", NULL, REASON_UPSTREAM_CERTIFICATE_EXPIRED},
+        {"leaf inter-old inter-sha1", "root", NULL, REASON_UPSTREAM_CERTIFICATE_EXPIRED},
         {"leaf inter root-sha1", "root-sha1", NULL, REASON_OK},
         {"leaf inter", "root-sha1", NULL, REASON_OK},
         {"leaf pss-sha1", "rsa", NULL, REASON_UPSTREAM_CERTIFICATE_WEAK},
@@ -301,7 +309,8 @@ static int set_up(void **state)
         "cert strange-by-inter Strange strange ca_ext inter && "
         "cert leaf leaf leaf leaf_ext inter -days 100 && "
         "cert leaf-old leaf leaf leaf_ext inter $old && "
-        "cert leaf-sha1 leaf leaf leaf_ext inter -md sha1");
+        "cert leaf-sha1 leaf leaf leaf_ext inter -md sha1 && "
+        "cert leaf-sha1-old leaf leaf leaf_ext inter -md sha1 $old");
     /* evil signs as Root, with its key identifier, and as Bare, with one that says nothing. */
     run("id=$(openssl x509 -in root.pem -noout -ext subjectKeyIdentifier | tail -1 | tr -d ' '); "
         "printf '[as_root]\\nsubjectKeyIdentifier = %s\\n[as_bare]\\nsubjectKeyIdentifier = "
