@@ -9,7 +9,9 @@ processes=$((2 * $(nproc)))
 rm -rf "$logs"; mkdir -p "$logs"
 ls -S "$@" | xargs -P $processes -n 1 --process-slot-var=SUITEGATE_TEST_SLOT sh -c '
     name=$(basename "$1" .py)
-    if /usr/bin/python3 -B -m pytest -q -p no:cacheprovider "$1" >"$0/$name.log" 2>&1; then
+    /usr/bin/python3 -B -m pytest -q -p no:cacheprovider "$1" >"$0/$name.log" 2>&1
+    status=$? # 5: none of its tests is for this build
+    if [ $status = 0 ] || [ $status = 5 ]; then
         echo "$name: $(tail -n 1 "$0/$name.log")"
     else
         cat "$0/$name.log"

@@ -48,7 +48,8 @@ def shake(port, seconds):
 @contextlib.contextmanager
 def culprit(*arguments):
     p = subprocess.Popen([sys.executable, "-B", __file__, *map(str, arguments)],
-                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
     try:
         if arguments[0] == "hold":
             p.stdout.readline()
