@@ -10,6 +10,7 @@
 #include "policy/hello.h"
 #include "policy/policy.h"
 #include "policy/reasons.h"
+#include "policy/target.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -126,6 +127,8 @@ struct audit_offer {
 void audit_render_fallback(const struct audit_offer *before, const struct audit_offer *now,
                            struct timespec at, const struct audit_policy *policy, struct text *out);
 
+enum { AUDIT_REPEATED_DESTINATIONS = 8 };
+
 /* Refusals of one source with one code that have no record of their own. */
 struct audit_repeated {
     struct addr source; /* of IPv6 the /64: the other bits are 0 */
@@ -133,6 +136,10 @@ struct audit_repeated {
     enum reason reason;
     uint64_t count;
     struct timespec first, last;
+    /* The first different ones, as host:port, and whether there were others. */
+    char destinations[AUDIT_REPEATED_DESTINATIONS][TARGET_TEXT_SIZE];
+    size_t destination_count;
+    bool destinations_cut;
 };
 
 /* The record of those; an open line. */

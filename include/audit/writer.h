@@ -49,10 +49,11 @@ void writer_submit(struct writer *w, enum audit_action action, struct text *line
 
 /* Counts a refusal instead of recording it, where its source has had its share of records with this
  * code (repeats.h): then the caller submits none, and reply is answered at once, since the count
- * is written like any record: within seconds, or when the process stops. False: submit it. */
+ * is written like any record: within seconds, or when the process stops. destination is host:port,
+ * or "" where it is not known. False: submit it. */
 WARN_UNUSED bool writer_count_refusal(struct writer *w, const struct addr *source,
-                                      const char *listener, enum reason reason,
-                                      const struct writer_reply *reply);
+                                      const char *listener, const char *destination,
+                                      enum reason reason, const struct writer_reply *reply);
 
 /* May new connections be taken? May they be accepted at all? */
 bool writer_available(struct writer *w);

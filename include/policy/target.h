@@ -25,10 +25,18 @@ enum { TARGET_REQUEST_LIMIT = 16384 }; /* request line and header fields, in byt
 /* The length of the empty lines that may stand before a request line (RFC 9112 section 2.2). */
 size_t target_empty_lines(const uint8_t *p, size_t n);
 
-/* Reads a request of which n bytes are there; *used is its length on TARGET_OK. `why` is a
- * static sentence on TARGET_BAD. On TARGET_NOT_CONNECT and TARGET_BAD `t` holds what could
- * be read of the destination, host "" otherwise. */
-WARN_UNUSED enum target_status target_parse_request(const uint8_t *p, size_t n, struct target *t,
+/* How far a request that is still coming has been looked at; all 0 before its first byte. */
+struct target_scan {
+    size_t skipped;  /* empty lines before it, in bytes */
+    size_t searched; /* bytes behind those in which its end is not */
+    bool line_read;  /* the request line is there and good */
+};
+
+/* Reads a request of which n bytes are there, the same and more at each call; *used is its length
+ * on TARGET_OK. `why` is a static sentence on TARGET_BAD. On TARGET_NOT_CONNECT and TARGET_BAD `t`
+ * holds what could be read of the destination, host "" otherwise. */
+WARN_UNUSED enum target_status target_parse_request(const uint8_t *p, size_t n,
+                                                    struct target_scan *scan, struct target *t,
                                                     size_t *used, const char **why);
 
 /* "host:port", "203.0.113.7:443", "[2001:db8::1]:443"; the port is required. */

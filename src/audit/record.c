@@ -422,6 +422,10 @@ static void put_repeated(struct json *j, const struct audit_repeated *r)
     json_put_string(j, "first", when);
     clock_format(r->last, when);
     json_put_string(j, "last", when);
+    json_put_array(j, "destinations");
+    for (size_t i = 0; i < r->destination_count; i++) json_put_string(j, NULL, r->destinations[i]);
+    json_end_array(j);
+    if (r->destinations_cut) json_put_bool(j, "destinations_cut", true);
     json_end_object(j);
 }
 

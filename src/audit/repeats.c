@@ -2,6 +2,7 @@
 
 #include "pki/keys.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,15 +70,35 @@ static void note_due(struct repeats *r, int64_t due_ns)
     if (!r->due_ns || due_ns < r->due_ns) r->due_ns = due_ns;
 }
 
-bool repeats_count(struct repeats *r, const struct audit_repeated *refusal, int64_t now_ns,
-                   struct audit_repeated *displaced)
+static void note_destination(struct audit_repeated *r, const char *destination)
+{
+    if (!*destination || r->destinations_cut) return;
+    for (size_t i = 0; i < r->destination_count; i++)
+        if (strcmp(r->destinations[i], destination) == 0) return;
+    if (r->destination_count == AUDIT_REPEATED_DESTINATIONS) {
+        r->destinations_cut = true;
+        return;
+    }
+    char *to = r->destinations[r->destination_count++];
+    snprintf(to, sizeof r->destinations[0], "%s", destination);
+}
+
+static void start_over(struct audit_repeated *r)
+{
+    r->count = 0;
+    r->destination_count = 0;
+    r->destinations_cut = false;
+}
+
+bool repeats_count(struct repeats *r, const struct audit_repeated *refusal, const char *destination,
+                   int64_t now_ns, struct audit_repeated *displaced)
 {
     struct repeat *p = find(r->places[place_of(r, refusal)], refusal);
-    *displaced = (struct audit_repeated){.count = 0};
+    displaced->count = 0;
     if (!p->used || !same(&p->counted, refusal)) {
         if (p->used) *displaced = p->counted;
         *p = (struct repeat){.used = true, .counted = *refusal};
-        p->counted.count = 0;
+        start_over(&p->counted);
     }
     if (p->paid_until_ns < now_ns) p->paid_until_ns = now_ns;
     if (p->paid_until_ns - now_ns < REPEATS_BURST * interval_ns) {
@@ -90,6 +111,7 @@ bool repeats_count(struct repeats *r, const struct audit_repeated *refusal, int6
         note_due(r, p->due_ns);
     }
     p->counted.last = refusal->last;
+    note_destination(&p->counted, destination);
     return true;
 }
 
@@ -106,7 +128,7 @@ bool repeats_take(struct repeats *r, int64_t now_ns, struct audit_repeated *out)
             continue;
         }
         *out = all[i].counted;
-        all[i].counted.count = 0;
+        start_over(&all[i].counted);
         found = true;
     }
     return found;

@@ -15,10 +15,12 @@ struct repeats;
 WARN_UNUSED struct repeats *repeats_new(void);
 void repeats_free(struct repeats *r);
 
-/* True: this refusal is counted. False: it needs a record of its own. *displaced is a count that
- * had to make way and has to be recorded now; its count is 0 when there is none. */
+/* True: this refusal is counted. False: it needs a record of its own. destination is "" where it
+ * is not known; refusal names none. *displaced is a count that had to make way and has to be
+ * recorded now; its count is 0 when there is none. */
 WARN_UNUSED bool repeats_count(struct repeats *r, const struct audit_repeated *refusal,
-                               int64_t now_ns, struct audit_repeated *displaced);
+                               const char *destination, int64_t now_ns,
+                               struct audit_repeated *displaced);
 /* Takes out one count that is due at now_ns. False when there is no other. */
 WARN_UNUSED bool repeats_take(struct repeats *r, int64_t now_ns, struct audit_repeated *out);
 /* When the next count is due; 0: none. */

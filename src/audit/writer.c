@@ -340,7 +340,8 @@ static struct addr source_of(const struct addr *a)
 }
 
 bool writer_count_refusal(struct writer *w, const struct addr *source, const char *listener,
-                          enum reason reason, const struct writer_reply *reply)
+                          const char *destination, enum reason reason,
+                          const struct writer_reply *reply)
 {
     struct audit_repeated refusal = {.source = source_of(source), .reason = reason}, displaced;
     clock_gettime(CLOCK_REALTIME, &refusal.first);
@@ -348,7 +349,7 @@ bool writer_count_refusal(struct writer *w, const struct addr *source, const cha
     snprintf(refusal.listener, sizeof refusal.listener, "%s", listener);
     pthread_mutex_lock(&w->lock);
     int64_t due = repeats_due(w->repeats);
-    bool counted = repeats_count(w->repeats, &refusal, clock_steady_ns(), &displaced);
+    bool counted = repeats_count(w->repeats, &refusal, destination, clock_steady_ns(), &displaced);
     if (displaced.count) queue_repeated(w, &displaced);
     if (due != repeats_due(w->repeats) || displaced.count) pthread_cond_signal(&w->wake);
     pthread_mutex_unlock(&w->lock);

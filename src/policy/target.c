@@ -54,14 +54,19 @@ void target_format(const struct target *t, char out[TARGET_TEXT_SIZE])
     snprintf(out, TARGET_TEXT_SIZE, strchr(t->host, ':') ? "[%s]:%u" : "%s:%u", t->host, t->port);
 }
 
-/* The end of the header section: behind the empty line; 0 while it has not come. */
-static size_t header_end(const uint8_t *p, size_t n)
+/* The end of the header section: behind the empty line; 0 while it has not come. Looks from *at on
+ * and moves it to the first byte that more bytes can still make an end of. */
+static size_t header_end(const uint8_t *p, size_t n, size_t *at)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (p[i] != '\n') continue;
-        if (i + 1 < n && p[i + 1] == '\n') return i + 2;
-        if (i + 2 < n && p[i + 1] == '\r' && p[i + 2] == '\n') return i + 3;
+    const uint8_t *newline;
+    for (size_t i = *at; (newline = memchr(p + i, '\n', n - i)) != NULL; i++) {
+        i = *at = (size_t)(newline - p);
+        size_t next = i + 1;
+        if (next < n && p[next] == '\r') next++;
+        if (next == n) return 0;
+        if (p[next] == '\n') return next + 1;
     }
+    *at = n;
     return 0;
 }
 
@@ -246,28 +251,33 @@ static enum target_status parse_line(const char *line, size_t n, struct target *
     return TARGET_OK;
 }
 
-size_t target_empty_lines(const uint8_t *p, size_t n)
+static size_t empty_lines(const uint8_t *p, size_t n, size_t i)
 {
-    size_t i = 0;
     while (i < n && (p[i] == '\n' || (p[i] == '\r' && i + 1 < n && p[i + 1] == '\n')))
         i += p[i] == '\n' ? 1 : 2;
     return i;
 }
 
-enum target_status target_parse_request(const uint8_t *p, size_t n, struct target *t, size_t *used,
-                                        const char **why)
+size_t target_empty_lines(const uint8_t *p, size_t n)
 {
-    *t = (struct target){0};
+    return empty_lines(p, n, 0);
+}
+
+enum target_status target_parse_request(const uint8_t *p, size_t n, struct target_scan *scan,
+                                        struct target *t, size_t *used, const char **why)
+{
+    if (!scan->line_read) *t = (struct target){0};
     *used = 0;
     *why = "";
-    size_t skipped = target_empty_lines(p, n < TARGET_REQUEST_LIMIT ? n : TARGET_REQUEST_LIMIT);
+    size_t most = n < TARGET_REQUEST_LIMIT ? n : TARGET_REQUEST_LIMIT;
+    size_t skipped = scan->skipped = empty_lines(p, most, scan->skipped);
     bool open = n == skipped || (n == skipped + 1 && p[skipped] == '\r');
     if (open) return n < TARGET_REQUEST_LIMIT ? TARGET_MORE : TARGET_NOT_HTTP;
     if (!begins_http(p + skipped, n - skipped)) return TARGET_NOT_HTTP;
-    size_t end =
-        header_end(p + skipped, (n < TARGET_REQUEST_LIMIT ? n : TARGET_REQUEST_LIMIT) - skipped);
+    size_t end = header_end(p + skipped, most - skipped, &scan->searched);
     if (end == 0 && n >= TARGET_REQUEST_LIMIT)
         return bad(why, "The request is larger than 16 KiB.");
+    if (end == 0 && scan->line_read) return TARGET_MORE;
     p += skipped;
     n -= skipped;
     const uint8_t *newline = memchr(p, '\n', n);
@@ -278,6 +288,7 @@ enum target_status target_parse_request(const uint8_t *p, size_t n, struct targe
     enum target_status status = parse_line((const char *)p, line, t, &is_10, why);
     /* An error in the line is told at once; everything else waits for the whole request. */
     if (status == TARGET_BAD) return status;
+    scan->line_read = true;
     if (end == 0) return TARGET_MORE;
     size_t fields = (size_t)(newline - p) + 1;
     if (!fields_are_sane(p + fields, end - fields)) return bad(why, "A header field is malformed.");

@@ -116,15 +116,11 @@ static bool with_tickets(const struct hello *h)
     return !h->has_session_ticket || may_have_ticket(h);
 }
 
-/* A new certificate costs a signature by the CA: no source may keep a worker busy with new names.
- * Known ones are always served. */
-static bool may_mint(struct conn *c)
+static bool has_to_mint(const struct conn *c)
 {
     const struct attempt *a = c->attempt;
-    return !gate_has_to_mint(c->gate, c->listener, c->identity, c->identity_is_ip, a->verdict.key,
-                             with_tickets(&a->hello)) ||
-           sources_may_mint(worker_shared(c->worker)->sources, &c->peer,
-                            &conn_config(c)->proxy.per_source, clock_steady_ns());
+    return gate_has_to_mint(c->gate, c->listener, c->identity, c->identity_is_ip, a->verdict.key,
+                            with_tickets(&a->hello));
 }
 
 static struct session *new_session(struct conn *c, const char *alpn)
@@ -144,15 +140,9 @@ static struct session *new_session(struct conn *c, const char *alpn)
     return session_server(context, alpn, &scope);
 }
 
-enum step client_start_handshake(struct conn *c, const char *alpn)
+static enum step start_handshake(struct conn *c)
 {
-    if (!may_mint(c)) {
-        if (c->reason == REASON_OK)
-            c->detail = "It asks for too many names that need a new certificate: a quarter of "
-                        "max_handshakes_per_source is the limit.";
-        return conn_refuse(c, REASON_SOURCE_LIMIT_REACHED);
-    }
-    struct session *session = new_session(c, alpn);
+    struct session *session = new_session(c, c->attempt->agreed_alpn);
     if (!session) return conn_refuse(c, REASON_INTERNAL_ERROR);
     /* What is still queued, such as the 200, goes out first. */
     if (!buf_append(session_out(session), buf_head(&c->client.out), buf_size(&c->client.out))) {
@@ -171,6 +161,30 @@ enum step client_start_handshake(struct conn *c, const char *alpn)
     c->client.readable = true; /* who has gone meanwhile has not seen our certificate */
     conn_set_state(c, CONN_CLIENT_HANDSHAKE);
     return STEP_AGAIN;
+}
+
+/* A new certificate costs a signature by the CA, so neither a source nor all of them together may
+ * keep a worker busy with new names: a source has a rate, and a worker makes one an iteration of
+ * its loop. Known names are served in between. */
+enum step client_start_handshake(struct conn *c, const char *alpn)
+{
+    snprintf(c->attempt->agreed_alpn, sizeof c->attempt->agreed_alpn, "%s", alpn);
+    if (!has_to_mint(c)) return start_handshake(c);
+    if (!sources_may_mint(worker_shared(c->worker)->sources, &c->peer,
+                          &conn_config(c)->proxy.per_source, clock_steady_ns())) {
+        if (c->reason == REASON_OK)
+            c->detail = "It asks for too many names that need a new certificate: a quarter of "
+                        "max_handshakes_per_source is the limit.";
+        return conn_refuse(c, REASON_SOURCE_LIMIT_REACHED);
+    }
+    conn_set_state(c, CONN_CERTIFICATE);
+    return STEP_AGAIN;
+}
+
+enum step client_certificate_step(struct conn *c)
+{
+    c->more = has_to_mint(c) && !worker_mint_turn(c->worker);
+    return c->more ? STEP_WAIT : start_handshake(c);
 }
 
 /* After every handshake version, suite and group are looked at again. */

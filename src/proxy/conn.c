@@ -94,6 +94,7 @@ static enum worker_crowd crowd_of(const struct conn *c)
     case CONN_GREETING:
     case CONN_HELLO:
         return c->spoken ? CROWD_HALF_OPEN : CROWD_SILENT;
+    case CONN_CERTIFICATE:
     case CONN_CLIENT_HANDSHAKE:
         return c->reason == REASON_OK ? CROWD_HALF_OPEN : CROWD_LEAVING;
     case CONN_PAGE:
@@ -157,6 +158,7 @@ void conn_set_state(struct conn *c, enum conn_state state)
     assert(states[c->state].successors & (1u << state) || state == c->state);
     enum deadline deadline = states[state].deadline;
     c->state = state;
+    c->more = false;
     change_crowd(c, crowd_of(c));
     if (deadline == DEADLINE_KEEP) return;
     if (deadline == DEADLINE_NONE) {
@@ -296,6 +298,10 @@ static void on_deadline(struct conn *c)
     case CONN_UPSTREAM_HANDSHAKE:
         conn_refuse_with(c, REASON_UPSTREAM_TIMEOUT, REASON_ALERT_AS_SENT,
                          "connection_read_timeout");
+        break;
+    case CONN_CERTIFICATE:
+        c->detail = "Too many names wait for a new certificate.";
+        conn_refuse(c, REASON_INTERNAL_ERROR);
         break;
     case CONN_CLIENT_HANDSHAKE:
         c->detail = "The client did not finish the handshake in time.";

@@ -33,6 +33,7 @@ enum { CONNECTION_ID_SIZE = 40, ALPN_LIMIT = 1024 };
 
 /* What only the time before the relay needs. */
 struct attempt {
+    struct target_scan request; /* a forward listener's */
     struct hello_reader reader;
     struct hello hello; /* a view into reader.message */
     bool has_hello;
@@ -46,10 +47,11 @@ struct attempt {
     size_t address_count;
 
     struct peer_check check;
-    int64_t verified_ns;           /* when the upstream's certificate was, steady */
-    struct cert_facts known_facts; /* of the session that is offered for resumption */
-    char alpn[ALPN_LIMIT];         /* offered upstream, comma-separated */
-    uint8_t alpn_wire[ALPN_LIMIT]; /* the same, length-prefixed */
+    int64_t verified_ns;                /* when the upstream's certificate was, steady */
+    struct cert_facts known_facts;      /* of the session that is offered for resumption */
+    char alpn[ALPN_LIMIT];              /* offered upstream, comma-separated */
+    uint8_t alpn_wire[ALPN_LIMIT];      /* the same, length-prefixed */
+    char agreed_alpn[FLIGHT_ALPN_SIZE]; /* to answer the client with, "" for none */
     size_t alpn_wire_size;
     bool without_h2, without_resumption; /* of a second dial */
     bool resuming;
@@ -106,7 +108,7 @@ struct conn {
     struct run_entry run_entry;
     bool waiting_for_audit, recorded;
     bool counted;        /* among the connections that max_connections is about */
-    bool more;           /* the relay has bytes left that no socket will announce */
+    bool more;           /* there is something left to do that no socket will announce */
     bool given_a_moment; /* this state's deadline was moved, as this process stood still */
     bool relay_ending;   /* both directions were ended by us; only the queues go out */
     size_t discarded;    /* bytes read and thrown away while the last ones go out */
@@ -149,6 +151,7 @@ enum step upstream_failed(struct conn *c, enum reason reason, int alert);
 /* client.c: the identity that is presented and verified. */
 void client_set_identity(struct conn *c);
 enum step client_start_handshake(struct conn *c, const char *alpn);
+enum step client_certificate_step(struct conn *c);
 
 /* relay.c */
 void relay_begin(struct conn *c);

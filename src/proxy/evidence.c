@@ -153,8 +153,10 @@ void evidence_refused(struct conn *c, bool wait)
     evidence_recent(c);
     struct writer_reply reply = {on_written, c->worker, c};
     struct writer *writer = worker_shared(c->worker)->writer;
+    char destination[TARGET_TEXT_SIZE] = "";
+    if (c->target.host[0]) target_format(&c->target, destination);
     c->waiting_for_audit = wait;
-    if (!writer_count_refusal(writer, &c->peer, c->listener->config->name, c->reason,
+    if (!writer_count_refusal(writer, &c->peer, c->listener->config->name, destination, c->reason,
                               wait ? &reply : NULL))
         submit(c, AUDIT_CONNECTION_REFUSED, wait ? &reply : NULL);
 }

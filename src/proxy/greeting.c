@@ -30,7 +30,8 @@ enum step greeting_step(struct conn *c)
     if (got == 0) return incomplete(c);
     size_t used;
     const char *why = "";
-    switch (target_parse_request(buf_head(in), buf_size(in), &c->target, &used, &why)) {
+    switch (target_parse_request(buf_head(in), buf_size(in), &c->attempt->request, &c->target,
+                                 &used, &why)) {
     case TARGET_MORE:
         return incomplete(c);
     case TARGET_OK:

@@ -158,7 +158,6 @@ enum step relay_step(struct conn *c)
     settle(&c->to_client, &c->client);
     if (c->to_upstream.state != DIRECTION_CLOSED || c->to_client.state != DIRECTION_CLOSED)
         return STEP_WAIT;
-    c->more = false;
     finish(c);
     return STEP_AGAIN;
 }

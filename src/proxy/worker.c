@@ -29,6 +29,7 @@ struct worker {
     struct crowd crowds[WORKER_CROWDS];
     struct queue *leaving; /* the one queue of CROWD_LEAVING */
     uint64_t next_id;
+    unsigned mint_iteration; /* of the loop, when a certificate was made last */
     bool draining;
     ev_timer pause; /* accepting rests while it is active */
     ev_async wake;
@@ -55,6 +56,14 @@ struct worker_shared *worker_shared(struct worker *w)
 uint64_t worker_next_id(struct worker *w)
 {
     return w->next_id++ << 8 | (w->number & 0xff);
+}
+
+bool worker_mint_turn(struct worker *w)
+{
+    unsigned now = ev_iteration(w->loop);
+    if (w->mint_iteration == now) return false;
+    w->mint_iteration = now;
+    return true;
 }
 
 const struct ticket_keys *worker_ticket_keys(const struct worker *w)

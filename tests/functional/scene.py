@@ -294,7 +294,7 @@ def standing_still(gate, seconds=0):
     os.kill(gate.pid, signal.SIGSTOP)
     try:
         stat = pathlib.Path(f"/proc/{gate.pid}/stat")
-        wait_until(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] == "T")
+        wait_until(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] in "Tt")
         end = time.monotonic() + seconds
         yield
         time.sleep(max(0, end - time.monotonic()))

@@ -4,14 +4,17 @@ two looks at all sockets. Counted in system calls, not in time."""
 import collections
 import contextlib
 import re
+import socket
 import subprocess
 import time
 
 import pytest
 
+import hellos
 import wire
-from gate import sanitized
-from scene import scene  # noqa: F401 (fixture)
+from gate import free_port, sanitized
+from scene import scene, standing_still  # noqa: F401 (fixture)
+from test_operations import echo, echoing  # noqa: F401 (fixtures)
 from test_relay import Sink
 from upstreams import TlsPeer, nginx
 
@@ -126,3 +129,41 @@ def test_small_records_count_for_what_they_cost(scene, pki, tmp_path):
     record = 5 + 8 + 1 + 16  # header, explicit nonce, payload, tag
     assert sum(n for _, n in sent) > count * record
     assert max(n for _, n in sent) <= 300 * record
+
+
+def flights(log):
+    """How many server flights went out between two looks at the sockets: all that were not 0."""
+    found = [0]
+    for line in log.read_text().splitlines():
+        call = CALL.match(line)
+        if call and call["name"].startswith("epoll"):
+            found.append(0)
+        elif call and call["name"] == "sendto" and int(call["result"]) > 500:
+            found[-1] += 1
+    return [n for n in found if n]
+
+
+def test_many_new_names_at_once_get_their_certificates_one_by_one(scene, echoing, tmp_path):
+    """A new certificate costs milliseconds, so that whoever needs none is served between two."""
+    log, port, names = tmp_path / "calls", free_port(), 40
+    s = scene(echoing.port, proxy={"workers": "1"}, options=traced(log))
+    s.sections["listen probe"] = {"type": "test", "address": f"127.0.0.1:{port}"}
+    s.rewrite()
+    assert s.gate.reload()["event"]["action"] == "configuration-loaded"
+
+    def ask(name):
+        sock = wire.dial(port)
+        sock.sendall(hellos.hello(name=name))
+        return sock
+
+    with contextlib.ExitStack() as stack:
+        assert stack.enter_context(ask("known.example.test")).recv(1) == b"\x16"
+        with standing_still(s.gate):
+            asked = [stack.enter_context(ask(f"n{n}.example.test")) for n in range(names)]
+            known = [stack.enter_context(ask("known.example.test")) for _ in range(names)]
+        assert {sock.recv(1) for sock in asked + known} == {b"\x16"}
+    assert s.gate.stop() == 0, s.gate.stderr
+    settled(log)
+    found = flights(log)
+    assert sum(found) == 2 * names + 1
+    assert len(found) >= names, "more than one new certificate between two looks at the sockets"

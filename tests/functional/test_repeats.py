@@ -57,3 +57,23 @@ def test_every_refusal_is_in_a_record_or_in_a_count(make_fixed):
     assert report["blames"]["client"] == report["legs"]["client"] == sent + 1
     tail = harness.run("log", "tail", "--refused", "-", input=gate.audit_path.read_text()).stdout
     assert f"refused-repeated 127.0.0.1 ({counts[0]} times) -> front client_plaintext_http" in tail
+
+
+def test_another_destination_among_many_refusals_has_its_name(make_forward):
+    gate = make_forward(listen={"allow_upstreams": "allowed.example"},
+                        proxy={"max_handshakes_per_source": "0"})
+
+    def connect(host):
+        sock = wire.dial(gate.port)
+        sock.sendall(f"CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n".encode())
+        assert b" 403 " in wire.read_to_end(sock).split(b"\r\n")[0]
+        sock.close()
+
+    for _ in range(600):
+        connect("noise.example")
+    connect("secret.example")
+    record = gate.wait_record(action=REPEATED)
+    check_record(record)
+    assert at(record, "suitegate.repeated.destinations") == ["noise.example:443",
+                                                             "secret.example:443"]
+    assert at(record, "suitegate.repeated.destinations_cut") is None

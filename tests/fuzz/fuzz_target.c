@@ -35,11 +35,13 @@ static void check_fields(const char *p, size_t n)
     free(head);
 }
 
-static enum target_status parse(const uint8_t *p, size_t n, struct target *t, size_t *used)
+static enum target_status parse(struct target_scan *scan, const uint8_t *p, size_t n,
+                                struct target *t, size_t *used)
 {
     const char *why = NULL;
     uint8_t *copy = fuzz_copy(p, n);
-    enum target_status status = target_parse_request(copy, n, t, used, &why);
+    enum target_status status = target_parse_request(copy, n, scan, t, used, &why);
+    CHECK(scan->skipped + scan->searched <= n);
     free(copy);
     CHECK(*used <= n && *used <= TARGET_REQUEST_LIMIT);
     CHECK(why && (*why != '\0') == (status == TARGET_BAD));
@@ -60,13 +62,15 @@ static void check_growth(const uint8_t *p, size_t n, enum target_status whole, s
 {
     uint32_t seed = (uint32_t)n;
     enum target_status last = TARGET_MORE;
-    for (size_t k = 0; k < n && last == TARGET_MORE; k += fuzz_piece(&seed, n)) {
-        struct target t;
+    struct target_scan scan = {0};
+    struct target t;
+    for (size_t k = 0; last == TARGET_MORE; k += fuzz_piece(&seed, n)) {
         size_t used;
-        last = parse(p, k, &t, &used);
-        if (last == TARGET_MORE) continue;
+        last = parse(&scan, p, k < n ? k : n, &t, &used);
+        if (last == TARGET_MORE && k < n) continue;
         CHECK(last == whole);
         CHECK(used == whole_used);
+        if (k >= n) break;
     }
 }
 
@@ -91,7 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct target t;
     size_t used;
-    enum target_status status = parse(data, size, &t, &used);
+    enum target_status status = parse(&(struct target_scan){0}, data, size, &t, &used);
     CHECK(size < TARGET_REQUEST_LIMIT || status != TARGET_MORE);
     check_growth(data, size, status, used);
 

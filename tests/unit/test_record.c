@@ -509,7 +509,10 @@ static void repeated_refusals(void **test)
                                .reason = REASON_CLIENT_NOT_TLS,
                                .count = 1234,
                                .first = at,
-                               .last = at};
+                               .last = at,
+                               .destinations = {"crm.example:443", "[2001:db8::1]:443"},
+                               .destination_count = 2,
+                               .destinations_cut = true};
     r.last.tv_sec += 5;
     audit_render_repeated(&r, r.last, &policy, &t);
     assert_one_line(&t);
@@ -517,7 +520,8 @@ static void repeated_refusals(void **test)
         "\"message\":\"Refused 192.0.2.1 1234 more times at listener front: ",
         "\"source\":{\"ip\":\"192.0.2.1\"}",
         "\"repeated\":{\"count\":1234,\"first\":\"2000-02-29T00:00:00.123Z\","
-        "\"last\":\"2000-02-29T00:00:05.123Z\"}",
+        "\"last\":\"2000-02-29T00:00:05.123Z\","
+        "\"destinations\":[\"crm.example:443\",\"[2001:db8::1]:443\"],\"destinations_cut\":true}",
         "\"action\":\"connection-refused-repeated\",\"outcome\":\"failure\","
         "\"code\":\"client_not_tls\"",
     };

@@ -17,13 +17,18 @@ static struct audit_repeated refusal(const char *ip, enum reason reason, const c
 }
 
 /* Is it counted? */
-static bool count(struct audit_repeated r, int64_t at_ms)
+static bool count_to(const char *destination, struct audit_repeated r, int64_t at_ms)
 {
     struct audit_repeated displaced;
     r.first = r.last = (struct timespec){.tv_sec = at_ms};
-    bool counted = repeats_count(repeats, &r, (1000 + at_ms) * ms, &displaced);
+    bool counted = repeats_count(repeats, &r, destination, (1000 + at_ms) * ms, &displaced);
     displaced_count += displaced.count;
     return counted;
+}
+
+static bool count(struct audit_repeated r, int64_t at_ms)
+{
+    return count_to("", r, at_ms);
 }
 
 static bool take(int64_t at_ms, struct audit_repeated *out)
@@ -66,6 +71,36 @@ static void others_are_not_counted_with_it(void **state)
     assert_false(count(refusal("192.0.2.1", REASON_CLIENT_NOT_TLS, "back"), 0));
 }
 
+/* A refusal to another host does not vanish among many to one. */
+static void the_first_destinations_are_named(void **state)
+{
+    (void)state;
+    struct audit_repeated r;
+    char host[32];
+    for (unsigned i = 0; i < REPEATS_BURST; i++) assert_false(count_to("own.example:443", A, 0));
+    for (unsigned i = 0; i < 300; i++) assert_true(count_to("noise.example:443", A, 0));
+    assert_true(count_to("", A, 0));
+    for (unsigned i = 1; i < AUDIT_REPEATED_DESTINATIONS; i++) {
+        snprintf(host, sizeof host, "h%u.example:443", i);
+        assert_true(count_to(host, A, 0));
+    }
+    assert_true(count_to("noise.example:443", A, 0));
+    assert_true(take(REPEATS_SUMMARY_S * 1000, &r));
+    assert_int_equal(r.destination_count, AUDIT_REPEATED_DESTINATIONS);
+    assert_string_equal(r.destinations[0], "noise.example:443");
+    assert_string_equal(r.destinations[AUDIT_REPEATED_DESTINATIONS - 1], host);
+    assert_false(r.destinations_cut);
+    /* The next count starts with none. */
+    for (unsigned i = 0; i < REPEATS_BURST; i++) (void)!count_to("later.example:443", A, 60000);
+    for (unsigned i = 0; i <= AUDIT_REPEATED_DESTINATIONS; i++) {
+        snprintf(host, sizeof host, "h%u.example:443", i);
+        assert_true(count_to(host, A, 60000));
+    }
+    assert_true(take(70000, &r));
+    assert_string_equal(r.destinations[0], "h0.example:443");
+    assert_true(r.destinations_cut);
+}
+
 /* However many sources there are: records and counts together are all refusals. */
 static void nothing_is_left_out(void **state)
 {
@@ -106,6 +141,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(beyond_the_rate),
         TEST(others_are_not_counted_with_it),
+        TEST(the_first_destinations_are_named),
         TEST(nothing_is_left_out),
     };
     return cmocka_run_group_tests_name("repeats", tests, NULL, NULL);

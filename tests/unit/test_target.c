@@ -229,15 +229,21 @@ static const struct {
     {"error in an unfinished request", "CONNECT gate.example HTTP/1.1\r\n", TARGET_BAD},
 };
 
-static enum target_status parse(const void *p, size_t n, struct target *t, size_t *used)
+static enum target_status parse_on(struct target_scan *scan, const void *p, size_t n,
+                                   struct target *t, size_t *used)
 {
     const char *why = NULL;
     uint8_t *copy = exact(p, n);
-    enum target_status status = target_parse_request(copy, n, t, used, &why);
+    enum target_status status = target_parse_request(copy, n, scan, t, used, &why);
     free(copy);
     assert_non_null(why);
     assert_int_equal(*why != '\0', status == TARGET_BAD);
     return status;
+}
+
+static enum target_status parse(const void *p, size_t n, struct target *t, size_t *used)
+{
+    return parse_on(&(struct target_scan){0}, p, n, t, used);
 }
 
 /* As a whole, and as it grows byte by byte: what is final stays, and nothing but MORE comes
@@ -254,6 +260,15 @@ static void request_table(void **state)
             fail_msg("%s: status %d, not %d", requests[i].name, status, requests[i].status);
         assert_int_equal(used, status == TARGET_OK || status == TARGET_NOT_CONNECT ? n : 0);
         enum target_status last = TARGET_MORE;
+        struct target_scan scan = {0};
+        struct target grown;
+        for (size_t k = 0; k <= n && last == TARGET_MORE; k++) {
+            last = parse_on(&scan, request, k, &grown, &used);
+            assert_true(scan.skipped + scan.searched <= k);
+        }
+        assert_int_equal(last, status);
+        if (status != TARGET_MORE) assert_memory_equal(&grown, &t, sizeof t);
+        last = TARGET_MORE;
         for (size_t k = 0; k <= n; k++) {
             enum target_status now = parse(request, k, &t, &used);
             if (last != TARGET_MORE && now != last)
