@@ -21,6 +21,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
 import fairness  # noqa: E402
+import first_answer  # noqa: E402
 import flood  # noqa: E402
 import load  # noqa: E402
 import meter  # noqa: E402
@@ -33,6 +34,8 @@ METRICS = {"connection": "CPU ms a connection", "gcm": "CPU s a GiB, AES128-GCM"
            "cbc": "CPU s a GiB, AES128-CBC-SHA256", "tunnel": "KiB an idle tunnel"}
 SCENARIOS = {"latency": ("Latency of a request on a new connection", scale.latency),
              "fairness": ("A new connection beside six bulk streams", fairness.fairness),
+             "first-answer": ("The time to the first answer beside a direct connection",
+                              first_answer.first_answer),
              "flood": ("One source that floods, and a client from another", flood.flood),
              "tunnels": ("Memory of idle tunnels on one worker", scale.tunnels),
              "names": ("Host names through CONNECT", scale.names),

@@ -134,7 +134,7 @@ class Ring:
                 public.n, public.e, pss_algorithm(digest, hashes_size(digest))))
         if kind.startswith("e-"):
             base = self.get("rsa2048", None).private
-            exponent = {"e-33": (1 << 32) + 15, "e-64": (1 << 63) + 29, "e-65": (1 << 64) + 1,
+            exponent = {"e-31": (1 << 31) - 1, "e-64": (1 << 63) + 29, "e-65": (1 << 64) + 1,
                         "e-full": base.public_key().public_numbers().n - 2}[kind]
             return BigExponent(exponent, base)
         size, _, variant = kind[3:].partition("-")

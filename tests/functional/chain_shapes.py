@@ -23,7 +23,7 @@ def keyed(letter, kind):
 for kind in KEYS:
     for letter in ("a", "y", "l"):
         rule("crypto", f"{ROLES[letter]} key {kind}", keyed(letter, kind))
-for kind in ("e-33", "e-64", "e-65", "e-full"):
+for kind in ("e-31", "e-64", "e-65", "e-full"):
     for letter in ("a", "y"):
         rule("crypto", f"{ROLES[letter]} key {kind}", keyed(letter, kind))
 BELOW = {"a": "x", "x": "y", "y": "l"}

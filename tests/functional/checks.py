@@ -135,9 +135,16 @@ def judge_all(*arguments, **options):
     return [Host(entry) for entry in answer["hosts"]]
 
 
-def judge(pki, port, *arguments, host="localhost", **options):
-    """The one host, trusting the tests' root."""
-    hosts = judge_all("--ca", pki.trust, *arguments, f"{host}:{port}", **options)
+def here(port, name="localhost"):
+    """Arguments for a server on the IPv4 loopback: what localhost means besides is up to the
+    machine."""
+    return "--name", name, f"127.0.0.1:{port}"
+
+
+def judge(pki, port, *arguments, host=None, **options):
+    """The one host, trusting the tests' root; without a host it is the named one here."""
+    target = (f"{host}:{port}", ) if host else here(port)
+    hosts = judge_all("--ca", pki.trust, *target, *arguments, **options)
     assert len(hosts) == 1
     return hosts[0]
 

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 import wire
-from checks import EXIT, judge, judge_all, run, tell
+from checks import EXIT, here, judge, judge_all, run, tell
 from gate import free_port
 from pki import DAY, openssl
 from upstreams import Process, gnutls_serv, nginx, s_server
@@ -183,7 +183,7 @@ def test_a_key_that_no_suite_can_use_is_told_as_that(pki, tmp_path):
     leaf = pki.leaf("edwards", key="ed25519")
     with nginx(tmp_path, leaf, ciphers=POLICY) as server:
         host = judge(pki, server.port)
-        _, text = tell("--ca", pki.trust, f"localhost:{server.port}")
+        _, text = tell("--ca", pki.trust, *here(server.port))
     assert host.verdict == "not_compliant"
     assert host.items("problems") == [("certificate_key", "ECDSA")]
     assert "certificate" in host.remedies("nginx")
@@ -201,9 +201,9 @@ def test_a_key_on_another_curve_is_not_compliant_for_that(pki, tmp_path):
 # ---- text ---------------------------------------------------------------------------------
 
 def test_text_of_a_compliant_server(pki, strict):
-    code, text = tell("--ca", pki.trust, f"localhost:{strict.port}")
+    code, text = tell("--ca", pki.trust, *here(strict.port))
     assert code == 0
-    assert text.startswith(f"localhost:{strict.port}: compliant\n")
+    assert text.startswith(f"127.0.0.1:{strict.port}: compliant\n")
     for name in wire.EIGHT:
         assert re.search(rf"^ +{name} +handshake done, x25519$", text, re.M), name
     for word in ("127.0.0.1", "8 of the 8, in the client's order", "other suites    none",
@@ -213,9 +213,9 @@ def test_text_of_a_compliant_server(pki, strict):
 
 
 def test_text_of_findings_names_each_and_what_to_change(pki, loose):
-    code, text = tell("--ca", pki.trust, f"localhost:{loose.port}")
+    code, text = tell("--ca", pki.trust, *here(loose.port))
     assert code == 3
-    assert text.startswith(f"localhost:{loose.port}: compliant with findings\n")
+    assert text.startswith(f"127.0.0.1:{loose.port}: compliant with findings\n")
     plain = " ".join(text.split())
     assert "it accepts TLS 1.0, TLS 1.1" in plain
     assert re.search(r"other suites \d+ at TLS 1\.2 \(findings\); at TLS 1\.0 and TLS 1\.1: TLS_", plain)
@@ -229,9 +229,9 @@ def test_text_of_findings_names_each_and_what_to_change(pki, loose):
 
 def test_text_of_a_server_that_is_not_compliant(pki, tmp_path):
     with s_server(tmp_path, pki.ec, "-tls1_3") as server:
-        code, text = tell("--ca", pki.trust, f"localhost:{server.port}")
+        code, text = tell("--ca", pki.trust, *here(server.port))
     assert code == 1
-    assert text.startswith(f"localhost:{server.port}: not compliant\n")
+    assert text.startswith(f"127.0.0.1:{server.port}: not compliant\n")
     assert "Not compliant, because\n  - it does not accept TLS 1.2\n" in text
     assert "ssl_protocols TLSv1.2 TLSv1.3;" in text
 
@@ -246,7 +246,7 @@ def test_text_of_one_that_could_not_be_told():
 
 def test_the_answer_depends_on_no_language_and_no_time_zone(pki, tmp_path):
     with s_server(tmp_path, pki.rsa, "-cipher", LOOSE) as server:
-        arguments = "--ca", pki.trust, f"localhost:{server.port}"
+        arguments = "--ca", pki.trust, *here(server.port)
         plain = tell(*arguments, env={"LC_ALL": "C", "TZ": "UTC"})
         for env in ({"LC_ALL": "de_DE.UTF-8", "LANG": "de_DE.UTF-8", "TZ": "Asia/Tokyo"},
                     {"LC_ALL": "tr_TR.UTF-8", "LANGUAGE": "fr", "TZ": "America/Los_Angeles"}):
@@ -254,7 +254,7 @@ def test_the_answer_depends_on_no_language_and_no_time_zone(pki, tmp_path):
 
 
 def test_the_answer_is_the_same_each_time(pki, loose):
-    arguments = "--ca", pki.trust, f"localhost:{loose.port}"
+    arguments = "--ca", pki.trust, *here(loose.port)
     assert len({tell(*arguments) for _ in range(10)}) == 1
 
 
@@ -372,7 +372,7 @@ def test_a_bad_certificate_is_not_compliant_and_says_why(pki, tmp_path, fault):
     leaf = getattr(pki, fault)
     with nginx(tmp_path, leaf, ciphers=f"{POLICY}:@SECLEVEL=0") as server:
         host = judge(pki, server.port)
-        status, text = tell("--ca", pki.trust, f"localhost:{server.port}")
+        status, text = tell("--ca", pki.trust, *here(server.port))
     key = "rsa" if fault == "rsa1024" else "ecdsa"
     assert host.verdict == "not_compliant"
     assert host.items("problems") == [(f"upstream_certificate_{code}", key.upper())]
@@ -430,12 +430,12 @@ def test_a_certificate_that_expires_soon_is_a_note(pki, tmp_path):
 
 
 def test_trust_is_the_given_files_and_the_environments(pki, strict):
-    target = f"localhost:{strict.port}"
+    target = here(strict.port)
     stranger = pki.ca("stranger").cert
-    assert judge_all(target)[0].codes("problems") == {"upstream_certificate_untrusted"}
-    assert judge_all("--ca", stranger, target)[0].verdict == "not_compliant"
-    assert judge_all("--ca", stranger, "--ca", pki.trust, target)[0].verdict == "compliant"
-    assert judge_all(target, env={"SSL_CERT_FILE": str(pki.trust)})[0].verdict == "compliant"
+    assert judge_all(*target)[0].codes("problems") == {"upstream_certificate_untrusted"}
+    assert judge_all("--ca", stranger, *target)[0].verdict == "not_compliant"
+    assert judge_all("--ca", stranger, "--ca", pki.trust, *target)[0].verdict == "compliant"
+    assert judge_all(*target, env={"SSL_CERT_FILE": str(pki.trust)})[0].verdict == "compliant"
 
 
 def test_another_name_is_sent_and_verified(pki, tmp_path):
@@ -554,7 +554,7 @@ def test_several_hosts_have_one_exit_code(pki, strict, loose, tmp_path, names, s
     with s_server(tmp_path, pki.ec, "-tls1_3") as bare:
         ports = {"strict": strict.port, "loose": loose.port, "closed": free_port(),
                  "bare": bare.port}
-        targets = [f"localhost:{ports[name]}" for name in names]
+        targets = [f"127.0.0.1:{ports[name]}" for name in names]
         hosts = judge_all("--ca", pki.trust, *targets)
         done = run("--ca", pki.trust, *targets)
     assert [h.entry["target"] for h in hosts] == targets
@@ -571,7 +571,7 @@ def test_several_hosts_have_one_exit_code(pki, strict, loose, tmp_path, names, s
 @pytest.mark.parametrize("host", ["localhost", "a-long-name-of-some-sort.nosuch.onion"])
 def test_the_table_is_no_wider_than_a_terminal_and_nothing_is_cut(strict, loose, host):
     target = f"{host}:{loose.port}"
-    _, text = tell(f"localhost:{strict.port}", target)
+    _, text = tell(f"127.0.0.1:{strict.port}", target)
     host, = judge_all(target)
     reason = (host.entry["problems"] or host.entry["doubts"])[0]
     assert reason["text"] in " ".join(text.split())

@@ -11,8 +11,8 @@ import time
 import pytest
 
 import wire
-from checks import (CLOSE, HANG, RESET, Front, Open, flight, four_at_once, judge, judge_all,
-                    offers, run, tell)
+from checks import (CLOSE, HANG, RESET, Front, Open, flight, four_at_once, here, judge,
+                    judge_all, offers, run, tell)
 from gate import BINARY, free_port
 from names import World, with_hosts
 from test_check import STRICT, loose, strict  # noqa: F401 (fixtures)
@@ -85,7 +85,7 @@ def test_each_has_its_own_outcome(pki, name):
     script, status, kind, code, words = STRANGE[name]
     with Peer(script) as peer:
         host = judge(pki, peer.port, "--timeout", "2s", timeout=50)
-        exit_code, text = tell("--timeout", "2s", f"localhost:{peer.port}", timeout=50)
+        exit_code, text = tell("--timeout", "2s", *here(peer.port), timeout=50)
     assert host.verdict == {1: "not_compliant", 2: "could_not_tell"}[status]
     assert host.items(kind) == [(code, None)]
     assert words in host.text(code)
@@ -291,7 +291,8 @@ def test_a_pause_of_the_server_hides_no_finding(pki, loose):
 def test_no_more_than_four_connections_at_once(pki, strict, hosts):
     def look():
         with Front(strict.port, lambda *_: time.sleep(0.02)) as front:
-            found = judge_all("--ca", pki.trust, *[f"localhost:{front.port}"] * hosts)
+            found = judge_all("--ca", pki.trust, "--name", "localhost",
+                              *[f"127.0.0.1:{front.port}"] * hosts)
             assert front.count > 50
         assert {h.verdict for h in found} == {"compliant"}
         return front.open
@@ -635,7 +636,7 @@ def test_help_tells_the_exit_codes():
 @pytest.mark.parametrize("options", [[], ["--json"]])
 def test_output_that_cannot_be_written_is_2(strict, pki, options):
     with open("/dev/full", "w", encoding="ascii") as full:
-        done = run(*options, "--ca", pki.trust, f"localhost:{strict.port}", capture_output=False,
+        done = run(*options, "--ca", pki.trust, *here(strict.port), capture_output=False,
                    stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == 2
     assert "standard output" in done.stderr and "No space" in done.stderr

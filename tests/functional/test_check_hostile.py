@@ -14,7 +14,7 @@ import pytest
 
 import wire
 from checks import (CLOSE, HANG, RESET, ClientHello, Front, first_record, flight, four_at_once,
-                    is_open, judge, judge_all, offers, splice, tell)
+                    here, is_open, judge, judge_all, offers, splice, tell)
 from gate import PATIENCE, free_port
 from names import World, with_hosts
 from test_check import POLICY, STRICT, loose, strict  # noqa: F401 (fixtures)
@@ -133,7 +133,7 @@ def test_an_untrusted_certificate_is_no_better_for_being_sent_often(pki, tmp_pat
     leaf = pki.with_chain(alone, f"sent-{times}-times", *[alone.cert] * (times - 1))
     with nginx(tmp_path, leaf, ciphers=POLICY) as server:
         host = judge(pki, server.port)
-        code, text = tell("--ca", pki.trust, f"localhost:{server.port}")
+        code, text = tell("--ca", pki.trust, *here(server.port))
     assert host.verdict == "not_compliant"
     assert any(c.startswith("upstream_certificate_") for c in host.codes("problems"))
     assert no_handshake(host) and host.certificate("ecdsa")["valid"] is not True
@@ -179,10 +179,10 @@ UNREADABLE = ("an unparsable leaf", "a truncated leaf", "an unparsable intermedi
 def test_a_certificate_message_that_is_none_is_not_compliant(pki, kind, name):
     rest = certificates(pki, kind, name) + key_exchange(SCHEMES[kind]) + DONE
     with Forger(kind, rest) as peer:
-        code, text = tell("--ca", pki.trust, "--timeout", "6s", f"localhost:{peer.port}",
+        code, text = tell("--ca", pki.trust, "--timeout", "6s", *here(peer.port),
                           timeout=50)
     assert code == 1
-    assert text.startswith(f"localhost:{peer.port}: not compliant\n")
+    assert text.startswith(f"127.0.0.1:{peer.port}: not compliant\n")
     assert "certificate" in text.partition("Not compliant, because")[2]
     assert "handshake done" not in text and "chain: valid" not in " ".join(text.split())
 

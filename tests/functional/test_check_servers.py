@@ -52,6 +52,9 @@ CONFIGURED = {
     "nginx old": "1.0 1.1",
     "nginx h2": "1.2 1.3",
 }
+if not judged.HAVE_SRP:
+    del CONFIGURED["gnutls srp"]
+needs_srp = pytest.mark.skipif(not judged.HAVE_SRP, reason="this machine's GnuTLS has no SRP")
 COUNTS = {  # how much there is to find, by the servers' own lists
     ("java everything", "SSL 3.0"): 52, ("java everything", "TLS 1.2"): 78,
     ("openssl everything", "TLS 1.2"): 77, ("openssl psk", "TLS 1.2"): 121,
@@ -66,7 +69,7 @@ FEATURES = {  # what the options of each server are for
                            "ocsp_staple": False, "alpn": []},
     "openssl eight": {"ocsp_staple": True, "fallback_scsv": None},
     "openssl ec": {"alpn": ["h2", "http/1.1"]},
-    "openssl rsa": {"secure_renegotiation": True, "compression": False},
+    "openssl rsa": {"secure_renegotiation": True},  # -comp: not every OpenSSL is built with it
     "gnutls normal": {"secure_renegotiation": True, "extended_master_secret": True,
                       "encrypt_then_mac": True, "session_tickets": True, "alpn": []},
     "gnutls no etm": {"encrypt_then_mac": False, "session_tickets": False},
@@ -247,10 +250,11 @@ def test_judge_finds_the_groups_configured(name, traits):
 @servers
 @pytest.mark.once
 def test_nmap_agrees_with_the_judge(name, truth, nmap):
-    """Nothing that nmap finds is missed; what it misses is explained."""
+    """Nothing that nmap finds is missed; what it misses is explained, and newer ones miss less."""
     suites, _ = nmap(name)
     for protocol, names in truth(name).suites.items():
-        assert suites[protocol] == names - missed(NMAP_MISSES, name, protocol, names), protocol
+        explained = missed(NMAP_MISSES, name, protocol, names)
+        assert names - explained <= suites[protocol] <= names, protocol
 
 
 # ---- check agrees with the judges --------------------------------------------------------------
@@ -454,11 +458,12 @@ def test_why_nmap_misses_ed25519(fleet):
 def test_why_nmap_misses_dsa_of_gnutls(fleet):
     """Of DSA GnuTLS 3.7 signs TLS 1.2 with SHA-1 only, which nmap does not offer."""
     suite = "TLS_DHE_DSS_WITH_AES_128_CBC_SHA"
-    for name in ("gnutls everything", "gnutls srp"):
+    for name in CONFIGURED.keys() & {"gnutls everything", "gnutls srp"}:
         assert reply_to(fleet, name, suite, signatures=NMAP_SIGNATURES).alert == (2, 40)
         assert reply_to(fleet, name, suite, signatures=(0x0202,)).whole
 
 
+@needs_srp
 @pytest.mark.once
 def test_why_srp_is_missed(fleet):
     """Without a user's name in the hello the server refuses the suite (RFC 5054 section 2.5.1)."""
@@ -499,6 +504,7 @@ def test_why_testssl_misses_gost():
     assert "0xC0,0x2F" in mapping.read_text() and "0xC1,0x02" not in mapping.read_text()
 
 
+@needs_srp
 @pytest.mark.once
 def test_why_testssl_finds_some(fleet):
     """It offers bundles and gives one up at the first answer that it cannot use: the refusal of an

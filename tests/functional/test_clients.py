@@ -313,8 +313,17 @@ def test_java_that_does_not_trust_the_ca(forward, origin, tmp_path, stranger):
 
 # ---- Node -----------------------------------------------------------------------------------
 
+def node_refuses_every_ipv6():
+    """As Debian 13's does, whatever the certificate says."""
+    asked = ("process.exitCode = require('tls').checkServerIdentity('::1', { subject: { CN: 'x' }, "
+             "subjectaltname: 'IP Address:0:0:0:0:0:0:0:1' }) ? 1 : 0")
+    return subprocess.run(["node", "-e", asked], check=False).returncode == 1
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
 def test_node_through_the_forward_proxy(forward, origin, host):
+    if host == "[::1]" and node_refuses_every_ipv6():
+        pytest.skip("this machine's Node takes no certificate for an IPv6 address")
     done = node(forward.port, f"{host}:{origin.port}", forward.ca_path)
     assert done.stdout == origin.body, done.stderr
     assert forward.wait_record(action="connection-opened")["tls"]["cipher"] == \

@@ -1,6 +1,7 @@
 """One source is not everybody: what it may have, who yields to whom, and who is still served."""
 
 import contextlib
+import pathlib
 import resource
 import socket
 import threading
@@ -148,9 +149,22 @@ def half_request(s):
 WAITING = [silent, half_hello, half_request]
 
 
-def taken(s, count):
-    """Until the gate has that many clients."""
-    wait_until(lambda: s.gate.fds() >= count, what=f"{count} descriptors")
+def unread(sock):
+    """How many bytes of the socket its peer, of this machine, has not read."""
+    def text(address):
+        return f"{int.from_bytes(socket.inet_aton(address[0]), 'little'):08X}:{address[1]:04X}"
+
+    ends = [text(sock.getpeername()), text(sock.getsockname())]
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines():
+        fields = line.split()
+        if fields[1:3] == ends:
+            return int(fields[4].partition(":")[2], 16)
+    return None
+
+
+def taken(s, sock, count):
+    """Until the gate has that many clients, and all that this one has sent."""
+    wait_until(lambda: s.gate.fds() >= count and unread(sock) == 0, what=f"{count} descriptors")
 
 
 def is_left_alone(sock):
@@ -173,7 +187,7 @@ def test_who_waits_makes_room_oldest_first(scene, echoing, wait):
         crowd = []
         for n in range(3):
             crowd.append(wait(s))
-            taken(s, fds + n + 1)
+            taken(s, crowd[-1], fds + n + 1)
         wait_until(lambda: s.settled_fds() == fds + 3, what="all to be read")
         with tunnel(s, THERE) as second:
             talk(second)
@@ -192,7 +206,7 @@ def test_the_silent_before_the_half_open(scene, echoing):
     crowd = []
     for n, wait in enumerate([half_request, half_hello, silent, half_hello]):
         crowd.append(wait(s))
-        taken(s, fds + n + 1)
+        taken(s, crowd[-1], fds + n + 1)
     wait_until(lambda: s.settled_fds() == fds + 4, what="all to be read")
     with tunnel(s, THERE) as tls:
         talk(tls)
@@ -208,7 +222,7 @@ def test_a_source_is_not_blamed_for_its_one_connection(scene, echoing):
     crowd = []
     for n in range(4):
         crowd.append(dial(s.fixed, f"127.0.0.{10 + n}"))
-        taken(s, fds + n + 1)
+        taken(s, crowd[-1], fds + n + 1)
     with tunnel(s, THERE) as tls:
         talk(tls)
     record = s.gate.wait_record(code="limit_reached")
