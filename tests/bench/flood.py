@@ -3,8 +3,9 @@ handshakes as fast as it can, while a client from another address asks for small
 
 Every proxy has at most 8,000 connections, and where it can, the limits that suitegate has by
 default: half of them for one source, 200 new connections a second (nginx's stream module has no
-rate of connections). One thread on one core; the load has the other cores. Run as a program it
-is the flooding source: flood.py hold PORT COUNT or flood.py shake PORT SECONDS."""
+rate of connections). One thread on one core; the load has the other cores, where the flood gets
+what the client and the upstream leave: what it takes from them there is not the proxy's doing. Run
+as a program it is the flooding source: flood.py hold PORT COUNT or flood.py shake PORT SECONDS."""
 
 import contextlib
 import os
@@ -31,6 +32,7 @@ def hold(port, count):
 def shake(port, seconds):
     import load
     context, end = load.client_context(), time.monotonic() + seconds
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
     def one():
         while time.monotonic() < end:

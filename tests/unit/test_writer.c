@@ -554,7 +554,7 @@ static void counted_refusals(void **state)
     for (unsigned i = 0; i < REFUSALS; i++) {
         unsigned token = 0;
         struct writer_reply reply = {count_answer, NULL, &token};
-        bool one = writer_count_refusal(w, &source, "front", REASON_CLIENT_NOT_TLS, &reply);
+        bool one = writer_count_refusal(w, &source, "front", "", REASON_CLIENT_NOT_TLS, &reply);
         assert_int_equal(token, one); /* answered at once, or not at all */
         counted += one;
     }
@@ -582,7 +582,7 @@ static void no_count_while_the_file_fails(void **state)
     for (unsigned i = 0; i < 500; i++) {
         unsigned token = 0;
         struct writer_reply reply = {count_answer, NULL, &token};
-        (void)!writer_count_refusal(w, &source, "front", REASON_CLIENT_NOT_TLS, &reply);
+        (void)!writer_count_refusal(w, &source, "front", "", REASON_CLIENT_NOT_TLS, &reply);
     }
     pthread_mutex_lock(&lock);
     assert_int_equal(yes, 0);
