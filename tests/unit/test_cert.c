@@ -423,6 +423,145 @@ static void signature_names(void **state)
     }
 }
 
+/* A certificate with no more than it has to have, but for the fields that a row gives; it is of
+ * version 3 unless that is among them. Nobody has signed it. */
+static struct span build(const char *version, const char *serial, const char *rest)
+{
+    static uint8_t room[1024];
+    static struct blob tbs;
+    struct der d = der_of(room, sizeof room);
+    size_t end = d.at;
+    tbs.n = 0;
+    blob_hex(&tbs, version ? version : "a003 020102");
+    blob_hex(&tbs, serial ? serial : "020101");
+    blob_hex(&tbs, "300a 06082a8648ce3d040302 300c 310a 3008 0603550403 0c0178");
+    blob_hex(&tbs, "301e 170d3236303130313030303030305a 170d3236303230313030303030305a");
+    blob_hex(&tbs, "300c 310a 3008 0603550403 0c0178 300b 3005 06032b6570 030200aa");
+    blob_hex(&tbs, rest);
+    der.n = 0;
+    blob_hex(&der, "300a 06082a8648ce3d040302 030200aa"); /* algorithm and signature */
+    der_bytes(&d, der.p, der.n);
+    der_element(&d, DER_SEQUENCE, tbs.p, tbs.n);
+    der_wrap(&d, DER_SEQUENCE, end);
+    assert_false(d.failed);
+    return der_result(&d);
+}
+
+static void expect_read(struct span certificate, const char *what, bool expected)
+{
+    uint8_t *copy = exact(certificate.p, certificate.n);
+    struct cert c;
+    if (cert_parse((struct span){copy, certificate.n}, &c) != expected)
+        fail_msg("%s is %s", what, expected ? "refused" : "read");
+    free(copy);
+}
+
+#define KEY_ID "300a 0603551d0e 0403 0401aa"
+#define KEY_USAGE "300b 0603551d0f 0404 03020780"
+
+/* RFC 5280 section 4.1: what is optional in what is signed, each once and in its order. */
+static void fields(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what, *version, *serial, *rest;
+        bool read;
+    } table[] = {
+        {"version 3", NULL, NULL, "", true},
+        {"version 1", "", NULL, "", true},
+        {"version 2", "a003 020101", NULL, "", true},
+        {"version 4", "a003 020103", NULL, "", false},
+        {"version -1", "a003 0201ff", NULL, "", false},
+        {"no version in [0]", "a000", NULL, "", false},
+        {"a version of no bytes", "a002 0200", NULL, "", false},
+        {"version 3 with a zero before it", "a004 02020002", NULL, "", false},
+        {"two versions", "a006 020102 020102", NULL, "", false},
+        {"a version and more", "a005 020102 0500", NULL, "", false},
+        {"[0] twice", "a003 020102 a003 020102", NULL, "", false},
+        {"a serial number that is none", NULL, "040101", "", false},
+        {"issuerUniqueID", NULL, NULL, "810200aa", true},
+        {"subjectUniqueID", NULL, NULL, "820200aa", true},
+        {"all three", NULL, NULL, "810200aa 820200aa a30e 300c" KEY_ID, true},
+        {"issuerUniqueID twice", NULL, NULL, "810200aa 810200aa", false},
+        {"subjectUniqueID twice", NULL, NULL, "820200aa 820200aa", false},
+        {"unique IDs in the other order", NULL, NULL, "820200aa 810200aa", false},
+        {"extensions", NULL, NULL, "a30e 300c" KEY_ID, true},
+        {"extensions of two kinds", NULL, NULL, "a31b 3019" KEY_ID KEY_USAGE, true},
+        {"extensions twice", NULL, NULL, "a30e 300c" KEY_ID "a30f 300d" KEY_USAGE, false},
+        {"extensions before issuerUniqueID", NULL, NULL, "a30e 300c" KEY_ID "810200aa", false},
+        {"two lists of extensions in [3]", NULL, NULL, "a31d 300c" KEY_ID "300d" KEY_USAGE, false},
+        {"extensions in version 2", "a003 020101", NULL, "a30e 300c" KEY_ID, false},
+        {"an extension twice", NULL, NULL, "a31a 3018" KEY_ID KEY_ID, false},
+        {"[4] at the end", NULL, NULL, "a400", false},
+        {"NULL at the end", NULL, NULL, "0500", false},
+    };
+    for (size_t i = 0; i < N_OF(table); i++)
+        expect_read(build(table[i].version, table[i].serial, table[i].rest), table[i].what,
+                    table[i].read);
+}
+
+/* One extension 2.5.29.ID of this value. */
+static struct span build_extended(uint8_t id, const char *value)
+{
+    char rest[256];
+    static struct blob bytes;
+    bytes.n = 0;
+    blob_hex(&bytes, value);
+    unsigned n = (unsigned)bytes.n;
+    snprintf(rest, sizeof rest, "a3%02x 30%02x 30%02x 0603551d%02x 04%02x %s", n + 11, n + 9, n + 7,
+             id, n, value);
+    return build(NULL, NULL, rest);
+}
+
+/* RFC 5280 section 4.2.1 and the DER of each value (X.690). */
+static void extension_values(void **state)
+{
+    (void)state;
+    enum { USAGE = 15, BASIC = 19, POLICY = 36, PURPOSE = 37, ANY_POLICY = 54 };
+    static const struct {
+        uint8_t id;
+        const char *value;
+        bool read;
+    } table[] = {
+        {USAGE, "03020780", true},
+        {USAGE, "03020106", true},
+        {USAGE, "0303078000", true},
+        {USAGE, "030100", true},       /* of no bits */
+        {USAGE, "0300", false},        /* does not say how many bits are unused */
+        {USAGE, "030107", false},      /* seven unused of none */
+        {USAGE, "03020880", false},    /* more than a byte */
+        {USAGE, "0302ff80", false},    /* more than a byte */
+        {USAGE, "040207 80", false},   /* no BIT STRING */
+        {USAGE, "03020780 00", false}, /* more behind it */
+        {BASIC, "3000", true},
+        {BASIC, "30030101ff", true},
+        {BASIC, "30060101ff 020100", true},
+        {BASIC, "30060101ff 02017f", true},
+        {BASIC, "30070101ff 02020080", true},
+        {BASIC, "30050101ff 0200", false},          /* a number of no bytes */
+        {BASIC, "30060101ff 020180", false},        /* negative */
+        {BASIC, "30090101ff 020100 020100", false}, /* two numbers */
+        {BASIC, "3002 0100", false},                /* a BOOLEAN of no bytes */
+        {BASIC, "3004 0102ffff", false},            /* and of two */
+        {BASIC, "30030101ff 00", false},            /* more behind it */
+        {POLICY, "3003 800100", true},
+        {POLICY, "3006 800100 810100", true},
+        {POLICY, "3002 8000", false},   /* a number of no bytes */
+        {POLICY, "3003 8001ff", false}, /* negative */
+        {POLICY, "3003 820100", false}, /* no such field */
+        {PURPOSE, "300a 06082b06010505070301", true},
+        {PURPOSE, "3003 020100", false}, /* no OID */
+        {ANY_POLICY, "020100", true},
+        {ANY_POLICY, "0200", false},   /* a number of no bytes */
+        {ANY_POLICY, "0201ff", false}, /* negative */
+    };
+    for (size_t i = 0; i < N_OF(table); i++) {
+        char what[128];
+        snprintf(what, sizeof what, "2.5.29.%u of %s", table[i].id, table[i].value);
+        expect_read(build_extended(table[i].id, table[i].value), what, table[i].read);
+    }
+}
+
 static int finish(void **state)
 {
     (void)state;
@@ -433,12 +572,19 @@ static int finish(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),           cmocka_unit_test(other_kinds),
-        cmocka_unit_test(malformed_names), cmocka_unit_test(addresses),
-        cmocka_unit_test(facts),           cmocka_unit_test(extensions),
-        cmocka_unit_test(damaged),         cmocka_unit_test(pss_parameters),
-        cmocka_unit_test(each_name),       cmocka_unit_test(each_name_malformed),
+        cmocka_unit_test(names),
+        cmocka_unit_test(other_kinds),
+        cmocka_unit_test(malformed_names),
+        cmocka_unit_test(addresses),
+        cmocka_unit_test(facts),
+        cmocka_unit_test(extensions),
+        cmocka_unit_test(damaged),
+        cmocka_unit_test(pss_parameters),
+        cmocka_unit_test(each_name),
+        cmocka_unit_test(each_name_malformed),
         cmocka_unit_test(signature_names),
+        cmocka_unit_test(fields),
+        cmocka_unit_test(extension_values),
     };
     return cmocka_run_group_tests_name("cert", tests, NULL, finish);
 }
