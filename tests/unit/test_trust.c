@@ -4,6 +4,7 @@
 
 #include "pki/keys.h"
 #include "pki/trust.h"
+#include "policy/flight.h"
 
 /* What an upstream of this case sends, who is trusted, and the CRLs. */
 struct scene {
@@ -11,12 +12,12 @@ struct scene {
     enum reason reason;
 };
 
-static struct blob ders[10];
+static struct blob ders[FLIGHT_CHAIN_LIMIT + 1];
 
 static struct text load_all(const char *names, const char *suffix)
 {
     struct text all = {0};
-    char copy[256], name[128], *rest = copy;
+    char copy[1024], name[128], *rest = copy;
     snprintf(copy, sizeof copy, "%s", names);
     for (char *one; (one = strsep(&rest, " "));) {
         snprintf(name, sizeof name, "%s%s", one, suffix);
@@ -42,7 +43,7 @@ static enum reason judge_by(struct trust *trust, const char *names, const char *
                             time_t *valid_until)
 {
     struct span chain[N_OF(ders)];
-    char copy[256], name[128], *rest = copy;
+    char copy[1024], name[128], *rest = copy;
     size_t n = 0;
     snprintf(copy, sizeof copy, "%s", names);
     for (char *one; (one = strsep(&rest, " ")); n++) {
@@ -126,6 +127,38 @@ static void remembered_signatures(void **state)
     for (size_t i = 0; i < N_OF(scenes); i++)
         assert_int_equal(judge_by(trust, scenes[i].chain, "gate.example", NULL), scenes[i].reason);
     trust_free(trust);
+}
+
+#define FOUR_FORGED "inter-forged inter-forged inter-forged inter-forged "
+#define TWENTY_FORGED FOUR_FORGED FOUR_FORGED FOUR_FORGED FOUR_FORGED FOUR_FORGED
+
+/* 24 signatures: the leaf's counts once, and those that do not verify as the others do. */
+static void signatures_are_counted(void **state)
+{
+    (void)state;
+    static const struct scene scenes[] = {
+        {"leaf " TWENTY_FORGED "inter-forged inter-forged inter", "root", NULL, REASON_OK},
+        {"leaf " TWENTY_FORGED "inter-forged inter-forged inter-forged inter", "root", NULL,
+         REASON_UPSTREAM_CERTIFICATE_UNTRUSTED},
+    };
+    for (size_t i = 0; i < N_OF(scenes); i++) {
+        struct trust *trust = trust_of(&scenes[i]);
+        assert_int_equal(judge_by(trust, scenes[i].chain, "gate.example", NULL), scenes[i].reason);
+        trust_free(trust);
+    }
+}
+
+static void certificates_are_counted(void **state)
+{
+    (void)state;
+    static const struct scene scenes[] = {
+        {"leaf inter " TWENTY_FORGED FOUR_FORGED FOUR_FORGED "inter-forged inter-forged", "root",
+         NULL, REASON_OK},
+        {"leaf inter " TWENTY_FORGED FOUR_FORGED FOUR_FORGED
+         "inter-forged inter-forged inter-forged",
+         "root", NULL, REASON_UPSTREAM_CERTIFICATE_INVALID},
+    };
+    check_scenes(scenes, N_OF(scenes));
 }
 
 /* Two CAs that vouch for each other and for the leaf: the search ends. */
@@ -350,11 +383,18 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(paths),       cmocka_unit_test(circles),
-        cmocka_unit_test(revoked),     cmocka_unit_test(partial_lists),
-        cmocka_unit_test(dates),       cmocka_unit_test(weak),
-        cmocka_unit_test(pss),         cmocka_unit_test(identities),
-        cmocka_unit_test(valid_until), cmocka_unit_test(remembered_signatures),
+        cmocka_unit_test(paths),
+        cmocka_unit_test(circles),
+        cmocka_unit_test(revoked),
+        cmocka_unit_test(partial_lists),
+        cmocka_unit_test(dates),
+        cmocka_unit_test(weak),
+        cmocka_unit_test(pss),
+        cmocka_unit_test(identities),
+        cmocka_unit_test(valid_until),
+        cmocka_unit_test(remembered_signatures),
+        cmocka_unit_test(signatures_are_counted),
+        cmocka_unit_test(certificates_are_counted),
     };
     return cmocka_run_group_tests_name("trust", tests, set_up, tear_down);
 }
