@@ -101,6 +101,78 @@ static void the_first_destinations_are_named(void **state)
     assert_true(r.destinations_cut);
 }
 
+/* Nor where they share a place with it: among so many some do. */
+static void others_are_never_taken_for_it(void **state)
+{
+    (void)state;
+    enum { OTHERS = 5000, SOURCES = 200 };
+    char text[48];
+    for (unsigned i = 0; i < 1000; i++) (void)!count(A, 0);
+    for (unsigned i = 0; i < OTHERS; i++) {
+        snprintf(text, sizeof text, "front %u", i);
+        assert_false(count(refusal("192.0.2.1", REASON_CLIENT_NOT_TLS, text), 0));
+        snprintf(text, sizeof text, "10.0.%u.%u", i >> 8, i & 255);
+        assert_false(count(refusal(text, REASON_CLIENT_NOT_TLS, "front"), 0));
+    }
+    for (unsigned i = 0; i < SOURCES; i++) {
+        snprintf(text, sizeof text, "10.1.0.%u", i);
+        for (unsigned k = 0; k <= REPEATS_BURST; k++)
+            (void)!count(refusal(text, REASON_CLIENT_NOT_TLS, "front"), 0);
+        for (int reason = REASON_CLIENT_NOT_TLS + 1; reason < REASON_COUNT; reason++)
+            assert_false(count(refusal(text, (enum reason)reason, "front"), 0));
+    }
+}
+
+/* Who makes room is who was refused least recently, not who is refused all the time. */
+static void a_crowd_displaces_no_count(void **state)
+{
+    (void)state;
+    enum { OTHERS = 20000 };
+    char ip[32];
+    displaced_count = 0;
+    for (unsigned i = 0; i < 1000; i++) (void)!count(A, 0);
+    for (unsigned i = 0; i < OTHERS; i++) {
+        snprintf(ip, sizeof ip, "10.0.%u.%u", i >> 8, i & 255);
+        assert_false(count(refusal(ip, REASON_CLIENT_NOT_TLS, "front"), 0));
+    }
+    assert_true(count(A, 0));
+    assert_int_equal(displaced_count, 0);
+}
+
+static void count_one(struct audit_repeated r, int64_t at_ms)
+{
+    while (!count(r, at_ms)) continue;
+}
+
+/* Each count has its own time, from its first refusal on. */
+static void counts_are_due_one_by_one(void **state)
+{
+    (void)state;
+    enum { LATER = 30, DUE = REPEATS_SUMMARY_S * 1000 };
+    struct audit_repeated r, a = A;
+    char ip[32];
+    for (unsigned i = 0; i < LATER; i++) {
+        snprintf(ip, sizeof ip, "10.0.0.%u", i);
+        count_one(refusal(ip, REASON_CLIENT_NOT_TLS, "front"), 1000);
+    }
+    for (int64_t t = 0; t < 3000; t += 1000) count_one(a, t);
+    assert_int_equal(repeats_due(repeats), (1000 + DUE) * ms);
+    assert_true(take(DUE, &r));
+    assert_true(addr_same_ip(&r.source, &a.source));
+    assert_int_equal(r.count, 3);
+    assert_int_equal(r.first.tv_sec, 0);
+    assert_int_equal(r.last.tv_sec, 2000);
+    assert_false(take(DUE + 999, &r));
+    assert_int_equal(repeats_due(repeats), (2000 + DUE) * ms);
+    for (unsigned i = 0; i < LATER; i++) assert_true(take(DUE + 1000, &r));
+    assert_false(take(DUE + 1000, &r));
+    /* The next one is due from its own first refusal on. */
+    count_one(a, 8000);
+    assert_int_equal(repeats_due(repeats), (9000 + DUE) * ms);
+    assert_true(take(8000 + DUE, &r));
+    assert_int_equal(r.first.tv_sec, 8000);
+}
+
 /* However many sources there are: records and counts together are all refusals. */
 static void nothing_is_left_out(void **state)
 {
@@ -142,6 +214,9 @@ int main(void)
         TEST(beyond_the_rate),
         TEST(others_are_not_counted_with_it),
         TEST(the_first_destinations_are_named),
+        TEST(others_are_never_taken_for_it),
+        TEST(a_crowd_displaces_no_count),
+        TEST(counts_are_due_one_by_one),
         TEST(nothing_is_left_out),
     };
     return cmocka_run_group_tests_name("repeats", tests, NULL, NULL);

@@ -114,7 +114,7 @@ static size_t read_file(const char *name, char *out, size_t size)
     return n;
 }
 
-static char content[2 * N_OF(told) * LINE_SIZE];
+static char content[20 * N_OF(told) * LINE_SIZE];
 
 static struct found look_at_file(const char *name)
 {
@@ -542,6 +542,18 @@ static void a_bounded_queue_of_bytes(void **state)
     assert_int_equal(writer_free(w), MOST);
 }
 
+static unsigned counts_in_file(void)
+{
+    static const char key[] = "\"repeated\":{\"count\":";
+    unsigned sum = 0;
+    size_t n = read_file(path, content, sizeof content - 1);
+    assert_true(n < sizeof content - 1);
+    content[n] = '\0';
+    for (const char *p = content; (p = strstr(p, key)); p += sizeof key)
+        sum += (unsigned)strtoul(p + sizeof key - 1, NULL, 10);
+    return sum;
+}
+
 /* A source that is refused without end has some records and counts, in the file at the end. */
 static void counted_refusals(void **state)
 {
@@ -549,7 +561,7 @@ static void counted_refusals(void **state)
     enum { REFUSALS = 1000, LEAST = 200, MOST = 500 };
     struct writer *w = begin(path);
     struct addr source;
-    unsigned counted = 0, in_file = 0;
+    unsigned counted = 0;
     assert_true(addr_from_ip("192.0.2.1", 1234, &source));
     for (unsigned i = 0; i < REFUSALS; i++) {
         unsigned token = 0;
@@ -561,13 +573,27 @@ static void counted_refusals(void **state)
     assert_in_range(counted, REFUSALS - MOST, REFUSALS - LEAST);
     assert_true(answered(counted, 0));
     assert_int_equal(writer_free(w), 0);
-    size_t n = read_file(path, content, sizeof content - 1);
-    content[n] = '\0';
-    static const char key[] = "\"repeated\":{\"count\":";
-    for (const char *p = content; (p = strstr(p, key)); p += sizeof key)
-        in_file += (unsigned)strtoul(p + sizeof key - 1, NULL, 10);
-    assert_int_equal(in_file, counted);
+    assert_int_equal(counts_in_file(), counted);
     look_at_file(path);
+}
+
+/* More sources than have a place: the count that makes way is written too. */
+static void displaced_counts(void **state)
+{
+    (void)state;
+    enum { SOURCES = 2200, EACH = 260 };
+    struct writer *w = begin(path);
+    unsigned counted = 0;
+    for (unsigned i = 0; i < SOURCES; i++) {
+        struct addr source;
+        char ip[32];
+        snprintf(ip, sizeof ip, "10.0.%u.%u", i >> 8, i & 255);
+        assert_true(addr_from_ip(ip, 1234, &source));
+        for (unsigned k = 0; k < EACH; k++)
+            counted += writer_count_refusal(w, &source, "front", "", REASON_CLIENT_NOT_TLS, NULL);
+    }
+    assert_int_equal(writer_free(w), 0);
+    assert_int_equal(counts_in_file(), counted);
 }
 
 /* What nobody can write, nobody is told of. */
@@ -660,6 +686,7 @@ int main(void)
         TEST(a_bounded_queue),
         TEST(a_bounded_queue_of_bytes),
         TEST(counted_refusals),
+        TEST(displaced_counts),
         TEST(no_count_while_the_file_fails),
     };
     return cmocka_run_group_tests_name("writer", tests, set_up, tear_down);
