@@ -244,10 +244,20 @@ def test_slow_drip_meets_hello_timeout(leg):
     only_refusal(gate, "client_hello_timeout")
 
 
-def test_hello_above_hello_max_size(leg):
+def message_of(size):
+    bare = len(client_hello(extra=extension(PADDING, b"")))
+    return client_hello(extra=extension(PADDING, bytes(size - bare)))
+
+
+def test_hello_of_hello_max_size(leg):
     gate = leg(proxy={"hello_max_size": "4KiB"})
-    data = hello(extra=extension(PADDING, bytes(5000)))
-    assert_refused(gate, data, "client_hello_too_large", 47)
+    assert_accepted(gate, records(message_of(4096)))
+
+
+@pytest.mark.parametrize("size", [4097, 5000, 20000])
+def test_hello_above_hello_max_size(leg, size):
+    gate = leg(proxy={"hello_max_size": "4KiB"})
+    assert_refused(gate, records(message_of(size)), "client_hello_too_large", 47)
 
 
 def test_hello_is_refused_by_its_length_field(leg):

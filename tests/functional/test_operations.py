@@ -371,13 +371,18 @@ def test_an_idle_tunnel_is_closed(scene, how, echoing):
     assert "idle_timeout" in at(closed, "suitegate.detail")
 
 
-def test_a_listener_has_its_own_idle_timeout(make_gate, scene, echoing):
-    """Here the forward one; the fixed one keeps what [proxy] says."""
+@pytest.mark.parametrize("own", ["forward", "fixed"])
+def test_a_listener_has_its_own_idle_timeout(scene, echoing, own):
+    """The other one keeps what [proxy] says."""
     s = scene(echoing.port, proxy={"idle_timeout": "1h"})
-    s.sections["listen forward"]["idle_timeout"] = "1s"
+    other = "fixed" if own == "forward" else "forward"
+    if own == "forward":
+        s.sections["listen forward"]["idle_timeout"] = "1s"
+    else:
+        s.sections["listen front"].append(("idle_timeout", "1s"))
     s.rewrite()
     s.gate.reload()
-    with s.client("forward") as brief, s.client("fixed") as patient:
+    with s.client(own) as brief, s.client(other) as patient:
         talk(brief)
         talk(patient)
         assert brief.ending() in ("truncated", "reset")
@@ -385,7 +390,8 @@ def test_a_listener_has_its_own_idle_timeout(make_gate, scene, echoing):
         patient.close_notify()
         patient.ending()
     by = {at(c, "suitegate.listener"): at(c, "suitegate.closed_by") for _, c in s.opened_closed(2)}
-    assert by == {"forward": "idle_timeout", "front": "client"}
+    names = {"forward": "forward", "fixed": "front"}
+    assert by == {names[own]: "idle_timeout", names[other]: "client"}
 
 
 def test_bytes_in_either_direction_keep_a_tunnel(scene, echoing, pki):
