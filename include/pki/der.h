@@ -44,6 +44,8 @@ struct der_item {
 WARN_UNUSED bool der_next(struct reader *r, struct der_item *out);
 /* As der_next(), but the tag has to be this one. */
 WARN_UNUSED bool der_expect(struct reader *r, uint8_t tag, struct der_item *out);
+/* An INTEGER's content in its shortest form (X.690 section 8.3.2). */
+bool der_is_integer(struct span content);
 /* UTCTime or GeneralizedTime in the form RFC 5280 section 4.1.2.5 demands. */
 WARN_UNUSED bool der_time(const struct der_item *item, time_t *out);
 

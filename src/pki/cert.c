@@ -218,9 +218,10 @@ static bool read_tbs(struct span content, struct cert *c)
         serial = version;
         c->version = 1;
     }
-    if (serial.tag != DER_INTEGER || !der_expect(&r, DER_SEQUENCE, &algorithm) ||
-        !der_expect(&r, DER_SEQUENCE, &issuer) || !der_expect(&r, DER_SEQUENCE, &validity) ||
-        !der_expect(&r, DER_SEQUENCE, &subject) || !der_expect(&r, DER_SEQUENCE, &spki))
+    if (serial.tag != DER_INTEGER || !der_is_integer(serial.content) ||
+        !der_expect(&r, DER_SEQUENCE, &algorithm) || !der_expect(&r, DER_SEQUENCE, &issuer) ||
+        !der_expect(&r, DER_SEQUENCE, &validity) || !der_expect(&r, DER_SEQUENCE, &subject) ||
+        !der_expect(&r, DER_SEQUENCE, &spki))
         return false;
     c->serial = serial.content;
     while (c->serial.n > 1 && c->serial.p[0] == 0)

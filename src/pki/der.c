@@ -28,6 +28,13 @@ bool der_expect(struct reader *r, uint8_t tag, struct der_item *out)
     return der_next(r, out) && out->tag == tag;
 }
 
+bool der_is_integer(struct span content)
+{
+    if (content.n < 2) return content.n == 1;
+    bool high = content.p[1] & 0x80;
+    return content.p[0] != (high ? 0xff : 0);
+}
+
 static bool digits(const uint8_t *p, size_t n, int *out)
 {
     *out = 0;

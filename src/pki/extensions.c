@@ -20,7 +20,7 @@ enum {
 /* A non-negative INTEGER's content. */
 static bool read_number(struct span content, int *out)
 {
-    if (content.n == 0 || content.p[0] & 0x80) return false;
+    if (!der_is_integer(content) || content.p[0] & 0x80) return false;
     while (content.n > 1 && content.p[0] == 0)
         content = (struct span){content.p + 1, content.n - 1};
     *out = content.n > 2 ? CERT_NUMBER_LIMIT : 0;
@@ -44,6 +44,8 @@ static bool read_key_usage(struct span value, struct cert *c)
     if (!der_expect(&r, DER_BIT_STRING, &bits) || r.left > 0 || bits.content.n < 1 ||
         bits.content.p[0] > (bits.content.n > 1 ? 7 : 0))
         return false;
+    uint8_t unused = bits.content.p[0], last = bits.content.p[bits.content.n - 1];
+    if (bits.content.n > 1 && last & ((1u << unused) - 1)) return false; /* X.690 section 11.2.1 */
     uint8_t first = bits.content.n > 1 ? bits.content.p[1] : 0;
     c->can_sign_data = first & 0x80;  /* bit 0 */
     c->can_sign_certs = first & 0x04; /* bit 5 */
@@ -125,7 +127,7 @@ static bool read_known(uint8_t which, struct span value, struct cert *c, bool *k
     *known = true;
     switch (which) {
     case SUBJECT_KEY_IDENTIFIER:
-        if (!der_expect(&r, DER_OCTET_STRING, &item)) return false;
+        if (!der_expect(&r, DER_OCTET_STRING, &item) || r.left > 0) return false;
         c->subject_key_id = item.content;
         return true;
     case KEY_USAGE:
@@ -147,7 +149,7 @@ static bool read_known(uint8_t which, struct span value, struct cert *c, bool *k
     case EXTENDED_KEY_USAGE:
         return read_extended_key_usage(value, c);
     case INHIBIT_ANY_POLICY:
-        return der_expect(&r, DER_INTEGER, &item) &&
+        return der_expect(&r, DER_INTEGER, &item) && r.left == 0 &&
                read_number(item.content, &c->inhibit_any_policy);
     case CRL_DISTRIBUTION_POINTS:
         return true; /* CRLs are looked up by issuer, wherever they come from */

@@ -479,6 +479,11 @@ static void fields(void **state)
         {"a version and more", "a005 020102 0500", NULL, "", false},
         {"[0] twice", "a003 020102 a003 020102", NULL, "", false},
         {"a serial number that is none", NULL, "040101", "", false},
+        {"a serial number of no bytes", NULL, "0200", "", false},
+        {"serial number 1 with a zero before it", NULL, "02020001", "", false},
+        {"serial number -1 in two bytes", NULL, "0202ffff", "", false},
+        {"serial number 128", NULL, "02020080", "", true},
+        {"serial number -129", NULL, "0202ff7f", "", true},
         {"issuerUniqueID", NULL, NULL, "810200aa", true},
         {"subjectUniqueID", NULL, NULL, "820200aa", true},
         {"all three", NULL, NULL, "810200aa 820200aa a30e 300c" KEY_ID, true},
@@ -517,7 +522,14 @@ static struct span build_extended(uint8_t id, const char *value)
 static void extension_values(void **state)
 {
     (void)state;
-    enum { USAGE = 15, BASIC = 19, POLICY = 36, PURPOSE = 37, ANY_POLICY = 54 };
+    enum {
+        KEY_IDENTIFIER = 14,
+        USAGE = 15,
+        BASIC = 19,
+        POLICY = 36,
+        PURPOSE = 37,
+        ANY_POLICY = 54
+    };
     static const struct {
         uint8_t id;
         const char *value;
@@ -531,6 +543,8 @@ static void extension_values(void **state)
         {USAGE, "030107", false},      /* seven unused of none */
         {USAGE, "03020880", false},    /* more than a byte */
         {USAGE, "0302ff80", false},    /* more than a byte */
+        {USAGE, "03020781", false},    /* an unused bit is set */
+        {USAGE, "03030780 40", false}, /* an unused bit is set */
         {USAGE, "040207 80", false},   /* no BIT STRING */
         {USAGE, "03020780 00", false}, /* more behind it */
         {BASIC, "3000", true},
@@ -538,6 +552,7 @@ static void extension_values(void **state)
         {BASIC, "30060101ff 020100", true},
         {BASIC, "30060101ff 02017f", true},
         {BASIC, "30070101ff 02020080", true},
+        {BASIC, "30070101ff 02020001", false},      /* a zero before the number */
         {BASIC, "30050101ff 0200", false},          /* a number of no bytes */
         {BASIC, "30060101ff 020180", false},        /* negative */
         {BASIC, "30090101ff 020100 020100", false}, /* two numbers */
@@ -546,14 +561,19 @@ static void extension_values(void **state)
         {BASIC, "30030101ff 00", false},            /* more behind it */
         {POLICY, "3003 800100", true},
         {POLICY, "3006 800100 810100", true},
-        {POLICY, "3002 8000", false},   /* a number of no bytes */
-        {POLICY, "3003 8001ff", false}, /* negative */
-        {POLICY, "3003 820100", false}, /* no such field */
+        {POLICY, "3004 80020000", false}, /* a zero before the number */
+        {POLICY, "3002 8000", false},     /* a number of no bytes */
+        {POLICY, "3003 8001ff", false},   /* negative */
+        {POLICY, "3003 820100", false},   /* no such field */
         {PURPOSE, "300a 06082b06010505070301", true},
         {PURPOSE, "3003 020100", false}, /* no OID */
         {ANY_POLICY, "020100", true},
-        {ANY_POLICY, "0200", false},   /* a number of no bytes */
-        {ANY_POLICY, "0201ff", false}, /* negative */
+        {ANY_POLICY, "02020001", false},  /* a zero before the number */
+        {ANY_POLICY, "020100 00", false}, /* more behind it */
+        {KEY_IDENTIFIER, "0401aa", true},
+        {KEY_IDENTIFIER, "0401aa 00", false}, /* more behind it */
+        {ANY_POLICY, "0200", false},          /* a number of no bytes */
+        {ANY_POLICY, "0201ff", false},        /* negative */
     };
     for (size_t i = 0; i < N_OF(table); i++) {
         char what[128];
