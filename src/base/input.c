@@ -127,8 +127,9 @@ static ssize_t unpack(struct input *in, char *out, size_t room)
         break;
     case Z_MEM_ERROR:
         return fail(in, "out of memory");
-    default:
-        return fail(in, "it is damaged: what gzip has packed cannot be unpacked");
+    default: /* what came before the damage is given first */
+        fail(in, "it is damaged: what gzip has packed cannot be unpacked");
+        if (in->z.avail_out == most) return -1;
     }
     return (ssize_t)(most - in->z.avail_out);
 }

@@ -56,7 +56,7 @@ PROGRAMS = {
     "gnutls-cli": ["gnutls-cli", "--logfile=/dev/null", "-p", "{port}", "localhost"],
     "python": ["/usr/bin/python3", "-c", "import urllib.request as u; "
                "u.urlopen('https://localhost:{port}/')"],
-    "node": ["node", "-e", "require('https').get('https://localhost:{port}/')"],
+    "node": ["node", "--dns-result-order=ipv4first", "-e", "require('https').get('https://localhost:{port}/')"],
 }
 
 

@@ -84,12 +84,17 @@ def test_a_packed_file_that_is_cut_off_decides_nothing(logs, keep):
 @pytest.mark.parametrize("at", [-8, -4, 60])
 def test_a_packed_file_that_is_damaged_decides_nothing(logs, at):
     packed, live = logs
+    whole = run("log", "tail", packed)
     damaged = bytearray(packed.read_bytes())
     damaged[at] ^= 0x55
     packed.write_bytes(damaged)
     for command in ("report", "verify"):
         done = run("log", command, packed, live)
         assert done.returncode == 2 and "it is damaged" in done.stderr, done
+    tail = run("log", "tail", packed)
+    assert tail.returncode == 2 and "it is damaged" in tail.stderr
+    if at < 0:  # in the trailer: every record stands before it
+        assert tail.stdout.count("refused") == whole.stdout.count("refused") > 0
 
 
 @pytest.mark.parametrize("name,pack", [

@@ -1,5 +1,6 @@
 // node first_answer.js URL COUNT: milliseconds from before each new connection to its answer.
 'use strict';
+require('node:dns').setDefaultResultOrder('ipv4first'); // where localhost is both
 const https = require('node:https');
 
 const [url, count] = process.argv.slice(2);

@@ -2,6 +2,7 @@
 // node direct.js https|fetch|h2 URL: prints the body; exit 3 when the request fails.
 // The CA comes by NODE_EXTRA_CA_CERTS, as an administrator would set it.
 'use strict';
+require('node:dns').setDefaultResultOrder('ipv4first'); // where localhost is both
 const http2 = require('node:http2');
 const https = require('node:https');
 
