@@ -14,22 +14,28 @@ static void unlink_entry(struct run_queue *q, struct run_entry *entry)
     entry->next = NULL;
 }
 
-/* An entry that is added meanwhile waits for the next iteration: the mark is where this one's
- * entries end. */
-static void on_polled(struct ev_loop *loop, ev_check *check, int events)
+/* Runs every entry once, and returns how many there were. One that is added meanwhile is not among
+ * them: the mark is where they end. */
+static unsigned run_all(struct run_queue *q)
 {
-    (void)loop;
-    (void)events;
-    struct run_queue *q = check->data;
     struct run_entry mark = {0};
-    if (!q->first) return;
+    unsigned runs = 0;
     run_queue_add(q, &mark);
-    while (q->first != &mark) {
+    for (; q->first != &mark; runs++) {
         struct run_entry *entry = q->first;
         unlink_entry(q, entry);
         entry->run(entry->owner);
     }
     run_queue_remove(q, &mark);
+    return runs;
+}
+
+static void on_polled(struct ev_loop *loop, ev_check *check, int events)
+{
+    (void)loop;
+    (void)events;
+    struct run_queue *q = check->data;
+    for (unsigned runs = 0; q->first && runs < RUN_QUEUE_RUNS;) runs += run_all(q);
 }
 
 static void on_idle(struct ev_loop *loop, ev_idle *idle, int events)
