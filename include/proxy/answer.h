@@ -14,7 +14,7 @@ struct answer_facts {
     const char *ja4;
     suite_set allowed;
     enum key_type key; /* of the certificate that was presented */
-    struct session_facts agreed;
+    struct agreed agreed;
     struct addr peer;
     const char *listener, *connection_id;
     struct recent *recent;

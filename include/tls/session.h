@@ -8,6 +8,7 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "pki/trust.h"
+#include "policy/agreed.h"
 #include "policy/flight.h"
 #include "tls/context.h"
 #include "tls/ticket.h"
@@ -20,13 +21,6 @@ enum session_status {
     SESSION_CLOSE_NOTIFY, /* the peer ended its side properly */
     SESSION_TRUNCATED,    /* the peer's bytes ended without close_notify */
     SESSION_FAILED,       /* the session is dead; see session_explain(), alerts */
-};
-
-/* What was agreed; valid after the handshake. */
-struct session_facts {
-    uint16_t version, suite, group;
-    bool resumed, extended_master_secret, encrypt_then_mac, speaks_tls13;
-    char alpn[FLIGHT_ALPN_SIZE];
 };
 
 struct session;
@@ -72,7 +66,8 @@ void session_fatal_alert(struct session *s, int description);
 const struct flight *session_flight(const struct session *s);
 /* Frees what only the handshake needs. */
 void session_handshake_done(struct session *s);
-struct session_facts session_facts(const struct session *s);
+/* Valid after the handshake. */
+struct agreed session_agreed(const struct session *s);
 
 /* Why a client handshake failed that session_received() had nothing against: the certificate's
  * fault, the alert that came (-1: none), or what else was seen. closed: the peer had ended its

@@ -200,15 +200,6 @@ static bool exchange(struct talk *k, struct session *s, bool *closed, struct pro
     return out->reason == REASON_OK;
 }
 
-/* The gate's own view of a finished handshake (proxy/upstream.c). */
-static bool agreed_is_allowed(const struct session_facts *f, const struct flight_offer *offer,
-                              const struct peer_check *check)
-{
-    const struct suite *suite = suite_by_id(f->suite);
-    return f->version == TLS_1_2 && suite && (offer->suites & suite_bit(suite)) &&
-           check->verified && group_allowed(f->group);
-}
-
 static void shake_hands(struct talk *k, struct session *s, const struct flight_offer *offer,
                         struct peer_check *check, struct proof *out)
 {
@@ -220,9 +211,9 @@ static void shake_hands(struct talk *k, struct session *s, const struct flight_o
             return;
         }
         if (status == SESSION_OK) {
-            struct session_facts f = session_facts(s);
-            out->completed = agreed_is_allowed(&f, offer, check);
-            out->group = f.group;
+            struct agreed agreed = session_agreed(s);
+            out->completed = agreed_is_allowed(&agreed, offer->suites, check->verified);
+            out->group = agreed.group;
             if (!out->completed) out->reason = REASON_INTERNAL_ERROR;
             session_close_notify(s);
         } else {

@@ -187,16 +187,6 @@ enum step client_certificate_step(struct conn *c)
     return c->more ? STEP_WAIT : start_handshake(c);
 }
 
-/* After every handshake version, suite and group are looked at again. */
-static bool agreed_is_allowed(const struct conn *c)
-{
-    struct session_facts f = session_facts(c->client.tls);
-    const struct suite *suite = suite_by_id(f.suite);
-    bool h2_with_cbc = strcmp(f.alpn, "h2") == 0 && suite && suite->mode == SUITE_CBC;
-    return f.version == TLS_1_2 && suite && (conn_config(c)->policy.allowed & suite_bit(suite)) &&
-           (f.resumed || group_allowed(f.group)) && !h2_with_cbc;
-}
-
 /* The client had our certificate before it, said nothing more and went. */
 static bool left_at_certificate(const struct conn *c)
 {
@@ -253,9 +243,11 @@ enum step client_handshake_step(struct conn *c)
         default:
             return handshake_failed(c);
         }
-        if (!agreed_is_allowed(c)) return conn_refuse(c, REASON_INTERNAL_ERROR);
+        struct agreed agreed = session_agreed(c->client.tls);
+        if (!agreed_is_allowed(&agreed, conn_config(c)->policy.allowed, true))
+            return conn_refuse(c, REASON_INTERNAL_ERROR);
         /* In a resumed handshake the client speaks last, and then sends its request. */
-        if (session_facts(c->client.tls).resumed) leg_acknowledge(&c->client);
+        if (agreed.resumed) leg_acknowledge(&c->client);
         if (c->reason != REASON_OK)
             conn_set_state(c, CONN_PAGE);
         else if (c->listener->config->type == LISTEN_TEST)

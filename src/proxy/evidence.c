@@ -8,10 +8,10 @@
 
 /* What stands of a leg's session. */
 static void describe_leg(const struct session *s, bool server_side, struct audit_leg *out,
-                         struct session_facts *facts)
+                         struct agreed *facts)
 {
     if (!s) return;
-    *facts = session_facts(s);
+    *facts = session_agreed(s);
     const struct flight *flight = session_flight(s);
     out->known = true;
     out->established = facts->version != 0;
@@ -68,7 +68,7 @@ static void describe_offer(const struct conn *c, struct audit_offer *offer)
 
 static void submit(struct conn *c, enum audit_action action, const struct writer_reply *reply)
 {
-    struct session_facts client = {0}, upstream = {0};
+    struct agreed client = {0}, upstream = {0};
     struct audit_offer offer;
     struct text line = {0};
     struct attempt *a = c->attempt;
@@ -129,7 +129,7 @@ void evidence_recent(const struct conn *c)
     if (c->listener->config->type != LISTEN_TEST || !recent) return;
     clock_gettime(CLOCK_REALTIME, &e.at);
     if (c->client.tls) {
-        struct session_facts facts = session_facts(c->client.tls);
+        struct agreed facts = session_agreed(c->client.tls);
         e.version = facts.version;
         e.suite = facts.suite;
         e.group = facts.group;

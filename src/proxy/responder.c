@@ -31,7 +31,7 @@ static void answer(struct conn *c)
                                  .ja4 = a->ja4,
                                  .allowed = conn_config(c)->policy.allowed,
                                  .key = a->verdict.key,
-                                 .agreed = session_facts(c->client.tls),
+                                 .agreed = session_agreed(c->client.tls),
                                  .peer = c->peer,
                                  .listener = c->listener->config->name,
                                  .connection_id = c->id,

@@ -281,17 +281,7 @@ static enum step handshake_failed(struct conn *c)
     return conn_refuse(c, reason);
 }
 
-/* After every handshake, resumed ones included, version, suite, group and the certificate's
- * verdict are looked at again. */
-static bool agreed_is_allowed(const struct conn *c, const struct session_facts *f)
-{
-    const struct suite *suite = suite_by_id(f->suite);
-    const struct attempt *a = c->attempt;
-    return f->version == TLS_1_2 && suite && (conn_config(c)->policy.allowed & suite_bit(suite)) &&
-           (f->resumed ? a->resuming : a->check.verified && group_allowed(f->group));
-}
-
-static void remember_session(struct conn *c, const struct session_facts *f)
+static void remember_session(struct conn *c, const struct agreed *f)
 {
     struct attempt *a = c->attempt;
     if (f->resumed) {
@@ -313,14 +303,16 @@ static void remember_session(struct conn *c, const struct session_facts *f)
 static enum step handshake_done(struct conn *c)
 {
     struct attempt *a = c->attempt;
-    struct session_facts f = session_facts(c->upstream.tls);
-    if (!agreed_is_allowed(c, &f)) return conn_refuse(c, REASON_INTERNAL_ERROR);
-    if (strcmp(f.alpn, "h2") == 0 && suite_by_id(f.suite)->mode == SUITE_CBC) {
+    struct agreed agreed = session_agreed(c->upstream.tls);
+    bool proved = agreed.resumed ? a->resuming : a->check.verified;
+    if (agreed_is_h2_with_cbc(&agreed) && !a->without_h2) {
         a->without_h2 = true;
         return redial(c);
     }
-    remember_session(c, &f);
-    return client_start_handshake(c, f.alpn);
+    if (!agreed_is_allowed(&agreed, conn_config(c)->policy.allowed, proved))
+        return conn_refuse(c, REASON_INTERNAL_ERROR);
+    remember_session(c, &agreed);
+    return client_start_handshake(c, agreed.alpn);
 }
 
 enum step upstream_handshake_step(struct conn *c)

@@ -36,7 +36,7 @@ struct session {
     WOLFSSL *ssl;
     struct buf in, out;
     struct handshake *handshake; /* NULL once it is over */
-    struct session_facts facts;
+    struct agreed agreed;
     size_t record_left;                   /* of the record that the library is reading */
     uint8_t record_header[RECORD_HEADER]; /* its header */
     bool protected;                       /* the peer's records are */
@@ -282,7 +282,7 @@ void session_end_of_data(struct session *s)
 /* A CBC record of up to 2^14 bytes may have more padding than the library has room for. */
 static bool is_beyond_library(const struct session *s)
 {
-    const struct suite *suite = suite_by_id(s->facts.suite);
+    const struct suite *suite = suite_by_id(s->agreed.suite);
     return s->error == LENGTH_ERROR && s->record_header[0] != RECORD_CHANGE_CIPHER_SPEC && suite &&
            suite->mode == SUITE_CBC;
 }
@@ -315,9 +315,9 @@ static enum session_status fail(struct session *s)
     return SESSION_FAILED;
 }
 
-static void note_facts(struct session *s)
+static void note_agreed(struct session *s)
 {
-    struct session_facts *f = &s->facts;
+    struct agreed *f = &s->agreed;
     const struct flight *flight = &s->handshake->flight;
     char *name = NULL;
     unsigned short n = 0;
@@ -355,7 +355,7 @@ enum session_status session_handshake(struct session *s)
     int result = s->is_server ? wolfSSL_accept(s->ssl) : wolfSSL_connect(s->ssl);
     s->error = wolfSSL_get_error(s->ssl, result);
     if (result == WOLFSSL_SUCCESS && server_is_verified(s)) {
-        note_facts(s);
+        note_agreed(s);
         s->established = true;
         return SESSION_OK;
     }
@@ -433,9 +433,9 @@ void session_handshake_done(struct session *s)
     wolfSSL_SetCertCbCtx(s->ssl, NULL);
 }
 
-struct session_facts session_facts(const struct session *s)
+struct agreed session_agreed(const struct session *s)
 {
-    return s->facts;
+    return s->agreed;
 }
 
 int session_alert_sent(const struct session *s)
@@ -469,7 +469,7 @@ enum reason session_explain(const struct session *s, bool closed, int *alert_rec
 static bool is_hello_repeated(const struct session *s)
 {
     const uint8_t *header = s->record_header;
-    const struct suite *suite = suite_by_id(s->facts.suite);
+    const struct suite *suite = suite_by_id(s->agreed.suite);
     int finished = suite && suite->mode == SUITE_GCM ? FINISHED_GCM : FINISHED_CBC;
     if (s->handshake && s->handshake->client.hello) return true;
     return s->error == DUPLICATE_MSG_E && header[0] == RECORD_HANDSHAKE &&
