@@ -1,12 +1,13 @@
 /* One leg's TLS session as an engine: bytes in, bytes out, a status. It touches no socket:
- * the owner fills `in` from the network and empties `out` to it.
- * A session belongs to one thread. It borrows its peer_check until the handshake is over.
+ * the owner fills its stream's `in` from the network and empties `out` to it.
+ * A session belongs to one thread. It borrows its stream, and its peer_check until the handshake is
+ * over.
  * Nothing here ever waits; the out queue always accepts, so back-pressure is the owner's. */
 #ifndef TLS_SESSION_H
 #define TLS_SESSION_H
 
 #include "base/attr.h"
-#include "base/buf.h"
+#include "base/stream.h"
 #include "pki/trust.h"
 #include "policy/agreed.h"
 #include "policy/flight.h"
@@ -17,7 +18,7 @@
 
 enum session_status {
     SESSION_OK,           /* done; or bytes were read */
-    SESSION_WANT_BYTES,   /* needs more in `in` */
+    SESSION_WANT_BYTES,   /* needs more in the stream */
     SESSION_CLOSE_NOTIFY, /* the peer ended its side properly */
     SESSION_TRUNCATED,    /* the peer's bytes ended without close_notify */
     SESSION_FAILED,       /* the session is dead; see session_explain(), alerts */
@@ -28,29 +29,24 @@ struct saved_session; /* what a later handshake can resume */
 
 /* Server side. alpn: the one protocol to answer, "" for none. tickets: copied; needed where the
  * context has tickets and the client knows them, NULL otherwise. */
-WARN_UNUSED struct session *session_server(const struct tls_context *context, const char *alpn,
-                                           const struct ticket_scope *tickets);
+WARN_UNUSED struct session *session_server(const struct tls_context *context, struct stream *stream,
+                                           const char *alpn, const struct ticket_scope *tickets);
 /* The client's hello, which was read before there was a session. False: no memory. What comes
- * after it is put into `in`. */
+ * after it is in the stream. */
 WARN_UNUSED bool session_hello(struct session *s, struct span message);
 /* Client side. server_name: SNI, NULL for none; alpn: comma-separated, "" for none; the
  * offer for judging the answer (its ALPN span is borrowed until the handshake is over);
  * check: borrowed likewise; resume: may be NULL. */
-WARN_UNUSED struct session *session_client(const struct tls_context *context,
+WARN_UNUSED struct session *session_client(const struct tls_context *context, struct stream *stream,
                                            const char *server_name, const char *alpn,
                                            const struct flight_offer *offer,
                                            struct peer_check *check,
                                            const struct saved_session *resume);
 void session_free(struct session *s);
 
-/* Bytes from the network, not yet consumed; bytes for the network. */
-struct buf *session_in(struct session *s);
-struct buf *session_out(struct session *s);
-/* The owner calls this after it put n more bytes at the end of `in`: during a client
+/* The owner calls this after it put n more bytes at the end of the stream: during a client
  * handshake they are judged. REASON_OK, or why to end it, with the alert (-1: none). */
 WARN_UNUSED enum reason session_received(struct session *s, size_t n, int *alert);
-/* The network will bring no more bytes. */
-void session_end_of_data(struct session *s);
 
 WARN_UNUSED enum session_status session_handshake(struct session *s);
 /* Up to n bytes of payload; *got > 0 on SESSION_OK. */

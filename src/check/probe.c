@@ -35,6 +35,7 @@ static void note_speed(struct probe_target *t, int64_t took)
 struct talk {
     struct probe_target *target;
     struct channel channel;
+    struct stream stream; /* of a handshake that is done to its end */
     int64_t started, deadline;
     bool any;         /* a byte of the server's has come */
     bool entered;     /* the limiter has let it in */
@@ -104,6 +105,7 @@ static enum probe_outcome begin(struct talk *k, struct probe_target *t, bool pat
 static void finish(struct talk *k)
 {
     channel_close(&k->channel);
+    stream_fini(&k->stream);
     if (k->entered) limiter_leave(k->target->limiter, &k->target->address);
 }
 
@@ -171,9 +173,9 @@ void probe_fini(struct probe *p)
 }
 
 /* What is to be sent goes out, then more comes in. False: it ends here. */
-static bool exchange(struct talk *k, struct session *s, bool *closed, struct proof *out)
+static bool exchange(struct talk *k, struct session *s, struct proof *out)
 {
-    struct buf *send = session_out(s), *in = session_in(s);
+    struct buf *send = &k->stream.out, *in = &k->stream.in;
     if (buf_size(send) > 0 && buf_head(send)[0] == RECORD_HANDSHAKE) k->flights++;
     enum channel_status status =
         channel_send(&k->channel, buf_head(send), buf_size(send), k->deadline);
@@ -192,8 +194,7 @@ static bool exchange(struct talk *k, struct session *s, bool *closed, struct pro
         out->reason = REASON_UPSTREAM_TIMEOUT;
         return false;
     }
-    *closed = status != CHANNEL_OK;
-    if (*closed) session_end_of_data(s);
+    k->stream.end_of_data = status != CHANNEL_OK;
     k->any = k->any || got > 0;
     buf_commit(in, got);
     out->reason = got > 0 ? session_received(s, got, &alert) : REASON_OK;
@@ -203,11 +204,10 @@ static bool exchange(struct talk *k, struct session *s, bool *closed, struct pro
 static void shake_hands(struct talk *k, struct session *s, const struct flight_offer *offer,
                         struct peer_check *check, struct proof *out)
 {
-    bool closed = false;
     for (;;) {
         enum session_status status = session_handshake(s);
         if (status == SESSION_WANT_BYTES) {
-            if (exchange(k, s, &closed, out)) continue;
+            if (exchange(k, s, out)) continue;
             return;
         }
         if (status == SESSION_OK) {
@@ -218,10 +218,10 @@ static void shake_hands(struct talk *k, struct session *s, const struct flight_o
             session_close_notify(s);
         } else {
             int alert;
-            out->reason = session_explain(s, closed, &alert);
+            out->reason = session_explain(s, k->stream.end_of_data, &alert);
         }
         /* The last word: a close_notify or the library's alert. */
-        struct buf *last = session_out(s);
+        struct buf *last = &k->stream.out;
         if (channel_send(&k->channel, buf_head(last), buf_size(last), k->deadline) == CHANNEL_OK)
             buf_consume(last, buf_size(last));
         return;
@@ -241,8 +241,8 @@ void probe_handshake(struct probe_target *t, const struct tls_context *context,
         out->outcome = outcome;
         out->reason = REASON_UPSTREAM_UNREACHABLE;
     } else {
-        struct session *s =
-            session_client(context, t->identity_is_ip ? NULL : t->identity, "", offer, check, NULL);
+        struct session *s = session_client(
+            context, &k.stream, t->identity_is_ip ? NULL : t->identity, "", offer, check, NULL);
         if (s)
             shake_hands(&k, s, offer, check, out);
         else

@@ -81,7 +81,7 @@ static enum step hello_complete(struct conn *c)
 
 static enum step hello_incomplete(struct conn *c)
 {
-    if (!c->client.end_of_data) return STEP_WAIT;
+    if (!c->client.stream.end_of_data) return STEP_WAIT;
     if (!c->spoken) {
         conn_set_state(c, CONN_DONE);
         return STEP_AGAIN;
@@ -93,14 +93,15 @@ static enum step hello_incomplete(struct conn *c)
 enum step hello_step(struct conn *c)
 {
     struct attempt *a = c->attempt;
-    if (leg_fill(&c->client) == 0 && buf_size(leg_in(&c->client)) == 0) return hello_incomplete(c);
-    struct buf *in = leg_in(&c->client);
+    if (leg_fill(&c->client) == 0 && buf_size(&c->client.stream.in) == 0)
+        return hello_incomplete(c);
+    struct buf *in = &c->client.stream.in;
     size_t used;
     conn_spoke(c);
     a->reader.limit = conn_config(c)->proxy.hello_max_size;
     enum hello_status status = hello_reader_feed(&a->reader, buf_head(in), buf_size(in), &used);
     buf_consume(in, used);
-    if (status == HELLO_MORE) return c->client.end_of_data ? hello_incomplete(c) : STEP_WAIT;
+    if (status == HELLO_MORE) return c->client.stream.end_of_data ? hello_incomplete(c) : STEP_WAIT;
     if (status == HELLO_COMPLETE) return hello_complete(c);
     return hello_refused(c, status, a->reader.alert);
 }
@@ -132,32 +133,22 @@ static struct session *new_session(struct conn *c, const char *alpn)
     struct tls_context *context = gate_server_context(
         c->gate, c->listener, c->identity, c->identity_is_ip, c->attempt->verdict.key, tickets);
     if (!context) return NULL;
-    if (!tickets || !h->has_session_ticket) return session_server(context, alpn, NULL);
+    if (!tickets || !h->has_session_ticket)
+        return session_server(context, &c->client.stream, alpn, NULL);
     if (!ticket_scope_init(&scope, worker_ticket_keys(c->worker),
                            (struct span){site->generation, sizeof site->generation},
                            c->listener->config->name, c->identity))
         return NULL;
-    return session_server(context, alpn, &scope);
+    return session_server(context, &c->client.stream, alpn, &scope);
 }
 
 static enum step start_handshake(struct conn *c)
 {
-    struct session *session = new_session(c, c->attempt->agreed_alpn);
-    if (!session) return conn_refuse(c, REASON_INTERNAL_ERROR);
-    /* What is still queued, such as the 200, goes out first. */
-    if (!buf_append(session_out(session), buf_head(&c->client.out), buf_size(&c->client.out))) {
-        session_free(session);
-        return conn_refuse(c, REASON_INTERNAL_ERROR);
-    }
-    c->client.tls = session;
     struct span hello = {buf_head(&c->attempt->reader.message),
                          buf_size(&c->attempt->reader.message)};
-    if (!session_hello(session, hello) ||
-        !buf_append(session_in(session), buf_head(&c->client.in), buf_size(&c->client.in)))
+    c->client.tls = new_session(c, c->attempt->agreed_alpn);
+    if (!c->client.tls || !session_hello(c->client.tls, hello))
         return conn_refuse(c, REASON_INTERNAL_ERROR);
-    buf_fini(&c->client.in);
-    buf_fini(&c->client.out);
-    if (c->client.end_of_data) session_end_of_data(session);
     c->client.readable = true; /* who has gone meanwhile has not seen our certificate */
     conn_set_state(c, CONN_CLIENT_HANDSHAKE);
     return STEP_AGAIN;
@@ -214,7 +205,7 @@ static enum step handshake_failed(struct conn *c)
     if (unread) return conn_refuse(c, REASON_CLIENT_MALFORMED_HELLO);
     c->detail = reason_rejection(c->alert_received);
     if (c->detail) return conn_refuse(c, REASON_CLIENT_REJECTED_CERTIFICATE);
-    if (c->client.end_of_data && c->alert_received < 0) c->detail = why_client_left(c);
+    if (c->client.stream.end_of_data && c->alert_received < 0) c->detail = why_client_left(c);
     return conn_refuse(c, REASON_CLIENT_HANDSHAKE_FAILED);
 }
 
@@ -222,13 +213,13 @@ static enum step handshake_failed(struct conn *c)
 static bool read_on(struct conn *c)
 {
     struct attempt *a = c->attempt;
-    bool flight_is_out = buf_size(leg_out(&c->client)) == 0 && !c->client.deaf;
+    bool flight_is_out = buf_size(&c->client.stream.out) == 0 && !c->client.deaf;
     if (leg_fill(&c->client) > 0) {
         a->answered = true;
         return true;
     }
-    a->left_unanswered = c->client.end_of_data && flight_is_out && !a->answered;
-    return c->client.end_of_data;
+    a->left_unanswered = c->client.stream.end_of_data && flight_is_out && !a->answered;
+    return c->client.stream.end_of_data;
 }
 
 enum step client_handshake_step(struct conn *c)

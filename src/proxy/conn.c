@@ -173,6 +173,7 @@ void attempt_free(struct attempt *a)
 {
     if (!a) return;
     hello_reader_fini(&a->reader);
+    buf_fini(&a->request);
     cert_facts_fini(&a->check.facts);
     cert_facts_fini(&a->known_facts);
     free(a);
@@ -210,12 +211,12 @@ static void conn_free(struct conn *c)
 static int events_of(struct conn *c, struct leg *l)
 {
     if (c->state == CONN_AUDIT || l->broken) return 0;
-    int events = buf_size(leg_out(l)) > 0 ? EV_WRITE : 0;
+    int events = buf_size(&l->stream.out) > 0 ? EV_WRITE : 0;
     enum reads reads = states[c->state].reads;
     bool client = l == &c->client;
     if (reads == READS_RELAY) return events | relay_events(c, l);
     bool wanted = reads == READS_BOTH || reads == (client ? READS_CLIENT : READS_UPSTREAM);
-    return events | (wanted && !l->end_of_data ? EV_READ : 0);
+    return events | (wanted && !l->stream.end_of_data ? EV_READ : 0);
 }
 
 static void run_steps(struct conn *c)

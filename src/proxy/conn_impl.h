@@ -33,7 +33,8 @@ enum { CONNECTION_ID_SIZE = 40, ALPN_LIMIT = 1024 };
 
 /* What only the time before the relay needs. */
 struct attempt {
-    struct target_scan request; /* a forward listener's */
+    struct target_scan scan; /* of a forward listener's request */
+    struct buf request;      /* what came in the client's own TLS session; see responder.c */
     struct hello_reader reader;
     struct hello hello; /* a view into reader.message */
     bool has_hello;
@@ -161,8 +162,8 @@ void relay_shut_down(struct conn *c);
 /* The queues were given their time. */
 void relay_give_up(struct conn *c);
 
-/* responder.c: the client's request, collected in its leg's own queue, which TLS has left free:
- * all of its head, or as much as shows that it is none or too large. */
+/* responder.c: the client's request, collected in attempt.request: all of its head, or as much as
+ * shows that it is none or too large. */
 enum request_status { REQUEST_HERE, REQUEST_WAIT, REQUEST_GONE };
 enum request_status conn_collect_request(struct conn *c);
 /* And a test listener's answer to it. */

@@ -3,7 +3,7 @@
 
 static enum step accept_target(struct conn *c, size_t used)
 {
-    buf_consume(leg_in(&c->client), used);
+    buf_consume(&c->client.stream.in, used);
     client_set_identity(c);
     if (!listen_allows_upstream(c->listener->config, &c->target))
         return conn_refuse_with(c, REASON_DESTINATION_DENIED, REASON_ALERT_AS_SENT,
@@ -13,7 +13,7 @@ static enum step accept_target(struct conn *c, size_t used)
 
 static enum step incomplete(struct conn *c)
 {
-    if (!c->client.end_of_data) return STEP_WAIT;
+    if (!c->client.stream.end_of_data) return STEP_WAIT;
     if (c->spoken) {
         c->detail = "The client went away before its request was complete.";
         return conn_refuse(c, REASON_CLIENT_BAD_REQUEST);
@@ -25,13 +25,13 @@ static enum step incomplete(struct conn *c)
 enum step greeting_step(struct conn *c)
 {
     size_t got = leg_fill(&c->client);
-    struct buf *in = leg_in(&c->client);
+    struct buf *in = &c->client.stream.in;
     if (buf_size(in) > 0) conn_spoke(c);
     if (got == 0) return incomplete(c);
     size_t used;
     const char *why = "";
-    switch (target_parse_request(buf_head(in), buf_size(in), &c->attempt->request, &c->target,
-                                 &used, &why)) {
+    switch (target_parse_request(buf_head(in), buf_size(in), &c->attempt->scan, &c->target, &used,
+                                 &why)) {
     case TARGET_MORE:
         return incomplete(c);
     case TARGET_OK:

@@ -8,16 +8,6 @@
 
 enum { READ_SIZE = 32768 };
 
-struct buf *leg_in(struct leg *l)
-{
-    return l->tls ? session_in(l->tls) : &l->in;
-}
-
-struct buf *leg_out(struct leg *l)
-{
-    return l->tls ? session_out(l->tls) : &l->out;
-}
-
 void leg_open(struct leg *l, int fd, void (*on_event)(struct ev_loop *, ev_io *, int), void *owner,
               bool expects_bytes)
 {
@@ -29,8 +19,8 @@ void leg_open(struct leg *l, int fd, void (*on_event)(struct ev_loop *, ev_io *,
 
 size_t leg_fill(struct leg *l)
 {
-    struct buf *in = leg_in(l);
-    if (l->fd < 0 || !l->readable || l->end_of_data || l->broken) return 0;
+    struct buf *in = &l->stream.in;
+    if (l->fd < 0 || !l->readable || l->stream.end_of_data || l->broken) return 0;
     if (l->taken >= LEG_SHARE) return 0;
     uint8_t *place = buf_reserve(in, READ_SIZE);
     if (!place) {
@@ -48,15 +38,14 @@ size_t leg_fill(struct leg *l)
     }
     if (buf_size(in) == 0) buf_fini(in);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
-    l->end_of_data = true;
+    l->stream.end_of_data = true;
     l->broken = n < 0;
-    if (l->tls) session_end_of_data(l->tls);
     return 0;
 }
 
 void leg_flush(struct leg *l)
 {
-    struct buf *out = leg_out(l);
+    struct buf *out = &l->stream.out;
     if (l->fd < 0) return;
     while (buf_size(out) > 0 && !l->broken && !l->deaf) {
         ssize_t n = send(l->fd, buf_head(out), buf_size(out), MSG_NOSIGNAL);
@@ -78,7 +67,7 @@ void leg_acknowledge(const struct leg *l)
 
 void leg_end(struct leg *l)
 {
-    if (l->fd < 0 || l->ended || l->broken || buf_size(leg_out(l)) > 0) return;
+    if (l->fd < 0 || l->ended || l->broken || buf_size(&l->stream.out) > 0) return;
     l->ended = true;
     shutdown(l->fd, SHUT_WR);
 }
@@ -92,15 +81,14 @@ void leg_close(struct leg *l, struct ev_loop *loop)
     l->fd = -1;
     session_free(l->tls);
     l->tls = NULL;
-    buf_fini(&l->in);
-    buf_fini(&l->out);
+    stream_fini(&l->stream);
 }
 
 void leg_poll(struct leg *l, struct ev_loop *loop, int events)
 {
     if (l->fd < 0) return;
     int now = ev_is_active(&l->io) ? l->io.events & (EV_READ | EV_WRITE) : 0;
-    if (!l->readable && !l->end_of_data) events |= now & EV_READ;
+    if (!l->readable && !l->stream.end_of_data) events |= now & EV_READ;
     if (now == events) return;
     ev_io_stop(loop, &l->io);
     if (events == 0) return;

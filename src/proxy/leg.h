@@ -1,9 +1,9 @@
-/* One side of a connection: a socket, its queues and, once TLS has begun, its session.
+/* One side of a connection: a socket, its queued bytes and, once TLS has begun, its session.
  * Moves bytes between the socket and the queues; never blocks, never frees the connection. */
 #ifndef PROXY_LEG_H
 #define PROXY_LEG_H
 
-#include "base/buf.h"
+#include "base/stream.h"
 #include "tls/session.h"
 
 #include <ev.h>
@@ -11,22 +11,19 @@
 struct leg {
     int fd; /* -1: not open */
     ev_io io;
-    struct buf in, out; /* before there is a session; then the session's count */
-    struct session *tls;
-    size_t taken;  /* bytes read from the socket in this run of the connection */
+    struct stream stream; /* end_of_data: the peer has ended its side of the TCP connection */
+    struct session *tls;  /* reads and writes the stream */
+    size_t taken;         /* bytes read from the socket in this run of the connection */
     bool readable; /* there may be bytes: the socket said so, or the last read took all it could */
-    bool end_of_data; /* the peer has ended its side of the TCP connection */
-    bool deaf;        /* takes no more bytes; what it has sent can still be read */
-    bool broken;      /* reset, or out of memory: nothing more goes either way */
-    bool ended;       /* our side of the TCP connection is shut down */
+    bool deaf;     /* takes no more bytes; what it has sent can still be read */
+    bool broken;   /* reset, or out of memory: nothing more goes either way */
+    bool ended;    /* our side of the TCP connection is shut down */
 };
 
 /* A connection reads so much from a leg in one run, give or take a read; then it is the others'
  * turn, and the socket is asked again. */
 enum { LEG_SHARE = 64 * 1024 };
 
-struct buf *leg_in(struct leg *l);
-struct buf *leg_out(struct leg *l);
 /* Takes over a connected socket. expects_bytes: they may have come already. */
 void leg_open(struct leg *l, int fd, void (*on_event)(struct ev_loop *, ev_io *, int), void *owner,
               bool expects_bytes);

@@ -26,13 +26,13 @@ static bool settle_leg(struct conn *c, struct leg *l)
     leg_flush(l);
     leg_end(l);
     uint8_t *scratch = worker_scratch(c->worker);
-    while (!l->broken && !l->end_of_data) {
+    while (!l->broken && !l->stream.end_of_data) {
         if (l->taken >= LEG_SHARE) return false;
         ssize_t n = recv(l->fd, scratch, WORKER_SCRATCH, 0);
         if (n < 0 && errno == EAGAIN) return false;
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) l->broken = true;
-        if (n == 0) l->end_of_data = true;
+        if (n == 0) l->stream.end_of_data = true;
         if (n > 0) l->taken += (size_t)n;
         if (n > 0 && (c->discarded += (size_t)n) > discard_limit(c) && c->state == CONN_ANSWER)
             return true;

@@ -54,7 +54,7 @@ static bool asked_by_head(const struct conn *c)
     const struct hello_reader *reader = &c->attempt->reader;
     if (c->reason != REASON_CLIENT_PLAINTEXT_HTTP) return false;
     if (c->established) return request_is_head(reader->header, reader->header_size);
-    return request_is_head(buf_head(&c->client.in), buf_size(&c->client.in));
+    return request_is_head(buf_head(&c->client.stream.in), buf_size(&c->client.stream.in));
 }
 
 static void answer_http(struct conn *c)
@@ -70,7 +70,7 @@ static void answer_http(struct conn *c)
                         .connection_id = c->id,
                         .head_only = asked_by_head(c)};
     page_render(&page, &text);
-    if (!buf_append(leg_out(&c->client), text_string(&text), text.size)) c->client.broken = true;
+    if (!buf_append(&c->client.stream.out, text_string(&text), text.size)) c->client.broken = true;
     text_fini(&text);
 }
 
@@ -80,7 +80,7 @@ static void answer_alert(struct conn *c)
     const uint8_t record[] = {21, 3, 3, 0, 2, 2, (uint8_t)alert};
     if (c->client.tls)
         session_fatal_alert(c->client.tls, alert);
-    else if (!buf_append(leg_out(&c->client), record, sizeof record))
+    else if (!buf_append(&c->client.stream.out, record, sizeof record))
         c->client.broken = true;
 }
 
@@ -130,8 +130,8 @@ void conn_audit_answered(struct conn *c, bool written)
         bool http = a->answer == ANSWER_HTTP;
         choose_answer(c, REASON_ALERT_NONE, NULL);
         a->answer = http ? ANSWER_HTTP : ANSWER_CLOSE;
-        if (c->client.tls) buf_fini(leg_out(&c->client));
-        buf_fini(leg_out(&c->upstream));
+        if (c->client.tls) buf_fini(&c->client.stream.out);
+        buf_fini(&c->upstream.stream.out);
     }
     tell(c);
     conn_run(c);
@@ -157,14 +157,13 @@ static void send_page(struct conn *c, const struct buf *request)
 
 static enum step page_over(struct conn *c)
 {
-    buf_fini(&c->client.in);
     conn_set_state(c, CONN_ANSWER);
     return STEP_AGAIN;
 }
 
 enum step page_step(struct conn *c)
 {
-    const struct buf *request = &c->client.in;
+    const struct buf *request = &c->attempt->request;
     switch (conn_collect_request(c)) {
     case REQUEST_WAIT:
         return STEP_WAIT;

@@ -89,7 +89,7 @@ static bool pump(struct conn *c, struct direction *d, struct leg *from, struct l
 {
     uint8_t *scratch = worker_scratch(c->worker);
     size_t spent = 0;
-    while (d->state == DIRECTION_OPEN && buf_size(leg_out(to)) < QUEUE_HIGH && spent < SHARE) {
+    while (d->state == DIRECTION_OPEN && buf_size(&to->stream.out) < QUEUE_HIGH && spent < SHARE) {
         size_t n;
         enum session_status status = session_read(from->tls, scratch, WORKER_SCRATCH, &n);
         if (from == &c->upstream && session_renegotiation_asked(from->tls)) {
@@ -103,7 +103,7 @@ static bool pump(struct conn *c, struct direction *d, struct leg *from, struct l
             if (!session_write(to->tls, scratch, n)) abort_relay(c, "error");
             break;
         case SESSION_WANT_BYTES:
-            if (leg_fill(from) == 0 && !from->end_of_data) return false;
+            if (leg_fill(from) == 0 && !from->stream.end_of_data) return false;
             break;
         case SESSION_CLOSE_NOTIFY:
             end_direction(c, d, to, false, by);
@@ -127,7 +127,7 @@ static void settle(struct direction *d, struct leg *to)
         d->state = DIRECTION_CLOSED;
         return;
     }
-    if (d->state != DIRECTION_DRAINING || buf_size(leg_out(to)) > 0) return;
+    if (d->state != DIRECTION_DRAINING || buf_size(&to->stream.out) > 0) return;
     leg_end(to);
     d->state = DIRECTION_CLOSED;
 }
@@ -144,13 +144,13 @@ enum step relay_step(struct conn *c)
 {
     bool more_up = pump(c, &c->to_upstream, &c->client, &c->upstream, "client");
     bool more_down = pump(c, &c->to_client, &c->upstream, &c->client, "upstream");
-    size_t up = buf_size(leg_out(&c->upstream)), down = buf_size(leg_out(&c->client));
+    size_t up = buf_size(&c->upstream.stream.out), down = buf_size(&c->client.stream.out);
     leg_flush(&c->upstream);
     leg_flush(&c->client);
     /* A socket that has not taken all says when it takes more. */
-    c->more = (more_up && buf_size(leg_out(&c->upstream)) == 0) ||
-              (more_down && buf_size(leg_out(&c->client)) == 0);
-    if (buf_size(leg_out(&c->upstream)) < up || buf_size(leg_out(&c->client)) < down)
+    c->more = (more_up && buf_size(&c->upstream.stream.out) == 0) ||
+              (more_down && buf_size(&c->client.stream.out) == 0);
+    if (buf_size(&c->upstream.stream.out) < up || buf_size(&c->client.stream.out) < down)
         c->active_ns = clock_steady_ns();
     if (c->client.broken) end_direction(c, &c->to_upstream, &c->upstream, true, "client");
     if (c->upstream.broken) end_direction(c, &c->to_client, &c->client, true, "upstream");
@@ -167,8 +167,8 @@ int relay_events(struct conn *c, struct leg *l)
 {
     const struct direction *d = l == &c->client ? &c->to_upstream : &c->to_client;
     struct leg *to = l == &c->client ? &c->upstream : &c->client;
-    bool room = buf_size(leg_out(to)) < QUEUE_HIGH;
-    return d->state == DIRECTION_OPEN && room && !l->end_of_data && !l->broken ? EV_READ : 0;
+    bool room = buf_size(&to->stream.out) < QUEUE_HIGH;
+    return d->state == DIRECTION_OPEN && room && !l->stream.end_of_data && !l->broken ? EV_READ : 0;
 }
 
 /* Ended by us: what is queued gets a moment to go out. */

@@ -13,11 +13,10 @@ void responder_begin(struct conn *c)
 
 void responder_end(struct conn *c, const char *by)
 {
-    const struct buf *request = &c->client.in;
+    const struct buf *request = &c->attempt->request;
     if (!answer_is_view(buf_head(request), buf_size(request))) evidence_recent(c);
     c->closed_by = by;
     session_close_notify(c->client.tls);
-    buf_fini(&c->client.in);
     evidence_closed(c);
     conn_set_state(c, CONN_ANSWER);
 }
@@ -25,7 +24,7 @@ void responder_end(struct conn *c, const char *by)
 static void answer(struct conn *c)
 {
     const struct attempt *a = c->attempt;
-    const struct buf *request = &c->client.in;
+    const struct buf *request = &c->attempt->request;
     struct text text = {0};
     struct answer_facts facts = {.hello = &a->hello,
                                  .ja4 = a->ja4,
@@ -46,14 +45,14 @@ static void answer(struct conn *c)
 enum request_status conn_collect_request(struct conn *c)
 {
     uint8_t *scratch = worker_scratch(c->worker);
-    struct buf *request = &c->client.in;
+    struct buf *request = &c->attempt->request;
     for (;;) {
         size_t n;
         switch (session_read(c->client.tls, scratch, WORKER_SCRATCH, &n)) {
         case SESSION_OK:
             break;
         case SESSION_WANT_BYTES:
-            if (leg_fill(&c->client) == 0 && !c->client.end_of_data) return REQUEST_WAIT;
+            if (leg_fill(&c->client) == 0 && !c->client.stream.end_of_data) return REQUEST_WAIT;
             continue;
         default:
             return REQUEST_GONE;
@@ -69,7 +68,7 @@ enum request_status conn_collect_request(struct conn *c)
 enum step responder_step(struct conn *c)
 {
     enum request_status status = conn_collect_request(c);
-    c->to_upstream.bytes = buf_size(&c->client.in);
+    c->to_upstream.bytes = buf_size(&c->attempt->request);
     if (status == REQUEST_WAIT) return STEP_WAIT;
     if (status == REQUEST_HERE) {
         answer(c);

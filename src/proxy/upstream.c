@@ -150,7 +150,7 @@ static enum step dialled(struct conn *c)
 {
     static const char established[] = "HTTP/1.1 200 Connection established\r\n\r\n";
     if (c->attempt->has_hello) return upstream_start_handshake(c);
-    if (!buf_append(leg_out(&c->client), established, sizeof established - 1))
+    if (!buf_append(&c->client.stream.out, established, sizeof established - 1))
         return conn_refuse(c, REASON_INTERNAL_ERROR);
     c->established = true;
     conn_set_state(c, CONN_HELLO);
@@ -231,14 +231,14 @@ enum step upstream_start_handshake(struct conn *c)
     const struct upstream_session *known = find_session(c);
     cert_facts_fini(&a->known_facts);
     if (known && cert_facts_copy(&a->known_facts, &known->facts))
-        c->upstream.tls = session_client(c->gate->upstream, server_name, a->alpn, &offer, &a->check,
-                                         known->saved);
+        c->upstream.tls = session_client(c->gate->upstream, &c->upstream.stream, server_name,
+                                         a->alpn, &offer, &a->check, known->saved);
     a->resuming = known && c->upstream.tls;
     a->verified_ns = a->resuming ? known->verified_ns : 0;
     if (known && !a->resuming) forget_session(c); /* past the lifetime its server gave it */
     if (!a->resuming)
-        c->upstream.tls =
-            session_client(c->gate->upstream, server_name, a->alpn, &offer, &a->check, NULL);
+        c->upstream.tls = session_client(c->gate->upstream, &c->upstream.stream, server_name,
+                                         a->alpn, &offer, &a->check, NULL);
     if (!c->upstream.tls) return conn_refuse(c, REASON_INTERNAL_ERROR);
     conn_set_state(c, CONN_UPSTREAM_HANDSHAKE);
     return STEP_AGAIN;
@@ -248,7 +248,7 @@ enum step upstream_failed(struct conn *c, enum reason reason, int alert)
 {
     if (alert >= 0) {
         const uint8_t record[] = {21, 3, 3, 0, 2, 2, (uint8_t)alert};
-        if (buf_append(leg_out(&c->upstream), record, sizeof record)) c->alert_sent = alert;
+        if (buf_append(&c->upstream.stream.out, record, sizeof record)) c->alert_sent = alert;
     }
     return conn_refuse(c, reason);
 }
@@ -274,7 +274,7 @@ static enum step handshake_failed(struct conn *c)
         return redial(c);
     }
     c->alert_sent = session_alert_sent(s);
-    reason = session_explain(s, c->upstream.end_of_data, &c->alert_received);
+    reason = session_explain(s, c->upstream.stream.end_of_data, &c->alert_received);
     if (reason == a->check.reason) c->detail = a->check.fault;
     if (c->alert_received == ALERT_NO_APPLICATION_PROTOCOL)
         c->detail = "The upstream speaks none of the application protocols that the client offers.";
@@ -326,7 +326,7 @@ enum step upstream_handshake_step(struct conn *c)
         }
         switch (session_handshake(c->upstream.tls)) {
         case SESSION_WANT_BYTES:
-            if (n > 0 || c->upstream.end_of_data) continue;
+            if (n > 0 || c->upstream.stream.end_of_data) continue;
             return STEP_WAIT;
         case SESSION_OK:
             return handshake_done(c);

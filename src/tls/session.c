@@ -34,7 +34,7 @@ struct handshake {
 
 struct session {
     WOLFSSL *ssl;
-    struct buf in, out;
+    struct stream *stream;
     struct handshake *handshake; /* NULL once it is over */
     struct agreed agreed;
     size_t record_left;                   /* of the record that the library is reading */
@@ -42,7 +42,7 @@ struct session {
     bool protected;                       /* the peer's records are */
     int violation;                        /* the alert for what the library was not given, -1 */
     int error, alert_sent;
-    bool is_server, established, end_of_data, closed_by_peer, failed, ended, sent_in_read;
+    bool is_server, established, closed_by_peer, failed, ended, sent_in_read;
 };
 
 struct saved_session {
@@ -53,14 +53,14 @@ struct saved_session {
 static struct buf *source(struct session *s)
 {
     struct client_flight *flight = s->is_server && s->handshake ? &s->handshake->client : NULL;
-    if (!flight || (flight->done && buf_size(&flight->admitted) == 0)) return &s->in;
+    if (!flight || (flight->done && buf_size(&flight->admitted) == 0)) return &s->stream->in;
     if (buf_size(&flight->admitted) > 0) return &flight->admitted;
     /* Our own ChangeCipherSpec comes first where a session is resumed. */
     bool abbreviated = s->handshake->flight.done;
     size_t used;
-    s->violation =
-        client_flight_feed(flight, abbreviated, buf_head(&s->in), buf_size(&s->in), &used);
-    buf_consume(&s->in, used);
+    s->violation = client_flight_feed(flight, abbreviated, buf_head(&s->stream->in),
+                                      buf_size(&s->stream->in), &used);
+    buf_consume(&s->stream->in, used);
     s->protected = flight->done;
     return s->violation < 0 ? &flight->admitted : NULL;
 }
@@ -68,7 +68,7 @@ static struct buf *source(struct session *s)
 /* At a record's begin: false unless the library may have it. */
 static bool begin_record(struct session *s)
 {
-    const uint8_t *header = memcpy(s->record_header, buf_head(&s->in), RECORD_HEADER);
+    const uint8_t *header = memcpy(s->record_header, buf_head(&s->stream->in), RECORD_HEADER);
     if (s->protected) s->violation = record_judge(header);
     if (s->violation >= 0) return false;
     s->protected = s->protected || header[0] == RECORD_CHANGE_CIPHER_SPEC;
@@ -84,17 +84,17 @@ int session_receive_callback(WOLFSSL *ssl, char *buffer, int size, void *context
     (void)ssl;
     if (!from) return WOLFSSL_CBIO_ERR_GENERAL;
     size_t n = buf_size(from);
-    bool header_waits = from == &s->in && s->record_left == 0 && n < RECORD_HEADER;
-    if (n == 0 || (header_waits && !s->end_of_data))
-        return s->end_of_data ? WOLFSSL_CBIO_ERR_CONN_CLOSE : WOLFSSL_CBIO_ERR_WANT_READ;
-    if (from == &s->in && !header_waits) {
+    bool header_waits = from == &s->stream->in && s->record_left == 0 && n < RECORD_HEADER;
+    if (n == 0 || (header_waits && !s->stream->end_of_data))
+        return s->stream->end_of_data ? WOLFSSL_CBIO_ERR_CONN_CLOSE : WOLFSSL_CBIO_ERR_WANT_READ;
+    if (from == &s->stream->in && !header_waits) {
         if (s->record_left == 0 && !begin_record(s)) return WOLFSSL_CBIO_ERR_GENERAL;
         if (most > s->record_left) most = s->record_left;
     }
     if (n > most) n = most;
     memcpy(buffer, buf_head(from), n);
     buf_consume(from, n);
-    if (from == &s->in && !header_waits) s->record_left -= n;
+    if (from == &s->stream->in && !header_waits) s->record_left -= n;
     return (int)n;
 }
 
@@ -121,7 +121,7 @@ int session_send_callback(WOLFSSL *ssl, char *buffer, int size, void *context)
 {
     struct session *s = context;
     (void)ssl;
-    uint8_t *place = buf_reserve(&s->out, (size_t)size);
+    uint8_t *place = buf_reserve(&s->stream->out, (size_t)size);
     if (!place) return WOLFSSL_CBIO_ERR_GENERAL;
     memcpy(place, buffer, (size_t)size);
     choose_alert(s, buffer, size, place);
@@ -131,7 +131,7 @@ int session_send_callback(WOLFSSL *ssl, char *buffer, int size, void *context)
             flight_feed(&s->handshake->flight, NULL, place, (size_t)size, &unused);
         (void)ignored;
     }
-    buf_commit(&s->out, (size_t)size);
+    buf_commit(&s->stream->out, (size_t)size);
     s->sent_in_read = true;
     return size;
 }
@@ -176,10 +176,12 @@ int session_ticket_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME
     return seal ? WOLFSSL_TICKET_RET_FATAL : WOLFSSL_TICKET_RET_REJECT;
 }
 
-static struct session *session_new(const struct tls_context *context, bool is_server)
+static struct session *session_new(const struct tls_context *context, struct stream *stream,
+                                   bool is_server)
 {
     struct session *s = calloc(1, sizeof *s);
     if (!s) return NULL;
+    s->stream = stream;
     s->is_server = is_server;
     s->alert_sent = s->violation = -1;
     s->handshake = calloc(1, sizeof *s->handshake);
@@ -205,10 +207,10 @@ static bool use_alpn(struct session *s, const char *alpn)
            WOLFSSL_SUCCESS;
 }
 
-struct session *session_server(const struct tls_context *context, const char *alpn,
-                               const struct ticket_scope *tickets)
+struct session *session_server(const struct tls_context *context, struct stream *stream,
+                               const char *alpn, const struct ticket_scope *tickets)
 {
-    struct session *s = session_new(context, true);
+    struct session *s = session_new(context, stream, true);
     if (s && tickets) s->handshake->tickets = *tickets;
     if (s && use_alpn(s, alpn)) return s;
     session_free(s);
@@ -220,11 +222,12 @@ bool session_hello(struct session *s, struct span message)
     return client_flight_hello(&s->handshake->client, message);
 }
 
-struct session *session_client(const struct tls_context *context, const char *server_name,
-                               const char *alpn, const struct flight_offer *offer,
-                               struct peer_check *check, const struct saved_session *resume)
+struct session *session_client(const struct tls_context *context, struct stream *stream,
+                               const char *server_name, const char *alpn,
+                               const struct flight_offer *offer, struct peer_check *check,
+                               const struct saved_session *resume)
 {
-    struct session *s = session_new(context, false);
+    struct session *s = session_new(context, stream, false);
     if (!s) return NULL;
     s->handshake->offer = *offer;
     s->handshake->check = check;
@@ -250,33 +253,16 @@ void session_free(struct session *s)
 {
     if (!s) return;
     wolfSSL_free(s->ssl);
-    buf_fini(&s->in);
-    buf_fini(&s->out);
     free_handshake(s);
     free(s);
-}
-
-struct buf *session_in(struct session *s)
-{
-    return &s->in;
-}
-
-struct buf *session_out(struct session *s)
-{
-    return &s->out;
 }
 
 enum reason session_received(struct session *s, size_t n, int *alert)
 {
     *alert = REASON_ALERT_NONE;
     if (s->is_server || !s->handshake) return REASON_OK;
-    return flight_feed(&s->handshake->flight, &s->handshake->offer, s->in.data + s->in.end - n, n,
-                       alert);
-}
-
-void session_end_of_data(struct session *s)
-{
-    s->end_of_data = true;
+    return flight_feed(&s->handshake->flight, &s->handshake->offer,
+                       s->stream->in.data + s->stream->in.end - n, n, alert);
 }
 
 /* A CBC record of up to 2^14 bytes may have more padding than the library has room for. */
@@ -304,7 +290,7 @@ static int alert_of_failure(const struct session *s)
 
 static bool is_gone(const struct session *s)
 {
-    return s->violation < 0 && (s->end_of_data || s->error == WOLFSSL_ERROR_ZERO_RETURN ||
+    return s->violation < 0 && (s->stream->end_of_data || s->error == WOLFSSL_ERROR_ZERO_RETURN ||
                                 session_alert_received(s) >= 0);
 }
 
@@ -359,7 +345,7 @@ enum session_status session_handshake(struct session *s)
         s->established = true;
         return SESSION_OK;
     }
-    if (result != WOLFSSL_SUCCESS && s->error == WOLFSSL_ERROR_WANT_READ && !s->end_of_data)
+    if (result != WOLFSSL_SUCCESS && s->error == WOLFSSL_ERROR_WANT_READ && !s->stream->end_of_data)
         return SESSION_WANT_BYTES;
     refuse_certificate(s);
     return fail(s);
@@ -387,8 +373,8 @@ enum session_status session_read(struct session *s, void *p, size_t n, size_t *g
     case SOCKET_PEER_CLOSED_E:
         return SESSION_TRUNCATED;
     default:
-        return s->end_of_data && buf_size(&s->in) == 0 && s->error == SOCKET_ERROR_E &&
-                       s->violation < 0
+        return s->stream->end_of_data && buf_size(&s->stream->in) == 0 &&
+                       s->error == SOCKET_ERROR_E && s->violation < 0
                    ? SESSION_TRUNCATED
                    : fail(s);
     }
