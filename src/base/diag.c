@@ -2,8 +2,10 @@
 
 #include "base/clock.h"
 
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static void say(const char *level, const char *format, va_list args)
 {
@@ -28,6 +30,24 @@ static void say(const char *level, const char *format, va_list args)
 DIAG(info, "info")
 DIAG(warning, "warning")
 DIAG(error, "error")
+
+static pthread_once_t trace_once = PTHREAD_ONCE_INIT;
+static bool trace_wanted;
+
+static void look_for_trace(void)
+{
+    trace_wanted = getenv("SUITEGATE_TRACE") != NULL;
+}
+
+void diag_trace(const char *format, ...)
+{
+    va_list args;
+    pthread_once(&trace_once, look_for_trace);
+    if (!trace_wanted) return;
+    va_start(args, format);
+    say("trace", format, args);
+    va_end(args);
+}
 
 bool diag_due(int64_t *last_ns, int64_t interval_ns)
 {

@@ -106,6 +106,24 @@ enum step hello_step(struct conn *c)
     return hello_refused(c, status, a->reader.alert);
 }
 
+/* A client of a TLS port that keeps silent for so long waits for the other side to begin. */
+void client_hello_overdue(struct conn *c)
+{
+    const struct hello_reader *reader = &c->attempt->reader;
+    bool silent = c->established && reader->header_size == 0 && reader->record_left == 0 &&
+                  buf_size(&reader->message) == 0;
+    bool speaks_second = silent && c->listener->config->type != LISTEN_TEST;
+    if (speaks_second) {
+        c->spoken = true; /* its silence says enough for a record */
+        c->detail = "It said nothing: perhaps it waits for the server to speak first, as in SMTP, "
+                    "IMAP, POP3, FTP and MySQL; here TLS has to start with the first byte.";
+    }
+    if (c->spoken)
+        conn_refuse(c, REASON_CLIENT_HELLO_TIMEOUT);
+    else
+        conn_end(c);
+}
+
 /* A session without extended_master_secret is not resumed (RFC 7627 section 5.3). */
 static bool may_have_ticket(const struct hello *h)
 {
@@ -176,6 +194,18 @@ enum step client_certificate_step(struct conn *c)
 {
     c->more = has_to_mint(c) && !worker_mint_turn(c->worker);
     return c->more ? STEP_WAIT : start_handshake(c);
+}
+
+void client_certificate_overdue(struct conn *c)
+{
+    c->detail = "Too many names wait for a new certificate.";
+    conn_refuse(c, REASON_INTERNAL_ERROR);
+}
+
+void client_handshake_overdue(struct conn *c)
+{
+    c->detail = "The client did not finish the handshake in time.";
+    conn_refuse_with(c, REASON_CLIENT_HANDSHAKE_FAILED, REASON_ALERT_NONE, NULL);
 }
 
 /* The client had our certificate before it, said nothing more and went. */

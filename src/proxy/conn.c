@@ -17,25 +17,39 @@ enum deadline {
     DEADLINE_HELLO,
     DEADLINE_CONNECT,
     DEADLINE_HANDSHAKE,
-    DEADLINE_IDLE,
+    DEADLINE_IDLE, /* counted from the last byte that went out */
+    DEADLINE_LAST,
     DEADLINE_LINGER,
 };
+enum { LAST_MS = 1000, LINGER_MS = 2000 };
 enum reads { READS_NOTHING, READS_CLIENT, READS_UPSTREAM, READS_BOTH, READS_RELAY };
-enum { LINGER_MS = 2000 };
+/* When queued bytes go out: after each step; in the step itself, since flushing again behind its
+ * back could take away the very event that would make it look at what is still to be moved; or not
+ * before the record of the refusal is written. */
+enum writes { WRITES_AFTER, WRITES_SELF, WRITES_HELD };
+/* For what a connection holds a place among those that make room when all are taken (crowd.h):
+ * none; its first bytes; its handshake; or it is refused and about to leave. */
+enum place { PLACE_FREE, PLACE_HELLO, PLACE_HANDSHAKE, PLACE_LEAVING };
 
 #define TO(name) (1u << CONN_##name)
 
 struct state_row {
     const char *name;
     enum step (*step)(struct conn *c);
-    enum deadline deadline;
     enum reads reads;
+    enum writes writes;
+    enum place place;
+    enum deadline deadline;
+    void (*on_deadline)(struct conn *c);
+    void (*on_shutdown)(struct conn *c); /* NULL: it ends by itself */
     unsigned successors;
 };
 
 static const struct state_row states[CONN_STATES] = {
-#define STATE(name, step, deadline, reads, successors) \
-    [CONN_##name] = {#name, step, deadline, reads, (successors) | TO(DONE)},
+#define STATE(name, step, reads, writes, place, deadline, on_deadline, on_shutdown, successors) \
+    [CONN_##name] = {#name,       step,        reads,                                           \
+                     writes,      place,       deadline,                                        \
+                     on_deadline, on_shutdown, (successors) | TO(DONE)},
 #include "conn_state.def"
 #undef STATE
 };
@@ -76,29 +90,27 @@ static int64_t deadline_ms(const struct conn *c, enum deadline deadline)
         return (int64_t)config->proxy.handshake_timeout;
     case DEADLINE_IDLE:
         return (int64_t)c->listener->config->idle_timeout;
+    case DEADLINE_LAST:
+        return LAST_MS;
     default:
         return LINGER_MS;
     }
 }
 
-void conn_set_deadline(struct conn *c, int64_t ms)
+static void set_deadline(struct conn *c, int64_t ms)
 {
     c->deadline_ns = clock_steady_ns() + ms * 1000000;
     arm(c, ms * 1000000);
 }
 
-/* What a connection in this state holds its place for. */
 static enum worker_crowd crowd_of(const struct conn *c)
 {
-    switch (c->state) {
-    case CONN_GREETING:
-    case CONN_HELLO:
+    switch (states[c->state].place) {
+    case PLACE_HELLO:
         return c->spoken ? CROWD_HALF_OPEN : CROWD_SILENT;
-    case CONN_CERTIFICATE:
-    case CONN_CLIENT_HANDSHAKE:
+    case PLACE_HANDSHAKE:
         return c->reason == REASON_OK ? CROWD_HALF_OPEN : CROWD_LEAVING;
-    case CONN_PAGE:
-    case CONN_ANSWER:
+    case PLACE_LEAVING:
         return CROWD_LEAVING;
     default:
         return WORKER_CROWDS;
@@ -157,6 +169,7 @@ void conn_set_state(struct conn *c, enum conn_state state)
 {
     assert(states[c->state].successors & (1u << state) || state == c->state);
     enum deadline deadline = states[state].deadline;
+    diag_trace("%s %s -> %s", c->id, states[c->state].name, states[state].name);
     c->state = state;
     c->more = false;
     change_crowd(c, crowd_of(c));
@@ -166,7 +179,7 @@ void conn_set_state(struct conn *c, enum conn_state state)
         return;
     }
     c->given_a_moment = false;
-    conn_set_deadline(c, deadline_ms(c, deadline));
+    set_deadline(c, deadline_ms(c, deadline));
 }
 
 void attempt_free(struct attempt *a)
@@ -210,7 +223,7 @@ static void conn_free(struct conn *c)
 
 static int events_of(struct conn *c, struct leg *l)
 {
-    if (c->state == CONN_AUDIT || l->broken) return 0;
+    if (states[c->state].writes == WRITES_HELD || l->broken) return 0;
     int events = buf_size(&l->stream.out) > 0 ? EV_WRITE : 0;
     enum reads reads = states[c->state].reads;
     bool client = l == &c->client;
@@ -235,9 +248,7 @@ void conn_run(struct conn *c)
         conn_free(c);
         return;
     }
-    /* The relay has flushed: doing it again behind its back could take away the very event
-     * that would make it look at what is still to be moved. */
-    if (c->state != CONN_AUDIT && c->state != CONN_RELAY) {
+    if (states[c->state].writes == WRITES_AFTER) {
         leg_flush(&c->client);
         leg_flush(&c->upstream);
     }
@@ -264,70 +275,11 @@ static void run_again(void *owner)
     conn_run(owner);
 }
 
-/* A client of a TLS port that keeps silent for so long waits for the other side to begin. */
-static void hello_too_late(struct conn *c)
-{
-    const struct hello_reader *reader = &c->attempt->reader;
-    bool silent = c->established && reader->header_size == 0 && reader->record_left == 0 &&
-                  buf_size(&reader->message) == 0;
-    bool speaks_second = silent && c->listener->config->type != LISTEN_TEST;
-    if (speaks_second) {
-        c->spoken = true; /* its silence says enough for a record */
-        c->detail = "It said nothing: perhaps it waits for the server to speak first, as in SMTP, "
-                    "IMAP, POP3, FTP and MySQL; here TLS has to start with the first byte.";
-    }
-    if (c->spoken)
-        conn_refuse(c, REASON_CLIENT_HELLO_TIMEOUT);
-    else
-        conn_set_state(c, CONN_DONE);
-}
-
-/* What running out of time means in each state. */
-static void on_deadline(struct conn *c)
-{
-    switch (c->state) {
-    case CONN_GREETING:
-    case CONN_HELLO:
-        hello_too_late(c);
-        break;
-    case CONN_RESOLVING:
-        upstream_lookup_failed(c, lookup_overdue(c->attempt->lookup));
-        break;
-    case CONN_DIALLING:
-        conn_refuse(c, REASON_UPSTREAM_TIMEOUT);
-        break;
-    case CONN_UPSTREAM_HANDSHAKE:
-        conn_refuse_with(c, REASON_UPSTREAM_TIMEOUT, REASON_ALERT_AS_SENT,
-                         "connection_read_timeout");
-        break;
-    case CONN_CERTIFICATE:
-        c->detail = "Too many names wait for a new certificate.";
-        conn_refuse(c, REASON_INTERNAL_ERROR);
-        break;
-    case CONN_CLIENT_HANDSHAKE:
-        c->detail = "The client did not finish the handshake in time.";
-        conn_refuse_with(c, REASON_CLIENT_HANDSHAKE_FAILED, REASON_ALERT_NONE, NULL);
-        break;
-    case CONN_RELAY:
-        relay_idle(c);
-        break;
-    case CONN_RESPONDER:
-        responder_end(c, "hello_timeout");
-        break;
-    case CONN_PAGE:
-        session_fatal_alert(c->client.tls, 80);
-        conn_set_state(c, CONN_ANSWER);
-        break;
-    default:
-        conn_set_state(c, linger_goes_on(c) ? c->state : CONN_DONE);
-    }
-}
-
 /* Nanoseconds until time is up in this state. Activity in a relay only moves a mark. */
 static int64_t time_left(const struct conn *c)
 {
     int64_t deadline = c->deadline_ns;
-    if (c->state == CONN_RELAY && !c->relay_ending)
+    if (states[c->state].deadline == DEADLINE_IDLE)
         deadline = c->active_ns + deadline_ms(c, DEADLINE_IDLE) * 1000000;
     return deadline - clock_steady_ns();
 }
@@ -349,7 +301,7 @@ static bool give_a_moment(struct conn *c, int64_t left)
     enum { STALL_MS = 100, MOMENT_MS = 1000 };
     if (c->given_a_moment || left > -STALL_MS * INT64_C(1000000)) return false;
     c->given_a_moment = true;
-    conn_set_deadline(c, MOMENT_MS);
+    set_deadline(c, MOMENT_MS);
     return true;
 }
 
@@ -369,37 +321,28 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
     bool own_deadline = c->state != before && states[c->state].deadline != DEADLINE_KEEP;
     if (left > 0 && !own_deadline)
         arm(c, left);
-    else if (!own_deadline && c->relay_ending)
-        relay_give_up(c);
     else if (!own_deadline && !give_a_moment(c, late))
-        on_deadline(c);
+        states[c->state].on_deadline(c);
     conn_run(c);
+}
+
+void conn_end(struct conn *c)
+{
+    conn_set_state(c, CONN_DONE);
+}
+
+void conn_refuse_for_shutdown(struct conn *c)
+{
+    if (!c->spoken || c->reason != REASON_OK)
+        conn_end(c);
+    else
+        conn_refuse(c, REASON_SHUTTING_DOWN);
 }
 
 void conn_shut_down(struct conn *c)
 {
-    switch (c->state) {
-    case CONN_AUDIT:
-        return; /* its answer is on the way */
-    case CONN_RELAY:
-        relay_shut_down(c);
-        break;
-    case CONN_RESPONDER:
-        c->reason = REASON_SHUTTING_DOWN;
-        responder_end(c, "shutdown");
-        break;
-    case CONN_PAGE:
-    case CONN_ANSWER:
-    case CONN_LINGER:
-    case CONN_DONE:
-        conn_set_state(c, CONN_DONE);
-        break;
-    default:
-        if (!c->spoken || c->reason != REASON_OK)
-            conn_set_state(c, CONN_DONE);
-        else
-            conn_refuse(c, REASON_SHUTTING_DOWN);
-    }
+    if (!states[c->state].on_shutdown) return;
+    states[c->state].on_shutdown(c);
     conn_run(c);
 }
 

@@ -12,7 +12,7 @@
 #include "proxy/worker.h"
 
 enum conn_state {
-#define STATE(name, step, deadline, reads, successors) CONN_##name,
+#define STATE(name, ...) CONN_##name,
 #include "conn_state.def"
 #undef STATE
     CONN_STATES
@@ -111,7 +111,6 @@ struct conn {
     bool counted;        /* among the connections that max_connections is about */
     bool more;           /* there is something left to do that no socket will announce */
     bool given_a_moment; /* this state's deadline was moved, as this process stood still */
-    bool relay_ending;   /* both directions were ended by us; only the queues go out */
     size_t discarded;    /* bytes read and thrown away while the last ones go out */
     int unsent;          /* bytes in the sockets' send queues when last looked at */
 };
@@ -120,8 +119,6 @@ struct conn {
 void conn_set_state(struct conn *c, enum conn_state state);
 /* Its first byte has come. */
 void conn_spoke(struct conn *c);
-/* Milliseconds from now until time is up in this state. */
-void conn_set_deadline(struct conn *c, int64_t ms);
 void conn_run(struct conn *c);
 void conn_on_leg(struct ev_loop *loop, ev_io *io, int events);
 void attempt_free(struct attempt *a);
@@ -129,38 +126,46 @@ const struct config *conn_config(const struct conn *c);
 /* It no longer counts against max_connections: it is refused or has ended. */
 void conn_uncount(struct conn *c);
 
-/* Steps, by file. */
+/* What the state table calls, by file. */
 enum step waiting_step(struct conn *c);
-enum step greeting_step(struct conn *c);           /* greeting.c */
-enum step hello_step(struct conn *c);              /* client.c */
-enum step client_handshake_step(struct conn *c);   /* client.c */
-enum step upstream_handshake_step(struct conn *c); /* upstream.c */
-enum step relay_step(struct conn *c);              /* relay.c */
-enum step page_step(struct conn *c);               /* refusal.c */
-enum step linger_step(struct conn *c);             /* linger.c */
-/* The moment is over: is there still progress? False: end it. */
-bool linger_goes_on(struct conn *c);
+void conn_end(struct conn *c);
+void conn_refuse_for_shutdown(struct conn *c);
+enum step greeting_step(struct conn *c); /* greeting.c */
+enum step hello_step(struct conn *c);    /* client.c */
+void client_hello_overdue(struct conn *c);
+enum step client_certificate_step(struct conn *c);
+void client_certificate_overdue(struct conn *c);
+enum step client_handshake_step(struct conn *c);
+void client_handshake_overdue(struct conn *c);
+void upstream_lookup_overdue(struct conn *c); /* upstream.c */
+void upstream_dial_overdue(struct conn *c);
+enum step upstream_handshake_step(struct conn *c);
+void upstream_handshake_overdue(struct conn *c);
+enum step relay_step(struct conn *c); /* relay.c */
+void relay_idle(struct conn *c);
+void relay_shut_down(struct conn *c);
+void relay_give_up(struct conn *c);       /* the queues were given their time */
+enum step responder_step(struct conn *c); /* responder.c */
+void responder_overdue(struct conn *c);
+void responder_shut_down(struct conn *c);
+enum step page_step(struct conn *c); /* refusal.c */
+void page_overdue(struct conn *c);
+enum step linger_step(struct conn *c); /* linger.c */
+void linger_overdue(struct conn *c);
 
-/* upstream.c: on towards the target, which is set; and what the deadline means there. */
+/* upstream.c: resolve and dial c->target. */
 enum step upstream_begin(struct conn *c);
 enum step upstream_start_handshake(struct conn *c);
-/* Refuses it for a lookup that found nothing. */
-enum step upstream_lookup_failed(struct conn *c, enum lookup_status status);
 void upstream_abandon(struct conn *c);
 enum step upstream_failed(struct conn *c, enum reason reason, int alert);
 
 /* client.c: the identity that is presented and verified. */
 void client_set_identity(struct conn *c);
 enum step client_start_handshake(struct conn *c, const char *alpn);
-enum step client_certificate_step(struct conn *c);
 
 /* relay.c */
 void relay_begin(struct conn *c);
 int relay_events(struct conn *c, struct leg *l);
-void relay_idle(struct conn *c);
-void relay_shut_down(struct conn *c);
-/* The queues were given their time. */
-void relay_give_up(struct conn *c);
 
 /* responder.c: the client's request, collected in attempt.request: all of its head, or as much as
  * shows that it is none or too large. */
@@ -168,9 +173,6 @@ enum request_status { REQUEST_HERE, REQUEST_WAIT, REQUEST_GONE };
 enum request_status conn_collect_request(struct conn *c);
 /* And a test listener's answer to it. */
 void responder_begin(struct conn *c);
-enum step responder_step(struct conn *c);
-/* Ends it before there is an answer. */
-void responder_end(struct conn *c, const char *by);
 
 /* refusal.c: the one way to refuse. alert: to the client instead of the table's, or
  * REASON_ALERT_AS_SENT. proxy_status: instead of the table's, or NULL. Always STEP_AGAIN. */

@@ -34,7 +34,7 @@ static bool settle_leg(struct conn *c, struct leg *l)
         if (n < 0) l->broken = true;
         if (n == 0) l->stream.end_of_data = true;
         if (n > 0) l->taken += (size_t)n;
-        if (n > 0 && (c->discarded += (size_t)n) > discard_limit(c) && c->state == CONN_ANSWER)
+        if (n > 0 && (c->discarded += (size_t)n) > discard_limit(c) && c->state == CONN_FLUSH)
             return true;
     }
     return l->broken || l->deaf || l->ended;
@@ -55,13 +55,19 @@ static int unsent_bytes(const struct leg *l)
     return n;
 }
 
-bool linger_goes_on(struct conn *c)
+/* Is there still progress? */
+static bool goes_on(struct conn *c)
 {
     int unsent = unsent_bytes(&c->client) + unsent_bytes(&c->upstream);
     bool progress = unsent != c->unsent;
     c->unsent = unsent;
-    if (unsent == 0 || c->state == CONN_ANSWER) return false;
+    if (unsent == 0 || c->state == CONN_FLUSH) return false;
     int64_t now = clock_steady_ns();
     if (progress) c->active_ns = now;
     return now - c->active_ns < (int64_t)c->listener->config->idle_timeout * 1000000;
+}
+
+void linger_overdue(struct conn *c)
+{
+    conn_set_state(c, goes_on(c) ? c->state : CONN_DONE);
 }

@@ -91,7 +91,7 @@ static enum step tell(struct conn *c)
         return client_start_handshake(c, c->attempt->hello.alpn.n ? "http/1.1" : "");
     if (c->attempt->answer == ANSWER_HTTP) answer_http(c);
     if (c->attempt->answer == ANSWER_ALERT) answer_alert(c);
-    conn_set_state(c, CONN_ANSWER);
+    conn_set_state(c, CONN_FLUSH);
     return STEP_AGAIN;
 }
 
@@ -100,7 +100,7 @@ enum step conn_refuse_with(struct conn *c, enum reason reason, int alert, const 
     upstream_abandon(c);
     if (c->reason != REASON_OK) {
         /* What fails while a refusal is told changes nothing: that one is on record. */
-        conn_set_state(c, CONN_ANSWER);
+        conn_set_state(c, CONN_FLUSH);
         return STEP_AGAIN;
     }
     c->reason = reason;
@@ -157,7 +157,7 @@ static void send_page(struct conn *c, const struct buf *request)
 
 static enum step page_over(struct conn *c)
 {
-    conn_set_state(c, CONN_ANSWER);
+    conn_set_state(c, CONN_FLUSH);
     return STEP_AGAIN;
 }
 
@@ -177,4 +177,10 @@ enum step page_step(struct conn *c)
         break;
     }
     return page_over(c);
+}
+
+void page_overdue(struct conn *c)
+{
+    session_fatal_alert(c->client.tls, ALERT_INTERNAL_ERROR);
+    conn_set_state(c, CONN_FLUSH);
 }

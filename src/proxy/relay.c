@@ -137,7 +137,7 @@ static void finish(struct conn *c)
     if (!c->closed_by) c->closed_by = "error";
     evidence_closed(c);
     conn_uncount(c);
-    conn_set_state(c, c->relay_ending ? CONN_DONE : CONN_LINGER);
+    conn_set_state(c, c->state == CONN_RELAY_ENDING ? CONN_DONE : CONN_LINGER);
 }
 
 enum step relay_step(struct conn *c)
@@ -174,11 +174,9 @@ int relay_events(struct conn *c, struct leg *l)
 /* Ended by us: what is queued gets a moment to go out. */
 static void end_by_proxy(struct conn *c, const char *by)
 {
-    enum { LAST_MS = 1000 };
     c->closed_by = by;
     abort_relay(c, by);
-    c->relay_ending = true;
-    conn_set_deadline(c, LAST_MS);
+    conn_set_state(c, CONN_RELAY_ENDING);
 }
 
 void relay_idle(struct conn *c)

@@ -11,14 +11,25 @@ void responder_begin(struct conn *c)
     conn_set_state(c, CONN_RESPONDER);
 }
 
-void responder_end(struct conn *c, const char *by)
+static void responder_end(struct conn *c, const char *by)
 {
     const struct buf *request = &c->attempt->request;
     if (!answer_is_view(buf_head(request), buf_size(request))) evidence_recent(c);
     c->closed_by = by;
     session_close_notify(c->client.tls);
     evidence_closed(c);
-    conn_set_state(c, CONN_ANSWER);
+    conn_set_state(c, CONN_FLUSH);
+}
+
+void responder_overdue(struct conn *c)
+{
+    responder_end(c, "hello_timeout");
+}
+
+void responder_shut_down(struct conn *c)
+{
+    c->reason = REASON_SHUTTING_DOWN;
+    responder_end(c, "shutdown");
 }
 
 static void answer(struct conn *c)

@@ -61,7 +61,7 @@ static enum step dial_allowed(struct conn *c)
                             "destination_ip_prohibited");
 }
 
-enum step upstream_lookup_failed(struct conn *c, enum lookup_status status)
+static enum step lookup_failed(struct conn *c, enum lookup_status status)
 {
     switch (status) {
     case LOOKUP_NOT_FOUND:
@@ -76,6 +76,21 @@ enum step upstream_lookup_failed(struct conn *c, enum lookup_status status)
     }
 }
 
+void upstream_lookup_overdue(struct conn *c)
+{
+    lookup_failed(c, lookup_overdue(c->attempt->lookup));
+}
+
+void upstream_dial_overdue(struct conn *c)
+{
+    conn_refuse(c, REASON_UPSTREAM_TIMEOUT);
+}
+
+void upstream_handshake_overdue(struct conn *c)
+{
+    conn_refuse_with(c, REASON_UPSTREAM_TIMEOUT, REASON_ALERT_AS_SENT, "connection_read_timeout");
+}
+
 static void on_lookup(void *arg, enum lookup_status status, const struct addr *addresses, size_t n)
 {
     struct conn *c = arg;
@@ -86,7 +101,7 @@ static void on_lookup(void *arg, enum lookup_status status, const struct addr *a
     if (status == LOOKUP_FOUND)
         dial_allowed(c);
     else
-        upstream_lookup_failed(c, status);
+        lookup_failed(c, status);
     conn_run(c);
 }
 
