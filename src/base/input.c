@@ -127,9 +127,10 @@ static ssize_t unpack(struct input *in, char *out, size_t room)
         break;
     case Z_MEM_ERROR:
         return fail(in, "out of memory");
-    default: /* what came before the damage is given first */
-        fail(in, "it is damaged: what gzip has packed cannot be unpacked");
-        if (in->z.avail_out == most) return -1;
+    default:
+        /* What came before the damage is given first; the next call fails again. */
+        if (in->z.avail_out < most) break;
+        return fail(in, "it is damaged: what gzip has packed cannot be unpacked");
     }
     return (ssize_t)(most - in->z.avail_out);
 }
