@@ -41,7 +41,7 @@ struct audit_config {
     struct string_list syslog; /* each a syslog_address_from_text() */
 };
 
-enum listen_type { LISTEN_UNSET, LISTEN_FORWARD, LISTEN_FIXED, LISTEN_TEST };
+enum listen_type { LISTEN_UNSET, LISTEN_FORWARD, LISTEN_FIXED, LISTEN_TEST, LISTEN_TYPES };
 const char *listen_type_name(enum listen_type type); /* "forward" ... */
 
 struct listen_config {

@@ -26,6 +26,7 @@ struct gate_listener {
     bool borrowed; /* fd is still the former gate's; gate_take_over() changes that */
     struct gate *gate;
     const struct listen_config *config;
+    const struct front *front;             /* of its type */
     struct tls_context *own[KEY_TYPES][2]; /* without and with tickets; NULL: minted */
     struct verdict_keys keys;
 };

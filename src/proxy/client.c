@@ -8,15 +8,16 @@
 #include <stdio.h>
 #include <string.h>
 
-void client_set_identity(struct conn *c)
+const char *client_target_name(const struct conn *c)
 {
     const struct attempt *a = c->attempt;
-    const struct listen_config *l = c->listener->config;
-    const char *name = c->target.host;
-    if (l->type == LISTEN_FIXED)
-        name = l->upstream_name;
-    else if (c->target.is_ip && a && a->has_hello && a->hello.server_name_usable)
-        name = a->hello.server_name;
+    bool by_hello = c->target.is_ip && a && a->has_hello && a->hello.server_name_usable;
+    return by_hello ? a->hello.server_name : c->target.host;
+}
+
+void client_set_identity(struct conn *c)
+{
+    const char *name = c->listener->front->identity(c);
     struct addr ip;
     c->identity_is_ip = addr_from_ip(name, 0, &ip);
     if (c->identity_is_ip)
@@ -37,15 +38,10 @@ bool hello_wants_http(const struct attempt *a)
 static enum reason judge(struct conn *c)
 {
     struct attempt *a = c->attempt;
-    const struct policy *policy = &conn_config(c)->policy;
-    a->verdict = verdict_judge(&a->hello, policy, &c->listener->keys);
+    const struct front *front = c->listener->front;
+    a->verdict = verdict_judge(&a->hello, &conn_config(c)->policy, &c->listener->keys);
     if (a->verdict.reason != REASON_OK) return a->verdict.reason;
-    bool named =
-        c->listener->config->type == LISTEN_FORWARD && !c->target.is_ip && a->hello.server_name[0];
-    if (named && !policy->allow_server_name_mismatch &&
-        strcmp(a->hello.server_name, c->target.host) != 0)
-        return REASON_CLIENT_SERVER_NAME_MISMATCH;
-    return REASON_OK;
+    return front->judge ? front->judge(c) : REASON_OK;
 }
 
 static enum step hello_refused(struct conn *c, enum hello_status status, int alert)
@@ -70,13 +66,7 @@ static enum step hello_complete(struct conn *c)
     client_set_identity(c);
     enum reason reason = judge(c);
     if (reason != REASON_OK) return conn_refuse(c, reason);
-    if (c->listener->config->type == LISTEN_FORWARD) return upstream_start_handshake(c);
-    if (c->listener->config->type == LISTEN_TEST)
-        return client_start_handshake(c, a->hello.alpn.n && hello_wants_http(a) ? "http/1.1" : "");
-    if (!listen_allows_upstream(c->listener->config, &c->target))
-        return conn_refuse_with(c, REASON_DESTINATION_DENIED, REASON_ALERT_AS_SENT,
-                                c->target.is_ip ? "destination_ip_prohibited" : NULL);
-    return upstream_begin(c);
+    return c->listener->front->hello_judged(c);
 }
 
 static enum step hello_incomplete(struct conn *c)
@@ -110,9 +100,9 @@ enum step hello_step(struct conn *c)
 void client_hello_overdue(struct conn *c)
 {
     const struct hello_reader *reader = &c->attempt->reader;
-    bool silent = c->established && reader->header_size == 0 && reader->record_left == 0 &&
+    bool silent = c->expects_tls && reader->header_size == 0 && reader->record_left == 0 &&
                   buf_size(&reader->message) == 0;
-    bool speaks_second = silent && c->listener->config->type != LISTEN_TEST;
+    bool speaks_second = silent && !c->listener->front->answers_itself;
     if (speaks_second) {
         c->spoken = true; /* its silence says enough for a record */
         c->detail = "It said nothing: perhaps it waits for the server to speak first, as in SMTP, "
@@ -271,10 +261,8 @@ enum step client_handshake_step(struct conn *c)
         if (agreed.resumed) leg_acknowledge(&c->client);
         if (c->reason != REASON_OK)
             conn_set_state(c, CONN_PAGE);
-        else if (c->listener->config->type == LISTEN_TEST)
-            responder_begin(c);
         else
-            relay_begin(c);
+            c->listener->front->handshake_done(c);
         return STEP_AGAIN;
     }
 }

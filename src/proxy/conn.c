@@ -60,6 +60,11 @@ enum step waiting_step(struct conn *c)
     return STEP_WAIT;
 }
 
+enum step conn_greeting_step(struct conn *c)
+{
+    return c->listener->front->greet(c);
+}
+
 const struct config *conn_config(const struct conn *c)
 {
     return c->gate->site->config;
@@ -355,19 +360,6 @@ static void set_id(struct conn *c)
     snprintf(c->id, sizeof c->id, "%s-%llx", hex, (unsigned long long)worker_next_id(c->worker));
 }
 
-/* Where a test listener's client wanted to go: here. */
-static void set_own_target(struct conn *c)
-{
-    struct sockaddr_storage own = {0};
-    socklen_t n = sizeof own;
-    struct addr address = c->listener->config->address;
-    if (getsockname(c->client.fd, (struct sockaddr *)&own, &n) == 0)
-        address = addr_from_sockaddr((struct sockaddr *)&own, n);
-    addr_format_ip(&address, c->target.host);
-    c->target.port = addr_port(&address);
-    c->target.is_ip = true;
-}
-
 static void link_into(struct conn *c, struct conn **list)
 {
     c->next = *list;
@@ -390,7 +382,7 @@ void conn_start(struct worker *worker, struct gate_listener *listener,
         worker_connection_ended(worker);
         return;
     }
-    const struct listen_config *l = listener->config;
+    const struct front *front = listener->front;
     c->worker = worker;
     c->gate = listener->gate;
     c->gate->references++;
@@ -408,11 +400,12 @@ void conn_start(struct worker *worker, struct gate_listener *listener,
     ev_timer_init(&c->timer, on_timer, 0., 0.);
     c->timer.data = c;
     c->run_entry = (struct run_entry){.run = run_again, .owner = c};
-    c->established = l->type != LISTEN_FORWARD;
-    if (l->type == LISTEN_FIXED) c->target = l->upstream;
-    if (l->type == LISTEN_TEST) set_own_target(c);
-    if (c->established) client_set_identity(c);
-    c->state = c->established ? CONN_HELLO : CONN_GREETING;
+    c->expects_tls = front->first == CONN_HELLO;
+    if (front->begin) {
+        front->begin(c);
+        client_set_identity(c);
+    }
+    c->state = front->first;
     conn_set_state(c, c->state);
     if (arrival->refuse != REASON_OK) {
         c->spoken = true; /* refused for what it is, not for what it said */

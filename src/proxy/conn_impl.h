@@ -3,6 +3,8 @@
 #define PROXY_CONN_IMPL_H
 
 #include "audit/record.h"
+#include "conn_state.h"
+#include "front.h"
 #include "leg.h"
 #include "net/dialler.h"
 #include "policy/ja4.h"
@@ -11,20 +13,11 @@
 #include "proxy/conn.h"
 #include "proxy/worker.h"
 
-enum conn_state {
-#define STATE(name, ...) CONN_##name,
-#include "conn_state.def"
-#undef STATE
-    CONN_STATES
-};
-
-/* A step's result: look at the state again, or wait for an event. */
-enum step { STEP_AGAIN, STEP_WAIT };
-
 /* How a refusal is told, decided when it is made. */
 enum answer {
     ANSWER_CLOSE, /* flush what the library queued, then close */
-    ANSWER_HTTP,  /* a plain HTTP answer */
+    ANSWER_FRONT, /* as the listener's type says it before TLS */
+    ANSWER_HTTP,  /* a plain HTTP answer, where TLS was expected */
     ANSWER_ALERT, /* a fatal alert of ours, in plaintext */
     ANSWER_PAGE,  /* a page in the client's own TLS session */
 };
@@ -34,7 +27,7 @@ enum { CONNECTION_ID_SIZE = 40, ALPN_LIMIT = 1024 };
 /* What only the time before the relay needs. */
 struct attempt {
     struct target_scan scan; /* of a forward listener's request */
-    struct buf request;      /* what came in the client's own TLS session; see responder.c */
+    struct buf request; /* what came in the client's own TLS session; see conn_collect_request() */
     struct hello_reader reader;
     struct hello hello; /* a view into reader.message */
     bool has_hello;
@@ -96,7 +89,7 @@ struct conn {
     struct target target; /* where the client wants to go; host "" until known */
     char identity[HELLO_NAME_SIZE];
     bool identity_is_ip;
-    bool established; /* 200 was sent, or the listener is fixed: answers are TLS */
+    bool expects_tls; /* the client does: what it is answered is TLS */
     bool spoken;      /* a first byte came */
     bool upstream_verified;
     char id[CONNECTION_ID_SIZE];
@@ -130,8 +123,8 @@ void conn_uncount(struct conn *c);
 enum step waiting_step(struct conn *c);
 void conn_end(struct conn *c);
 void conn_refuse_for_shutdown(struct conn *c);
-enum step greeting_step(struct conn *c); /* greeting.c */
-enum step hello_step(struct conn *c);    /* client.c */
+enum step conn_greeting_step(struct conn *c);
+enum step hello_step(struct conn *c); /* client.c */
 void client_hello_overdue(struct conn *c);
 enum step client_certificate_step(struct conn *c);
 void client_certificate_overdue(struct conn *c);
@@ -145,7 +138,7 @@ enum step relay_step(struct conn *c); /* relay.c */
 void relay_idle(struct conn *c);
 void relay_shut_down(struct conn *c);
 void relay_give_up(struct conn *c);       /* the queues were given their time */
-enum step responder_step(struct conn *c); /* responder.c */
+enum step responder_step(struct conn *c); /* front_test.c */
 void responder_overdue(struct conn *c);
 void responder_shut_down(struct conn *c);
 enum step page_step(struct conn *c); /* refusal.c */
@@ -161,23 +154,26 @@ enum step upstream_failed(struct conn *c, enum reason reason, int alert);
 
 /* client.c: the identity that is presented and verified. */
 void client_set_identity(struct conn *c);
+/* The target's name; of a target by address the hello's, where that has one. */
+const char *client_target_name(const struct conn *c);
 enum step client_start_handshake(struct conn *c, const char *alpn);
 
 /* relay.c */
 void relay_begin(struct conn *c);
 int relay_events(struct conn *c, struct leg *l);
 
-/* responder.c: the client's request, collected in attempt.request: all of its head, or as much as
- * shows that it is none or too large. */
+/* refusal.c: the request in the client's own TLS session, collected in attempt.request: all of its
+ * head, or as much as shows that it is none or too large. */
 enum request_status { REQUEST_HERE, REQUEST_WAIT, REQUEST_GONE };
 enum request_status conn_collect_request(struct conn *c);
-/* And a test listener's answer to it. */
-void responder_begin(struct conn *c);
 
 /* refusal.c: the one way to refuse. alert: to the client instead of the table's, or
  * REASON_ALERT_AS_SENT. proxy_status: instead of the table's, or NULL. Always STEP_AGAIN. */
 enum step conn_refuse(struct conn *c, enum reason reason);
 enum step conn_refuse_with(struct conn *c, enum reason reason, int alert, const char *proxy_status);
+enum step conn_refuse_destination(struct conn *c);
+/* Queues the refusal as a plain HTTP answer. */
+void refusal_http(struct conn *c);
 bool hello_wants_http(const struct attempt *a);
 
 /* evidence.c */

@@ -126,7 +126,7 @@ void evidence_recent(const struct conn *c)
                              .reason = c->reason,
                              .alert_sent = c->alert_sent,
                              .alert_received = c->alert_received};
-    if (c->listener->config->type != LISTEN_TEST || !recent) return;
+    if (!c->listener->front->answers_itself || !recent) return;
     clock_gettime(CLOCK_REALTIME, &e.at);
     if (c->client.tls) {
         struct agreed facts = session_agreed(c->client.tls);

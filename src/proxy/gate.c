@@ -1,6 +1,7 @@
 #include "proxy/gate.h"
 
 #include "base/clock.h"
+#include "front.h"
 #include "net/listener.h"
 
 #include <errno.h>
@@ -51,6 +52,7 @@ static bool open_listener(struct gate *gate, size_t i, const struct gate *old, s
     char where[ADDR_TEXT_SIZE];
     l->gate = gate;
     l->config = &gate->site->config->listeners[i];
+    l->front = front_of(l->config->type);
     addr_format(address, where);
     l->fd = shared_socket(old, address);
     l->borrowed = l->fd >= 0;
@@ -161,7 +163,7 @@ static const char *second_name(const struct gate_listener *listener, const char 
 {
     struct addr ip;
     bool here = is_ip && addr_from_ip(identity, 0, &ip) && addr_is_loopback(&ip);
-    return here && listener->config->type == LISTEN_TEST ? "localhost" : NULL;
+    return here && listener->front->answers_itself ? "localhost" : NULL;
 }
 
 static struct leaf *mint(struct gate *gate, const char *identity, bool is_ip, const char *also,

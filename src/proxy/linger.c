@@ -10,15 +10,6 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-/* So much is read in vain for a client that is refused; a test listener's client, which may send
- * any request, gets its answer however large that is. */
-enum { DISCARD_LIMIT = 1 << 20, DISCARD_LIMIT_TEST = 64 << 20 };
-
-static size_t discard_limit(const struct conn *c)
-{
-    return c->listener->config->type == LISTEN_TEST ? DISCARD_LIMIT_TEST : DISCARD_LIMIT;
-}
-
 /* True when nothing is to be awaited from this leg any more. */
 static bool settle_leg(struct conn *c, struct leg *l)
 {
@@ -34,7 +25,8 @@ static bool settle_leg(struct conn *c, struct leg *l)
         if (n < 0) l->broken = true;
         if (n == 0) l->stream.end_of_data = true;
         if (n > 0) l->taken += (size_t)n;
-        if (n > 0 && (c->discarded += (size_t)n) > discard_limit(c) && c->state == CONN_FLUSH)
+        if (n > 0 && (c->discarded += (size_t)n) > c->listener->front->discard_limit &&
+            c->state == CONN_FLUSH)
             return true;
     }
     return l->broken || l->deaf || l->ended;

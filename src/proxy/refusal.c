@@ -40,8 +40,8 @@ static void choose_answer(struct conn *c, int alert, const char *proxy_status)
     a->http = row->http;
     a->proxy_status = proxy_status ? proxy_status : row->error;
     a->answer_alert = REASON_ALERT_NONE;
-    if (!c->established)
-        a->answer = row->http ? ANSWER_HTTP : ANSWER_CLOSE;
+    if (!c->expects_tls)
+        a->answer = row->http ? ANSWER_FRONT : ANSWER_CLOSE;
     else
         choose_tls_answer(c, alert == REASON_ALERT_AS_SENT ? row->alert : alert);
     /* The record says what this leg will be sent. */
@@ -53,11 +53,11 @@ static bool asked_by_head(const struct conn *c)
 {
     const struct hello_reader *reader = &c->attempt->reader;
     if (c->reason != REASON_CLIENT_PLAINTEXT_HTTP) return false;
-    if (c->established) return request_is_head(reader->header, reader->header_size);
+    if (c->expects_tls) return request_is_head(reader->header, reader->header_size);
     return request_is_head(buf_head(&c->client.stream.in), buf_size(&c->client.stream.in));
 }
 
-static void answer_http(struct conn *c)
+void refusal_http(struct conn *c)
 {
     char destination[TARGET_TEXT_SIZE] = "";
     struct text text = {0};
@@ -89,7 +89,8 @@ static enum step tell(struct conn *c)
 {
     if (c->attempt->answer == ANSWER_PAGE)
         return client_start_handshake(c, c->attempt->hello.alpn.n ? "http/1.1" : "");
-    if (c->attempt->answer == ANSWER_HTTP) answer_http(c);
+    if (c->attempt->answer == ANSWER_HTTP) refusal_http(c);
+    if (c->attempt->answer == ANSWER_FRONT) c->listener->front->refuse(c);
     if (c->attempt->answer == ANSWER_ALERT) answer_alert(c);
     conn_set_state(c, CONN_FLUSH);
     return STEP_AGAIN;
@@ -120,6 +121,12 @@ enum step conn_refuse(struct conn *c, enum reason reason)
     return conn_refuse_with(c, reason, REASON_ALERT_AS_SENT, NULL);
 }
 
+enum step conn_refuse_destination(struct conn *c)
+{
+    return conn_refuse_with(c, REASON_DESTINATION_DENIED, REASON_ALERT_AS_SENT,
+                            c->target.is_ip ? "destination_ip_prohibited" : NULL);
+}
+
 void conn_audit_answered(struct conn *c, bool written)
 {
     c->waiting_for_audit = false;
@@ -127,14 +134,38 @@ void conn_audit_answered(struct conn *c, bool written)
         /* Not on record, so no outcome may be told: closed, or said to be for that reason. */
         struct attempt *a = c->attempt;
         c->reason = REASON_AUDIT_UNAVAILABLE;
-        bool http = a->answer == ANSWER_HTTP;
+        enum answer before = a->answer;
+        bool plain = before == ANSWER_HTTP || before == ANSWER_FRONT;
         choose_answer(c, REASON_ALERT_NONE, NULL);
-        a->answer = http ? ANSWER_HTTP : ANSWER_CLOSE;
+        a->answer = plain ? before : ANSWER_CLOSE;
         if (c->client.tls) buf_fini(&c->client.stream.out);
         buf_fini(&c->upstream.stream.out);
     }
     tell(c);
     conn_run(c);
+}
+
+enum request_status conn_collect_request(struct conn *c)
+{
+    uint8_t *scratch = worker_scratch(c->worker);
+    struct buf *request = &c->attempt->request;
+    for (;;) {
+        size_t n;
+        switch (session_read(c->client.tls, scratch, WORKER_SCRATCH, &n)) {
+        case SESSION_OK:
+            break;
+        case SESSION_WANT_BYTES:
+            if (leg_fill(&c->client) == 0 && !c->client.stream.end_of_data) return REQUEST_WAIT;
+            continue;
+        default:
+            return REQUEST_GONE;
+        }
+        if (!buf_append(request, scratch, n)) return REQUEST_GONE;
+        const uint8_t *p = buf_head(request);
+        if (request_is_whole(p, buf_size(request)) || !request_begins(p, buf_size(request)) ||
+            buf_size(request) >= TARGET_REQUEST_LIMIT)
+            return REQUEST_HERE;
+    }
 }
 
 static void send_page(struct conn *c, const struct buf *request)

@@ -322,7 +322,7 @@ static void announce(const struct server *s)
         char where[ADDR_TEXT_SIZE], target[TARGET_TEXT_SIZE] = "";
         const struct listen_config *l = &c->listeners[i];
         addr_format(&s->site->listener_addresses[i], where);
-        if (l->type == LISTEN_FIXED) target_format(&l->upstream, target);
+        if (l->upstream.host[0]) target_format(&l->upstream, target);
         fprintf(out, "suitegate: listening on %s (%s, %s%s%s)\n", where, l->name,
                 listen_type_name(l->type), target[0] ? " to " : "", target);
     }

@@ -30,8 +30,8 @@ static enum step dial(struct conn *c)
 static bool is_forbidden(const struct conn *c, const struct addr *a)
 {
     const struct listen_config *l = c->listener->config;
-    return l->type == LISTEN_FORWARD && !addr_is_loopback(&c->peer) && addr_special_kind(a) &&
-           !listen_names_address(l, a);
+    return c->listener->front->client_names_target && !addr_is_loopback(&c->peer) &&
+           addr_special_kind(a) && !listen_names_address(l, a);
 }
 
 /* Leaves out the addresses that are forbidden; refuses when none is left. */
@@ -163,13 +163,8 @@ static enum step dial_failed(struct conn *c, int fault)
 
 static enum step dialled(struct conn *c)
 {
-    static const char established[] = "HTTP/1.1 200 Connection established\r\n\r\n";
     if (c->attempt->has_hello) return upstream_start_handshake(c);
-    if (!buf_append(&c->client.stream.out, established, sizeof established - 1))
-        return conn_refuse(c, REASON_INTERNAL_ERROR);
-    c->established = true;
-    conn_set_state(c, CONN_HELLO);
-    return STEP_AGAIN;
+    return c->listener->front->connected(c);
 }
 
 static void on_dialled(void *arg, int fd, const struct addr *address, int fault)

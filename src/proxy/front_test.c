@@ -1,11 +1,32 @@
-/* A test listener's end of the connection: it answers one request itself, about the handshake
- * that the request came through, and closes. The hello is kept until then. */
+/* A test listener: TLS from the first byte. It answers one request itself, about the handshake that
+ * the request came through, and closes. The hello is kept until then. */
 #include "conn_impl.h"
 
 #include "proxy/answer.h"
 #include "proxy/request.h"
 
-void responder_begin(struct conn *c)
+#include <sys/socket.h>
+
+/* Where the client wanted to go: here. */
+static void begin(struct conn *c)
+{
+    struct sockaddr_storage own = {0};
+    socklen_t n = sizeof own;
+    struct addr address = c->listener->config->address;
+    if (getsockname(c->client.fd, (struct sockaddr *)&own, &n) == 0)
+        address = addr_from_sockaddr((struct sockaddr *)&own, n);
+    addr_format_ip(&address, c->target.host);
+    c->target.port = addr_port(&address);
+    c->target.is_ip = true;
+}
+
+static enum step hello_judged(struct conn *c)
+{
+    const struct attempt *a = c->attempt;
+    return client_start_handshake(c, a->hello.alpn.n && hello_wants_http(a) ? "http/1.1" : "");
+}
+
+static void handshake_done(struct conn *c)
 {
     evidence_opened(c);
     conn_set_state(c, CONN_RESPONDER);
@@ -53,29 +74,6 @@ static void answer(struct conn *c)
     responder_end(c, "listener");
 }
 
-enum request_status conn_collect_request(struct conn *c)
-{
-    uint8_t *scratch = worker_scratch(c->worker);
-    struct buf *request = &c->attempt->request;
-    for (;;) {
-        size_t n;
-        switch (session_read(c->client.tls, scratch, WORKER_SCRATCH, &n)) {
-        case SESSION_OK:
-            break;
-        case SESSION_WANT_BYTES:
-            if (leg_fill(&c->client) == 0 && !c->client.stream.end_of_data) return REQUEST_WAIT;
-            continue;
-        default:
-            return REQUEST_GONE;
-        }
-        if (!buf_append(request, scratch, n)) return REQUEST_GONE;
-        const uint8_t *p = buf_head(request);
-        if (request_is_whole(p, buf_size(request)) || !request_begins(p, buf_size(request)) ||
-            buf_size(request) >= TARGET_REQUEST_LIMIT)
-            return REQUEST_HERE;
-    }
-}
-
 enum step responder_step(struct conn *c)
 {
     enum request_status status = conn_collect_request(c);
@@ -91,3 +89,12 @@ enum step responder_step(struct conn *c)
     responder_end(c, "client");
     return STEP_AGAIN;
 }
+
+const struct front front_test = {.first = CONN_HELLO,
+                                 .begin = begin,
+                                 .identity = client_target_name,
+                                 .hello_judged = hello_judged,
+                                 .handshake_done = handshake_done,
+                                 .answers_itself = true,
+                                 /* It may send any request, and gets its answer all the same. */
+                                 .discard_limit = 64 << 20};
