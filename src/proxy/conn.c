@@ -210,7 +210,7 @@ static void conn_free(struct conn *c)
 {
     struct worker *worker = c->worker;
     struct ev_loop *loop = c->gate->loop;
-    upstream_abandon(c);
+    reach_abandon(c);
     ev_timer_stop(loop, &c->timer);
     run_queue_remove(worker_run_queue(worker), &c->run_entry);
     leg_close(&c->client, loop);

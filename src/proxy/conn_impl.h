@@ -12,6 +12,7 @@
 #include "policy/verdict.h"
 #include "proxy/conn.h"
 #include "proxy/worker.h"
+#include "route.h"
 
 /* How a refusal is told, decided when it is made. */
 enum answer {
@@ -86,7 +87,8 @@ struct conn {
     struct direction to_upstream, to_client;
 
     struct addr peer, upstream_address;
-    struct target target; /* where the client wants to go; host "" until known */
+    const struct route *route; /* to it, once it is looked for */
+    struct target target;      /* where the client wants to go; host "" until known */
     char identity[HELLO_NAME_SIZE];
     bool identity_is_ip;
     bool expects_tls; /* the client does: what it is answered is TLS */
@@ -130,9 +132,9 @@ enum step client_certificate_step(struct conn *c);
 void client_certificate_overdue(struct conn *c);
 enum step client_handshake_step(struct conn *c);
 void client_handshake_overdue(struct conn *c);
-void upstream_lookup_overdue(struct conn *c); /* upstream.c */
-void upstream_dial_overdue(struct conn *c);
-enum step upstream_handshake_step(struct conn *c);
+void reach_lookup_overdue(struct conn *c); /* reach.c */
+void reach_dial_overdue(struct conn *c);
+enum step upstream_handshake_step(struct conn *c); /* upstream.c */
 void upstream_handshake_overdue(struct conn *c);
 enum step relay_step(struct conn *c); /* relay.c */
 void relay_idle(struct conn *c);
@@ -146,10 +148,15 @@ void page_overdue(struct conn *c);
 enum step linger_step(struct conn *c); /* linger.c */
 void linger_overdue(struct conn *c);
 
-/* upstream.c: resolve and dial c->target. */
-enum step upstream_begin(struct conn *c);
+/* reach.c: resolves the next hop and dials it; dials the addresses that were found; goes on. */
+enum step reach_begin(struct conn *c);
+enum step reach_dial(struct conn *c);
+enum step reach_done(struct conn *c);
+/* Gives up what is under way. */
+void reach_abandon(struct conn *c);
+
+/* upstream.c */
 enum step upstream_start_handshake(struct conn *c);
-void upstream_abandon(struct conn *c);
 enum step upstream_failed(struct conn *c, enum reason reason, int alert);
 
 /* client.c: the identity that is presented and verified. */

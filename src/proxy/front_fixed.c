@@ -14,7 +14,7 @@ static const char *identity(const struct conn *c)
 static enum step hello_judged(struct conn *c)
 {
     if (!listen_allows_upstream(c->listener->config, &c->target)) return conn_refuse_destination(c);
-    return upstream_begin(c);
+    return reach_begin(c);
 }
 
 const struct front front_fixed = {.first = CONN_HELLO,

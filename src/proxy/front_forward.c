@@ -9,7 +9,7 @@ static enum step accept_target(struct conn *c, size_t used)
     buf_consume(&c->client.stream.in, used);
     client_set_identity(c);
     if (!listen_allows_upstream(c->listener->config, &c->target)) return conn_refuse_destination(c);
-    return upstream_begin(c);
+    return reach_begin(c);
 }
 
 static enum step incomplete(struct conn *c)

@@ -98,7 +98,7 @@ static enum step tell(struct conn *c)
 
 enum step conn_refuse_with(struct conn *c, enum reason reason, int alert, const char *proxy_status)
 {
-    upstream_abandon(c);
+    reach_abandon(c);
     if (c->reason != REASON_OK) {
         /* What fails while a refusal is told changes nothing: that one is on record. */
         conn_set_state(c, CONN_FLUSH);

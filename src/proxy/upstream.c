@@ -1,184 +1,15 @@
-/* The upstream's leg: its address, the TCP connection, its handshake and verdict. */
+/* The upstream's leg: its handshake and verdict. */
 #include "conn_impl.h"
 
 #include "base/clock.h"
-#include "net/listener.h"
 #include "policy/wire.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-static void on_dialled(void *arg, int fd, const struct addr *address, int fault);
-
-static enum step dial(struct conn *c)
-{
-    struct attempt *a = c->attempt;
-    const struct site *site = c->gate->site;
-    for (size_t i = 0; i < a->address_count; i++)
-        if (listener_is_own(&a->addresses[i], site->listener_addresses,
-                            site->config->listener_count))
-            return conn_refuse(c, REASON_PROXY_LOOP);
-    conn_set_state(c, CONN_DIALLING);
-    a->dial = dial_start(c->gate->loop, a->addresses, a->address_count, on_dialled, c);
-    return a->dial ? STEP_WAIT : conn_refuse(c, REASON_INTERNAL_ERROR);
-}
-
-/* A client elsewhere must not reach through this proxy what only this machine or its link can,
- * such as a service on loopback or a cloud's metadata: neither by address nor by a name that leads
- * there. What the operator has named is allowed. */
-static bool is_forbidden(const struct conn *c, const struct addr *a)
-{
-    const struct listen_config *l = c->listener->config;
-    return c->listener->front->client_names_target && !addr_is_loopback(&c->peer) &&
-           addr_special_kind(a) && !listen_names_address(l, a);
-}
-
-/* Leaves out the addresses that are forbidden; refuses when none is left. */
-static enum step dial_allowed(struct conn *c)
-{
-    struct attempt *a = c->attempt;
-    size_t kept = 0;
-    struct addr last = {0};
-    for (size_t i = 0; i < a->address_count; i++) {
-        if (is_forbidden(c, &a->addresses[i]))
-            last = a->addresses[i];
-        else
-            a->addresses[kept++] = a->addresses[i];
-    }
-    a->address_count = kept;
-    if (kept > 0) return dial(c);
-    char ip[ADDR_TEXT_SIZE];
-    addr_format_ip(&last, ip);
-    const char *kind = addr_special_kind(&last);
-    snprintf(a->detail, sizeof a->detail,
-             "%s%s, %s %s address: a client that is not on this machine gets there only where a "
-             "range in allow_upstreams has it.",
-             c->target.is_ip ? "It is " : "The name leads to ", ip,
-             strchr("aeiou", kind[0]) ? "an" : "a", kind);
-    c->detail = a->detail;
-    return conn_refuse_with(c, REASON_DESTINATION_DENIED, REASON_ALERT_AS_SENT,
-                            "destination_ip_prohibited");
-}
-
-static enum step lookup_failed(struct conn *c, enum lookup_status status)
-{
-    switch (status) {
-    case LOOKUP_NOT_FOUND:
-        return conn_refuse(c, REASON_UPSTREAM_NAME_NOT_FOUND);
-    case LOOKUP_NO_MEMORY:
-        c->detail = "There was no memory for the lookup of the destination's name.";
-        return conn_refuse(c, REASON_LIMIT_REACHED);
-    case LOOKUP_UNANSWERED:
-        return conn_refuse(c, REASON_RESOLVER_UNAVAILABLE);
-    default:
-        return conn_refuse(c, REASON_UPSTREAM_NAME_LOOKUP_FAILED);
-    }
-}
-
-void upstream_lookup_overdue(struct conn *c)
-{
-    lookup_failed(c, lookup_overdue(c->attempt->lookup));
-}
-
-void upstream_dial_overdue(struct conn *c)
-{
-    conn_refuse(c, REASON_UPSTREAM_TIMEOUT);
-}
 
 void upstream_handshake_overdue(struct conn *c)
 {
     conn_refuse_with(c, REASON_UPSTREAM_TIMEOUT, REASON_ALERT_AS_SENT, "connection_read_timeout");
-}
-
-static void on_lookup(void *arg, enum lookup_status status, const struct addr *addresses, size_t n)
-{
-    struct conn *c = arg;
-    struct attempt *a = c->attempt;
-    a->lookup = NULL;
-    a->address_count = n;
-    if (n > 0) memcpy(a->addresses, addresses, n * sizeof *addresses);
-    if (status == LOOKUP_FOUND)
-        dial_allowed(c);
-    else
-        lookup_failed(c, status);
-    conn_run(c);
-}
-
-enum step upstream_begin(struct conn *c)
-{
-    struct attempt *a = c->attempt;
-    conn_set_state(c, CONN_RESOLVING);
-    if (c->target.is_ip) {
-        a->address_count = 1;
-        return addr_from_ip(c->target.host, c->target.port, &a->addresses[0])
-                   ? dial_allowed(c)
-                   : conn_refuse(c, REASON_INTERNAL_ERROR);
-    }
-    a->lookup = resolver_start(c->gate->resolver, c->target.host, c->target.port, on_lookup, c);
-    return a->lookup ? STEP_WAIT : conn_refuse(c, REASON_INTERNAL_ERROR);
-}
-
-void upstream_abandon(struct conn *c)
-{
-    struct attempt *a = c->attempt;
-    if (a && a->lookup) lookup_cancel(a->lookup);
-    if (a && a->dial) dial_cancel(a->dial);
-    if (a) a->lookup = NULL;
-    if (a) a->dial = NULL;
-}
-
-static const char *own_shortage(int fault)
-{
-    switch (fault) {
-    case EMFILE:
-    case ENFILE:
-        return "No file descriptor was left for the connection to the destination: raise the limit "
-               "of open files (ulimit -n, LimitNOFILE).";
-    case ENOBUFS:
-    case ENOMEM:
-        return "The system had no memory for the connection to the destination.";
-    default:
-        return "This machine had no local port or address left for the connection to the "
-               "destination: see net.ipv4.ip_local_port_range and its addresses.";
-    }
-}
-
-static enum step dial_failed(struct conn *c, int fault)
-{
-    if (dial_fault_is_own(fault)) {
-        c->detail = own_shortage(fault);
-        return conn_refuse(c, REASON_LIMIT_REACHED);
-    }
-    switch (fault) {
-    case ETIMEDOUT:
-        return conn_refuse(c, REASON_UPSTREAM_TIMEOUT);
-    case ECONNREFUSED:
-        return conn_refuse(c, REASON_UPSTREAM_UNREACHABLE);
-    default:
-        return conn_refuse_with(c, REASON_UPSTREAM_UNREACHABLE, REASON_ALERT_AS_SENT,
-                                "destination_ip_unroutable");
-    }
-}
-
-static enum step dialled(struct conn *c)
-{
-    if (c->attempt->has_hello) return upstream_start_handshake(c);
-    return c->listener->front->connected(c);
-}
-
-static void on_dialled(void *arg, int fd, const struct addr *address, int fault)
-{
-    struct conn *c = arg;
-    c->attempt->dial = NULL;
-    if (fd >= 0) {
-        leg_open(&c->upstream, fd, conn_on_leg, c, false);
-        c->upstream_address = *address;
-        dialled(c);
-    } else {
-        dial_failed(c, fault);
-    }
-    conn_run(c);
 }
 
 /* Sessions are bound to the listener, the identity and the port; the policy and the trust
@@ -269,7 +100,7 @@ static enum step redial(struct conn *c)
     leg_close(&c->upstream, c->gate->loop);
     c->upstream = (struct leg){.fd = -1};
     c->upstream_address = (struct addr){0};
-    return dial(c);
+    return reach_dial(c);
 }
 
 static enum step handshake_failed(struct conn *c)
