@@ -6,7 +6,7 @@
 #define POLICY_CLIENT_FLIGHT_H
 
 #include "base/buf.h"
-#include "base/reader.h"
+#include "policy/records.h"
 
 #include <stdbool.h>
 
@@ -19,9 +19,7 @@ struct client_flight {
     bool has_key_exchange;
     bool done;  /* ChangeCipherSpec was admitted: what follows is protected and not for here */
     bool hello; /* a second ClientHello was what ended it */
-    uint8_t header[5];
-    uint8_t header_size;
-    size_t record_left; /* of the current record's fragment */
+    struct records records;
     uint8_t alert[2];
     uint8_t alert_size;
 };
@@ -39,6 +37,6 @@ WARN_UNUSED int client_flight_feed(struct client_flight *f, bool abbreviated, co
                                    size_t n, size_t *used);
 
 /* A protected record's five header bytes, either side's: -1 or the alert that must end it. */
-WARN_UNUSED int record_judge(const uint8_t header[5]);
+WARN_UNUSED int record_judge(const uint8_t header[RECORD_HEADER]);
 
 #endif

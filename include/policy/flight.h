@@ -9,6 +9,7 @@
 #include "base/reader.h"
 #include "policy/policy.h"
 #include "policy/reasons.h"
+#include "policy/records.h"
 
 #include <stdbool.h>
 
@@ -36,11 +37,9 @@ struct flight {
     int alert;              /* description of the plaintext fatal alert, -1: none */
     uint16_t alert_version; /* of its record */
     /* Internal: record and message reassembly. */
-    uint8_t header[5];
-    uint8_t header_size;
-    size_t record_left;
+    struct records records;
     size_t message_left; /* body bytes of the current handshake message still to come */
-    uint8_t message_header[4];
+    uint8_t message_header[MESSAGE_HEADER];
     uint8_t message_header_size;
     uint8_t head[FLIGHT_HEAD]; /* the first bytes of the message's body */
     size_t head_size;

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/reader.h"
 #include "policy/policy.h"
+#include "policy/records.h"
 
 #include <stdbool.h>
 
@@ -27,9 +28,7 @@ enum hello_status {
 struct hello_reader {
     struct buf message; /* handshake header and body, record headers left out */
     size_t limit;       /* largest message in bytes */
-    size_t record_left; /* of the current record's fragment */
-    uint8_t header[5];
-    uint8_t header_size;
+    struct records records;
     uint8_t alert; /* for HELLO_MALFORMED (RFC 5246 section 7.2) */
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/attr.h"
 #include "base/text.h"
+#include "policy/wire.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -93,17 +94,6 @@ static inline bool is_grease(uint16_t v)
 {
     return (v & 0x0f0f) == 0x0a0a && v >> 8 == (v & 0xff);
 }
-
-enum {
-    SSL_2_0 = 0x0002,
-    SSL_3_0 = 0x0300,
-    TLS_1_0 = 0x0301,
-    TLS_1_1 = 0x0302,
-    TLS_1_2 = 0x0303,
-    TLS_1_3 = 0x0304,
-    SCSV_RENEGOTIATION = 0x00ff,
-    SCSV_FALLBACK = 0x5600
-};
 
 /* TLS 1.3's suites name no key exchange (RFC 8446 appendix B.4, RFC 8998). */
 static inline bool cipher_is_tls13(uint16_t id)

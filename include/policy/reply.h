@@ -8,6 +8,7 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "base/reader.h"
+#include "policy/records.h"
 
 #include <stdbool.h>
 
@@ -49,8 +50,7 @@ struct reply {
     /* Internal. */
     bool expects_sslv2;
     size_t total;
-    uint8_t header[5];
-    size_t header_size, record_left;
+    struct records records;
     struct buf message, chain;
     uint8_t alert_bytes[2];
     size_t alert_size;

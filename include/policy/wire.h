@@ -15,6 +15,9 @@ enum wire_record {
  */
 enum {
     RECORD_HEADER = 5,
+    ALERT_SIZE = 2,
+    ALERT_RECORD_SIZE = RECORD_HEADER + ALERT_SIZE,
+    MESSAGE_HEADER = 4, /* of a handshake message */
     RECORD_PLAIN_LIMIT = 16384,
     RECORD_LIMIT = 16384 + 2048,
     RECORD_PROTECTED_LIMIT = 16384 + 16 + 48 + 256,
@@ -31,10 +34,25 @@ enum wire_message {
     MESSAGE_CERTIFICATE_STATUS = 22,
 };
 
-enum { ALERT_LEVEL_FATAL = 2 };
+enum {
+    SSL_2_0 = 0x0002,
+    SSL_3_0 = 0x0300,
+    TLS_1_0 = 0x0301,
+    TLS_1_1 = 0x0302,
+    TLS_1_2 = 0x0303,
+    TLS_1_3 = 0x0304,
+    SCSV_RENEGOTIATION = 0x00ff,
+    SCSV_FALLBACK = 0x5600
+};
+
+/* The first byte of a version of SSL 3.0 and all of TLS; a point's form (RFC 8422 section 5.4). */
+enum { VERSION_MAJOR = 3, NAMED_CURVE = 3 };
+
+enum { ALERT_LEVEL_WARNING = 1, ALERT_LEVEL_FATAL = 2 };
 
 /* Descriptions; their names: reason_alert_name(). */
 enum wire_alert {
+    ALERT_CLOSE_NOTIFY = 0,
     ALERT_UNEXPECTED_MESSAGE = 10,
     ALERT_BAD_RECORD_MAC = 20,
     ALERT_RECORD_OVERFLOW = 22,
@@ -46,6 +64,7 @@ enum wire_alert {
     ALERT_INSUFFICIENT_SECURITY = 71,
     ALERT_INTERNAL_ERROR = 80,
     ALERT_INAPPROPRIATE_FALLBACK = 86,
+    ALERT_NO_RENEGOTIATION = 100,
     ALERT_UNSUPPORTED_EXTENSION = 110,
     ALERT_UNRECOGNIZED_NAME = 112,
     ALERT_NO_APPLICATION_PROTOCOL = 120,

@@ -1,7 +1,5 @@
 #include "policy/client_flight.h"
 
-#include "policy/wire.h"
-
 #include <string.h>
 
 enum { ADMIT = -1 };
@@ -14,7 +12,8 @@ void client_flight_fini(struct client_flight *f)
 
 static bool admit(struct client_flight *f, enum wire_record type, const uint8_t *p, size_t n)
 {
-    const uint8_t header[] = {(uint8_t)type, 3, 3, (uint8_t)(n >> 8), (uint8_t)n};
+    const uint8_t header[] = {(uint8_t)type, TLS_1_2 >> 8, TLS_1_2 & 0xff, (uint8_t)(n >> 8),
+                              (uint8_t)n};
     return buf_append(&f->admitted, header, sizeof header) && buf_append(&f->admitted, p, n);
 }
 
@@ -32,11 +31,10 @@ bool client_flight_hello(struct client_flight *f, struct span message)
 
 static int check_record(struct client_flight *f)
 {
-    const uint8_t *h = f->header;
-    size_t length = (size_t)h[3] << 8 | h[4];
-    f->header_size = 0;
+    const uint8_t *h = f->records.header;
+    size_t length = record_length(h);
     /* An alert is read even by an older version: it says why the client goes away. */
-    bool version = h[1] == 3 && (h[2] == 3 || h[0] == RECORD_ALERT);
+    bool version = record_version(h) == TLS_1_2 || (h[1] == VERSION_MAJOR && h[0] == RECORD_ALERT);
     if (!version) return ALERT_PROTOCOL_VERSION;
     if (length > RECORD_PLAIN_LIMIT) return ALERT_RECORD_OVERFLOW;
     /* Fragments of these types are not empty (section 6.2.1), nor can an alert be split here. */
@@ -45,7 +43,6 @@ static int check_record(struct client_flight *f)
                  : h[0] == RECORD_CHANGE_CIPHER_SPEC ? length == 1
                                                      : false;
     if (!whole) return ALERT_UNEXPECTED_MESSAGE;
-    f->record_left = length;
     f->alert_size = 0;
     return ADMIT;
 }
@@ -58,8 +55,8 @@ static int check_message(struct client_flight *f, bool abbreviated)
     f->hello = m[0] == MESSAGE_CLIENT_HELLO;
     if (m[0] != MESSAGE_CLIENT_KEY_EXCHANGE || f->has_key_exchange || abbreviated)
         return ALERT_UNEXPECTED_MESSAGE;
-    if (have < 4) return ADMIT;
-    size_t size = 4 + ((size_t)m[1] << 16 | (size_t)m[2] << 8 | m[3]);
+    if (have < MESSAGE_HEADER) return ADMIT;
+    size_t size = MESSAGE_HEADER + message_length(m);
     if (size > CLIENT_KEY_EXCHANGE_LIMIT) return ALERT_DECODE_ERROR;
     if (have < size) return ADMIT;
     f->hello = have > size && m[size] == MESSAGE_CLIENT_HELLO;
@@ -82,7 +79,7 @@ static int take_alert(struct client_flight *f, const uint8_t *p, size_t n)
 {
     memcpy(f->alert + f->alert_size, p, n);
     f->alert_size = (uint8_t)(f->alert_size + n);
-    if (f->record_left > n) return ADMIT;
+    if (f->records.left > 0) return ADMIT;
     return admit(f, RECORD_ALERT, f->alert, sizeof f->alert) ? ADMIT : ALERT_INTERNAL_ERROR;
 }
 
@@ -96,7 +93,7 @@ static int take_change_cipher(struct client_flight *f, bool abbreviated, uint8_t
 
 static int take_fragment(struct client_flight *f, bool abbreviated, const uint8_t *p, size_t n)
 {
-    switch (f->header[0]) {
+    switch (f->records.header[0]) {
     case RECORD_HANDSHAKE:
         return take_handshake(f, abbreviated, p, n);
     case RECORD_ALERT:
@@ -110,28 +107,21 @@ int client_flight_feed(struct client_flight *f, bool abbreviated, const uint8_t 
                        size_t *used)
 {
     int alert = ADMIT;
-    size_t i = 0;
-    while (i < n && alert == ADMIT && !f->done) {
-        if (f->record_left == 0) {
-            f->header[f->header_size++] = p[i++];
-            if (f->header_size == sizeof f->header) alert = check_record(f);
-            continue;
-        }
-        size_t take = n - i < f->record_left ? n - i : f->record_left;
-        alert = take_fragment(f, abbreviated, p + i, take);
-        f->record_left -= take;
-        i += take;
+    struct span in = {p, n}, fragment;
+    while (in.n > 0 && alert == ADMIT && !f->done) {
+        enum records_part part = records_next(&f->records, &in, &fragment);
+        if (part == RECORDS_HEADER) alert = check_record(f);
+        if (part == RECORDS_FRAGMENT) alert = take_fragment(f, abbreviated, fragment.p, fragment.n);
     }
-    *used = i;
+    *used = n - in.n;
     return alert;
 }
 
-int record_judge(const uint8_t header[5])
+int record_judge(const uint8_t header[RECORD_HEADER])
 {
-    size_t length = (size_t)header[3] << 8 | header[4];
-    if (header[0] < RECORD_CHANGE_CIPHER_SPEC || header[0] > RECORD_APPLICATION)
-        return ALERT_UNEXPECTED_MESSAGE; /* RFC 5246 section 6 */
-    if (header[1] != 3 || header[2] != 3) return ALERT_PROTOCOL_VERSION;
+    size_t length = record_length(header);
+    if (!record_type_is_known(header[0])) return ALERT_UNEXPECTED_MESSAGE; /* RFC 5246 section 6 */
+    if (record_version(header) != TLS_1_2) return ALERT_PROTOCOL_VERSION;
     if (length > RECORD_PROTECTED_LIMIT) return ALERT_RECORD_OVERFLOW;
     return length > 0 ? ADMIT : ALERT_BAD_RECORD_MAC;
 }

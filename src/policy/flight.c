@@ -1,6 +1,6 @@
 #include "policy/flight.h"
 
-#include "policy/wire.h"
+#include "policy/server_hello.h"
 
 #include <string.h>
 
@@ -70,40 +70,44 @@ static void note_marker(struct flight *f, struct span random, bool *downgraded)
     f->speaks_tls13 = random.p[31] == 1;
 }
 
+static enum reason read_extensions(struct flight *f, const struct flight_offer *offer,
+                                   struct server_hello *h, int *alert)
+{
+    uint16_t type;
+    struct span body;
+    while (server_hello_extension(h, &type, &body))
+        if (!read_extension(f, offer, type, body))
+            return fault(REASON_UPSTREAM_SUITE_NOT_OFFERED, ALERT_UNSUPPORTED_EXTENSION, alert);
+    if (h->extensions.failed)
+        return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert);
+    if (offer && !f->secure_renegotiation)
+        return fault(REASON_UPSTREAM_NO_SECURE_RENEGOTIATION, ALERT_HANDSHAKE_FAILURE, alert);
+    return REASON_OK;
+}
+
 static enum reason read_server_hello(struct flight *f, const struct flight_offer *offer, int *alert)
 {
-    struct reader r = reader_of((struct span){f->head, f->head_size});
-    f->version = reader_u16(&r);
-    struct span random = reader_bytes(&r, 32);
-    reader_vector(&r, 1); /* session_id */
-    f->suite = reader_u16(&r);
-    uint8_t compression = reader_u8(&r);
-    if (r.failed) return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert);
+    struct server_hello h;
+    bool downgraded = false;
+    enum server_hello_status status = server_hello_read((struct span){f->head, f->head_size}, &h);
+    f->version = h.version;
+    f->suite = h.suite;
+    if (status == SERVER_HELLO_CUT)
+        return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert);
     f->has_hello = true;
     if (offer && f->version < TLS_1_2)
         return fault(REASON_UPSTREAM_PROTOCOL_TOO_OLD, ALERT_PROTOCOL_VERSION, alert);
     if (offer && f->version > TLS_1_2)
         return fault(REASON_UPSTREAM_SUITE_NOT_OFFERED, ALERT_PROTOCOL_VERSION, alert);
     const struct suite *suite = suite_by_id(f->suite);
-    if (offer && (!suite || !(offer->suites & suite_bit(suite)) || compression != 0))
+    if (offer && (!suite || !(offer->suites & suite_bit(suite)) || h.compression != 0))
         return fault(REASON_UPSTREAM_SUITE_NOT_OFFERED, ALERT_ILLEGAL_PARAMETER, alert);
-    bool downgraded = false;
-    note_marker(f, random, &downgraded);
+    note_marker(f, h.random, &downgraded);
     if (offer && downgraded)
         return fault(REASON_UPSTREAM_DOWNGRADE_MARKER, ALERT_ILLEGAL_PARAMETER, alert);
-    struct reader list = {0};
-    if (r.left > 0) list = reader_of(reader_vector(&r, 2));
-    if (!reader_done(&r)) return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert);
-    while (list.left > 0) {
-        uint16_t type = reader_u16(&list);
-        struct span body = reader_vector(&list, 2);
-        if (list.failed) return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert);
-        if (!read_extension(f, offer, type, body))
-            return fault(REASON_UPSTREAM_SUITE_NOT_OFFERED, ALERT_UNSUPPORTED_EXTENSION, alert);
-    }
-    if (offer && !f->secure_renegotiation)
-        return fault(REASON_UPSTREAM_NO_SECURE_RENEGOTIATION, ALERT_HANDSHAKE_FAILURE, alert);
-    return REASON_OK;
+    if (status != SERVER_HELLO_OK)
+        return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert);
+    return read_extensions(f, offer, &h, alert);
 }
 
 /* ServerECDHParams with a named curve, then the signature (RFC 8422 section 5.4). */
@@ -117,7 +121,8 @@ static enum reason read_key_exchange(struct flight *f, const struct flight_offer
     if (!offer) return REASON_OK;
     if (r.failed) return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert);
     const struct scheme *scheme = scheme_by_id(f->scheme);
-    if (curve_type != 3 || !group_allowed(f->group) || !scheme || scheme->verdict != SCHEME_ALLOWED)
+    if (curve_type != NAMED_CURVE || !group_allowed(f->group) || !scheme ||
+        scheme->verdict != SCHEME_ALLOWED)
         return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_ILLEGAL_PARAMETER, alert);
     return REASON_OK;
 }
@@ -161,7 +166,7 @@ static enum reason end_message(struct flight *f, const struct flight_offer *offe
 static enum reason start_message(struct flight *f, int *alert)
 {
     const uint8_t *h = f->message_header;
-    f->message_left = (size_t)h[1] << 16 | (size_t)h[2] << 8 | h[3];
+    f->message_left = message_length(h);
     f->head_size = 0;
     bool whole = h[0] == MESSAGE_SERVER_HELLO || h[0] == MESSAGE_SERVER_KEY_EXCHANGE;
     if (whole && f->message_left > FLIGHT_HEAD)
@@ -200,21 +205,18 @@ static enum reason read_handshake(struct flight *f, const struct flight_offer *o
 
 static enum reason check_record(struct flight *f, const struct flight_offer *offer, int *alert)
 {
-    uint8_t type = f->header[0];
-    uint16_t version = (uint16_t)(f->header[1] << 8 | f->header[2]);
-    f->record_left = (size_t)f->header[3] << 8 | f->header[4];
-    f->header_size = 0;
-    bool tls = type >= RECORD_CHANGE_CIPHER_SPEC && type <= 23 && version >> 8 == 3;
-    if (!tls || f->record_left > RECORD_LIMIT) {
+    const uint8_t *header = f->records.header;
+    bool tls = record_type_is_known(header[0]) && header[1] == VERSION_MAJOR;
+    if (!tls || f->records.left > RECORD_LIMIT) {
         if (!offer) return REASON_OK;
         return f->has_hello ? fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert)
                             : fault(REASON_UPSTREAM_NOT_TLS, REASON_ALERT_NONE, alert);
     }
-    if (type == RECORD_ALERT) {
-        f->alert_version = version;
+    if (header[0] == RECORD_ALERT) {
+        f->alert_version = record_version(header);
         f->alert_size = 0;
     }
-    f->done = type == RECORD_CHANGE_CIPHER_SPEC;
+    f->done = header[0] == RECORD_CHANGE_CIPHER_SPEC;
     return REASON_OK;
 }
 
@@ -226,30 +228,33 @@ static void read_alert(struct flight *f, const uint8_t *p, size_t n)
         f->alert = f->alert_bytes[1];
 }
 
+/* What has come of a record's header. The first byte already tells an answer that is not TLS. */
+static enum reason check_header(struct flight *f, const struct flight_offer *offer, int *alert)
+{
+    const struct records *records = &f->records;
+    if (offer && !f->has_hello && !record_type_is_known(records->header[0]))
+        return fault(REASON_UPSTREAM_NOT_TLS, REASON_ALERT_NONE, alert);
+    return records->header_size == RECORD_HEADER ? check_record(f, offer, alert) : REASON_OK;
+}
+
+static enum reason read_fragment(struct flight *f, const struct flight_offer *offer,
+                                 struct span fragment, int *alert)
+{
+    if (f->records.header[0] == RECORD_ALERT) read_alert(f, fragment.p, fragment.n);
+    if (f->records.header[0] != RECORD_HANDSHAKE) return REASON_OK;
+    return read_handshake(f, offer, fragment.p, fragment.n, alert);
+}
+
 enum reason flight_feed(struct flight *f, const struct flight_offer *offer, const uint8_t *p,
                         size_t n, int *alert)
 {
-    *alert = REASON_ALERT_NONE;
     enum reason reason = REASON_OK;
-    while (n > 0 && !f->done && reason == REASON_OK) {
-        if (f->record_left == 0) {
-            f->header[f->header_size++] = *p++;
-            n--;
-            /* The first byte already tells an answer that is not TLS. */
-            bool alien = offer && !f->has_hello && (f->header[0] < 20 || f->header[0] > 23);
-            if (alien) return fault(REASON_UPSTREAM_NOT_TLS, REASON_ALERT_NONE, alert);
-            if (f->header_size == sizeof f->header) reason = check_record(f, offer, alert);
-            continue;
-        }
-        size_t take = n < f->record_left ? n : f->record_left;
-        if (f->header[0] == RECORD_HANDSHAKE)
-            reason = read_handshake(f, offer, p, take, alert);
-        else if (f->header[0] == RECORD_ALERT)
-            read_alert(f, p, take);
-        f->record_left -= take;
-        p += take;
-        n -= take;
-    }
+    struct span in = {p, n}, fragment;
+    *alert = REASON_ALERT_NONE;
+    while (in.n > 0 && !f->done && reason == REASON_OK)
+        reason = records_next(&f->records, &in, &fragment) == RECORDS_FRAGMENT
+                     ? read_fragment(f, offer, fragment, alert)
+                     : check_header(f, offer, alert);
     return reason;
 }
 

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-enum { HANDSHAKE_HEADER = 4 };
-
 void hello_reader_fini(struct hello_reader *r)
 {
     buf_fini(&r->message);
@@ -22,10 +20,10 @@ static enum hello_status classify(const uint8_t *h, size_t n)
 {
     if (h[0] == RECORD_HANDSHAKE) {
         if (n < 2) return HELLO_MORE;
-        return h[1] == 3 ? HELLO_COMPLETE : HELLO_MALFORMED;
+        return h[1] == VERSION_MAJOR ? HELLO_COMPLETE : HELLO_MALFORMED;
     }
     /* Other TLS records cannot open a connection. */
-    if (h[0] >= 20 && h[0] <= 23 && n >= 2 && h[1] == 3) return HELLO_MALFORMED;
+    if (record_type_is_known(h[0]) && n >= 2 && h[1] == VERSION_MAJOR) return HELLO_MALFORMED;
     if (is_upper(h[0])) {
         for (size_t i = 1; i < n; i++)
             if (!is_upper(h[i])) return i >= 3 && h[i] == ' ' ? HELLO_HTTP : HELLO_NOT_TLS;
@@ -34,10 +32,10 @@ static enum hello_status classify(const uint8_t *h, size_t n)
     /* 15-bit length, then CLIENT-HELLO, then the version offered. */
     if (h[0] & 0x80) {
         if (n < RECORD_HEADER) return HELLO_MORE;
-        bool version = (h[3] == 0 && h[4] == 2) || h[3] == 3;
-        return h[2] == 1 && version ? HELLO_SSLV2 : HELLO_NOT_TLS;
+        bool version = (h[3] == 0 && h[4] == 2) || h[3] == VERSION_MAJOR;
+        return h[2] == MESSAGE_CLIENT_HELLO && version ? HELLO_SSLV2 : HELLO_NOT_TLS;
     }
-    if (h[0] >= 20 && h[0] <= 23 && n < 2) return HELLO_MORE;
+    if (record_type_is_known(h[0]) && n < 2) return HELLO_MORE;
     return HELLO_NOT_TLS;
 }
 
@@ -50,22 +48,21 @@ static enum hello_status malformed(struct hello_reader *r, uint8_t alert)
 /* One record header is complete: may its fragment be read? */
 static enum hello_status check_record(struct hello_reader *r)
 {
-    size_t length = (size_t)r->header[3] << 8 | r->header[4];
-    if (r->header[0] != RECORD_HANDSHAKE) return malformed(r, ALERT_UNEXPECTED_MESSAGE);
-    if (r->header[1] != 3) return malformed(r, ALERT_DECODE_ERROR);
+    const uint8_t *header = r->records.header;
+    size_t length = record_length(header);
+    if (header[0] != RECORD_HANDSHAKE) return malformed(r, ALERT_UNEXPECTED_MESSAGE);
+    if (header[1] != VERSION_MAJOR) return malformed(r, ALERT_DECODE_ERROR);
     if (length > RECORD_PLAIN_LIMIT) return malformed(r, ALERT_RECORD_OVERFLOW);
     /* Zero-length handshake fragments are not allowed (RFC 5246 section 6.2.1). */
-    if (length == 0) return malformed(r, ALERT_DECODE_ERROR);
-    r->record_left = length;
-    return HELLO_MORE;
+    return length == 0 ? malformed(r, ALERT_DECODE_ERROR) : HELLO_MORE;
 }
 
 /* Length of the whole message by its header; 0 while the header is incomplete. */
 static size_t message_size(const struct hello_reader *r)
 {
     const uint8_t *m = buf_head(&r->message);
-    if (buf_size(&r->message) < HANDSHAKE_HEADER) return 0;
-    return HANDSHAKE_HEADER + ((size_t)m[1] << 16 | (size_t)m[2] << 8 | m[3]);
+    if (buf_size(&r->message) < MESSAGE_HEADER) return 0;
+    return MESSAGE_HEADER + message_length(m);
 }
 
 static enum hello_status check_message(struct hello_reader *r)
@@ -76,46 +73,41 @@ static enum hello_status check_message(struct hello_reader *r)
     if (size > r->limit) return HELLO_TOO_LARGE;
     if (!size || buf_size(&r->message) < size) return HELLO_MORE;
     /* A client has nothing to say behind its hello before the server has spoken. */
-    if (buf_size(&r->message) > size || r->record_left > 0)
+    if (buf_size(&r->message) > size || r->records.left > 0)
         return malformed(r, ALERT_UNEXPECTED_MESSAGE);
     return HELLO_COMPLETE;
 }
 
-static enum hello_status take_header(struct hello_reader *r, uint8_t byte)
+/* What has come of a record's header. The first bytes of all tell what this is. */
+static enum hello_status check_header(struct hello_reader *r)
 {
-    r->header[r->header_size++] = byte;
-    if (buf_size(&r->message) == 0) {
-        enum hello_status kind = classify(r->header, r->header_size);
+    const struct records *records = &r->records;
+    for (size_t n = 1; n <= records->header_size && buf_size(&r->message) == 0; n++) {
+        enum hello_status kind = classify(records->header, n);
         if (kind == HELLO_MALFORMED)
-            return malformed(r, r->header[0] == RECORD_HANDSHAKE ? ALERT_DECODE_ERROR
-                                                                 : ALERT_UNEXPECTED_MESSAGE);
-        if (kind != HELLO_COMPLETE) return kind;
+            return malformed(r, records->header[0] == RECORD_HANDSHAKE ? ALERT_DECODE_ERROR
+                                                                       : ALERT_UNEXPECTED_MESSAGE);
+        if (kind != HELLO_COMPLETE && kind != HELLO_MORE) return kind;
     }
-    if (r->header_size < RECORD_HEADER) return HELLO_MORE;
-    r->header_size = 0;
-    return check_record(r);
+    return records->header_size == RECORD_HEADER ? check_record(r) : HELLO_MORE;
+}
+
+static enum hello_status take_fragment(struct hello_reader *r, struct span fragment)
+{
+    if (!buf_append(&r->message, fragment.p, fragment.n)) return HELLO_NO_MEMORY;
+    return check_message(r);
 }
 
 enum hello_status hello_reader_feed(struct hello_reader *r, const uint8_t *p, size_t n,
                                     size_t *used)
 {
     enum hello_status status = HELLO_MORE;
-    size_t i = 0;
-    while (i < n && status == HELLO_MORE) {
-        if (r->record_left == 0) {
-            status = take_header(r, p[i++]);
-            continue;
-        }
-        size_t take = n - i < r->record_left ? n - i : r->record_left;
-        if (!buf_append(&r->message, p + i, take)) {
-            status = HELLO_NO_MEMORY;
-            break;
-        }
-        i += take;
-        r->record_left -= take;
-        status = check_message(r);
-    }
-    *used = i;
+    struct span in = {p, n}, fragment;
+    while (in.n > 0 && status == HELLO_MORE)
+        status = records_next(&r->records, &in, &fragment) == RECORDS_FRAGMENT
+                     ? take_fragment(r, fragment)
+                     : check_header(r);
+    *used = n - in.n;
     return status;
 }
 

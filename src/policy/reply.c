@@ -1,14 +1,11 @@
 #include "policy/reply.h"
 
 #include "policy/policy.h"
-#include "policy/wire.h"
+#include "policy/server_hello.h"
 
 #include <string.h>
 
-enum {
-    SSLV2_SERVER_HELLO = 4,
-    NAMED_CURVE = 3,
-};
+enum { SSLV2_SERVER_HELLO = 4 };
 
 void reply_init(struct reply *r, bool expects_sslv2)
 {
@@ -74,24 +71,21 @@ static bool is_retry(struct span random)
 
 static void read_server_hello(struct reply *r, struct span body)
 {
-    struct reader in = reader_of(body);
-    r->version = reader_u16(&in);
-    r->retry = is_retry(reader_bytes(&in, 32));
-    r->session_id = reader_vector(&in, 1).n > 0;
-    r->suite = reader_u16(&in);
-    r->compression = reader_u8(&in);
-    if (in.failed || r->version >> 8 != 3) {
+    struct server_hello h;
+    uint16_t type;
+    struct span extension;
+    bool cut = server_hello_read(body, &h) == SERVER_HELLO_CUT;
+    r->version = h.version;
+    r->retry = is_retry(h.random);
+    r->session_id = h.session_id.n > 0;
+    r->suite = h.suite;
+    r->compression = h.compression;
+    if (cut || r->version >> 8 != VERSION_MAJOR) {
         give_up(r, REPLY_MALFORMED);
         return;
     }
-    struct reader list = {0};
-    if (in.left > 0) list = reader_of(reader_vector(&in, 2));
-    while (list.left > 0) {
-        uint16_t type = reader_u16(&list);
-        struct span extension = reader_vector(&list, 2);
-        if (!list.failed) read_extension(r, type, extension);
-    }
-    if (list.failed || in.failed || r->version >> 8 != 3) {
+    while (server_hello_extension(&h, &type, &extension)) read_extension(r, type, extension);
+    if (h.extensions.failed || r->version >> 8 != VERSION_MAJOR) {
         give_up(r, REPLY_MALFORMED);
         return;
     }
@@ -153,12 +147,12 @@ static void read_handshake(struct reply *r, const uint8_t *p, size_t n)
         give_up(r, REPLY_TOO_LARGE);
         return;
     }
-    while (!r->done && buf_size(&r->message) >= 4) {
+    while (!r->done && buf_size(&r->message) >= MESSAGE_HEADER) {
         const uint8_t *m = buf_head(&r->message);
-        size_t size = (size_t)m[1] << 16 | (size_t)m[2] << 8 | m[3];
-        if (buf_size(&r->message) < 4 + size) return;
-        read_message(r, m[0], (struct span){m + 4, size});
-        buf_consume(&r->message, 4 + size);
+        size_t size = message_length(m);
+        if (buf_size(&r->message) < MESSAGE_HEADER + size) return;
+        read_message(r, m[0], (struct span){m + MESSAGE_HEADER, size});
+        buf_consume(&r->message, MESSAGE_HEADER + size);
     }
 }
 
@@ -170,22 +164,40 @@ static void read_alert(struct reply *r, const uint8_t *p, size_t n)
         r->alert_size = 0;
         /* Warnings, such as unrecognized_name, come in front of a ServerHello too; close_notify
          * ends it. */
-        if (r->alert_bytes[0] != ALERT_LEVEL_FATAL && r->alert_bytes[1] != 0) continue;
+        if (r->alert_bytes[0] != ALERT_LEVEL_FATAL && r->alert_bytes[1] != ALERT_CLOSE_NOTIFY)
+            continue;
         r->alert = r->alert_bytes[1];
         give_up(r, REPLY_ALERT);
     }
 }
 
-static void read_header(struct reply *r)
+static void check_record(struct reply *r)
 {
-    uint8_t type = r->header[0];
-    r->record_left = (size_t)r->header[3] << 8 | r->header[4];
-    r->header_size = 0;
-    bool tls = type >= RECORD_CHANGE_CIPHER_SPEC && type <= RECORD_APPLICATION &&
-               r->header[1] == 3 && r->record_left <= RECORD_LIMIT;
+    const uint8_t *header = r->records.header;
+    bool tls = record_type_is_known(header[0]) && header[1] == VERSION_MAJOR &&
+               r->records.left <= RECORD_LIMIT;
     if (!tls) give_up(r, REPLY_NOT_TLS);
-    if (type == RECORD_CHANGE_CIPHER_SPEC || type == RECORD_APPLICATION)
+    if (header[0] == RECORD_CHANGE_CIPHER_SPEC || header[0] == RECORD_APPLICATION)
         give_up(r, REPLY_MALFORMED);
+}
+
+static void read_records(struct reply *r, struct span in)
+{
+    struct span fragment;
+    while (in.n > 0 && !r->done) {
+        switch (records_next(&r->records, &in, &fragment)) {
+        case RECORDS_MORE:
+            return;
+        case RECORDS_HEADER:
+            check_record(r);
+            break;
+        case RECORDS_FRAGMENT:
+            if (r->records.header[0] == RECORD_HANDSHAKE)
+                read_handshake(r, fragment.p, fragment.n);
+            else
+                read_alert(r, fragment.p, fragment.n);
+        }
+    }
 }
 
 /* MSG-SERVER-HELLO: type, session-id-hit, certificate type, version, three lengths, then a
@@ -228,7 +240,7 @@ static void keep_head(struct reply *r, const uint8_t *p, size_t n)
 static bool first_byte_fits(struct reply *r)
 {
     if (r->expects_sslv2 && r->head[0] & 0x80) return true;
-    return r->head[0] >= RECORD_CHANGE_CIPHER_SPEC && r->head[0] <= RECORD_APPLICATION;
+    return record_type_is_known(r->head[0]);
 }
 
 void reply_feed(struct reply *r, const uint8_t *p, size_t n)
@@ -246,22 +258,7 @@ void reply_feed(struct reply *r, const uint8_t *p, size_t n)
         read_sslv2(r);
         return;
     }
-    while (n > 0 && !r->done) {
-        if (r->record_left == 0) {
-            r->header[r->header_size++] = *p++;
-            n--;
-            if (r->header_size == sizeof r->header) read_header(r);
-            continue;
-        }
-        size_t take = n < r->record_left ? n : r->record_left;
-        if (r->header[0] == RECORD_HANDSHAKE)
-            read_handshake(r, p, take);
-        else
-            read_alert(r, p, take);
-        r->record_left -= take;
-        p += take;
-        n -= take;
-    }
+    read_records(r, (struct span){p, n});
 }
 
 const char *reply_alien_name(const struct reply *r)

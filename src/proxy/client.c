@@ -100,7 +100,7 @@ enum step hello_step(struct conn *c)
 void client_hello_overdue(struct conn *c)
 {
     const struct hello_reader *reader = &c->attempt->reader;
-    bool silent = c->expects_tls && reader->header_size == 0 && reader->record_left == 0 &&
+    bool silent = c->expects_tls && reader->records.header_size == 0 && reader->records.left == 0 &&
                   buf_size(&reader->message) == 0;
     bool speaks_second = silent && !c->listener->front->answers_itself;
     if (speaks_second) {

@@ -53,7 +53,7 @@ static bool asked_by_head(const struct conn *c)
 {
     const struct hello_reader *reader = &c->attempt->reader;
     if (c->reason != REASON_CLIENT_PLAINTEXT_HTTP) return false;
-    if (c->expects_tls) return request_is_head(reader->header, reader->header_size);
+    if (c->expects_tls) return request_is_head(reader->records.header, reader->records.header_size);
     return request_is_head(buf_head(&c->client.stream.in), buf_size(&c->client.stream.in));
 }
 
@@ -77,7 +77,8 @@ void refusal_http(struct conn *c)
 static void answer_alert(struct conn *c)
 {
     int alert = c->attempt->answer_alert;
-    const uint8_t record[] = {21, 3, 3, 0, 2, 2, (uint8_t)alert};
+    uint8_t record[ALERT_RECORD_SIZE];
+    record_write_alert(alert, record);
     if (c->client.tls)
         session_fatal_alert(c->client.tls, alert);
     else if (!buf_append(&c->client.stream.out, record, sizeof record))

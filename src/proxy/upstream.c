@@ -88,7 +88,8 @@ enum step upstream_start_handshake(struct conn *c)
 enum step upstream_failed(struct conn *c, enum reason reason, int alert)
 {
     if (alert >= 0) {
-        const uint8_t record[] = {21, 3, 3, 0, 2, 2, (uint8_t)alert};
+        uint8_t record[ALERT_RECORD_SIZE];
+        record_write_alert(alert, record);
         if (buf_append(&c->upstream.stream.out, record, sizeof record)) c->alert_sent = alert;
     }
     return conn_refuse(c, reason);

@@ -17,8 +17,6 @@ _Static_assert(TICKET_NAME == WOLFSSL_TICKET_NAME_SZ && TICKET_IV == WOLFSSL_TIC
                    TICKET_TAG <= WOLFSSL_TICKET_MAC_SZ,
                "the library's ticket has other parts");
 
-enum { ALERT_RECORD_SIZE = 7, LEVEL_WARNING = 1, ALERT_NO_RENEGOTIATION = 100 };
-
 /* The longest record that holds just Finished, with the padding that libraries use: explicit nonce,
  * 16 bytes and tag; IV, 16 bytes, SHA-384 and padding. A real ClientHello is longer. */
 enum { FINISHED_GCM = 8 + 16 + 16, FINISHED_CBC = 16 + 80 };
@@ -72,7 +70,7 @@ static bool begin_record(struct session *s)
     if (s->protected) s->violation = record_judge(header);
     if (s->violation >= 0) return false;
     s->protected = s->protected || header[0] == RECORD_CHANGE_CIPHER_SPEC;
-    s->record_left = RECORD_HEADER + ((size_t)header[3] << 8 | header[4]);
+    s->record_left = RECORD_HEADER + record_length(header);
     return true;
 }
 
@@ -396,7 +394,7 @@ void session_close_notify(struct session *s)
     s->ended = true;
     /* Not wolfSSL_shutdown(): a second call of that reads, and after the end of the peer's
      * bytes it sends nothing. */
-    if (SendAlert(s->ssl, LEVEL_WARNING, 0) != 0) s->failed = true;
+    if (SendAlert(s->ssl, ALERT_LEVEL_WARNING, ALERT_CLOSE_NOTIFY) != 0) s->failed = true;
 }
 
 void session_fatal_alert(struct session *s, int description)
@@ -456,10 +454,10 @@ static bool is_hello_repeated(const struct session *s)
 {
     const uint8_t *header = s->record_header;
     const struct suite *suite = suite_by_id(s->agreed.suite);
-    int finished = suite && suite->mode == SUITE_GCM ? FINISHED_GCM : FINISHED_CBC;
+    size_t finished = suite && suite->mode == SUITE_GCM ? FINISHED_GCM : FINISHED_CBC;
     if (s->handshake && s->handshake->client.hello) return true;
     return s->error == DUPLICATE_MSG_E && header[0] == RECORD_HANDSHAKE &&
-           (header[3] << 8 | header[4]) > finished;
+           record_length(header) > finished;
 }
 
 enum reason session_fault(const struct session *s)
@@ -476,7 +474,8 @@ bool session_renegotiation_asked(const struct session *s)
     if (!s->sent_in_read || s->ended ||
         wolfSSL_get_alert_history(s->ssl, &history) != WOLFSSL_SUCCESS)
         return false;
-    return history.last_tx.level == LEVEL_WARNING && history.last_tx.code == ALERT_NO_RENEGOTIATION;
+    return history.last_tx.level == ALERT_LEVEL_WARNING &&
+           history.last_tx.code == ALERT_NO_RENEGOTIATION;
 }
 
 struct saved_session *session_save(struct session *s)
