@@ -41,7 +41,13 @@ struct audit_config {
     struct string_list syslog; /* each a syslog_address_from_text() */
 };
 
-enum listen_type { LISTEN_UNSET, LISTEN_FORWARD, LISTEN_FIXED, LISTEN_TEST, LISTEN_TYPES };
+enum listen_type {
+    LISTEN_UNSET,
+#define LISTEN_TYPE(name, text) LISTEN_##name,
+#include "config/listen_types.def"
+#undef LISTEN_TYPE
+    LISTEN_TYPES
+};
 const char *listen_type_name(enum listen_type type); /* "forward" ... */
 
 struct listen_config {
@@ -55,7 +61,6 @@ struct listen_config {
     uint64_t idle_timeout;  /* milliseconds; [proxy]'s where not given */
     char *upstream_name;
     struct string_list certificates, keys;
-    uint64_t seen; /* options given, one bit a row */
 };
 
 /* What one source may have. */
@@ -85,7 +90,6 @@ struct config {
     struct audit_config audit;
     struct listen_config *listeners;
     size_t listener_count;
-    uint64_t seen;
 };
 
 /* text: the file's n bytes; file: its name for messages, and its directory is what relative

@@ -10,42 +10,62 @@
 #include <string.h>
 
 enum section {
-    SECTION_PROXY,
-    SECTION_POLICY,
-    SECTION_CA,
-    SECTION_UPSTREAM,
-    SECTION_AUDIT,
-    SECTION_LISTEN,
+#define SECTION(name, text, holder) SECTION_##name,
+#define NAMED_SECTION SECTION
+#include "config/sections.def"
+#undef SECTION
     SECTION_COUNT,
     SECTION_NONE = SECTION_COUNT
 };
 
-static const char *const section_names[SECTION_COUNT] = {"proxy",    "policy", "ca",
-                                                         "upstream", "audit",  "listen"};
+static const struct section_row {
+    const char *name;
+    bool named;
+} sections[] = {
+#define SECTION(name, text, holder) {text, false},
+#undef NAMED_SECTION
+#define NAMED_SECTION(name, text, holder) {text, true},
+#include "config/sections.def"
+#undef SECTION
+#undef NAMED_SECTION
+};
+
+#define SECTION(name, text, holder) typedef holder holder_##name;
+#define NAMED_SECTION SECTION
+#include "config/sections.def"
+#undef SECTION
+#undef NAMED_SECTION
 
 struct option {
     enum section section;
+    unsigned types; /* of listeners, one bit for each */
     const char *key;
     enum value_kind kind;
-    size_t offset; /* in struct config, or struct listen_config for SECTION_LISTEN */
+    size_t offset; /* in the section's holder */
     const char *standard;
     const char *text;
 };
 
-#define HOLDER_PROXY struct config
-#define HOLDER_POLICY struct config
-#define HOLDER_CA struct config
-#define HOLDER_UPSTREAM struct config
-#define HOLDER_AUDIT struct config
-#define HOLDER_LISTEN struct listen_config
+enum { ALL_TYPES = (1u << LISTEN_TYPES) - 1 };
 
 static const struct option options[] = {
+#define ALL ALL_TYPES
+#define FOR(type) (1u << LISTEN_##type)
+#define ROW(section, types, key, kind, member, standard, text)                                   \
+    {                                                                                            \
+        SECTION_##section, types, #key, kind, offsetof(holder_##section, member), standard, text \
+    }
 #define OPTION(section, key, kind, member, standard, text) \
-    {SECTION_##section, #key, kind, offsetof(HOLDER_##section, member), standard, text},
+    ROW(section, ALL, key, kind, member, standard, text),
+#define LISTEN_OPTION(types, key, kind, member, standard, text) \
+    ROW(LISTEN, types, key, kind, member, standard, text),
 #include "config/options.def"
 #undef OPTION
+#undef LISTEN_OPTION
+#undef ROW
+#undef FOR
+#undef ALL
 };
-_Static_assert(COUNT_OF(options) <= 64, "one bit an option in `seen`");
 
 enum { SUITE_LINES = 2 * SUITE_COUNT };
 enum { LINE_LIMIT = 198, NAME_LIMIT = 40 }; /* what the INI library keeps of a line */
@@ -54,7 +74,8 @@ struct parser {
     struct config *config;
     struct listen_config *listener; /* of the current section */
     enum section section;
-    const char *next, *end; /* text not yet handed to the library */
+    bool seen[COUNT_OF(options)]; /* in this section; of one without a name, in the whole file */
+    const char *next, *end;       /* text not yet handed to the library */
     unsigned line;
     unsigned suite_lines[SUITE_LINES]; /* of the suite options, the first of them */
     const char *file;
@@ -96,22 +117,63 @@ static void begin_listener(struct parser *p, const char *name)
     *p->listener = (struct listen_config){.name = copy, .line = p->line};
 }
 
-static void begin_section(struct parser *p, const char *name)
+/* "forward and fixed", of the types in the set. */
+static void name_types(unsigned types, const char *between, struct text *out)
 {
+    for (unsigned t = LISTEN_UNSET + 1; t < LISTEN_TYPES; t++) {
+        if (!(types & (1u << t))) continue;
+        if (out->size > 0) text_add(out, between);
+        text_add(out, listen_type_name((enum listen_type)t));
+    }
+}
+
+/* Options that mean nothing for the listener's type. */
+static void check_types(struct parser *p)
+{
+    const struct listen_config *l = p->listener;
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        const struct option *o = &options[i];
+        if (!p->seen[i] || o->section != SECTION_LISTEN || o->types & (1u << l->type)) continue;
+        struct text names = {0}, what = {0};
+        name_types(o->types, " and ", &names);
+        text_printf(&what, "%s is for %s listeners", o->key, text_string(&names));
+        complain(p, l->line, text_string(&what), l->name);
+        text_fini(&names);
+        text_fini(&what);
+    }
+}
+
+static void end_section(struct parser *p)
+{
+    if (p->listener && p->listener->type != LISTEN_UNSET) check_types(p);
+    for (size_t i = 0; i < COUNT_OF(options); i++)
+        if (sections[options[i].section].named) p->seen[i] = false;
     p->listener = NULL;
     p->section = SECTION_NONE;
-    if (strncmp(name, "listen ", 7) == 0) {
-        p->section = SECTION_LISTEN;
-        begin_listener(p, name + 7 + strspn(name + 7, " "));
-        return;
-    }
-    for (int s = 0; s < SECTION_LISTEN; s++)
-        if (strcmp(name, section_names[s]) == 0) p->section = (enum section)s;
-    if (p->section == SECTION_NONE)
+}
+
+/* "listen forward" is of the row "listen". */
+static bool is_of_section(const struct section_row *row, const char *name)
+{
+    size_t n = strlen(row->name);
+    if (!row->named) return strcmp(name, row->name) == 0;
+    return strncmp(name, row->name, n) == 0 && name[n] == ' ';
+}
+
+static void begin_section(struct parser *p, const char *name)
+{
+    end_section(p);
+    for (unsigned s = 0; s < SECTION_COUNT; s++)
+        if (is_of_section(&sections[s], name)) p->section = (enum section)s;
+    if (p->section == SECTION_LISTEN) {
+        const char *own = name + strlen(sections[SECTION_LISTEN].name);
+        begin_listener(p, own + strspn(own, " "));
+    } else if (p->section == SECTION_NONE) {
         complain(p, p->line,
                  strcmp(name, "listen") == 0 ? "a listener needs a name, such as [listen forward]"
                                              : "unknown section",
                  name);
+    }
 }
 
 /* What the INI library would pass over in silence is found here, on the raw line. */
@@ -187,14 +249,13 @@ static int take_option(void *user, const char *section, const char *key, const c
     const struct option *o = find_option(p->section, key);
     if (!o) {
         char about[160];
-        snprintf(about, sizeof about, "%s in [%s]", key, section_names[p->section]);
+        snprintf(about, sizeof about, "%s in [%s]", key, sections[p->section].name);
         complain(p, p->line, "unknown option", about);
         return 1;
     }
-    uint64_t *seen = p->listener ? &p->listener->seen : &p->config->seen;
-    uint64_t bit = (uint64_t)1 << (o - options);
-    if (*seen & bit && !value_repeats(o->kind)) complain(p, p->line, "given twice", key);
-    *seen |= bit;
+    bool *seen = &p->seen[o - options];
+    if (*seen && !value_repeats(o->kind)) complain(p, p->line, "given twice", key);
+    *seen = true;
     if (o->kind == KIND_SUITE_LIST && p->config->suite_names.n < SUITE_LINES)
         p->suite_lines[p->config->suite_names.n] = p->line;
     const char *fault = value_parse(o->kind, value, p->directory, member_of(p, o));
@@ -210,7 +271,7 @@ static void set_defaults(struct parser *p)
 {
     for (size_t i = 0; i < COUNT_OF(options); i++) {
         const struct option *o = &options[i];
-        if (!o->standard || o->section == SECTION_LISTEN) continue;
+        if (!o->standard || sections[o->section].named) continue;
         if (value_parse(o->kind, o->standard, p->directory, member_of(p, o)))
             complain(p, 0, "out of memory", o->key);
     }
@@ -240,31 +301,22 @@ static void finish_policy(struct parser *p)
     c->policy.allowed = c->suite_names.n ? chosen & profile : profile;
 }
 
-/* Options that mean something for some types only. */
-static void check_type(struct parser *p, const struct listen_config *l)
+/* Options that go together. */
+static void check_listener(struct parser *p, const struct listen_config *l)
 {
-    bool fixed = l->type == LISTEN_FIXED, test = l->type == LISTEN_TEST;
-    if (fixed && !l->upstream.host[0])
+    if (l->type == LISTEN_FIXED && !l->upstream.host[0])
         complain(p, l->line, "a fixed listener needs upstream", l->name);
-    if (!fixed && (l->upstream.host[0] || l->upstream_name))
-        complain(p, l->line, "upstream and upstream_name are for fixed listeners", l->name);
-    if (!fixed && !test && (l->certificates.n || l->keys.n))
-        complain(p, l->line, "certificate and key are for fixed and test listeners", l->name);
-    if (test && l->idle_timeout)
-        complain(p, l->line, "a test listener has no tunnels that idle", l->name);
-    if (test && l->allow_upstreams.n)
-        complain(p, l->line, "a test listener has no upstreams to allow", l->name);
     if (l->certificates.n != l->keys.n)
         complain(p, l->line, "as many key lines as certificate lines are needed", l->name);
     if (l->certificates.n > KEY_TYPES)
-        complain(p, l->line, "one certificate a key type at most", l->name);
+        complain(p, l->line, "at most one certificate for each key type", l->name);
 }
 
 static void finish_listener(struct parser *p, struct listen_config *l)
 {
     if (l->type == LISTEN_UNSET) complain(p, l->line, "the listener needs a type", l->name);
     if (!l->address.length) complain(p, l->line, "the listener needs an address", l->name);
-    check_type(p, l);
+    check_listener(p, l);
     if (l->address.length && !addr_is_loopback(&l->address) && l->allow_clients.n == 0)
         complain(p, l->line,
                  "a listener that is not on loopback needs allow_clients, or it would be an open "
@@ -308,6 +360,7 @@ struct config *config_parse(const char *text, size_t n, const char *file, struct
     if (p.config && p.directory) {
         set_defaults(&p);
         int fault = ini_parse_stream(read_line, &p, take_option, &p);
+        end_section(&p);
         if (fault > 0)
             complain(&p, (unsigned)fault, "not a [section], a comment or key = value", "");
         if (fault < 0) complain(&p, p.line, "out of memory", "");
@@ -353,7 +406,7 @@ void config_free(struct config *c)
 {
     if (!c) return;
     for (size_t i = 0; i < COUNT_OF(options); i++) {
-        if (options[i].section != SECTION_LISTEN) {
+        if (!sections[options[i].section].named) {
             value_free(options[i].kind, (char *)c + options[i].offset);
             continue;
         }
@@ -387,8 +440,9 @@ static void print_section(enum section section, const void *holder, struct text 
 
 void config_print(const struct config *c, struct text *out)
 {
-    for (int s = 0; s < SECTION_LISTEN; s++) {
-        text_printf(out, "%s[%s]\n", s ? "\n" : "", section_names[s]);
+    for (unsigned s = 0; s < SECTION_COUNT; s++) {
+        if (sections[s].named) continue;
+        text_printf(out, "%s[%s]\n", s ? "\n" : "", sections[s].name);
         print_section((enum section)s, c, out);
     }
     for (size_t l = 0; l < c->listener_count; l++) {
@@ -401,9 +455,15 @@ void config_describe(void (*each)(void *arg, const char *section, const char *ke
                                   const char *standard, bool repeats, const char *text),
                      void *arg)
 {
-    for (size_t i = 0; i < COUNT_OF(options); i++)
-        each(arg, section_names[options[i].section], options[i].key, options[i].standard,
-             value_repeats(options[i].kind), options[i].text);
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        const struct option *o = &options[i];
+        struct text text = {0};
+        if (o->types != ALL_TYPES) name_types(o->types, ", ", &text);
+        text_printf(&text, "%s%s", text.size ? ": " : "", o->text);
+        each(arg, sections[o->section].name, o->key, o->standard, value_repeats(o->kind),
+             text_string(&text));
+        text_fini(&text);
+    }
 }
 
 bool config_needs_ca(const struct config *c)

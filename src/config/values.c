@@ -166,10 +166,12 @@ static const char *parse_sync(const char *text, enum audit_sync *out)
     return "record, interval or none";
 }
 
-static const char *const type_names[] = {[LISTEN_UNSET] = "",
-                                         [LISTEN_FORWARD] = "forward",
-                                         [LISTEN_FIXED] = "fixed",
-                                         [LISTEN_TEST] = "test"};
+static const char *const type_names[LISTEN_TYPES] = {
+    [LISTEN_UNSET] = "",
+#define LISTEN_TYPE(name, text) [LISTEN_##name] = (text),
+#include "config/listen_types.def"
+#undef LISTEN_TYPE
+};
 
 const char *listen_type_name(enum listen_type type)
 {
@@ -178,7 +180,7 @@ const char *listen_type_name(enum listen_type type)
 
 static const char *parse_listen_type(const char *text, enum listen_type *out)
 {
-    for (size_t i = LISTEN_FORWARD; i < COUNT_OF(type_names); i++)
+    for (size_t i = LISTEN_UNSET + 1; i < LISTEN_TYPES; i++)
         if (strcmp(text, type_names[i]) == 0) {
             *out = (enum listen_type)i;
             return NULL;
