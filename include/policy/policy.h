@@ -13,7 +13,12 @@
 
 enum key_type { KEY_ECDSA, KEY_RSA, KEY_TYPES, KEY_NONE = KEY_TYPES };
 enum suite_mode { SUITE_GCM, SUITE_CBC };
-enum policy_profile { PROFILE_2021, PROFILE_2020 };
+enum policy_profile {
+#define PROFILE(name, text, what) PROFILE_##name,
+#include "policy/profiles.def"
+#undef PROFILE
+    PROFILES
+};
 
 struct suite {
     uint16_t id;
@@ -21,15 +26,23 @@ struct suite {
     const char *openssl; /* the name OpenSSL and wolfSSL use */
     enum key_type key;
     enum suite_mode mode;
+    unsigned profiles; /* one bit for each that it is in */
     const char *source;
 };
 
-enum { SUITE_COUNT = 8 };
+#define SUITE(...) +1
+enum {
+    SUITE_COUNT = 0
+#include "policy/suites.def"
+};
+#undef SUITE
+_Static_assert(SUITE_COUNT == 8, "the policy is exactly eight suites");
 /* In the server's order of preference. */
 extern const struct suite suites[SUITE_COUNT];
 
-/* One bit a row of suites[]. */
-typedef uint8_t suite_set;
+/* One bit for each row of suites[]. */
+typedef uint16_t suite_set;
+_Static_assert(SUITE_COUNT <= 16, "a suite_set has a bit for each suite");
 
 struct policy {
     enum policy_profile profile;
@@ -41,6 +54,8 @@ struct policy {
 enum { POLICY_RSA_BITS_FLOOR = 2048, POLICY_RSA_BITS_CEILING = 4096, POLICY_EC_BITS_FLOOR = 256 };
 
 const char *policy_profile_name(enum policy_profile profile);
+/* PROFILES when there is none of that name. */
+enum policy_profile policy_profile_by_name(const char *name);
 /* The suites a profile allows before any narrowing. */
 suite_set policy_profile_suites(enum policy_profile profile);
 /* By IANA or OpenSSL name; NULL when it is not one of the eight. */

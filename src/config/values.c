@@ -188,22 +188,20 @@ static const char *parse_listen_type(const char *text, enum listen_type *out)
     return "forward, fixed or test";
 }
 
-static const char *parse_choice(enum value_kind kind, const char *text, void *member)
+static const char *parse_profile(const char *text, enum policy_profile *out)
 {
-    int v;
-    switch (kind) {
-    case KIND_PROFILE:
-        if ((v = choose(text, "2021", "2020")) < 0) return "2021 or 2020";
-        *(enum policy_profile *)member = v ? PROFILE_2020 : PROFILE_2021;
-        return NULL;
-    case KIND_REFUSE_ALLOW:
-        if ((v = choose(text, "refuse", "allow")) < 0) return "refuse or allow";
-        break;
-    default:
-        if ((v = choose(text, "no", "yes")) < 0) return "yes or no";
-        break;
-    }
-    *(bool *)member = v == 1;
+    enum policy_profile profile = policy_profile_by_name(text);
+    if (profile == PROFILES) return "2021 or 2020";
+    *out = profile;
+    return NULL;
+}
+
+static const char *parse_flag(enum value_kind kind, const char *text, bool *out)
+{
+    bool refuse = kind == KIND_REFUSE_ALLOW;
+    int v = refuse ? choose(text, "refuse", "allow") : choose(text, "no", "yes");
+    if (v < 0) return refuse ? "refuse or allow" : "yes or no";
+    *out = v == 1;
     return NULL;
 }
 
@@ -234,9 +232,10 @@ const char *value_parse(enum value_kind kind, const char *text, const char *dire
                    ? NULL
                    : "a duration with a unit, such as 250ms, 10s or 5m, up to 168h";
     case KIND_PROFILE:
+        return parse_profile(text, member);
     case KIND_REFUSE_ALLOW:
     case KIND_YES_NO:
-        return parse_choice(kind, text, member);
+        return parse_flag(kind, text, member);
     case KIND_LISTEN_TYPE:
         return parse_listen_type(text, member);
     case KIND_SYNC:

@@ -5,17 +5,19 @@
 #include <strings.h>
 
 const struct suite suites[] = {
-#define SUITE(id, iana, openssl, key, mode, source) {id, iana, openssl, key, mode, source},
+#define IN(profile) (1u << PROFILE_##profile)
+#define SUITE(id, iana, openssl, key, mode, profiles, source) \
+    {id, iana, openssl, key, mode, profiles, source},
 #include "policy/suites.def"
 #undef SUITE
+#undef IN
 };
 
-#define SUITE(...) +1
-_Static_assert(0
-#include "policy/suites.def"
-                   == SUITE_COUNT,
-               "the policy is exactly eight suites");
-#undef SUITE
+static const char *const profile_names[] = {
+#define PROFILE(name, text, what) text,
+#include "policy/profiles.def"
+#undef PROFILE
+};
 
 struct id_name {
     uint16_t id;
@@ -84,13 +86,22 @@ static const struct scheme schemes[] = {
 
 const char *policy_profile_name(enum policy_profile profile)
 {
-    return profile == PROFILE_2020 ? "2020" : "2021";
+    return profile_names[profile];
+}
+
+enum policy_profile policy_profile_by_name(const char *name)
+{
+    unsigned p = 0;
+    while (p < PROFILES && strcmp(name, profile_names[p]) != 0) p++;
+    return (enum policy_profile)p;
 }
 
 suite_set policy_profile_suites(enum policy_profile profile)
 {
-    suite_set all = (suite_set)((1u << SUITE_COUNT) - 1);
-    return profile == PROFILE_2020 ? suite_set_of_key(KEY_RSA) : all;
+    suite_set set = 0;
+    for (size_t i = 0; i < SUITE_COUNT; i++)
+        if (suites[i].profiles & (1u << profile)) set |= suite_bit(&suites[i]);
+    return set;
 }
 
 const struct suite *suite_by_name(const char *name)
