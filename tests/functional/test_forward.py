@@ -496,3 +496,18 @@ def test_resolv_conf_is_read_again_when_it_changes(make_forward, tmp_path):
         silent.communicate(timeout=20)
         for one in answers:
             assert_answer(hellos.Response(one), 502, "connection_refused", "upstream_unreachable")
+
+
+def test_states_are_traced_when_asked_for(make_forward, origin):
+    gate = make_forward(options={"env": {"SUITEGATE_TRACE": "1"}})
+    assert curl(gate, f"https://localhost:{origin.port}/").returncode == 0
+    opened = gate.wait_record(action="connection-opened")
+    gate.wait_record(action="connection-closed")
+    assert gate.stop() == 0
+    own = opened["suitegate"]["connection_id"]
+    states = [line.rsplit(" ", 3)[1:] for line in gate.stderr.splitlines()
+              if f"suitegate trace: {own} " in line]
+    path = [states[0][0], *(after for _, _, after in states)]
+    assert path[:6] == ["GREETING", "GREETING", "RESOLVING", "DIALLING", "HELLO",
+                        "UPSTREAM_HANDSHAKE"]
+    assert "CLIENT_HANDSHAKE" in path and path[-1] == "DONE"
