@@ -17,22 +17,14 @@
 #include <time.h>
 
 enum audit_action {
-    AUDIT_CONNECTION_REFUSED,
-    AUDIT_CONNECTION_OPENED,
-    AUDIT_CONNECTION_CLOSED,
-    AUDIT_CONNECTION_REFUSED_REPEATED,
-    AUDIT_CLIENT_FALLBACK_RETRY,
-    AUDIT_PROXY_STARTED,
-    AUDIT_PROXY_STOPPED,
-    AUDIT_CONFIGURATION_LOADED,
-    AUDIT_CONFIGURATION_REJECTED,
-    AUDIT_LOG_CHECKPOINT,
-    AUDIT_LOG_REPAIRED,
-    AUDIT_LOG_DROPPED,
+#define ACTION(name, ...) AUDIT_##name,
+#include "audit/actions.def"
+#undef ACTION
     AUDIT_ACTIONS
 };
 
 const char *audit_action_name(enum audit_action action);
+bool audit_action_is_routine(enum audit_action action);
 
 /* One leg's session, as far as it came. */
 struct audit_leg {

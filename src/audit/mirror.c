@@ -35,10 +35,8 @@ struct mirror {
 
 static bool may_wait(const struct mirror *m, const struct line *line)
 {
-    bool routine =
-        line->action == AUDIT_CONNECTION_OPENED || line->action == AUDIT_CONNECTION_CLOSED;
     size_t count = MIRROR_QUEUE_LIMIT, bytes = MIRROR_QUEUE_BYTES;
-    if (routine) {
+    if (audit_action_is_routine(line->action)) {
         count = count / 4 * 3;
         bytes = bytes / 4 * 3;
     }

@@ -15,33 +15,33 @@ enum { NAME_MOST = 768, SENTENCE_MOST = 2048, MESSAGE_MOST = 3072, TORN_MOST = 1
 /* The room for the lists of the first attempt, and of the last one. */
 enum { LISTS_USUAL = 12288, LISTS_LEAST = LISTS_USUAL / 16 };
 
-struct action_row {
-    const char *name, *type, *kind;
-    const char *sentence; /* what happened, when there is no connection to tell of */
+enum action_outcome { OUTCOME_SUCCESS, OUTCOME_FAILURE };
+enum action_level { LEVEL_INFO, LEVEL_WARNING, LEVEL_ERROR };
+
+static const struct action_row {
+    const char *name, *type;
+    enum action_outcome outcome;
+    enum action_level level;
+    bool routine;
+    const char *sentence;
+} actions[] = {
+#define ACTION(name, text, type, outcome, level, routine, sentence) \
+    {text, type, OUTCOME_##outcome, LEVEL_##level, routine, sentence},
+#include "audit/actions.def"
+#undef ACTION
 };
 
-static const struct action_row actions[] = {
-    [AUDIT_CONNECTION_REFUSED] = {"connection-refused", "denied", "event", ""},
-    [AUDIT_CONNECTION_OPENED] = {"connection-opened", "start", "event", ""},
-    [AUDIT_CONNECTION_CLOSED] = {"connection-closed", "end", "event", ""},
-    [AUDIT_CONNECTION_REFUSED_REPEATED] = {"connection-refused-repeated", "denied", "event", ""},
-    [AUDIT_CLIENT_FALLBACK_RETRY] = {"client-fallback-retry", "info", "event", ""},
-    [AUDIT_PROXY_STARTED] = {"proxy-started", "start", "event", "The proxy has started."},
-    [AUDIT_PROXY_STOPPED] = {"proxy-stopped", "end", "event", "The proxy has stopped."},
-    [AUDIT_CONFIGURATION_LOADED] = {"configuration-loaded", "change", "event",
-                                    "The configuration has been loaded."},
-    [AUDIT_CONFIGURATION_REJECTED] = {"configuration-rejected", "error", "event",
-                                      "The new configuration is rejected; the old one goes on."},
-    [AUDIT_LOG_CHECKPOINT] = {"log-checkpoint", "info", "event", "The log is signed up to here."},
-    [AUDIT_LOG_REPAIRED] = {"log-repaired", "change", "event", "The log was found damaged."},
-    [AUDIT_LOG_DROPPED] = {"log-dropped", "error", "event",
-                           "Records could not be kept for one of the log's sinks."},
-};
-_Static_assert(COUNT_OF(actions) == AUDIT_ACTIONS, "a row for each action");
+static const char *const level_names[] = {
+    [LEVEL_INFO] = "info", [LEVEL_WARNING] = "warning", [LEVEL_ERROR] = "error"};
 
 const char *audit_action_name(enum audit_action action)
 {
     return actions[action].name;
+}
+
+bool audit_action_is_routine(enum audit_action action)
+{
+    return actions[action].routine;
 }
 
 static bool about_connection(const struct audit_event *e)
@@ -113,12 +113,13 @@ static bool was_cut(const struct audit_event *e)
     return e->closed_by && strcmp(e->closed_by, "idle_timeout") == 0;
 }
 
-static const char *level(const struct audit_event *e)
+static enum action_level level(const struct audit_event *e)
 {
-    if (e->action == AUDIT_CONFIGURATION_REJECTED || e->action == AUDIT_LOG_DROPPED) return "error";
-    if (e->action == AUDIT_LOG_REPAIRED) return "warning";
-    if (e->reason == REASON_INTERNAL_ERROR) return "error";
-    return e->reason == REASON_OK && !was_cut(e) ? "info" : "warning";
+    enum action_level own = actions[e->action].level;
+    enum action_level verdict = e->reason == REASON_INTERNAL_ERROR     ? LEVEL_ERROR
+                                : e->reason != REASON_OK || was_cut(e) ? LEVEL_WARNING
+                                                                       : LEVEL_INFO;
+    return own > verdict ? own : verdict;
 }
 
 static void put_cut(struct json *j, const char *key, const char *value, size_t most)
@@ -141,12 +142,9 @@ static void put_event(struct json *j, enum audit_action action, enum reason reas
                       int64_t duration_ns)
 {
     const struct action_row *row = &actions[action];
-    bool failure =
-        cut || action == AUDIT_CONNECTION_REFUSED || action == AUDIT_CONNECTION_REFUSED_REPEATED ||
-        action == AUDIT_CONFIGURATION_REJECTED || action == AUDIT_CLIENT_FALLBACK_RETRY ||
-        action == AUDIT_LOG_REPAIRED || action == AUDIT_LOG_DROPPED;
+    bool failure = cut || row->outcome == OUTCOME_FAILURE;
     json_put_object(j, "event");
-    json_put_string(j, "kind", row->kind);
+    json_put_string(j, "kind", "event");
     json_put_array(j, "category");
     json_put_string(j, NULL, "network");
     json_end_array(j);
@@ -338,7 +336,7 @@ static void render(const struct audit_event *e, const struct text *sentence, siz
     json_put_object(&j, NULL);
     put_head(&j, e->at);
     json_put_object(&j, "log");
-    json_put_string(&j, "level", level(e));
+    json_put_string(&j, "level", level_names[level(e)]);
     json_end_object(&j);
     json_put_cut(&j, "message", sentence->data, sentence->size, MESSAGE_MOST);
     put_observer(&j, e->policy);
@@ -370,13 +368,13 @@ void audit_render(const struct audit_event *e, struct text *out)
 }
 
 /* Everything in front of what such a record is about. */
-static void put_warning(struct json *j, struct timespec at, const struct text *sentence,
-                        const struct audit_policy *policy)
+static void put_start(struct json *j, enum audit_action action, struct timespec at,
+                      const struct text *sentence, const struct audit_policy *policy)
 {
     json_put_object(j, NULL);
     put_head(j, at);
     json_put_object(j, "log");
-    json_put_string(j, "level", "warning");
+    json_put_string(j, "level", level_names[actions[action].level]);
     json_end_object(j);
     json_put_string(j, "message", text_string(sentence));
     put_observer(j, policy);
@@ -392,7 +390,7 @@ void audit_render_fallback(const struct audit_offer *before, const struct audit_
     addr_format_ip(&now->source, ip);
     text_printf(&sentence, "Possible fallback from %s to %s port %u: %s.", ip, now->host, now->port,
                 reason_row(reason)->sentence);
-    put_warning(&j, at, &sentence, policy);
+    put_start(&j, AUDIT_CLIENT_FALLBACK_RETRY, at, &sentence, policy);
     put_end(&j, "source", &now->source, addr_port(&now->source), NULL, false, 0);
     struct addr named = {0};
     bool is_ip = addr_from_ip(now->host, 0, &named);
@@ -439,7 +437,7 @@ void audit_render_repeated(const struct audit_repeated *r, struct timespec at,
     text_printf(&sentence, "Refused %s%s %" PRIu64 " more times at listener %s: %s.", ip,
                 strchr(ip, ':') ? "/64" : "", r->count, r->listener,
                 reason_row(r->reason)->sentence);
-    put_warning(&j, at, &sentence, policy);
+    put_start(&j, AUDIT_CONNECTION_REFUSED_REPEATED, at, &sentence, policy);
     put_end(&j, "source", &r->source, 0, NULL, false, 0);
     json_put_object(&j, "suitegate");
     put_digest(&j, policy);
