@@ -11,6 +11,9 @@ import chain_report
 import checks
 from chain_table import REFUSALS, TABLE, code_of
 
+# Under sanitizers the same code runs over mutated certificates in fuzz_cert and in the unit tests.
+pytestmark = pytest.mark.once
+
 
 @pytest.fixture(scope="module")
 def cases(tmp_path_factory):

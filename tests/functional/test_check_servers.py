@@ -20,6 +20,9 @@ import wire
 from judged import NUMBERS, VERSIONS, hello
 from pki import openssl
 
+# What check reads of these servers it reads under sanitizers in test_check*.py and fuzz_reply.
+pytestmark = pytest.mark.once
+
 # What each was told to speak; 3.0 is SSL.
 CONFIGURED = {
     "java everything": "3.0 1.0 1.1 1.2 1.3",

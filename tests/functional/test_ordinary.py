@@ -20,6 +20,9 @@ from pki import openssl
 from scene import at, scene  # noqa: F401 (fixture)
 from upstreams import Process, nginx, s_server
 
+# The gate does the same for each of these programs, and all of it elsewhere under sanitizers.
+pytestmark = pytest.mark.once
+
 CLIENTS = pathlib.Path(__file__).parent / "clients"
 MODULES = "/usr/lib/apache2/modules"
 ROUNDS = 2  # of each client in front of each server
