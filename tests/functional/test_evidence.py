@@ -184,7 +184,7 @@ def test_a_bad_configuration_is_recorded(scene):
 
 def test_the_policy_digest_changes_with_the_policy(scene):
     s = scene(free_port())
-    before = s.gate.records()[-1]["suitegate"]["policy"]["digest"]
+    before = s.gate.wait_record(action="proxy-started")["suitegate"]["policy"]["digest"]
     assert s.gate.reload()["suitegate"]["policy"]["digest"] == before
     s.sections["policy"] = {"minimum_rsa_bits": 3072}
     s.rewrite()
