@@ -64,8 +64,9 @@ void worker_free(struct worker *w);
 /* For connections, on the worker's own thread. */
 struct worker_shared *worker_shared(struct worker *w);
 uint64_t worker_next_id(struct worker *w);
-/* May a certificate be made now? Once an iteration of the loop. */
-WARN_UNUSED bool worker_mint_turn(struct worker *w);
+/* May a certificate be made in this iteration of the loop? One was made. */
+WARN_UNUSED bool worker_may_mint(const struct worker *w);
+void worker_minted(struct worker *w);
 const struct ticket_keys *worker_ticket_keys(const struct worker *w);
 uint8_t *worker_scratch(struct worker *w); /* WORKER_SCRATCH bytes for one call's use */
 enum { WORKER_SCRATCH = 16384 };

@@ -275,13 +275,13 @@ enum target_status target_parse_request(const uint8_t *p, size_t n, struct targe
     if (open) return n < TARGET_REQUEST_LIMIT ? TARGET_MORE : TARGET_NOT_HTTP;
     if (!begins_http(p + skipped, n - skipped)) return TARGET_NOT_HTTP;
     size_t end = header_end(p + skipped, most - skipped, &scan->searched);
-    if (end == 0 && n >= TARGET_REQUEST_LIMIT)
-        return bad(why, "The request is larger than 16 KiB.");
-    if (end == 0 && scan->line_read) return TARGET_MORE;
+    bool too_large = end == 0 && n >= TARGET_REQUEST_LIMIT;
+    static const char size_fault[] = "The request is larger than 16 KiB.";
+    if (end == 0 && scan->line_read) return too_large ? bad(why, size_fault) : TARGET_MORE;
     p += skipped;
     n -= skipped;
     const uint8_t *newline = memchr(p, '\n', n);
-    if (!newline) return TARGET_MORE;
+    if (!newline) return too_large ? bad(why, size_fault) : TARGET_MORE;
     size_t line = (size_t)(newline - p);
     if (line > 0 && p[line - 1] == '\r') line--;
     bool is_10 = false;
@@ -289,7 +289,7 @@ enum target_status target_parse_request(const uint8_t *p, size_t n, struct targe
     /* An error in the line is told at once; everything else waits for the whole request. */
     if (status == TARGET_BAD) return status;
     scan->line_read = true;
-    if (end == 0) return TARGET_MORE;
+    if (end == 0) return too_large ? bad(why, size_fault) : TARGET_MORE;
     size_t fields = (size_t)(newline - p) + 1;
     if (!fields_are_sane(p + fields, end - fields)) return bad(why, "A header field is malformed.");
     const char *fault =

@@ -169,6 +169,16 @@ enum step client_start_handshake(struct conn *c, const char *alpn)
 {
     snprintf(c->attempt->agreed_alpn, sizeof c->attempt->agreed_alpn, "%s", alpn);
     if (!has_to_mint(c)) return start_handshake(c);
+    conn_set_state(c, CONN_CERTIFICATE);
+    return STEP_AGAIN;
+}
+
+/* A source pays for what is made for it, not for waiting behind another with the same name. */
+enum step client_certificate_step(struct conn *c)
+{
+    c->more = has_to_mint(c) && !worker_may_mint(c->worker);
+    if (c->more) return STEP_WAIT;
+    if (!has_to_mint(c)) return start_handshake(c);
     if (!sources_may_mint(worker_shared(c->worker)->sources, &c->peer,
                           &conn_config(c)->proxy.per_source, clock_steady_ns())) {
         if (c->reason == REASON_OK)
@@ -176,14 +186,8 @@ enum step client_start_handshake(struct conn *c, const char *alpn)
                         "max_handshakes_per_source is the limit.";
         return conn_refuse(c, REASON_SOURCE_LIMIT_REACHED);
     }
-    conn_set_state(c, CONN_CERTIFICATE);
-    return STEP_AGAIN;
-}
-
-enum step client_certificate_step(struct conn *c)
-{
-    c->more = has_to_mint(c) && !worker_mint_turn(c->worker);
-    return c->more ? STEP_WAIT : start_handshake(c);
+    worker_minted(c->worker);
+    return start_handshake(c);
 }
 
 void client_certificate_overdue(struct conn *c)

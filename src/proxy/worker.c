@@ -58,12 +58,14 @@ uint64_t worker_next_id(struct worker *w)
     return w->next_id++ << 8 | (w->number & 0xff);
 }
 
-bool worker_mint_turn(struct worker *w)
+bool worker_may_mint(const struct worker *w)
 {
-    unsigned now = ev_iteration(w->loop);
-    if (w->mint_iteration == now) return false;
-    w->mint_iteration = now;
-    return true;
+    return w->mint_iteration != ev_iteration(w->loop);
+}
+
+void worker_minted(struct worker *w)
+{
+    w->mint_iteration = ev_iteration(w->loop);
 }
 
 const struct ticket_keys *worker_ticket_keys(const struct worker *w)

@@ -356,6 +356,7 @@ static void request_limit(void **state)
         memcpy(request + n - 4, "\r\n\r\n", 4);
         assert_int_equal(parse(request, n, &t, &used),
                          n <= TARGET_REQUEST_LIMIT ? TARGET_OK : TARGET_BAD);
+        assert_string_equal(t.host, "a.test"); /* whether it came at once or in pieces */
         assert_int_equal(parse(request, n - 1, &t, &used),
                          n <= TARGET_REQUEST_LIMIT ? TARGET_MORE : TARGET_BAD);
     }
