@@ -213,7 +213,7 @@ static void pair_shake(struct pair *p)
     }
 }
 
-static bool pair_agreed(const struct pair *p)
+UNUSED static bool pair_agreed(const struct pair *p)
 {
     return p->client.status == SESSION_OK && p->server.status == SESSION_OK;
 }
