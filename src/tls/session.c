@@ -83,16 +83,17 @@ int session_receive_callback(WOLFSSL *ssl, char *buffer, int size, void *context
     if (!from) return WOLFSSL_CBIO_ERR_GENERAL;
     size_t n = buf_size(from);
     bool header_waits = from == &s->stream->in && s->record_left == 0 && n < RECORD_HEADER;
-    if (n == 0 || (header_waits && !s->stream->end_of_data))
-        return s->stream->end_of_data ? WOLFSSL_CBIO_ERR_CONN_CLOSE : WOLFSSL_CBIO_ERR_WANT_READ;
-    if (from == &s->stream->in && !header_waits) {
+    /* The library is not told of the end: inside a record it would call that a bad MAC, and say so
+     * to the peer. */
+    if (n == 0 || header_waits) return WOLFSSL_CBIO_ERR_WANT_READ;
+    if (from == &s->stream->in) {
         if (s->record_left == 0 && !begin_record(s)) return WOLFSSL_CBIO_ERR_GENERAL;
         if (most > s->record_left) most = s->record_left;
     }
     if (n > most) n = most;
     memcpy(buffer, buf_head(from), n);
     buf_consume(from, n);
-    if (from == &s->stream->in && !header_waits) s->record_left -= n;
+    if (from == &s->stream->in) s->record_left -= n;
     return (int)n;
 }
 
@@ -364,17 +365,12 @@ enum session_status session_read(struct session *s, void *p, size_t n, size_t *g
     s->error = wolfSSL_get_error(s->ssl, result);
     switch (s->error) {
     case WOLFSSL_ERROR_WANT_READ:
-        return SESSION_WANT_BYTES;
+        return s->stream->end_of_data ? SESSION_TRUNCATED : SESSION_WANT_BYTES;
     case WOLFSSL_ERROR_ZERO_RETURN:
         s->closed_by_peer = true;
         return SESSION_CLOSE_NOTIFY;
-    case SOCKET_PEER_CLOSED_E:
-        return SESSION_TRUNCATED;
     default:
-        return s->stream->end_of_data && buf_size(&s->stream->in) == 0 &&
-                       s->error == SOCKET_ERROR_E && s->violation < 0
-                   ? SESSION_TRUNCATED
-                   : fail(s);
+        return fail(s);
     }
 }
 
