@@ -1,5 +1,7 @@
 #include "base/buf.h"
 
+#include "base/shortage.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,7 +59,10 @@ uint8_t *buf_reserve(struct buf *b, size_t n)
         capacity *= 2;
     }
     uint8_t *data = capacity == BLOCK ? block_take() : malloc(capacity);
-    if (!data) return NULL;
+    if (!data) {
+        shortage_note();
+        return NULL;
+    }
     if (b->data) {
         memcpy(data, b->data + b->start, have);
         block_give(b->data, b->capacity);

@@ -1,8 +1,10 @@
 #include "tls/library.h"
 
+#include "base/shortage.h"
 #include "pki/wolfcrypt.h"
 #include "policy/policy.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 void tls_library_suites(struct text *out)
@@ -29,10 +31,27 @@ static bool exactly_the_eight(const char *names)
     return true;
 }
 
+static void *noted(void *p)
+{
+    if (!p) shortage_note();
+    return p;
+}
+
+static void *library_malloc(size_t n)
+{
+    return noted(malloc(n));
+}
+
+static void *library_realloc(void *p, size_t n)
+{
+    return noted(realloc(p, n));
+}
+
 bool tls_library_init(struct text *errors)
 {
     struct text names = {0};
-    if (wolfSSL_Init() != WOLFSSL_SUCCESS) {
+    if (wolfSSL_SetAllocators(library_malloc, free, library_realloc) != 0 ||
+        wolfSSL_Init() != WOLFSSL_SUCCESS) {
         text_add(errors, "the TLS library cannot start\n");
         return false;
     }

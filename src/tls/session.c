@@ -1,6 +1,7 @@
 #include "tls/session.h"
 
 #include "base/clock.h"
+#include "base/shortage.h"
 #include "io.h"
 #include "policy/client_flight.h"
 #include "policy/wire.h"
@@ -40,6 +41,7 @@ struct session {
     bool protected;                       /* the peer's records are */
     int violation;                        /* the alert for what the library was not given, -1 */
     int error, alert_sent;
+    bool short_of_memory; /* when the error came */
     bool is_server, established, closed_by_peer, failed, ended, sent_in_read;
 };
 
@@ -274,7 +276,14 @@ static bool is_beyond_library(const struct session *s)
 
 static bool is_own_failure(const struct session *s)
 {
-    return s->violation == ALERT_INTERNAL_ERROR || s->error == MEMORY_E || is_beyond_library(s);
+    return s->violation == ALERT_INTERNAL_ERROR || s->short_of_memory || is_beyond_library(s);
+}
+
+/* What a call of the library has come to; shortages: their count before it. */
+static void note_result(struct session *s, int result, unsigned shortages)
+{
+    s->error = wolfSSL_get_error(s->ssl, result);
+    s->short_of_memory = shortage_count() != shortages || s->error == MEMORY_E;
 }
 
 /* For failures about which the library sends nothing (RFC 5246 section 7.2.2). */
@@ -337,8 +346,9 @@ static void refuse_certificate(struct session *s)
 enum session_status session_handshake(struct session *s)
 {
     if (s->failed) return SESSION_FAILED;
+    unsigned shortages = shortage_count();
     int result = s->is_server ? wolfSSL_accept(s->ssl) : wolfSSL_connect(s->ssl);
-    s->error = wolfSSL_get_error(s->ssl, result);
+    note_result(s, result, shortages);
     if (result == WOLFSSL_SUCCESS && server_is_verified(s)) {
         note_agreed(s);
         s->established = true;
@@ -357,12 +367,13 @@ enum session_status session_read(struct session *s, void *p, size_t n, size_t *g
     /* After close_notify a later write would make the library read on. */
     if (s->closed_by_peer) return SESSION_CLOSE_NOTIFY;
     s->sent_in_read = false;
+    unsigned shortages = shortage_count();
     int result = wolfSSL_read(s->ssl, p, (int)n);
     if (result > 0) {
         *got = (size_t)result;
         return SESSION_OK;
     }
-    s->error = wolfSSL_get_error(s->ssl, result);
+    note_result(s, result, shortages);
     switch (s->error) {
     case WOLFSSL_ERROR_WANT_READ:
         return s->stream->end_of_data ? SESSION_TRUNCATED : SESSION_WANT_BYTES;
@@ -377,9 +388,10 @@ enum session_status session_read(struct session *s, void *p, size_t n, size_t *g
 bool session_write(struct session *s, const void *p, size_t n)
 {
     if (s->failed || s->ended) return false;
+    unsigned shortages = shortage_count();
     int result = wolfSSL_write(s->ssl, p, (int)n);
     if (result == (int)n) return true;
-    s->error = wolfSSL_get_error(s->ssl, result);
+    note_result(s, result, shortages);
     s->failed = true;
     return false;
 }
@@ -390,7 +402,11 @@ void session_close_notify(struct session *s)
     s->ended = true;
     /* Not wolfSSL_shutdown(): a second call of that reads, and after the end of the peer's
      * bytes it sends nothing. */
-    if (SendAlert(s->ssl, ALERT_LEVEL_WARNING, ALERT_CLOSE_NOTIFY) != 0) s->failed = true;
+    unsigned shortages = shortage_count();
+    int result = SendAlert(s->ssl, ALERT_LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
+    if (result == 0) return;
+    note_result(s, result, shortages);
+    s->failed = true;
 }
 
 void session_fatal_alert(struct session *s, int description)
@@ -438,6 +454,7 @@ enum reason session_explain(const struct session *s, bool closed, int *alert_rec
     const struct handshake *h = s->handshake;
     struct flight seen = h->flight;
     enum reason reason = h->check ? h->check->reason : REASON_OK;
+    if (is_own_failure(s)) reason = REASON_INTERNAL_ERROR;
     if (seen.alert < 0) seen.alert = session_alert_received(s);
     *alert_received = seen.alert;
     if (reason == REASON_OK && seen.alert < 0 && !closed) reason = trust_reason_of_error(s->error);

@@ -1,0 +1,216 @@
+/* tls/session when the machine fails it: each request for memory of one conversation, then each for
+ * randomness, is refused once. Nothing crashes or leaks, and nobody who is not proved is taken. */
+#include "tls_pair.h"
+
+/* The linker leads all calls here (the Makefile says so). */
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t count, size_t n);
+void *__real_realloc(void *p, size_t n);
+void __real_free(void *p);
+int __real_suitegate_random(unsigned char *out, unsigned size);
+int __wrap_suitegate_random(unsigned char *out, unsigned size);
+
+/* One kind of request: the one numbered `fails` is refused, and all behind it where `forever`. */
+struct gauge {
+    size_t count, fails;
+    bool armed, forever;
+};
+
+static struct gauge memory, randomness;
+static long held; /* blocks */
+
+static bool refused(struct gauge *g)
+{
+    if (!g->armed) return false;
+    g->count++;
+    return g->fails > 0 && (g->forever ? g->count >= g->fails : g->count == g->fails);
+}
+
+static void *taken(void *p)
+{
+    if (p) held++;
+    return p;
+}
+
+void *__wrap_malloc(size_t n)
+{
+    return refused(&memory) ? NULL : taken(__real_malloc(n));
+}
+
+void *__wrap_calloc(size_t count, size_t n)
+{
+    return refused(&memory) ? NULL : taken(__real_calloc(count, n));
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+    if (refused(&memory)) return NULL;
+    void *q = __real_realloc(p, n);
+    if (q && !p) held++;
+    return q;
+}
+
+void __wrap_free(void *p)
+{
+    if (p) held--;
+    __real_free(p);
+}
+
+int __wrap_suitegate_random(unsigned char *out, unsigned size)
+{
+    return refused(&randomness) ? -1 : __real_suitegate_random(out, size);
+}
+
+enum { PAYLOAD = 40000 };
+
+/* What a conversation has come to. */
+struct outcome {
+    bool client_done, server_done, resumed;
+    bool carried; /* all payload, and both ends */
+};
+
+/* Bytes that arrive are the first of those that were sent. */
+static bool carry(struct pair *p, struct side *from, struct side *to)
+{
+    static uint8_t sent[PAYLOAD];
+    struct buf got = {0};
+    for (size_t i = 0; i < PAYLOAD; i++) sent[i] = (uint8_t)(i >> 3);
+    bool ok = session_write(from->tls, sent, PAYLOAD);
+    (void)pair_carry(p, from, to, &got);
+    size_t n = buf_size(&got);
+    assert_true(n <= PAYLOAD);
+    if (n > 0) assert_memory_equal(buf_head(&got), sent, n);
+    buf_fini(&got);
+    return ok && n == PAYLOAD;
+}
+
+static bool ends(struct pair *p, struct side *from, struct side *to)
+{
+    struct buf got = {0};
+    session_close_notify(from->tls);
+    bool ok = pair_carry(p, from, to, &got) == SESSION_CLOSE_NOTIFY;
+    buf_fini(&got);
+    return ok;
+}
+
+static void assert_proved(const struct pair *p, const struct suite *suite, bool resuming)
+{
+    const struct side *sides[] = {&p->client, &p->server};
+    for (size_t i = 0; i < N_OF(sides); i++) {
+        if (sides[i]->status != SESSION_OK) continue;
+        struct agreed a = session_agreed(sides[i]->tls);
+        bool is_client = sides[i] == &p->client;
+        bool proved = !is_client || (a.resumed ? resuming : p->check.verified);
+        assert_true(agreed_is_allowed(&a, suite_bit(suite), proved));
+    }
+}
+
+/* A handshake, payload, the end; *saved: resumed where there is one, and then what to resume. */
+static struct outcome converse(const struct suite *suite, const char *identity,
+                               struct saved_session **saved)
+{
+    struct outcome o = {0};
+    struct pair p = pair_new(suite, true);
+    static const uint8_t generation[16] = {1};
+    p.check.identity = identity;
+    bool ok = ticket_scope_init(&p.scope, &world.tickets,
+                                (struct span){generation, sizeof generation}, "front", IDENTITY);
+    if (ok && pair_client(&p, "", *saved)) {
+        pair_shake(&p);
+        assert_proved(&p, suite, *saved != NULL);
+        o.client_done = p.client.status == SESSION_OK;
+        o.server_done = p.server.status == SESSION_OK;
+        o.resumed = o.client_done && session_agreed(p.client.tls).resumed;
+    }
+    if (o.client_done && o.server_done) {
+        saved_session_free(*saved);
+        *saved = session_save(p.client.tls);
+        session_handshake_done(p.client.tls);
+        session_handshake_done(p.server.tls);
+        o.carried = carry(&p, &p.client, &p.server) && carry(&p, &p.server, &p.client);
+        o.carried = ends(&p, &p.client, &p.server) && ends(&p, &p.server, &p.client) && o.carried;
+    }
+    pair_free(&p);
+    return o;
+}
+
+/* One full conversation and one that resumes it. */
+static struct outcome twice(const struct suite *suite, const char *identity)
+{
+    struct saved_session *saved = NULL;
+    struct outcome first = converse(suite, identity, &saved);
+    struct outcome second = converse(suite, identity, &saved);
+    saved_session_free(saved);
+    buf_thread_fini();
+    second.carried = second.carried && first.carried;
+    return second;
+}
+
+static struct outcome failing(struct gauge *g, size_t at, bool forever, const struct suite *suite,
+                              const char *identity)
+{
+    *g = (struct gauge){.armed = true, .fails = at, .forever = forever};
+    struct outcome o = twice(suite, identity);
+    g->armed = false;
+    return o;
+}
+
+static void all_goes_well(const struct suite *suite)
+{
+    struct outcome o = twice(suite, IDENTITY);
+    assert_true(o.client_done && o.server_done && o.resumed && o.carried);
+}
+
+static void refuse_each(struct gauge *g, const struct suite *suite, const char *identity,
+                        bool forever)
+{
+    bool proved = strcmp(identity, IDENTITY) == 0;
+    all_goes_well(suite); /* what is made once is made */
+    failing(g, 0, false, suite, identity);
+    size_t all = g->count, unharmed = 0;
+    assert_true(all > 0);
+    for (size_t at = 1; at <= all; at++) {
+        long before = held;
+        struct outcome o = failing(g, at, forever, suite, identity);
+        if (held != before) fail_msg("%zu of %zu: %ld blocks are left", at, all, held - before);
+        if (!proved) assert_false(o.client_done);
+        unharmed += o.client_done && o.server_done && o.carried;
+    }
+    /* Some memory can be done without; no randomness can. */
+    assert_true(g == &memory ? unharmed < all : unharmed == 0);
+    all_goes_well(suite);
+}
+
+static const uint16_t some_suites[] = {0xc02b, 0xc028};
+
+static void each_request_for_memory(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_OF(some_suites); i++)
+        refuse_each(&memory, suite_by_id(some_suites[i]), IDENTITY, false);
+}
+
+static void each_request_for_memory_and_a_wrong_name(void **state)
+{
+    (void)state;
+    refuse_each(&memory, suite_by_id(0xc02b), "other.example", false);
+}
+
+static void each_request_for_randomness(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_OF(some_suites); i++) {
+        refuse_each(&randomness, suite_by_id(some_suites[i]), IDENTITY, false);
+        refuse_each(&randomness, suite_by_id(some_suites[i]), IDENTITY, true);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_request_for_memory),
+        cmocka_unit_test(each_request_for_memory_and_a_wrong_name),
+        cmocka_unit_test(each_request_for_randomness),
+    };
+    return cmocka_run_group_tests_name("session_faults", tests, world_begin, world_end);
+}
