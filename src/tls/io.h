@@ -1,4 +1,4 @@
-/* The library's callbacks, as tls/context.c sets them and tls/session.c defines them. */
+/* The library's callbacks, as tls/context.c sets them. */
 #ifndef TLS_IO_H
 #define TLS_IO_H
 

@@ -1,9 +1,6 @@
-#include "tls/session.h"
+#include "session_impl.h"
 
-#include "base/clock.h"
 #include "base/shortage.h"
-#include "io.h"
-#include "policy/client_flight.h"
 #include "policy/wire.h"
 
 #include <stdlib.h>
@@ -14,168 +11,13 @@
  * session stands. Declared in the library's internal.h, present in the static library. */
 extern int SendAlert(WOLFSSL *ssl, int severity, int type);
 
-_Static_assert(TICKET_NAME == WOLFSSL_TICKET_NAME_SZ && TICKET_IV == WOLFSSL_TICKET_IV_SZ &&
-                   TICKET_TAG <= WOLFSSL_TICKET_MAC_SZ,
-               "the library's ticket has other parts");
-
 /* The longest record that holds just Finished, with the padding that libraries use: explicit nonce,
  * 16 bytes and tag; IV, 16 bytes, SHA-384 and padding. A real ClientHello is longer. */
 enum { FINISHED_GCM = 8 + 16 + 16, FINISHED_CBC = 16 + 80 };
 
-/* What only the handshake needs. */
-struct handshake {
-    struct flight flight;
-    struct flight_offer offer;
-    struct peer_check *check;    /* client side */
-    struct ticket_scope tickets; /* server side; keys NULL: none */
-    struct client_flight client; /* server side */
-};
-
-struct session {
-    WOLFSSL *ssl;
-    struct stream *stream;
-    struct handshake *handshake; /* NULL once it is over */
-    struct agreed agreed;
-    size_t record_left;                   /* of the record that the library is reading */
-    uint8_t record_header[RECORD_HEADER]; /* its header */
-    bool protected;                       /* the peer's records are */
-    int violation;                        /* the alert for what the library was not given, -1 */
-    int error, alert_sent;
-    bool short_of_memory; /* when the error came */
-    bool is_server, established, closed_by_peer, failed, ended, sent_in_read;
-};
-
 struct saved_session {
     WOLFSSL_SESSION *library;
 };
-
-/* Where the library reads: a server's client in plaintext is framed anew. NULL: violation. */
-static struct buf *source(struct session *s)
-{
-    struct client_flight *flight = s->is_server && s->handshake ? &s->handshake->client : NULL;
-    if (!flight || (flight->done && buf_size(&flight->admitted) == 0)) return &s->stream->in;
-    if (buf_size(&flight->admitted) > 0) return &flight->admitted;
-    /* Our own ChangeCipherSpec comes first where a session is resumed. */
-    bool abbreviated = s->handshake->flight.done;
-    size_t used;
-    s->violation = client_flight_feed(flight, abbreviated, buf_head(&s->stream->in),
-                                      buf_size(&s->stream->in), &used);
-    buf_consume(&s->stream->in, used);
-    s->protected = flight->done;
-    return s->violation < 0 ? &flight->admitted : NULL;
-}
-
-/* At a record's begin: false unless the library may have it. */
-static bool begin_record(struct session *s)
-{
-    const uint8_t *header = memcpy(s->record_header, buf_head(&s->stream->in), RECORD_HEADER);
-    if (s->protected) s->violation = record_judge(header);
-    if (s->violation >= 0) return false;
-    s->protected = s->protected || header[0] == RECORD_CHANGE_CIPHER_SPEC;
-    s->record_left = RECORD_HEADER + record_length(header);
-    return true;
-}
-
-int session_receive_callback(WOLFSSL *ssl, char *buffer, int size, void *context)
-{
-    struct session *s = context;
-    struct buf *from = source(s);
-    size_t most = (size_t)size;
-    (void)ssl;
-    if (!from) return WOLFSSL_CBIO_ERR_GENERAL;
-    size_t n = buf_size(from);
-    bool header_waits = from == &s->stream->in && s->record_left == 0 && n < RECORD_HEADER;
-    /* The library is not told of the end: inside a record it would call that a bad MAC, and say so
-     * to the peer. */
-    if (n == 0 || header_waits) return WOLFSSL_CBIO_ERR_WANT_READ;
-    if (from == &s->stream->in) {
-        if (s->record_left == 0 && !begin_record(s)) return WOLFSSL_CBIO_ERR_GENERAL;
-        if (most > s->record_left) most = s->record_left;
-    }
-    if (n > most) n = most;
-    memcpy(buffer, buf_head(from), n);
-    buf_consume(from, n);
-    if (from == &s->stream->in) s->record_left -= n;
-    return (int)n;
-}
-
-/* A plaintext fatal alert for a certificate is the policy's, not the library's choice. */
-static void choose_alert(struct session *s, const char *record, int size, uint8_t *copy)
-{
-    const uint8_t *r = (const uint8_t *)record;
-    struct handshake *h = s->handshake;
-    bool plain = h && size == ALERT_RECORD_SIZE && r[0] == RECORD_ALERT && r[4] == 2;
-    if (!plain) return;
-    if (h->check && h->check->reason != REASON_OK && r[5] == ALERT_LEVEL_FATAL) {
-        int alert = reason_row(h->check->reason)->alert;
-        if (alert >= 0) copy[6] = (uint8_t)alert;
-    }
-    /* A chain that the library cannot even read fails before it asks about it. */
-    bool unread = h->check && !h->check->called && h->flight.certificates > 0 && !h->flight.group;
-    if (unread && r[5] == ALERT_LEVEL_FATAL) copy[6] = ALERT_BAD_CERTIFICATE;
-    /* After a client's ChangeCipherSpec nothing is left to be negotiated. */
-    if (h->client.done && copy[6] == ALERT_HANDSHAKE_FAILURE) copy[6] = ALERT_UNEXPECTED_MESSAGE;
-    s->alert_sent = copy[6];
-}
-
-int session_send_callback(WOLFSSL *ssl, char *buffer, int size, void *context)
-{
-    struct session *s = context;
-    (void)ssl;
-    uint8_t *place = buf_reserve(&s->stream->out, (size_t)size);
-    if (!place) return WOLFSSL_CBIO_ERR_GENERAL;
-    memcpy(place, buffer, (size_t)size);
-    choose_alert(s, buffer, size, place);
-    if (s->is_server && s->handshake) {
-        int unused;
-        enum reason ignored =
-            flight_feed(&s->handshake->flight, NULL, place, (size_t)size, &unused);
-        (void)ignored;
-    }
-    buf_commit(&s->stream->out, (size_t)size);
-    s->sent_in_read = true;
-    return size;
-}
-
-/* Called for the leaf, with all that was sent: what the library thinks of it does not count. */
-int session_verify_callback(int ok, WOLFSSL_X509_STORE_CTX *store)
-{
-    struct peer_check *check = store->userCtx;
-    struct span chain[FLIGHT_CHAIN_LIMIT];
-    size_t n = store->totalCerts > 0 ? (size_t)store->totalCerts : 0;
-    (void)ok;
-    if (!check || n > FLIGHT_CHAIN_LIMIT) return 0;
-    for (size_t i = 0; i < n; i++)
-        chain[i] = (struct span){store->certs[i].buffer, store->certs[i].length};
-    return trust_judge(check, chain, n);
-}
-
-/* Called for each certificate that the library has parsed, or has failed to: it is stricter than
- * RFC 5280 here and there, and what it thinks of certificates does not count. A leaf whose key it
- * did not reach fails for that. */
-int session_parsed_callback(WOLFSSL *ssl, struct DecodedCert *cert)
-{
-    (void)ssl;
-    (void)cert;
-    return 0;
-}
-
-int session_ticket_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
-                            unsigned char iv[WOLFSSL_TICKET_IV_SZ],
-                            unsigned char tag[WOLFSSL_TICKET_MAC_SZ], int seal,
-                            unsigned char *ticket, int size, int *result_size, void *context)
-{
-    (void)context;
-    const struct session *s = wolfSSL_GetIOReadCtx(ssl);
-    const struct ticket_scope *scope = s->handshake ? &s->handshake->tickets : NULL;
-    if (!scope || !scope->keys || size <= 0) return WOLFSSL_TICKET_RET_REJECT;
-    *result_size = size;
-    uint32_t now = (uint32_t)(clock_steady_ns() / 1000000000);
-    bool ok = seal ? ticket_seal(scope, now, name, iv, tag, ticket, (size_t)size)
-                   : ticket_open(scope, now, name, iv, tag, ticket, (size_t)size);
-    if (ok) return WOLFSSL_TICKET_RET_OK;
-    return seal ? WOLFSSL_TICKET_RET_FATAL : WOLFSSL_TICKET_RET_REJECT;
-}
 
 static struct session *session_new(const struct tls_context *context, struct stream *stream,
                                    bool is_server)

@@ -1,6 +1,6 @@
 /* tls/session: two sessions talk in memory; every suite, every way to end, and what must fail. */
-/* In place of the library's, for hand-made records; before cmocka, which has a fail() too. */
-#include "../../src/tls/session.c"
+/* The struct, for records made by hand. */
+#include "../../src/tls/session_impl.h"
 
 #include "tls_pair.h"
 

@@ -17,13 +17,16 @@ struct gauge {
 };
 
 static struct gauge memory, randomness;
-static long held; /* blocks */
+static struct session *acting, *victim; /* in a call of the engine; when a request was refused */
+static long held;                       /* blocks */
 
 static bool refused(struct gauge *g)
 {
     if (!g->armed) return false;
     g->count++;
-    return g->fails > 0 && (g->forever ? g->count >= g->fails : g->count == g->fails);
+    bool now = g->fails > 0 && (g->forever ? g->count >= g->fails : g->count == g->fails);
+    if (now) victim = acting;
+    return now;
 }
 
 static void *taken(void *p)
@@ -59,6 +62,46 @@ void __wrap_free(void *p)
 int __wrap_suitegate_random(unsigned char *out, unsigned size)
 {
     return refused(&randomness) ? -1 : __real_suitegate_random(out, size);
+}
+
+enum session_status __real_session_handshake(struct session *s);
+enum session_status __wrap_session_handshake(struct session *s);
+enum session_status __real_session_read(struct session *s, void *p, size_t n, size_t *got);
+enum session_status __wrap_session_read(struct session *s, void *p, size_t n, size_t *got);
+bool __real_session_write(struct session *s, const void *p, size_t n);
+bool __wrap_session_write(struct session *s, const void *p, size_t n);
+void __real_session_close_notify(struct session *s);
+void __wrap_session_close_notify(struct session *s);
+
+enum session_status __wrap_session_handshake(struct session *s)
+{
+    acting = s;
+    enum session_status status = __real_session_handshake(s);
+    acting = NULL;
+    return status;
+}
+
+enum session_status __wrap_session_read(struct session *s, void *p, size_t n, size_t *got)
+{
+    acting = s;
+    enum session_status status = __real_session_read(s, p, n, got);
+    acting = NULL;
+    return status;
+}
+
+bool __wrap_session_write(struct session *s, const void *p, size_t n)
+{
+    acting = s;
+    bool ok = __real_session_write(s, p, n);
+    acting = NULL;
+    return ok;
+}
+
+void __wrap_session_close_notify(struct session *s)
+{
+    acting = s;
+    __real_session_close_notify(s);
+    acting = NULL;
 }
 
 enum { PAYLOAD = 40000 };
@@ -105,11 +148,26 @@ static void assert_proved(const struct pair *p, const struct suite *suite, bool 
     }
 }
 
+/* What fails for want of memory is never said to be the peer's doing. Of the other side it may be:
+ * one that gives up in the middle does break the protocol. */
+static void assert_peer_is_not_accused(const struct pair *p)
+{
+    int alert;
+    if (!victim || randomness.armed) return; /* the library does not say that it got none */
+    bool shaking = victim == p->client.tls && session_flight(victim);
+    if (shaking && !(p->client.status == SESSION_FAILED && p->check.verified)) return;
+    enum reason fault = shaking ? session_explain(victim, p->client.stream.end_of_data, &alert)
+                                : session_fault(victim);
+    if (fault != REASON_OK && fault != REASON_INTERNAL_ERROR)
+        fail_msg("request %zu: %s", memory.fails, reason_row(fault)->code);
+}
+
 /* A handshake, payload, the end; *saved: resumed where there is one, and then what to resume. */
 static struct outcome converse(const struct suite *suite, const char *identity,
                                struct saved_session **saved)
 {
     struct outcome o = {0};
+    victim = NULL;
     struct pair p = pair_new(suite, true);
     static const uint8_t generation[16] = {1};
     p.check.identity = identity;
@@ -130,6 +188,7 @@ static struct outcome converse(const struct suite *suite, const char *identity,
         o.carried = carry(&p, &p.client, &p.server) && carry(&p, &p.server, &p.client);
         o.carried = ends(&p, &p.client, &p.server) && ends(&p, &p.server, &p.client) && o.carried;
     }
+    assert_peer_is_not_accused(&p);
     pair_free(&p);
     return o;
 }

@@ -1,0 +1,32 @@
+/* A session's own struct: for tls/session.c, which runs it, and tls/io.c, which the library calls. */
+#ifndef TLS_SESSION_IMPL_H
+#define TLS_SESSION_IMPL_H
+
+#include "pki/wolfcrypt.h"
+#include "policy/client_flight.h"
+#include "tls/session.h"
+
+/* What only the handshake needs. */
+struct handshake {
+    struct flight flight;
+    struct flight_offer offer;
+    struct peer_check *check;    /* client side */
+    struct ticket_scope tickets; /* server side; keys NULL: none */
+    struct client_flight client; /* server side */
+};
+
+struct session {
+    WOLFSSL *ssl;
+    struct stream *stream;
+    struct handshake *handshake; /* NULL once it is over */
+    struct agreed agreed;
+    size_t record_left;                   /* of the record that the library is reading */
+    uint8_t record_header[RECORD_HEADER]; /* its header */
+    bool protected;                       /* the peer's records are */
+    int violation;                        /* the alert for what the library was not given, -1 */
+    int error, alert_sent;
+    bool short_of_memory; /* when the error came */
+    bool is_server, established, closed_by_peer, failed, ended, sent_in_read;
+};
+
+#endif
