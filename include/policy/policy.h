@@ -14,7 +14,7 @@
 enum key_type { KEY_ECDSA, KEY_RSA, KEY_TYPES, KEY_NONE = KEY_TYPES };
 enum suite_mode { SUITE_GCM, SUITE_CBC };
 enum policy_profile {
-#define PROFILE(name, text, what) PROFILE_##name,
+#define PROFILE(name, text) PROFILE_##name,
 #include "policy/profiles.def"
 #undef PROFILE
     PROFILES

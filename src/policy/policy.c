@@ -14,7 +14,7 @@ const struct suite suites[] = {
 };
 
 static const char *const profile_names[] = {
-#define PROFILE(name, text, what) text,
+#define PROFILE(name, text) text,
 #include "policy/profiles.def"
 #undef PROFILE
 };

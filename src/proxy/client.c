@@ -176,9 +176,9 @@ enum step client_start_handshake(struct conn *c, const char *alpn)
 /* A source pays for what is made for it, not for waiting behind another with the same name. */
 enum step client_certificate_step(struct conn *c)
 {
-    c->more = has_to_mint(c) && !worker_may_mint(c->worker);
+    if (!has_to_mint(c)) return start_handshake(c); /* made meanwhile */
+    c->more = !worker_may_mint(c->worker);
     if (c->more) return STEP_WAIT;
-    if (!has_to_mint(c)) return start_handshake(c);
     if (!sources_may_mint(worker_shared(c->worker)->sources, &c->peer,
                           &conn_config(c)->proxy.per_source, clock_steady_ns())) {
         if (c->reason == REASON_OK)

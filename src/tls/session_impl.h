@@ -1,4 +1,5 @@
-/* A session's own struct: for tls/session.c, which runs it, and tls/io.c, which the library calls. */
+/* A session's own struct: for tls/session.c, which runs it, and tls/io.c, which the library calls.
+ */
 #ifndef TLS_SESSION_IMPL_H
 #define TLS_SESSION_IMPL_H
 

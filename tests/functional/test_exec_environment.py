@@ -263,7 +263,6 @@ def test_the_temporary_folder_may_have_any_name(execution, site, classes, odd):
     assert done.status == 0
 
 
-@pytest.mark.skipif(not shutil.which("php"), reason="not installed")
 @pytest.mark.parametrize("odd", ["it's #a;b%c$d", 'a "word"', "a:b"], indirect=True)
 def test_php_finds_its_settings_in_any_temporary_folder(execution, odd):
     code = "exit(ini_get('curl.cainfo') === getenv('SSL_CERT_FILE') ? 7 : 8);"

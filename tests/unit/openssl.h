@@ -77,9 +77,11 @@ UNUSED static int openssl_begin(const char *more)
     return 0;
 }
 
-UNUSED static int openssl_end(void)
+/* A group's tear down. */
+UNUSED static int openssl_end(void **state)
 {
     char command[128];
+    (void)state;
     random_thread_fini();
     snprintf(command, sizeof command, "rm -r %s", directory);
     return system(command);

@@ -140,12 +140,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    return openssl_end();
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,5 +147,5 @@ int main(void)
         cmocka_unit_test(too_many_attributes),
         cmocka_unit_test(a_chain_of_look_alikes),
     };
-    return cmocka_run_group_tests_name("effort", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("effort", tests, set_up, openssl_end);
 }

@@ -263,17 +263,11 @@ static int begin(void **state)
     return 0;
 }
 
-static int finish(void **state)
-{
-    (void)state;
-    return openssl_end();
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_back),         cmocka_unit_test(appends),
         cmocka_unit_test(larger_than_64_kib), cmocka_unit_test(every_size),
         cmocka_unit_test(other_things),       cmocka_unit_test(rejects)};
-    return cmocka_run_group_tests(tests, begin, finish);
+    return cmocka_run_group_tests(tests, begin, openssl_end);
 }

@@ -374,12 +374,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    (void)state;
-    return openssl_end();
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,5 +390,5 @@ int main(void)
         cmocka_unit_test(signatures_are_counted),
         cmocka_unit_test(certificates_are_counted),
     };
-    return cmocka_run_group_tests_name("trust", tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("trust", tests, set_up, openssl_end);
 }

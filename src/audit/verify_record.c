@@ -1,0 +1,184 @@
+/* A record in its place: what it says of the log, whether it agrees with the state file, and
+ * whether what it signs is so. */
+#include "verify_impl.h"
+
+#include "audit/writer.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+bool verify_is_action(const char *name, enum audit_action action)
+{
+    return strcmp(name, audit_action_name(action)) == 0;
+}
+
+/* With the key that was given, else with the one that the checkpoint itself names. */
+static bool signature_holds(const struct verify *v, const struct checkpoint *c)
+{
+    uint8_t spki[LOG_SPKI_LIMIT];
+    char id[LOG_KEY_ID + 1];
+    size_t n;
+    struct span key = v->given_key;
+    if (!key.n) {
+        if (!base64_decode(c->public_key, strlen(c->public_key), spki, sizeof spki, &n))
+            return false;
+        key = (struct span){spki, n};
+    }
+    return log_key_id(key, id) && strcmp(id, c->key_id) == 0 &&
+           checkpoint_valid(key, c->time, &c->head, &c->previous, c->signature);
+}
+
+/* Of a record that a process writes first. A log on standard output has no checkpoint there. */
+static void note_crash(struct verify *v, uint64_t sequence)
+{
+    if (!v->stopped && v->found.records > 0)
+        verify_note(v,
+                    "The process that wrote the records before %" PRIu64
+                    " ended without its last word (a crash or a kill); %" PRIu64
+                    " of them were not signed then.",
+                    sequence, v->found.unsigned_records);
+    v->stopped = true;
+}
+
+static bool checkpoint_fits(struct verify *v, const struct checkpoint *c, struct place place,
+                            uint64_t sequence)
+{
+    if (v->given_key.n && strcmp(c->key_id, v->given_id) != 0)
+        verify_judge(v, VERIFY_CHANGED, place, sequence,
+                     "the checkpoint is signed with another key (%.16s...) than the one given",
+                     c->key_id);
+    else if (c->head.sequence + 1 != sequence || strcmp(c->head.hash, v->chain.hash) != 0 ||
+             !signature_holds(v, c))
+        verify_judge(v, VERIFY_CHANGED, place, sequence,
+                     "the checkpoint's signature does not fit: records after %" PRIu64
+                     ", up to this one, were changed and chained again",
+                     v->found.signed_up_to);
+    return v->found.fault == VERIFY_INTACT;
+}
+
+/* The first checkpoint of a run names the end of the one before. */
+static bool take_link(struct verify *v, const struct checkpoint *c, struct place place,
+                      uint64_t sequence)
+{
+    uint64_t last = v->runs.before.last;
+    if (!c->previous.sequence || v->chain_checkpoints) return true;
+    switch (runs_link(&v->runs, &c->previous)) {
+    case RUN_OUTSIDE:
+        v->found.outside = c->previous.sequence;
+        return true;
+    case RUN_MISSING:
+        verify_judge(v, VERIFY_REMOVED, place, sequence,
+                     "the run before this one ended with a record %" PRIu64
+                     " that is not in what stands in front of it: that run, or its end, is missing",
+                     c->previous.sequence);
+        return false;
+    default:
+        v->unvouched = false;
+        if (c->previous.sequence < last)
+            verify_note(v,
+                        "The run that begins at %s line %" PRIu64 " names record %" PRIu64
+                        " as the last one before it; %" PRIu64
+                        " more are there: they were written as that process, or the machine, died.",
+                        v->anew.file, v->anew.number, c->previous.sequence,
+                        last - c->previous.sequence);
+        return true;
+    }
+}
+
+static bool take_checkpoint(struct verify *v, const struct checkpoint *c, struct place place,
+                            uint64_t sequence)
+{
+    if (!checkpoint_fits(v, c, place, sequence) || !take_link(v, c, place, sequence)) return false;
+    /* The first checkpoint of a new chain stands behind its first records. */
+    if (c->at_start && v->chain_checkpoints && !v->starting) note_crash(v, sequence);
+    if (v->found.key_id[0] && strcmp(v->found.key_id, c->key_id) != 0)
+        verify_note(v, "From record %" PRIu64 " on the log is signed with another key.", sequence);
+    memcpy(v->found.key_id, c->key_id, sizeof v->found.key_id);
+    v->found.checkpoints++;
+    v->chain_checkpoints++;
+    if (c->at_stop) v->stopped = true;
+    v->found.signed_up_to = c->head.sequence;
+    v->found.unsigned_records = 0;
+    v->starting = false;
+    return true;
+}
+
+/* A process signs what it finds before it goes on, and what it leaves. */
+static bool signed_at_turns(struct verify *v, const char *action, bool own, struct place place,
+                            uint64_t sequence)
+{
+    bool turn = verify_is_action(action, AUDIT_PROXY_STARTED) || (v->stopped && !own);
+    if (v->found.checkpoints && turn && v->found.unsigned_records > v->own_records)
+        verify_judge(
+            v, VERIFY_REMOVED, place, sequence,
+            "there is no checkpoint where a process ended and the next one began: it was removed "
+            "and the rest chained again");
+    else if (v->found.checkpoints && v->found.unsigned_records >= WRITER_CHECKPOINT_RECORDS)
+        verify_judge(
+            v, VERIFY_REMOVED, place, sequence,
+            "there is no checkpoint after %d records: the checkpoints behind record %" PRIu64
+            " were removed and the rest chained again",
+            WRITER_CHECKPOINT_RECORDS, v->found.signed_up_to);
+    return v->found.fault == VERIFY_INTACT;
+}
+
+static bool take_record(struct verify *v, const char *action, struct place place, uint64_t sequence)
+{
+    bool repair = verify_is_action(action, AUDIT_LOG_REPAIRED);
+    bool own = repair || verify_is_action(action, AUDIT_LOG_DROPPED);
+    if (!signed_at_turns(v, action, own, place, sequence)) return false;
+    if (repair) verify_note(v, "Record %" PRIu64 " tells of a repair: see its message.", sequence);
+    if (own && !repair)
+        verify_note(v, "Record %" PRIu64 " tells of records that a sink did not get.", sequence);
+    v->starting = verify_is_action(action, AUDIT_PROXY_STARTED);
+    if (v->starting) note_crash(v, sequence);
+    if (!own) v->stopped = verify_is_action(action, AUDIT_PROXY_STOPPED);
+    v->own_records = own ? v->own_records + 1 : 0;
+    v->found.unsigned_records++;
+    return true;
+}
+
+static bool state_agrees(struct verify *v, const struct chain_line *sealed, struct place place)
+{
+    if (!v->has_state || sealed->sequence != v->state.sequence ||
+        memcmp(sealed->hash, v->state.hash, CHAIN_HASH) == 0)
+        return true;
+    verify_judge(
+        v, VERIFY_CHANGED, place, sealed->sequence,
+        "this is not the record that was written under this number (the state file says so)");
+    return false;
+}
+
+/* What the first run names as the end of the one before it stands behind that run. */
+static bool runs_in_order(struct verify *v, const struct chain_line *sealed, struct place place)
+{
+    if (!runs_wants(&v->runs, sealed->sequence, sealed->hash)) return true;
+    verify_judge(v, VERIFY_REORDERED, place, sealed->sequence,
+                 "the run that ends with this record should stand in front of the first one");
+    return false;
+}
+
+void verify_take_good(struct verify *v, struct place place, const struct line_view *line,
+                      const struct chain_line *sealed)
+{
+    struct checkpoint c;
+    char action[ENTRY_ACTION];
+    bool plain_close;
+    entry_peek_action(line, action, &plain_close);
+    bool checkpoint = verify_is_action(action, AUDIT_LOG_CHECKPOINT) && checkpoint_read(line, &c);
+    bool good = state_agrees(v, sealed, place) && runs_in_order(v, sealed, place) &&
+                (checkpoint ? take_checkpoint(v, &c, place, sealed->sequence)
+                            : take_record(v, action, place, sealed->sequence));
+    if (!good) return;
+    if (!v->begun) {
+        v->found.first_sequence = sealed->sequence;
+        memcpy(v->first_hash, sealed->hash, CHAIN_HASH);
+        entry_peek_time(line->p, line->n, v->found.first_time);
+    }
+    entry_peek_time(line->p, line->n, v->found.last_time);
+    v->begun = true;
+    runs_add(&v->runs, sealed->sequence, sealed->hash);
+    v->found.records++;
+    v->found.last_sequence = v->chain.sequence = sealed->sequence;
+    memcpy(v->chain.hash, sealed->hash, CHAIN_HASH);
+}
