@@ -40,7 +40,6 @@ SHELL = {
            "$u/hello.txt",
     "PHP": "php -r 'curl_exec(curl_init($argv[1]));' $u/hello.txt",
 }
-# Of these, no more is asked than that they pass where they are installed.
 
 
 def through(execution, site, shell, expected):
