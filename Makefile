@@ -23,6 +23,7 @@ CORE_LIBS := $(BUILD)/libcore.a $(LIBS) $(BUILD)/libcore.a
 
 SOURCES := $(sort $(wildcard src/*/*.c))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
+TIDIED := $(SOURCES:src/%.c=$(BUILD)/tidy/%.ok)
 # Everything but main(), for the tests.
 CORE := $(filter-out %/cli/main.o,$(OBJECTS))
 UNIT := $(sort $(wildcard tests/unit/test_*.c))
@@ -33,31 +34,31 @@ FUZZ_SECONDS ?= 600
 HEADERS := $(sort $(wildcard include/*/*.h include/*/*.def src/*/*.h src/*/*.def))
 FORMATTED := $(SOURCES) $(filter %.h,$(HEADERS)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c tests/tools/*.c)
 
-.PHONY: FORCE all deps run test programs unit functional fuzz fuzz-short asan soak bench bench-instructions lint format docs install clean help
+.PHONY: FORCE all packages library run test programs unit functional fuzz fuzz-short asan covered soak bench bench-instructions lint lint-format lint-layering lint-cppcheck lint-documentation format docs install clean help
 .DEFAULT_GOAL := all
 
 # As many processes at once as there are processors, unless the caller said how many.
 PARALLEL = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
-all: deps
+all: packages
 	+@$(PARALLEL) $(BUILD)/suitegate
 
 help:
 	@echo 'make run      get what is needed, build, make a local CA, run the proxy on 127.0.0.1:8080'
 	@echo 'make test     get what is needed, build, run all tests (about seven minutes)'
 	@echo 'make asan     unit and functional tests under ASan and UBSan'
+	@echo 'make covered  find the tests that make asan may leave out, as others run their code'
 	@echo 'make lint     format, static analysis, layering, documentation (with clang 14, as in Debian 12)'
 	@echo 'make soak     the long tests      make fuzz   fuzz for FUZZ_SECONDS each (600)'
 	@echo 'make bench    cost beside nginx, HAProxy, sslsplit, Squid and mitmproxy (ten minutes)'
 	@echo 'make bench-instructions   instructions a connection and a MiB, and how they changed'
 	@echo 'make install DESTDIR= PREFIX=/usr/local   make format   make docs   make clean'
 
-deps:
+packages:
 	@.make/deps.sh build
+library: packages
 	@.make/wolfssl.sh $(WOLFSSL)
-
-# wolfSSL is made by deps; a build that starts from another goal makes it too.
-$(WOLFSSL)/profile.stamp: .make/wolfssl.sh .make/wolfssl.profile | deps
+$(WOLFSSL)/profile.stamp: .make/wolfssl.sh .make/wolfssl.profile | library
 	@touch $@
 
 # Rewritten only when the compiler or its flags are others than last time.
@@ -67,12 +68,14 @@ $(BUILD)/flags.stamp: FORCE
 	    echo '$(subst ','"'"',$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL))' >$@
 FORCE:
 
-$(BUILD)/obj/%.o: src/%.c $(BUILD)/flags.stamp $(WOLFSSL)/profile.stamp
+# pki/ and tls/ alone include the library: all else is compiled while it is being built.
+$(filter $(BUILD)/obj/pki/% $(BUILD)/obj/tls/%,$(OBJECTS)): $(WOLFSSL)/profile.stamp
+$(BUILD)/obj/%.o: src/%.c $(BUILD)/flags.stamp | packages
 	@mkdir -p $(@D)
 	@echo "cc $<"
 	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c $< -o $@
 
-$(BUILD)/suitegate: $(OBJECTS)
+$(BUILD)/suitegate: $(OBJECTS) $(WOLFSSL)/profile.stamp
 	@echo "link $@"
 	@$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(OBJECTS) $(LIBS) -o $@
 
@@ -122,17 +125,29 @@ functional: $(BUILD)/suitegate
 # tests' bounds on memory hold there too. With the runtimes linked in a process starts and ends in
 # two thirds of the time.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-SANITIZED = BUILD=$(BUILD)/asan OPTIMIZE='-O1 -g' HARDENING=-fPIE CFLAGS='$(SANITIZE)' \
-    LDFLAGS='-static-libasan -static-libubsan'
+SANITIZED = BUILD=$(BUILD)/asan WOLFSSL=$(WOLFSSL) OPTIMIZE='-O1 -g' HARDENING=-fPIE \
+    CFLAGS='$(SANITIZE)' LDFLAGS='-static-libasan -static-libubsan'
 asan: export ASAN_OPTIONS := detect_leaks=1:quarantine_size_mb=1:thread_local_quarantine_size_kb=64
 asan: export UBSAN_OPTIONS := print_stacktrace=1
 asan: all
 	@.make/deps.sh test
-	@mkdir -p $(BUILD)/asan
-	@[ -e $(BUILD)/asan/wolfssl ] || ln -s ../wolfssl $(BUILD)/asan/wolfssl
 	+@$(PARALLEL) $(SANITIZED) programs
 	@$(MAKE) --no-print-directory $(SANITIZED) unit
 	@$(MAKE) --no-print-directory $(SANITIZED) functional
+
+# Brings tests/functional/covered.txt up to date: which tests run no code of their own.
+COVERAGE := $(BUILD)/coverage
+covered: all
+	@.make/deps.sh test
+	@rm -rf $(COVERAGE)
+	@mkdir -p $(COVERAGE)
+	@clang -O2 -c tests/tools/coverage.c -o $(COVERAGE)/coverage.o
+	+@$(PARALLEL) BUILD=$(COVERAGE) WOLFSSL=$(WOLFSSL) CC=clang OPTIMIZE=-O1 WARNINGS=-w \
+	    CFLAGS=-fsanitize-coverage=trace-pc-guard \
+	    LDFLAGS='$(COVERAGE)/coverage.o -Wl,--wrap=_exit' $(COVERAGE)/suitegate
+	@COVERED_FOLDER=$(abspath $(COVERAGE)) /usr/bin/python3 -B tests/tools/covered.py \
+	    $(abspath $(COVERAGE)/suitegate) .make/functional.sh $(BUILD)/functional \
+	    tests/functional/test_*.py
 
 # Fuzz targets: clang's libFuzzer over the pure layers; fuzz_log and fuzz_cert over pki too, fuzz_log
 # over audit, fuzz_smtp over one file of check.
@@ -186,9 +201,33 @@ bench-instructions: all
 	@.make/deps.sh test instructions
 	@SUITEGATE=$(abspath $(BUILD)/suitegate) /usr/bin/python3 -B tests/bench/instructions.py
 
-lint: deps
-	@.make/deps.sh lint
-	@.make/lint.sh $(FORMATTED)
+# All that is wrong is shown; clang-tidy looks again only at files that have changed.
+lint:
+	@.make/deps.sh build lint
+	+@$(PARALLEL) -k --output-sync=target lint-format lint-layering lint-cppcheck \
+	    $(TIDIED) lint-documentation
+	@echo 'lint: clean'
+lint-format:
+	@echo 'lint: format'
+	@clang-format --dry-run --Werror $(FORMATTED)
+lint-layering:
+	@echo 'lint: layering'
+	@.make/layers.sh
+lint-cppcheck:
+	@echo 'lint: cppcheck'
+	@cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \
+	    --inline-suppr --suppress=missingIncludeSystem --suppress=normalCheckLevelMaxBranches \
+	    -D_GNU_SOURCE -DSUITEGATE_VERSION='"lint"' -Iinclude src
+$(filter $(BUILD)/tidy/pki/% $(BUILD)/tidy/tls/%,$(TIDIED)): $(WOLFSSL)/profile.stamp
+$(BUILD)/tidy/%.ok: src/%.c $(HEADERS) .clang-tidy
+	@mkdir -p $(@D)
+	@echo "lint: clang-tidy $<"
+	@clang-tidy --quiet $< -- -std=c11 -D_GNU_SOURCE -Iinclude \
+	    -isystem $(WOLFSSL)/include 2>/dev/null
+	@touch $@
+lint-documentation: $(BUILD)/docs
+	@echo 'lint: documentation'
+	@/usr/bin/python3 -B .make/docs.py $(BUILD)/docs
 
 format:
 	clang-format -i $(FORMATTED)

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Runs the functional tests, three files at once for each processor: a test waits most of the time.
+# Runs the functional tests, four files at once for each processor, since tests wait a lot.
 # The largest files first. What a file says is shown if it fails.
 # usage: SUITEGATE=BINARY functional.sh LOGS FILE...
 set -u
 logs=$1; shift
-processes=$((3 * $(nproc)))
+processes=$((4 * $(nproc)))
 [ $processes -le 8 ] || processes=8 # as many as have ports of their own: gate.py
 rm -rf "$logs"; mkdir -p "$logs"
 ls -S "$@" | xargs -P $processes -n 1 --process-slot-var=SUITEGATE_TEST_SLOT sh -c '
