@@ -149,13 +149,13 @@ covered: all
 	    $(abspath $(COVERAGE)/suitegate) .make/functional.sh $(BUILD)/functional \
 	    tests/functional/test_*.py
 
-# Fuzz targets: clang's libFuzzer over the pure layers; fuzz_log and fuzz_cert over pki too, fuzz_log
-# over audit, fuzz_smtp over one file of check.
+# Fuzz targets: clang's libFuzzer over the pure rooms; fuzz_log and fuzz_cert over pki too, fuzz_log
+# over audit and ledger, fuzz_smtp over one file of check.
 FUZZ_CC = clang -std=c11 $(DEFINES) -Iinclude -Isrc -isystem $(WOLFSSL)/include -g -O1 \
     -fno-sanitize-recover=all
 fuzz_objects = $(patsubst src/%.c,$(BUILD)/fuzz/obj/%.o,$(sort $(wildcard $(1))))
 $(FUZZ_PROGRAMS): $(call fuzz_objects,src/base/*.c src/policy/*.c src/config/*.c)
-$(BUILD)/fuzz/fuzz_log: $(call fuzz_objects,src/pki/*.c src/audit/*.c)
+$(BUILD)/fuzz/fuzz_log: $(call fuzz_objects,src/pki/*.c src/audit/*.c src/ledger/*.c)
 $(BUILD)/fuzz/fuzz_cert: $(call fuzz_objects,src/pki/*.c)
 $(BUILD)/fuzz/fuzz_cert: FUZZ_LIBS := $(WOLFSSL)/lib/libwolfssl.a -ljansson -lm
 $(BUILD)/fuzz/fuzz_smtp: $(call fuzz_objects,src/check/smtp.c)
@@ -212,7 +212,8 @@ lint-format:
 	@clang-format --dry-run --Werror $(FORMATTED)
 lint-layering:
 	@echo 'lint: layering'
-	@.make/layers.sh
+	@/usr/bin/python3 -B .make/layers.py
+	@/usr/bin/python3 -B .make/lengths.py
 lint-cppcheck:
 	@echo 'lint: cppcheck'
 	@cppcheck --quiet --error-exitcode=1 --std=c11 --enable=warning,performance,portability \

@@ -5,7 +5,6 @@
 #define AUDIT_CHECKPOINT_H
 
 #include "audit/chain.h"
-#include "audit/entry.h"
 #include "base/attr.h"
 #include "pki/keys.h"
 
@@ -47,18 +46,5 @@ WARN_UNUSED bool checkpoint_sign(const struct log_key *key, const char *timestam
                                  struct text *signature);
 WARN_UNUSED bool checkpoint_valid(struct span spki, const char *timestamp, const struct chain *head,
                                   const struct chain *previous, const char *signature);
-
-/* A checkpoint, read back. */
-struct checkpoint {
-    bool at_start; /* the first word of a process that goes on with the log */
-    bool at_stop;  /* the last word in it */
-    char time[ENTRY_TIME], key_id[LOG_KEY_ID + 1];
-    char signature[2 * LOG_SPKI_LIMIT], public_key[2 * LOG_SPKI_LIMIT];
-    struct chain head;
-    struct chain previous; /* sequence 0: it names none */
-};
-
-/* False when the line is none, or one that lacks something. */
-WARN_UNUSED bool checkpoint_read(const struct line_view *line, struct checkpoint *out);
 
 #endif

@@ -26,6 +26,15 @@ enum audit_action {
 const char *audit_action_name(enum audit_action action);
 bool audit_action_is_routine(enum audit_action action);
 
+enum audit_level { AUDIT_INFO, AUDIT_WARNING, AUDIT_ERROR };
+
+/* What the log's sinks need to know of a record besides its line. */
+struct audit_stamp {
+    enum audit_action action;
+    enum audit_level level;
+    struct timespec at;
+};
+
 /* One leg's session, as far as it came. */
 struct audit_leg {
     bool known; /* there is anything to say */
@@ -89,7 +98,7 @@ struct audit_event {
  * has AUDIT_RECORD_LIMIT bytes at most, whatever peers have sent: lists are cut, and the record
  * then has their counts and the SHA-256 of the whole hello; other long texts end in "...". */
 enum { AUDIT_RECORD_LIMIT = 16384 };
-void audit_render(const struct audit_event *event, struct text *out);
+struct audit_stamp audit_render(const struct audit_event *event, struct text *out);
 
 /* Lists of a hello that a program keeps from one attempt to the next. */
 enum audit_kept { KEPT_SUITES, KEPT_GROUPS, KEPT_SCHEMES, KEPT_EXTENSIONS, KEPT_LISTS };
@@ -116,8 +125,9 @@ struct audit_offer {
 };
 
 /* The record of what may be a retry that offers less: it names both offers. An open line too. */
-void audit_render_fallback(const struct audit_offer *before, const struct audit_offer *now,
-                           struct timespec at, const struct audit_policy *policy, struct text *out);
+struct audit_stamp audit_render_fallback(const struct audit_offer *before,
+                                         const struct audit_offer *now, struct timespec at,
+                                         const struct audit_policy *policy, struct text *out);
 
 enum { AUDIT_REPEATED_DESTINATIONS = 8 };
 
@@ -135,7 +145,7 @@ struct audit_repeated {
 };
 
 /* The record of those; an open line. */
-void audit_render_repeated(const struct audit_repeated *r, struct timespec at,
-                           const struct audit_policy *policy, struct text *out);
+struct audit_stamp audit_render_repeated(const struct audit_repeated *r, struct timespec at,
+                                         const struct audit_policy *policy, struct text *out);
 
 #endif

@@ -42,9 +42,9 @@ WARN_UNUSED struct writer *writer_new(const struct audit_config *config,
  * thread. Returns how many records could not be written. */
 size_t writer_free(struct writer *w);
 
-/* Queues one open line, whose text is taken. offer and reply may be NULL. When reply is given
- * it is answered also when this fails. */
-void writer_submit(struct writer *w, enum audit_action action, struct text *line,
+/* Queues one open line with its stamp; the text is taken. offer and reply may be NULL. When reply
+ * is given it is answered also when this fails. */
+void writer_submit(struct writer *w, struct audit_stamp stamp, struct text *line,
                    const struct audit_offer *offer, const struct writer_reply *reply);
 
 /* Counts a refusal instead of recording it, where its source has had its share of records with this

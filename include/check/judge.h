@@ -6,7 +6,7 @@
 #include "check/scan.h"
 
 /* In the order of the exit status that one of several hosts decides: the worst first. */
-enum verdict { VERDICT_NOT_COMPLIANT, VERDICT_UNKNOWN, VERDICT_FINDINGS, VERDICT_COMPLIANT };
+enum compliance { NOT_COMPLIANT, COULD_NOT_TELL, COMPLIANT_WITH_FINDINGS, COMPLIANT };
 
 enum item_kind {
     ITEM_PROBLEM, /* not compliant because of this */
@@ -28,7 +28,7 @@ struct item {
 };
 
 struct judgement {
-    enum verdict verdict;
+    enum compliance verdict;
     struct item *items; /* by kind */
     size_t n;
     bool failed; /* out of memory */
@@ -41,12 +41,12 @@ void judge_scans(const struct scan *scans, size_t n, const char *name, bool more
 /* One that ends before any address is known: code and text of a doubt. */
 void judge_unknown(const char *code, const char *text, struct judgement *out);
 /* Of one address of the scans judged. */
-enum verdict judge_address(const struct judgement *j, size_t address);
+enum compliance judge_address(const struct judgement *j, size_t address);
 /* Is this the gravest kind of item that calls for this advice? */
 bool judge_wants_advice(const struct judgement *j, enum item_kind kind, enum advice_topic topic);
 void judgement_fini(struct judgement *j);
 
-const char *verdict_name(enum verdict v); /* "compliant with findings" */
-const char *verdict_code(enum verdict v); /* "compliant_with_findings" */
+const char *compliance_name(enum compliance v); /* "compliant with findings" */
+const char *compliance_code(enum compliance v); /* "compliant_with_findings" */
 
 #endif

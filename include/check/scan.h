@@ -40,7 +40,7 @@ struct scan_certificate {
     struct buf der;
     struct span chain[REPLY_CERTIFICATES];
     size_t count;
-    enum fact valid; /* judged by the gate's own rules; unknown where no real handshake was made */
+    enum fact valid; /* judged by the proxy's own rules; unknown where no real handshake was made */
     enum reason reason;
     const char *fault; /* a static sentence that says more, or NULL */
 };

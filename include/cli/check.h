@@ -10,6 +10,6 @@ void check_put_host(const struct host_report *r, struct text *out);
 void check_put_table(const struct host_report *reports, size_t n, struct text *out);
 /* verdict: of all together. */
 void check_put_json(const struct host_report *reports, size_t n, const struct host_options *options,
-                    enum verdict verdict, struct text *out);
+                    enum compliance verdict, struct text *out);
 
 #endif

@@ -17,30 +17,43 @@ int cli_exec(int argc, char **argv);
 
 enum { CLI_CAS = 16 };
 
-/* What one subcommand's options may be: a value a letter, NULL where it was not given. */
-struct cli_options {
-    const char *config;   /* -c, --config */
-    const char *key_type; /* --key-type */
-    const char *out;      /* --out */
-    const char *key;      /* --key */
-    const char *since, *until;
-    const char *cas[CLI_CAS]; /* --ca, which repeats */
-    size_t ca_count;
-    const char *name, *timeout, *starttls; /* --name, --timeout, --starttls */
-    const char *list;                      /* -f, --file */
-    const char *report;                    /* --report */
-    bool json, html, refused;
-    bool follow;  /* -f, --follow */
-    char **files; /* what is no option */
-    size_t file_count;
+/* The options as bits of a set. */
+enum cli_option {
+#define CLI_OPTION(name, ...) CLI_OPTION_##name,
+#include "cli/options.def"
+#undef CLI_OPTION
+    CLI_OPTIONS
+};
+#define CLI_WITH(name) (1u << CLI_OPTION_##name)
+
+/* What may follow the options. */
+enum cli_operands {
+    CLI_NO_OPERANDS,
+    CLI_FILE_OR_NONE,
+    CLI_FILES,    /* one or more */
+    CLI_OPERANDS, /* any number */
+    CLI_COMMAND   /* a command with options of its own: ours end at the first word */
 };
 
-/* Reads the options of `allowed` (letters of: c config, k key-type, o out, y key, s since,
- * u until, j json, w html, f follow, r refused, a ca, n name, t timeout, S starttls, l file,
- * p report; F: one file or more, 1: one file or none, *: whatever follows, +: options end at the
- * first word that is none). -1: go on; else the exit status, after help or an error was printed. */
-int cli_parse(int argc, char **argv, const char *allowed, const char *help,
-              struct cli_options *out);
+struct cli_syntax {
+    unsigned options; /* CLI_WITH() of each */
+    enum cli_operands operands;
+    const char *help;
+};
+
+/* What was given: NULL or false where an option was not. */
+struct cli_options {
+    const char *config, *key_type, *out, *key, *since, *until;
+    const char *cas[CLI_CAS];
+    size_t ca_count;
+    const char *name, *timeout, *starttls, *list, *report;
+    bool json, html, follow, refused;
+    char **operands;
+    size_t operand_count;
+};
+
+/* -1: go on; else the exit status, after help or an error was printed. */
+int cli_parse(int argc, char **argv, const struct cli_syntax *syntax, struct cli_options *out);
 
 /* The roots that servers are judged by: the system's, those of the environment's SSL_CERT_FILE, and
  * --ca. False with a sentence in errors when one cannot be read. */

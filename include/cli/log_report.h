@@ -3,8 +3,8 @@
 #ifndef CLI_LOG_REPORT_H
 #define CLI_LOG_REPORT_H
 
-#include "audit/report.h"
 #include "base/text.h"
+#include "ledger/report.h"
 
 void log_report_json(struct text *out, const struct report *r);
 void log_report_html(struct text *out, struct report *r);

@@ -9,20 +9,21 @@
 
 struct line {
     atomic_uint holders;
-    enum audit_action action;
-    size_t open_size; /* without what chain_seal() has added */
+    struct audit_stamp stamp;
+    size_t open_size;    /* without what chain_seal() has added */
+    struct chain sealed; /* its number and hash, once it has them */
     struct text text;
 };
 
 /* Takes the text, also when this fails. NULL when out of memory. */
-static inline struct line *line_new(enum audit_action action, struct text *text)
+static inline struct line *line_new(struct audit_stamp stamp, struct text *text)
 {
     struct line *l = text->failed || !text->size ? NULL : malloc(sizeof *l);
     if (!l) {
         text_fini(text);
         return NULL;
     }
-    *l = (struct line){.holders = 1, .action = action, .open_size = text->size, .text = *text};
+    *l = (struct line){.holders = 1, .stamp = stamp, .open_size = text->size, .text = *text};
     *text = (struct text){0};
     return l;
 }

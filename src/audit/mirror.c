@@ -36,7 +36,7 @@ struct mirror {
 static bool may_wait(const struct mirror *m, const struct line *line)
 {
     size_t count = MIRROR_QUEUE_LIMIT, bytes = MIRROR_QUEUE_BYTES;
-    if (audit_action_is_routine(line->action)) {
+    if (audit_action_is_routine(line->stamp.action)) {
         count = count / 4 * 3;
         bytes = bytes / 4 * 3;
     }
@@ -46,7 +46,7 @@ static bool may_wait(const struct mirror *m, const struct line *line)
 static void count_dropped(struct mirror *m, const struct line *line)
 {
     /* Else a sink that is gone for good would have the log tell of its own telling. */
-    if (line->action == AUDIT_LOG_DROPPED) return;
+    if (line->stamp.action == AUDIT_LOG_DROPPED) return;
     if (m->dropped++ == 0) m->dropped_since = clock_steady_ns();
 }
 

@@ -18,21 +18,22 @@ static void add_checkpoint(struct output *o, const char *trigger);
 /* The first word in a log that goes on is a checkpoint. Never more than WRITER_CHECKPOINT_RECORDS
  * without a checkpoint: so a log from which they were taken out shows it. False when memory failed:
  * the item is gone then. */
-static bool add_pending(struct output *o, struct item *i)
+static bool add_pending(struct output *o, struct queued *i)
 {
-    bool checkpoint = i->line->action == AUDIT_LOG_CHECKPOINT;
+    bool checkpoint = i->line->stamp.action == AUDIT_LOG_CHECKPOINT;
     if (o->opening) {
         o->opening = false;
         add_checkpoint(o, "start");
     }
     if (!chain_seal(&o->sealed, &i->line->text)) {
         counters_add_lost(o->counters);
-        counters_remove_item(o->counters, i);
-        item_answer(i, false);
-        item_free(i);
+        counters_remove_queued(o->counters, i);
+        queued_answer(i, false);
+        queued_free(i);
         return false;
     }
-    list_add(&o->pending, i);
+    i->line->sealed = o->sealed;
+    record_queue_add(&o->pending, i);
     o->unsigned_records = checkpoint ? 0 : o->unsigned_records + 1;
     if (o->log->has_key && o->unsigned_records >= WRITER_CHECKPOINT_RECORDS)
         add_checkpoint(o, "interval");
@@ -41,8 +42,8 @@ static bool add_pending(struct output *o, struct item *i)
 
 /* ---- the writer's own records ---- */
 
-static struct item *own_item(struct output *o, enum audit_action action, const char *detail,
-                             const struct audit_log *about, struct timespec at)
+static struct queued *own_item(struct output *o, enum audit_action action, const char *detail,
+                               const struct audit_log *about, struct timespec at)
 {
     struct text text = {0};
     struct audit_event e = {.action = action,
@@ -53,10 +54,10 @@ static struct item *own_item(struct output *o, enum audit_action action, const c
                             .alert_sent = -1,
                             .alert_received = -1,
                             .log = about};
-    audit_render(&e, &text);
-    struct item *i = item_new(action, &text, NULL, NULL);
+    struct audit_stamp stamp = audit_render(&e, &text);
+    struct queued *i = queued_new(stamp, &text, NULL, NULL);
     if (i)
-        counters_add_item(o->counters, i);
+        counters_add_queued(o->counters, i);
     else
         counters_add_lost(o->counters);
     return i;
@@ -70,14 +71,14 @@ static struct timespec now(void)
 }
 
 /* What was wrong with the log when it was opened. */
-static struct item *findings_item(struct output *o)
+static struct queued *findings_item(struct output *o)
 {
     struct logfile_findings *f = &o->log->findings;
     struct audit_log about = {
         .torn = &f->torn, .missing_from = f->missing_from, .missing_to = f->missing_to};
     if (!f->detail.size) return NULL;
     diag_warning("audit file %s: %s", o->log->path, text_string(&f->detail));
-    struct item *i = own_item(o, AUDIT_LOG_REPAIRED, text_string(&f->detail), &about, now());
+    struct queued *i = own_item(o, AUDIT_LOG_REPAIRED, text_string(&f->detail), &about, now());
     text_fini(&f->detail);
     text_fini(&f->torn);
     f->missing_from = f->missing_to = 0;
@@ -99,7 +100,7 @@ static void add_checkpoint(struct output *o, const char *trigger)
                               .public_key = text_string(&o->log->key.public_base64)};
     if (checkpoint_sign(&o->log->key, when, &o->sealed, previous, &signature)) {
         about.signature = text_string(&signature);
-        struct item *i = own_item(o, AUDIT_LOG_CHECKPOINT, NULL, &about, at);
+        struct queued *i = own_item(o, AUDIT_LOG_CHECKPOINT, NULL, &about, at);
         if (i && add_pending(o, i)) previous->sequence = 0;
     } else {
         static int64_t last;
@@ -109,25 +110,25 @@ static void add_checkpoint(struct output *o, const char *trigger)
 }
 
 /* A fallback record stands right behind the record of the attempt that shows it. */
-static void notice_offer(struct output *o, struct item *i)
+static void notice_offer(struct output *o, struct queued *i)
 {
     struct audit_offer before;
     struct text text = {0};
     if (!i->offer || !fallback_notice(o->memory, i->offer, clock_steady_ns(), &before)) return;
-    audit_render_fallback(&before, i->offer, now(), &o->policy, &text);
-    struct item *extra = item_new(AUDIT_CLIENT_FALLBACK_RETRY, &text, NULL, NULL);
+    struct audit_stamp stamp = audit_render_fallback(&before, i->offer, now(), &o->policy, &text);
+    struct queued *extra = queued_new(stamp, &text, NULL, NULL);
     if (!extra) {
         counters_add_lost(o->counters);
         return;
     }
-    counters_add_item(o->counters, extra);
+    counters_add_queued(o->counters, extra);
     add_pending(o, extra);
 }
 
-void output_take(struct output *o, struct item *items)
+void output_take(struct output *o, struct queued *items)
 {
     while (items) {
-        struct item *i = items;
+        struct queued *i = items;
         items = i->next;
         if (add_pending(o, i)) notice_offer(o, i);
     }
@@ -147,19 +148,14 @@ static void account(struct output *o)
     bool any = false;
     pthread_mutex_lock(&o->mirrors->lock);
     while (o->pending.head && o->in_file >= o->pending.head->line->text.size) {
-        struct item *i = list_take_first(&o->pending);
-        const struct text *t = &i->line->text;
-        struct chain_line line;
-        o->in_file -= t->size;
-        if (chain_read(t->data, t->size - 1, &line)) {
-            o->log->written.sequence = line.sequence;
-            memcpy(o->log->written.hash, line.hash, CHAIN_HASH);
-        }
+        struct queued *i = record_queue_take_first(&o->pending);
+        o->in_file -= i->line->text.size;
+        o->log->written = i->line->sealed;
         any = true;
-        counters_remove_item(o->counters, i);
-        item_answer(i, true);
+        counters_remove_queued(o->counters, i);
+        queued_answer(i, true);
         add_to_mirrors(o, i->line);
-        item_free(i);
+        queued_free(i);
     }
     pthread_mutex_unlock(&o->mirrors->lock);
     if (!any) return;
@@ -175,7 +171,7 @@ static void account(struct output *o)
 static size_t gather(const struct output *o, struct iovec parts[BATCH])
 {
     size_t count = 0, skip = o->in_file;
-    for (struct item *i = o->pending.head; i && count < BATCH; i = i->next) {
+    for (struct queued *i = o->pending.head; i && count < BATCH; i = i->next) {
         const struct text *t = &i->line->text;
         if (skip < t->size) parts[count++] = (struct iovec){t->data + skip, t->size - skip};
         skip = skip < t->size ? 0 : skip - t->size;
@@ -204,7 +200,7 @@ static bool sync_all(struct output *o)
                     ": they may not be on it.",
                     strerror(o->sync_fault), o->synced + 1, o->log->written.sequence);
         o->sync_fault = 0;
-        struct item *i = findings_item(o);
+        struct queued *i = findings_item(o);
         if (i) add_pending(o, i);
     }
     o->synced = o->log->written.sequence;
@@ -241,7 +237,7 @@ static void begin_failing(struct output *o, int fault)
                    "can",
                    strerror(fault));
     /* Who waits learns that it is not written; the record itself stays queued. */
-    for (struct item *i = o->pending.head; i; i = i->next) item_answer(i, false);
+    for (struct queued *i = o->pending.head; i; i = i->next) queued_answer(i, false);
 }
 
 static void end_failing(struct output *o)
@@ -255,18 +251,18 @@ static void end_failing(struct output *o)
 /* Seals anew what is pending, behind what the new file has to begin with. */
 static void reseal(struct output *o)
 {
-    struct item *items = o->pending.head;
-    list_clear(&o->pending);
+    struct queued *items = o->pending.head;
+    record_queue_clear(&o->pending);
     o->sealed = o->log->written;
     if (o->trigger && o->log->has_key && o->sealed.sequence) add_checkpoint(o, o->trigger);
-    struct item *first = findings_item(o);
+    struct queued *first = findings_item(o);
     if (first) add_pending(o, first);
     while (items) {
-        struct item *i = items;
+        struct queued *i = items;
         items = i->next;
-        if (i->line->action == AUDIT_LOG_CHECKPOINT) { /* of the former chain */
-            counters_remove_item(o->counters, i);
-            item_free(i);
+        if (i->line->stamp.action == AUDIT_LOG_CHECKPOINT) { /* of the former chain */
+            counters_remove_queued(o->counters, i);
+            queued_free(i);
             continue;
         }
         i->line->text.size = i->line->open_size;
@@ -312,14 +308,14 @@ static void tell_of_lost(struct output *o)
     size_t lost = atomic_load(&o->counters->lost);
     if (lost == o->lost_told) return;
     struct audit_log about = {.sink = "file", .dropped = lost - o->lost_told};
-    struct item *i = own_item(o, AUDIT_LOG_DROPPED, "There was no memory.", &about, now());
+    struct queued *i = own_item(o, AUDIT_LOG_DROPPED, "There was no memory.", &about, now());
     if (!i) return;
     add_pending(o, i);
     o->lost_told = lost;
 }
 
 /* What is not about single records, once all of them are in the file. False with errno. */
-static bool tend(struct output *o)
+static bool run_due(struct output *o)
 {
     int64_t t = clock_steady_ns();
     tell_of_lost(o);
@@ -336,7 +332,7 @@ static bool tend(struct output *o)
 
 bool output_work(struct output *o)
 {
-    bool ok = flush(o) && tend(o);
+    bool ok = flush(o) && run_due(o);
     if (ok)
         end_failing(o);
     else
@@ -382,7 +378,7 @@ static void rotate(struct output *o, int fd)
         return;
     }
     logfile_restore(o->log);
-    struct item *i = findings_item(o);
+    struct queued *i = findings_item(o);
     if (i) add_pending(o, i);
     /* The first word of the new one: with it alone the file can be verified. */
     if (o->log->has_key) add_checkpoint(o, "rotation");
@@ -431,7 +427,7 @@ int64_t output_due(const struct output *o)
 size_t output_fini(struct output *o)
 {
     size_t left = atomic_load(&o->counters->lost);
-    for (; o->pending.head; left++) item_free(list_take_first(&o->pending));
+    for (; o->pending.head; left++) queued_free(record_queue_take_first(&o->pending));
     logfile_close(o->log);
     fallback_memory_free(o->memory);
     return left;

@@ -3,7 +3,7 @@
 #ifndef AUDIT_OUTPUT_H
 #define AUDIT_OUTPUT_H
 
-#include "item.h"
+#include "queued.h"
 
 #include "audit/fallback.h"
 #include "audit/logfile.h"
@@ -27,7 +27,7 @@ struct output {
     enum audit_sync sync;
     struct logfile *log;
     struct chain sealed; /* the last line of pending */
-    struct list pending;
+    struct record_queue pending;
     size_t in_file; /* bytes of pending that are in the file and not yet accounted for */
     size_t unsigned_records;
     bool opening;        /* a log that goes on, whose end is not signed by this process yet */
@@ -51,7 +51,7 @@ void output_set_policy(struct output *o, const struct audit_policy *policy);
 /* Takes the log. */
 void output_begin(struct output *o, struct logfile *log);
 /* Takes the items, a list by their next. */
-void output_take(struct output *o, struct item *items);
+void output_take(struct output *o, struct queued *items);
 void output_change(struct output *o, struct change change);
 /* One attempt at all there is to do. False when something is left, and *counters say so. */
 bool output_work(struct output *o);

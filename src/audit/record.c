@@ -16,23 +16,22 @@ enum { NAME_MOST = 768, SENTENCE_MOST = 2048, MESSAGE_MOST = 3072, TORN_MOST = 1
 enum { LISTS_USUAL = 12288, LISTS_LEAST = LISTS_USUAL / 16 };
 
 enum action_outcome { OUTCOME_SUCCESS, OUTCOME_FAILURE };
-enum action_level { LEVEL_INFO, LEVEL_WARNING, LEVEL_ERROR };
 
 static const struct action_row {
     const char *name, *type;
     enum action_outcome outcome;
-    enum action_level level;
+    enum audit_level level;
     bool routine;
     const char *sentence;
 } actions[] = {
 #define ACTION(name, text, type, outcome, level, routine, sentence) \
-    {text, type, OUTCOME_##outcome, LEVEL_##level, routine, sentence},
+    {text, type, OUTCOME_##outcome, AUDIT_##level, routine, sentence},
 #include "audit/actions.def"
 #undef ACTION
 };
 
 static const char *const level_names[] = {
-    [LEVEL_INFO] = "info", [LEVEL_WARNING] = "warning", [LEVEL_ERROR] = "error"};
+    [AUDIT_INFO] = "info", [AUDIT_WARNING] = "warning", [AUDIT_ERROR] = "error"};
 
 const char *audit_action_name(enum audit_action action)
 {
@@ -113,12 +112,12 @@ static bool was_cut(const struct audit_event *e)
     return e->closed_by && strcmp(e->closed_by, "idle_timeout") == 0;
 }
 
-static enum action_level level(const struct audit_event *e)
+static enum audit_level level(const struct audit_event *e)
 {
-    enum action_level own = actions[e->action].level;
-    enum action_level verdict = e->reason == REASON_INTERNAL_ERROR     ? LEVEL_ERROR
-                                : e->reason != REASON_OK || was_cut(e) ? LEVEL_WARNING
-                                                                       : LEVEL_INFO;
+    enum audit_level own = actions[e->action].level;
+    enum audit_level verdict = e->reason == REASON_INTERNAL_ERROR     ? AUDIT_ERROR
+                               : e->reason != REASON_OK || was_cut(e) ? AUDIT_WARNING
+                                                                      : AUDIT_INFO;
     return own > verdict ? own : verdict;
 }
 
@@ -352,7 +351,7 @@ static void render(const struct audit_event *e, const struct text *sentence, siz
 }
 
 /* A record that is too long is rendered again with shorter lists. */
-void audit_render(const struct audit_event *e, struct text *out)
+struct audit_stamp audit_render(const struct audit_event *e, struct text *out)
 {
     enum { USUAL_SIZE = 6144, OPEN_LIMIT = AUDIT_RECORD_LIMIT - CHAIN_ROOM };
     struct text sentence = {0};
@@ -365,6 +364,12 @@ void audit_render(const struct audit_event *e, struct text *out)
         if (out->failed || out->size - before <= OPEN_LIMIT) break;
     }
     text_fini(&sentence);
+    return (struct audit_stamp){e->action, level(e), e->at};
+}
+
+static struct audit_stamp stamp_of(enum audit_action action, struct timespec at)
+{
+    return (struct audit_stamp){action, actions[action].level, at};
 }
 
 /* Everything in front of what such a record is about. */
@@ -380,8 +385,9 @@ static void put_start(struct json *j, enum audit_action action, struct timespec 
     put_observer(j, policy);
 }
 
-void audit_render_fallback(const struct audit_offer *before, const struct audit_offer *now,
-                           struct timespec at, const struct audit_policy *policy, struct text *out)
+struct audit_stamp audit_render_fallback(const struct audit_offer *before,
+                                         const struct audit_offer *now, struct timespec at,
+                                         const struct audit_policy *policy, struct text *out)
 {
     struct json j = json_of(out);
     struct text sentence = {0};
@@ -409,6 +415,7 @@ void audit_render_fallback(const struct audit_offer *before, const struct audit_
     json_end_object(&j);
     put_event(&j, AUDIT_CLIENT_FALLBACK_RETRY, reason, false, -1);
     text_fini(&sentence);
+    return stamp_of(AUDIT_CLIENT_FALLBACK_RETRY, at);
 }
 
 static void put_repeated(struct json *j, const struct audit_repeated *r)
@@ -427,8 +434,8 @@ static void put_repeated(struct json *j, const struct audit_repeated *r)
     json_end_object(j);
 }
 
-void audit_render_repeated(const struct audit_repeated *r, struct timespec at,
-                           const struct audit_policy *policy, struct text *out)
+struct audit_stamp audit_render_repeated(const struct audit_repeated *r, struct timespec at,
+                                         const struct audit_policy *policy, struct text *out)
 {
     struct json j = json_of(out);
     struct text sentence = {0};
@@ -447,4 +454,5 @@ void audit_render_repeated(const struct audit_repeated *r, struct timespec at,
     json_end_object(&j);
     put_event(&j, AUDIT_CONNECTION_REFUSED_REPEATED, r->reason, false, -1);
     text_fini(&sentence);
+    return stamp_of(AUDIT_CONNECTION_REFUSED_REPEATED, at);
 }

@@ -36,7 +36,7 @@ static struct list_writer list_begin(struct json *j, struct offer_lists *lists,
     return (struct list_writer){.j = j, .lists = lists, .list = list, .end = j->out->size + room};
 }
 
-static void list_add(struct list_writer *l, const char *name, uint16_t id)
+static void record_queue_add(struct list_writer *l, const char *name, uint16_t id)
 {
     l->lists->counts[l->list]++;
     l->full = l->full || l->j->out->size + ITEM_MOST > l->end;
@@ -76,7 +76,7 @@ static void put_ids(struct json *j, struct offer_lists *lists, enum offer_list l
     struct list_writer l = list_begin(j, lists, list);
     for (size_t i = 0; i < ids.n / 2; i++) {
         uint16_t id = span_u16(ids, i);
-        if (!is_grease(id)) list_add(&l, name(id), id);
+        if (!is_grease(id)) record_queue_add(&l, name(id), id);
     }
     json_end_array(j);
 }
@@ -87,7 +87,7 @@ static void put_versions(struct json *j, const struct hello *h, struct offer_lis
     struct list_writer l = list_begin(j, lists, OFFER_VERSIONS);
     for (size_t i = 0; i < h->supported_versions.n / 2; i++) {
         uint16_t v = span_u16(h->supported_versions, i);
-        if (!is_grease(v)) list_add(&l, version_name(v, scratch), v);
+        if (!is_grease(v)) record_queue_add(&l, version_name(v, scratch), v);
     }
     json_end_array(j);
 }
@@ -95,7 +95,7 @@ static void put_versions(struct json *j, const struct hello *h, struct offer_lis
 static void add_weak_offer(void *arg, enum weak_kind kind, uint16_t id, const char *name)
 {
     (void)kind;
-    list_add(arg, name, id);
+    record_queue_add(arg, name, id);
 }
 
 /* What a compliant-looking hello offers besides, and would get elsewhere. */

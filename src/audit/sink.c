@@ -1,7 +1,7 @@
 #include "sink.h"
 
-#include "audit/entry.h"
 #include "audit/logfile.h"
+#include "base/clock.h"
 #include "shorten.h"
 
 #include <errno.h>
@@ -15,7 +15,8 @@
 #include <unistd.h>
 
 /* local0; the severities of RFC 5424 section 6.2.1. */
-enum { FACILITY = 16, ERROR = 3, WARNING = 4, INFORMATIONAL = 6 };
+enum { FACILITY = 16 };
+static const int severities[] = {[AUDIT_ERROR] = 3, [AUDIT_WARNING] = 4, [AUDIT_INFO] = 6};
 enum { HOST_SIZE = 256, CONNECT_MS = 5000, SEND_BUFFER = 1 << 20 };
 
 bool sink_init(struct sink *s, const char *name, bool is_syslog)
@@ -41,29 +42,18 @@ void sink_fini(struct sink *s)
 
 /* ---- frames ---- */
 
-static int severity(const struct line *line)
-{
-    static const char level[] = "\"log\":{\"level\":\"";
-    enum { WINDOW = 120 };
-    const char *p = text_string(&line->text);
-    size_t n = line->text.size < WINDOW ? line->text.size : WINDOW;
-    const char *at = memmem(p, n, level, sizeof level - 1);
-    char first = at ? at[sizeof level - 1] : 'i';
-    return first == 'e' ? ERROR : first == 'w' ? WARNING : INFORMATIONAL;
-}
-
 /* RFC 5424 section 6: the record is the message, its own time the timestamp. */
 static void render_message(const struct line *line, bool shortened, struct text *out)
 {
-    char time[ENTRY_TIME], host[HOST_SIZE] = "";
+    char time[CLOCK_TEXT_SIZE], host[HOST_SIZE] = "";
     const char *p = text_string(&line->text);
-    bool dated = entry_peek_time(p, line->text.size, time);
+    clock_format(line->stamp.at, time);
     gethostname(host, sizeof host - 1);
     for (char *c = host; *c; c++)
         if (*c <= ' ' || *c > '~') *c = '?';
-    text_printf(out, "<%d>1 %s %s suitegate %ld %s - ", FACILITY * 8 + severity(line),
-                dated ? time : "-", host[0] ? host : "-", (long)getpid(),
-                audit_action_name(line->action));
+    text_printf(out, "<%d>1 %s %s suitegate %ld %s - ",
+                FACILITY * 8 + severities[line->stamp.level], time, host[0] ? host : "-",
+                (long)getpid(), audit_action_name(line->stamp.action));
     size_t n = line->text.size - 1; /* without its line end */
     if (!shortened)
         text_add_bytes(out, p, n);

@@ -30,7 +30,7 @@ struct writer {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     /* Under lock: */
-    struct list incoming;
+    struct record_queue incoming;
     bool stopping;
     bool urgent; /* somebody waits for what came in */
     bool asleep; /* whatever comes has to wake the thread */
@@ -81,10 +81,10 @@ static void wait_for_work(struct writer *w)
 }
 
 /* With the lock held. */
-static void queue(struct writer *w, struct item *i)
+static void queue(struct writer *w, struct queued *i)
 {
-    counters_add_item(&w->counters, i);
-    list_add(&w->incoming, i);
+    counters_add_queued(&w->counters, i);
+    record_queue_add(&w->incoming, i);
 }
 
 /* With the lock held. A count that cannot be recorded is told with the lost records. */
@@ -93,8 +93,9 @@ static void queue_repeated(struct writer *w, const struct audit_repeated *r)
     struct text line = {0};
     struct timespec at;
     clock_gettime(CLOCK_REALTIME, &at);
-    audit_render_repeated(r, at, &(struct audit_policy){w->profile, w->digest}, &line);
-    struct item *i = item_new(AUDIT_CONNECTION_REFUSED_REPEATED, &line, NULL, NULL);
+    struct audit_stamp stamp =
+        audit_render_repeated(r, at, &(struct audit_policy){w->profile, w->digest}, &line);
+    struct queued *i = queued_new(stamp, &line, NULL, NULL);
     if (i) {
         queue(w, i);
         return;
@@ -118,8 +119,8 @@ static void *run(void *arg)
         pthread_mutex_lock(&w->lock);
         wait_for_work(w);
         queue_counts(w, something_new(w));
-        struct item *items = w->incoming.head;
-        list_clear(&w->incoming);
+        struct queued *items = w->incoming.head;
+        record_queue_clear(&w->incoming);
         struct change change = w->change;
         w->change.log = NULL;
         w->change.fd = -1;
@@ -201,9 +202,9 @@ static void tell_dropped(void *context, const char *sink, uint64_t count)
     clock_gettime(CLOCK_REALTIME, &e.at);
     pthread_mutex_lock(&w->lock);
     e.policy = &(struct audit_policy){w->profile, w->digest};
-    audit_render(&e, &line);
+    struct audit_stamp stamp = audit_render(&e, &line);
     pthread_mutex_unlock(&w->lock);
-    writer_submit(w, AUDIT_LOG_DROPPED, &line, NULL, NULL);
+    writer_submit(w, stamp, &line, NULL, NULL);
 }
 
 static struct mirror *take_mirror(struct mirrors *from, const char *name, bool is_syslog)
@@ -260,7 +261,7 @@ static size_t writer_release(struct writer *w)
     pthread_mutex_destroy(&w->mirrors.lock);
     /* What the mirrors told of after the thread's end. */
     if (w->incoming.head) diag_warning("a further sink did not get all records; see above");
-    while (w->incoming.head) item_free(list_take_first(&w->incoming));
+    while (w->incoming.head) queued_free(record_queue_take_first(&w->incoming));
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->wake);
     repeats_free(w->repeats);
@@ -274,7 +275,7 @@ struct writer *writer_new(const struct audit_config *config, const struct audit_
 {
     struct writer *w = calloc(1, sizeof *w);
     if (!w) return NULL;
-    list_clear(&w->incoming);
+    record_queue_clear(&w->incoming);
     w->change = (struct change){.fd = -1, .sync = config->sync};
     set_policy(w, policy);
     init_wake(w);
@@ -284,7 +285,7 @@ struct writer *writer_new(const struct audit_config *config, const struct audit_
                                 .mirrors = &w->mirrors,
                                 .sync = config->sync,
                                 .memory = fallback_memory_new()};
-    list_clear(&w->output.pending);
+    record_queue_clear(&w->output.pending);
     output_set_policy(&w->output, policy);
     struct logfile *log =
         copies_are_apart(config, &w->paths, errors) ? logfile_open(config, errors) : NULL;
@@ -307,20 +308,20 @@ size_t writer_free(struct writer *w)
     return writer_release(w);
 }
 
-void writer_submit(struct writer *w, enum audit_action action, struct text *line,
+void writer_submit(struct writer *w, struct audit_stamp stamp, struct text *line,
                    const struct audit_offer *offer, const struct writer_reply *reply)
 {
     /* It may have to wait for long, and many with it. */
     if (atomic_load_explicit(&w->counters.failing, memory_order_relaxed))
         text_trim(line, CHAIN_ROOM);
-    struct item *i = item_new(action, line, offer, reply);
+    struct queued *i = queued_new(stamp, line, offer, reply);
     if (!i) {
         counters_add_lost(&w->counters);
         if (reply) reply->answer(reply->context, reply->token, false);
         return;
     }
     pthread_mutex_lock(&w->lock);
-    if (action == AUDIT_PROXY_STOPPED) queue_counts(w, true); /* which is the last word */
+    if (stamp.action == AUDIT_PROXY_STOPPED) queue_counts(w, true); /* which is the last word */
     queue(w, i);
     bool wake = w->asleep || (reply && !w->urgent);
     w->asleep = false;

@@ -1,6 +1,6 @@
 /* What is wrong with a server's certificates, told so that the cause can be seen. */
+#include "certificates.h"
 #include "base/clock.h"
-#include "judging.h"
 #include "pki/name.h"
 
 #include <string.h>
@@ -29,7 +29,7 @@ static bool is_weak(const struct cert *c)
     return c->signature == CERT_SIGNATURE_WEAK || key_is_short(c);
 }
 
-bool judging_key_is_foreign(const struct scan_certificate *c)
+bool judge_key_is_foreign(const struct scan_certificate *c)
 {
     struct cert leaf;
     if (c->count == 0 || !cert_parse(c->chain[0], &leaf)) return false;
@@ -187,45 +187,45 @@ static enum advice_topic topic_of(const struct scan_certificate *c, enum reason 
     return own ? ADVICE_CERTIFICATE : ADVICE_CHAIN;
 }
 
-static void add_fault(const struct place *at, const struct scan_certificate *c, size_t key,
+static void add_fault(const struct judged_at *at, const struct scan_certificate *c, size_t key,
                       enum reason r, const char *name)
 {
-    char sentence[JUDGING_SENTENCE];
+    char sentence[FINDING_SENTENCE];
     struct text why = {0};
     explain(c, r, name, &why);
-    judging_add(at, ITEM_PROBLEM, reason_row(r)->code, keys[key], topic_of(c, r),
-                "%s certificate: %s%s", keys[key], judging_sentence(r, sentence),
+    finding_add(at, ITEM_PROBLEM, reason_row(r)->code, keys[key], topic_of(c, r),
+                "%s certificate: %s%s", keys[key], finding_sentence(r, sentence),
                 text_string(&why));
     text_fini(&why);
 }
 
 /* No handshake came as far as judging it: what can be seen in it all the same. */
-static void judge_unjudged(const struct place *at, const struct scan *s, size_t key,
+static void judge_unjudged(const struct judged_at *at, const struct scan *s, size_t key,
                            const char *name)
 {
     const struct scan_certificate *c = &s->certificates[key];
     struct cert leaf;
     if (c->count > 0 && cert_parse(c->chain[0], &leaf) && is_weak(&leaf))
         add_fault(at, c, key, REASON_UPSTREAM_CERTIFICATE_WEAK, name);
-    else if (asked_with(s, key) && judging_key_is_foreign(c))
-        judging_add(
-            at, judging_any_proved(s) ? ITEM_NOTE : ITEM_PROBLEM, "certificate_key", keys[key],
+    else if (asked_with(s, key) && judge_key_is_foreign(c))
+        finding_add(
+            at, scan_any_proved(s) ? ITEM_NOTE : ITEM_PROBLEM, "certificate_key", keys[key],
             ADVICE_CERTIFICATE,
             "%s certificate: its key is neither RSA nor on P-256, P-384 or P-521, which the "
             "policy does not allow",
             keys[key]);
     else if (asked_with(s, key) && !c->cut)
-        judging_add(at, ITEM_DOUBT, "certificate_not_judged", keys[key], ADVICE_NONE,
+        finding_add(at, ITEM_DOUBT, "certificate_not_judged", keys[key], ADVICE_NONE,
                     "no handshake came far enough to judge its %s certificate", keys[key]);
 }
 
-void judging_certificates(const struct place *at, const struct scan *s, const char *name)
+void judge_certificates(const struct judged_at *at, const struct scan *s, const char *name)
 {
     for (size_t i = 0; i < SCAN_KEYS; i++) {
         const struct scan_certificate *c = &s->certificates[i];
         struct cert leaf;
         if (c->cut)
-            judging_add(at, ITEM_PROBLEM, reason_row(REASON_UPSTREAM_CERTIFICATE_INVALID)->code,
+            finding_add(at, ITEM_PROBLEM, reason_row(REASON_UPSTREAM_CERTIFICATE_INVALID)->code,
                         keys[i], ADVICE_CHAIN,
                         "its certificate chain (%s) has no end, or cannot be read", keys[i]);
         if (c->valid == FACT_NO)
@@ -233,13 +233,13 @@ void judging_certificates(const struct place *at, const struct scan *s, const ch
                       c->reason == REASON_OK ? REASON_UPSTREAM_CERTIFICATE_INVALID : c->reason,
                       name);
         if (c->differs)
-            judging_add(at, ITEM_DOUBT, "certificate_changes", keys[i], ADVICE_NONE,
+            finding_add(at, ITEM_DOUBT, "certificate_changes", keys[i], ADVICE_NONE,
                         "it shows another %s certificate at another connection", keys[i]);
         if (c->valid == FACT_UNKNOWN) judge_unjudged(at, s, i, name);
         if (c->count == 0 || c->valid != FACT_YES || !cert_parse(c->chain[0], &leaf)) continue;
         time_t left = leaf.not_after - time(NULL);
         if (left < EXPIRES_SOON_S)
-            judging_add(at, ITEM_NOTE, "certificate_expires_soon", keys[i], ADVICE_CERTIFICATE,
+            finding_add(at, ITEM_NOTE, "certificate_expires_soon", keys[i], ADVICE_CERTIFICATE,
                         "its %s certificate expires in %lld days", keys[i],
                         (long long)left / 86400);
     }

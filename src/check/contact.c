@@ -1,6 +1,6 @@
 /* The first words to a server: whether it speaks TLS at all, something that it accepts, and how
  * much of one hello it can stand. */
-#include "scanning.h"
+#include "parts.h"
 
 /* Suites that most servers have one of, for the first word: the policy's come before these. */
 static const uint16_t common_suites[] = {0xcca8, 0xcca9, 0xc013, 0xc014, 0xc009, 0xc00a, 0x009e,
@@ -47,8 +47,8 @@ static size_t first_suites(const struct word *word, uint16_t *out)
 {
     size_t n = 0;
     if (word->version == TLS_1_3) {
-        memcpy(out, scanning_tls13, sizeof scanning_tls13);
-        return SCANNING_TLS13;
+        memcpy(out, ask_tls13, sizeof ask_tls13);
+        return ASK_TLS13;
     }
     for (size_t i = 0; i < SUITE_COUNT && word->version == TLS_1_2; i++) out[n++] = suites[i].id;
     for (size_t i = 0; i < COUNT_OF(common_suites); i++)
@@ -67,7 +67,7 @@ static bool speaks_sslv2(struct scanning *g)
 {
     struct probe p;
     if (g->scan->outcome != PROBE_CLOSED) return false;
-    scanning_ask(g, NULL, PROBE_FLIGHT, &p);
+    ask(g, NULL, PROBE_FLIGHT, &p);
     bool speaks = p.outcome == PROBE_ANSWERED && p.reply.kind == REPLY_SSLV2;
     probe_fini(&p);
     return speaks;
@@ -76,11 +76,11 @@ static bool speaks_sslv2(struct scanning *g)
 /* One word; whether a ServerHello came. *alive: something came that is TLS. */
 static bool say(struct scanning *g, const struct word *word, bool *alive, bool *final)
 {
-    uint16_t list[SUITE_COUNT + COUNT_OF(common_suites) + SCANNING_TLS13];
-    struct offer offer = scanning_offer(g, word->version, list, first_suites(word, list));
+    uint16_t list[SUITE_COUNT + COUNT_OF(common_suites) + ASK_TLS13];
+    struct offer offer = ask_offer_of(g, word->version, list, first_suites(word, list));
     struct probe p;
     offer.bare = word->bare;
-    scanning_ask(g, &offer, PROBE_HELLO, &p);
+    ask(g, &offer, PROBE_HELLO, &p);
     bool answered = p.outcome == PROBE_ANSWERED;
     bool hello = answered && p.reply.kind == REPLY_HELLO;
     if (hello) {
@@ -109,11 +109,11 @@ static bool find_known(struct scanning *g)
         if (final && !alive) return false;
     }
     if (hello && g->bare) {
-        struct offer offer = scanning_offer(g, g->known_version, &g->known_suite, 1);
+        struct offer offer = ask_offer_of(g, g->known_version, &g->known_suite, 1);
         struct probe p;
         offer.bare = false;
-        scanning_ask(g, &offer, PROBE_HELLO, &p);
-        if (scanning_is_hello(&p, g->known_version)) g->bare = false;
+        ask(g, &offer, PROBE_HELLO, &p);
+        if (ask_is_hello(&p, g->known_version)) g->bare = false;
         probe_fini(&p);
     }
     return alive;
@@ -129,16 +129,16 @@ static void measure_chunk(struct scanning *g)
         for (size_t i = g->cipher_count; i-- > 0 && n + 1 < g->chunk;)
             if (g->ciphers[i] != g->known_suite) list[n++] = g->ciphers[i];
         list[n++] = g->known_suite;
-        struct offer offer = scanning_offer(g, g->known_version, list, n);
+        struct offer offer = ask_offer_of(g, g->known_version, list, n);
         struct probe p;
-        scanning_ask(g, &offer, PROBE_HELLO, &p);
+        ask(g, &offer, PROBE_HELLO, &p);
         bool fits = p.outcome == PROBE_ANSWERED && p.reply.kind == REPLY_HELLO;
         probe_fini(&p);
         if (fits) return;
     }
 }
 
-bool scanning_make_contact(struct scanning *g)
+bool contact_make(struct scanning *g)
 {
     if (!find_known(g) && !speaks_sslv2(g)) return false;
     g->scan->outcome = PROBE_ANSWERED;

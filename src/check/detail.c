@@ -1,8 +1,8 @@
 /* What a server does with TLS 1.2, or with the newest version below: its order, groups,
  * signatures, features, certificates, and a real handshake with each approved suite. */
+#include "parts.h"
 #include "pki/keys.h"
 #include "policy/wire.h"
-#include "scanning.h"
 
 const char *const scan_protocols[SCAN_PROTOCOLS] = {"h2", "http/1.1"};
 
@@ -41,24 +41,24 @@ static void find_order(void *context, size_t arg)
         if (s->approved[i].accepted == FACT_YES) list[n++] = suites[i].id;
     for (size_t i = 0; i < n; i++) reversed[i] = list[n - 1 - i];
     if (n > 1) {
-        struct offer offer = scanning_offer(g, TLS_1_2, reversed, n);
+        struct offer offer = ask_offer_of(g, TLS_1_2, reversed, n);
         struct probe p;
-        scanning_ask(g, &offer, PROBE_HELLO, &p);
+        ask(g, &offer, PROBE_HELLO, &p);
         /* It took the client's first: its own order, or the client's. The other way tells. */
-        bool hello = scanning_is_hello(&p, TLS_1_2);
+        bool hello = ask_is_hello(&p, TLS_1_2);
         uint16_t first = p.reply.suite;
         probe_fini(&p);
         offer.suites = list;
-        scanning_ask(g, &offer, PROBE_HELLO, &p);
-        if (hello && scanning_is_hello(&p, TLS_1_2))
+        ask(g, &offer, PROBE_HELLO, &p);
+        if (hello && ask_is_hello(&p, TLS_1_2))
             s->server_order = p.reply.suite == first ? FACT_YES : FACT_NO;
         probe_fini(&p);
     }
     while (n > 0) {
-        struct offer offer = scanning_offer(g, TLS_1_2, list, n);
+        struct offer offer = ask_offer_of(g, TLS_1_2, list, n);
         struct probe p;
-        scanning_ask(g, &offer, PROBE_HELLO, &p);
-        bool picked = scanning_is_hello(&p, TLS_1_2) && scanning_take(list, &n, p.reply.suite);
+        ask(g, &offer, PROBE_HELLO, &p);
+        bool picked = ask_is_hello(&p, TLS_1_2) && list_take(list, &n, p.reply.suite);
         if (picked) s->order[s->order_count++] = p.reply.suite;
         probe_fini(&p);
         if (!picked) return;
@@ -69,12 +69,12 @@ static void find_order(void *context, size_t arg)
 static uint16_t picked_group(struct scanning *g, const uint16_t *list, size_t n,
                              const uint16_t *groups, size_t count)
 {
-    struct offer offer = scanning_offer(g, best_version(g)->version, list, n);
+    struct offer offer = ask_offer_of(g, best_version(g)->version, list, n);
     offer.groups = groups;
     offer.group_count = count;
     struct probe p;
-    scanning_ask(g, &offer, PROBE_FLIGHT, &p);
-    uint16_t group = scanning_is_hello(&p, offer.version) ? p.reply.group : 0;
+    ask(g, &offer, PROBE_FLIGHT, &p);
+    uint16_t group = ask_is_hello(&p, offer.version) ? p.reply.group : 0;
     probe_fini(&p);
     return group;
 }
@@ -99,7 +99,7 @@ static void find_groups(void *context, size_t arg)
     memcpy(groups, g->groups, sizeof groups);
     while (n > 0 && count > 0 && !g->bare) {
         uint16_t group = picked_group(g, list, n, groups, count);
-        if (!group || !scanning_take(groups, &count, group)) break;
+        if (!group || !list_take(groups, &count, group)) break;
         s->groups[s->group_count++] = group;
     }
     uint16_t needed = needed_group(s);
@@ -123,11 +123,11 @@ static void find_features(void *context, size_t arg)
     size_t n = accepted_suites(g, is_approved, list);
     if (n == 0) n = accepted_suites(g, NULL, list);
     if (n == 0) return;
-    struct offer offer = scanning_offer(g, best_version(g)->version, list, n);
+    struct offer offer = ask_offer_of(g, best_version(g)->version, list, n);
     struct probe p;
     offer.compression = true;
-    scanning_ask(g, &offer, PROBE_FLIGHT, &p);
-    if (scanning_is_hello(&p, offer.version)) {
+    ask(g, &offer, PROBE_FLIGHT, &p);
+    if (ask_is_hello(&p, offer.version)) {
         f->secure_renegotiation = fact_of(p.reply.secure_renegotiation);
         f->extended_master_secret = fact_of(p.reply.extended_master_secret);
         f->compression = fact_of(p.reply.compression != 0);
@@ -138,23 +138,21 @@ static void find_features(void *context, size_t arg)
     probe_fini(&p);
     offer.compression = false;
     offer.without_tickets = true;
-    scanning_ask(g, &offer, PROBE_HELLO, &p);
-    if (scanning_is_hello(&p, offer.version)) f->session_ids = fact_of(p.reply.session_id);
+    ask(g, &offer, PROBE_HELLO, &p);
+    if (ask_is_hello(&p, offer.version)) f->session_ids = fact_of(p.reply.session_id);
     probe_fini(&p);
     offer.without_tickets = false;
     for (size_t i = 0; i < SCAN_PROTOCOLS; i++) {
         offer.alpn = scan_protocols[i];
-        scanning_ask(g, &offer, PROBE_HELLO, &p);
-        f->protocols[i] =
-            scanning_is_hello(&p, offer.version) && strcmp(p.reply.alpn, offer.alpn) == 0;
+        ask(g, &offer, PROBE_HELLO, &p);
+        f->protocols[i] = ask_is_hello(&p, offer.version) && strcmp(p.reply.alpn, offer.alpn) == 0;
         probe_fini(&p);
     }
     offer.alpn = NULL;
     offer.suite_count = accepted_suites(g, cipher_has_cbc, list);
     if (offer.suite_count == 0) return;
-    scanning_ask(g, &offer, PROBE_HELLO, &p);
-    if (scanning_is_hello(&p, offer.version))
-        f->encrypt_then_mac = fact_of(p.reply.encrypt_then_mac);
+    ask(g, &offer, PROBE_HELLO, &p);
+    if (ask_is_hello(&p, offer.version)) f->encrypt_then_mac = fact_of(p.reply.encrypt_then_mac);
     probe_fini(&p);
 }
 
@@ -175,10 +173,10 @@ static void ask_fallback(void *context, size_t arg)
     if (!newest || !older) return;
     size_t room = g->chunk - 1; /* the signal counts as one */
     size_t n = older->suite_count < room ? older->suite_count : room;
-    struct offer offer = scanning_offer(g, older->version, older->suites, n);
+    struct offer offer = ask_offer_of(g, older->version, older->suites, n);
     struct probe p;
     offer.fallback = true;
-    scanning_ask(g, &offer, PROBE_HELLO, &p);
+    ask(g, &offer, PROBE_HELLO, &p);
     if (p.outcome == PROBE_ANSWERED)
         g->scan->features.fallback =
             fact_of(p.reply.kind == REPLY_ALERT && p.reply.alert == ALERT_INAPPROPRIATE_FALLBACK);
@@ -238,13 +236,13 @@ static void find_weak_schemes(void *context, size_t arg)
         accepted_suites(g, arg == SCAN_KEY_ECDSA ? is_for_ecdhe_ecdsa : is_for_ecdhe_rsa, list);
     size_t count = weak_schemes(schemes, COUNT_OF(schemes));
     while (n > 0 && count > 0 && !g->bare && best_version(g)->version == TLS_1_2) {
-        struct offer offer = scanning_offer(g, TLS_1_2, list, n);
+        struct offer offer = ask_offer_of(g, TLS_1_2, list, n);
         offer.schemes = schemes;
         offer.scheme_count = count;
         struct probe p;
-        scanning_ask(g, &offer, PROBE_FLIGHT, &p);
-        bool picked = scanning_is_hello(&p, TLS_1_2) && p.reply.scheme &&
-                      scanning_take(schemes, &count, p.reply.scheme);
+        ask(g, &offer, PROBE_FLIGHT, &p);
+        bool picked = ask_is_hello(&p, TLS_1_2) && p.reply.scheme &&
+                      list_take(schemes, &count, p.reply.scheme);
         if (picked) note_weak_scheme(g, p.reply.scheme);
         probe_fini(&p);
         if (!picked) return;
@@ -261,12 +259,11 @@ static void fetch_certificate(void *context, size_t arg)
     uint16_t list[CHUNK_LARGEST];
     size_t n = accepted_suites(g, filters[arg], list);
     if (n == 0) return;
-    struct offer offer = scanning_offer(g, best_version(g)->version, list, n);
+    struct offer offer = ask_offer_of(g, best_version(g)->version, list, n);
     struct probe p;
-    scanning_ask(g, &offer, PROBE_FLIGHT, &p);
+    ask(g, &offer, PROBE_FLIGHT, &p);
     struct reply *r = &p.reply;
-    if (scanning_is_hello(&p, offer.version) &&
-        (r->certificate_count > 0 || r->chain_cut || !r->done)) {
+    if (ask_is_hello(&p, offer.version) && (r->certificate_count > 0 || r->chain_cut || !r->done)) {
         c->cut = r->chain_cut;
         c->der = r->chain;
         c->count = r->certificate_count;
@@ -295,8 +292,8 @@ static void note_proof(struct scanning *g, size_t i, const struct proof *proof,
     s->approved[i].asked = true;
     s->approved[i].proof = *proof;
     if (check->facts.present && !is_leaf(c, check->facts.sha256)) c->differs = true;
-    if (proof->outcome == PROBE_NO_TIME) scanning_out_of_time(g);
-    if (proof->outcome != PROBE_ANSWERED) scanning_incomplete(g, 0);
+    if (proof->outcome == PROBE_NO_TIME) ask_note_out_of_time(g);
+    if (proof->outcome != PROBE_ANSWERED) ask_note_incomplete(g, 0);
     if (check->verified) {
         if (c->valid == FACT_UNKNOWN) c->valid = FACT_YES;
     } else if (check->called || reason_is_certificate(proof->reason)) {
@@ -347,15 +344,15 @@ static bool prove_once(struct scanning *g, struct trust *trust, suite_set one, s
     else
         pthread_rwlock_rdlock(&g->asking);
     bool over = false;
-    for (unsigned round = 0; round < (alone ? SCANNING_ROUNDS : 1); round++) {
-        if (alone) scanning_breathe(round);
+    for (unsigned round = 0; round < (alone ? ASK_ROUNDS : 1); round++) {
+        if (alone) ask_settle_delay(round);
         cert_facts_fini(&check->facts);
         *check = (struct peer_check){.trust = trust};
         over = !shake_hands(g, one, offered, check, proof) || !came_to_nothing(proof) ||
                proof->outcome == PROBE_NO_TIME;
         if (over || !alone) break;
-        if (!scanning_is_no(g, round)) break;
-        over = round + 1 == SCANNING_ROUNDS;
+        if (!ask_is_no(g, round)) break;
+        over = round + 1 == ASK_ROUNDS;
     }
     pthread_rwlock_unlock(&g->asking);
     return over;
@@ -373,17 +370,17 @@ static void prove(struct scanning *g, struct trust *trust, size_t i)
             offered |= more;
         else if (over)
             break;
-        if (tries + 1 == SCANNING_TRIES) {
+        if (tries + 1 == ASK_TRIES) {
             proof.outcome = PROBE_CLOSED; /* not its last word */
             break;
         }
-        if (tries > 0) scanning_pause(g, tries);
+        if (tries > 0) ask_pause(g, tries);
     }
     note_proof(g, i, &proof, &check);
     cert_facts_fini(&check.facts);
 }
 
-/* The gate's own judge on each suite that the server accepts. */
+/* The proxy's own judge on each suite that the server accepts. */
 static void prove_suites(void *context, size_t arg)
 {
     (void)arg;
@@ -393,12 +390,12 @@ static void prove_suites(void *context, size_t arg)
                                     g->trust->policy.minimum_rsa_bits, &errors);
     for (size_t i = 0; i < SUITE_COUNT && trust; i++)
         if (g->scan->approved[i].accepted == FACT_YES) prove(g, trust, i);
-    if (!trust) scanning_incomplete(g, 0);
+    if (!trust) ask_note_incomplete(g, 0);
     trust_free(trust);
     text_fini(&errors);
 }
 
-void scanning_look_closer(struct scanning *g, unsigned threads)
+void detail_find(struct scanning *g, unsigned threads)
 {
     /* find_groups() looks at the certificates. */
     const struct job first[] = {{fetch_certificate, SCAN_KEY_ECDSA},
@@ -420,5 +417,5 @@ void scanning_look_closer(struct scanning *g, unsigned threads)
     }
     jobs_run(first, COUNT_OF(first), g, threads);
     jobs_run(jobs, COUNT_OF(jobs), g, threads);
-    scanning_sort(g->scan->weak_schemes, g->scan->weak_scheme_count);
+    list_sort(g->scan->weak_schemes, g->scan->weak_scheme_count);
 }

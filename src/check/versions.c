@@ -1,5 +1,5 @@
 /* Which versions a server accepts, and which suites in each. */
-#include "scanning.h"
+#include "parts.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,10 +10,10 @@ enum { CHUNKS = OTHER_CIPHERS / CHUNK_SMALLEST };
 static void enumerate(struct scanning *g, struct scan_version *v, uint16_t *list, size_t n)
 {
     while (n > 0) {
-        struct offer offer = scanning_offer(g, v->version, list, n);
+        struct offer offer = ask_offer_of(g, v->version, list, n);
         struct probe p;
-        scanning_ask(g, &offer, PROBE_HELLO, &p);
-        bool picked = scanning_is_hello(&p, v->version) && scanning_take(list, &n, p.reply.suite);
+        ask(g, &offer, PROBE_HELLO, &p);
+        bool picked = ask_is_hello(&p, v->version) && list_take(list, &n, p.reply.suite);
         probe_fini(&p);
         if (!picked) return;
     }
@@ -34,8 +34,8 @@ static void enumerate_chunk(void *context, size_t arg)
 static void enumerate_tls13(void *context, size_t arg)
 {
     struct scanning *g = context;
-    uint16_t list[SCANNING_TLS13];
-    memcpy(list, scanning_tls13, sizeof list);
+    uint16_t list[ASK_TLS13];
+    memcpy(list, ask_tls13, sizeof list);
     enumerate(g, &g->scan->versions[arg], list, COUNT_OF(list));
 }
 
@@ -44,7 +44,7 @@ static void ask_sslv2(void *context, size_t arg)
     struct scanning *g = context;
     struct scan_version *v = &g->scan->versions[arg];
     struct probe p;
-    scanning_ask(g, NULL, PROBE_FLIGHT, &p);
+    ask(g, NULL, PROBE_FLIGHT, &p);
     if (p.outcome == PROBE_ANSWERED && p.reply.kind == REPLY_SSLV2) {
         v->accepted = FACT_YES;
         v->kind_count = p.reply.kind_count;
@@ -53,12 +53,12 @@ static void ask_sslv2(void *context, size_t arg)
     probe_fini(&p);
 }
 
-void scanning_find_versions(struct scanning *g, unsigned threads)
+void versions_find(struct scanning *g, unsigned threads)
 {
     struct job *jobs = calloc(SCAN_VERSIONS * CHUNKS, sizeof *jobs);
     size_t n = 0;
     if (!jobs) {
-        scanning_incomplete(g, ENOMEM);
+        ask_note_incomplete(g, ENOMEM);
         return;
     }
     /* The newest first: a server that hangs at old ones has told the rest by then. */
@@ -74,7 +74,7 @@ void scanning_find_versions(struct scanning *g, unsigned threads)
     free(jobs);
     for (size_t i = 0; i < SCAN_VERSIONS; i++) {
         struct scan_version *v = &g->scan->versions[i];
-        scanning_sort(v->suites, v->suite_count);
+        list_sort(v->suites, v->suite_count);
         if (v->accepted == FACT_UNKNOWN && !g->scan->incomplete) v->accepted = FACT_NO;
     }
 }

@@ -66,9 +66,11 @@ static int write_pair(const char *directory, const struct text *certificate, con
 
 static int init(int argc, char **argv)
 {
+    static const struct cli_syntax syntax = {CLI_WITH(KEY_TYPE) | CLI_WITH(OUT), CLI_NO_OPERANDS,
+                                             init_help};
     struct cli_options options;
     struct text certificate = {0}, key = {0};
-    int status = cli_parse(argc, argv, "ko", init_help, &options);
+    int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
     enum key_type type = KEY_RSA;
     if (options.key_type && strcmp(options.key_type, "ecdsa") == 0) {
@@ -120,10 +122,11 @@ static const char where[] =
 
 static int show(int argc, char **argv)
 {
+    static const struct cli_syntax syntax = {CLI_WITH(CONFIG), CLI_NO_OPERANDS, show_help};
     struct cli_options options;
     struct text errors = {0}, pem = {0}, out = {0};
     bool unreadable;
-    int status = cli_parse(argc, argv, "c", show_help, &options);
+    int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
     struct config *config =
         config_load(options.config ? options.config : SUITEGATE_CONFIG, &errors, &unreadable);

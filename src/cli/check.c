@@ -41,10 +41,10 @@ enum {
     PORT_SMTP = 25
 };
 
-static const int statuses[] = {[VERDICT_NOT_COMPLIANT] = CLI_NO,
-                               [VERDICT_UNKNOWN] = CLI_CANNOT,
-                               [VERDICT_FINDINGS] = CLI_FINDINGS,
-                               [VERDICT_COMPLIANT] = CLI_DONE};
+static const int statuses[] = {[NOT_COMPLIANT] = CLI_NO,
+                               [COULD_NOT_TELL] = CLI_CANNOT,
+                               [COMPLIANT_WITH_FINDINGS] = CLI_FINDINGS,
+                               [COMPLIANT] = CLI_DONE};
 
 struct check {
     struct host_options options;
@@ -186,7 +186,7 @@ static void run(struct check *c)
 static int report(const struct check *c, bool json)
 {
     struct text out = {0};
-    enum verdict worst = VERDICT_COMPLIANT;
+    enum compliance worst = COMPLIANT;
     for (size_t i = 0; i < c->n; i++)
         if (c->reports[i].judgement.verdict < worst) worst = c->reports[i].judgement.verdict;
     if (json)
@@ -230,8 +230,8 @@ static int read_options(struct check *c, const struct cli_options *o)
     c->options.trust.policy = (struct policy){.allowed = policy_profile_suites(PROFILE_2021),
                                               .minimum_rsa_bits = POLICY_RSA_BITS_FLOOR};
     c->default_port = o->starttls ? PORT_SMTP : PORT_HTTPS;
-    for (size_t i = 0; i < o->file_count; i++)
-        if (!add_target(c, o->files[i])) return CLI_USAGE;
+    for (size_t i = 0; i < o->operand_count; i++)
+        if (!add_target(c, o->operands[i])) return CLI_USAGE;
     int status = o->list ? read_list(c, o->list) : -1;
     if (status >= 0) return status;
     if (c->n > 0) return -1;
@@ -250,10 +250,14 @@ static bool try_anchors(const struct scan_trust *trust, struct text *errors)
 
 int cli_check(int argc, char **argv)
 {
+    static const struct cli_syntax syntax = {CLI_WITH(JSON) | CLI_WITH(CA) | CLI_WITH(NAME) |
+                                                 CLI_WITH(TIMEOUT) | CLI_WITH(STARTTLS) |
+                                                 CLI_WITH(LIST),
+                                             CLI_OPERANDS, help};
     struct cli_options options;
     struct text anchors = {0}, errors = {0};
     struct check c = {.limiter = NULL};
-    int status = cli_parse(argc, argv, "jantSl*", help, &options);
+    int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
     c.limiter = limiter_new();
     if (!c.limiter) return CLI_CANNOT;

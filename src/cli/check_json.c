@@ -239,7 +239,7 @@ static void put_host(struct json *j, const struct host_report *r, bool smtp)
         json_put_string(j, "starttls", "smtp");
     else
         json_put_null(j, "starttls");
-    json_put_string(j, "verdict", verdict_code(r->judgement.verdict));
+    json_put_string(j, "verdict", compliance_code(r->judgement.verdict));
     put_judgement(j, &r->judgement, ~0u);
     put_remedies(j, &r->judgement);
     json_put_array(j, "addresses");
@@ -251,7 +251,7 @@ static void put_host(struct json *j, const struct host_report *r, bool smtp)
         json_put_string(j, "verdict",
                         s->outcome == PROBE_UNREACHABLE
                             ? "unreachable"
-                            : verdict_code(judge_address(&r->judgement, i)));
+                            : compliance_code(judge_address(&r->judgement, i)));
         put_judgement(j, &r->judgement, 1u << i);
         if (s->outcome == PROBE_ANSWERED) {
             put_versions(j, s);
@@ -266,12 +266,12 @@ static void put_host(struct json *j, const struct host_report *r, bool smtp)
 }
 
 void check_put_json(const struct host_report *reports, size_t n, const struct host_options *options,
-                    enum verdict verdict, struct text *out)
+                    enum compliance verdict, struct text *out)
 {
     struct json j = json_of(out);
     json_put_object(&j, NULL);
     json_put_string(&j, "version", SUITEGATE_VERSION);
-    json_put_string(&j, "verdict", verdict_code(verdict));
+    json_put_string(&j, "verdict", compliance_code(verdict));
     json_put_array(&j, "hosts");
     for (size_t i = 0; i < n; i++) put_host(&j, &reports[i], options->smtp);
     json_end_array(&j);

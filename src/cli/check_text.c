@@ -172,7 +172,7 @@ static void put_scan(const struct host_report *r, size_t i, struct text *out)
         text_printf(out, "\n  %-*s%s: %s\n", LABEL, "address", where,
                     s->outcome == PROBE_UNREACHABLE
                         ? "cannot be reached"
-                        : verdict_name(judge_address(&r->judgement, i)));
+                        : compliance_name(judge_address(&r->judgement, i)));
     } else {
         put_fact(out, "address", where);
     }
@@ -268,7 +268,7 @@ void check_put_host(const struct host_report *r, struct text *out)
 {
     char where[TARGET_TEXT_SIZE];
     target_format(&r->target, where);
-    text_printf(out, "%s: %s\n%s", where, verdict_name(r->judgement.verdict),
+    text_printf(out, "%s: %s\n%s", where, compliance_name(r->judgement.verdict),
                 r->scan_count == 1 ? "\n" : "");
     for (size_t i = 0; i < r->scan_count; i++) put_scan(r, i, out);
     for (int kind = 0; kind < ITEM_KINDS; kind++) put_items(r, (enum item_kind)kind, out);
@@ -301,7 +301,7 @@ static void put_row(const struct host_report *r, int width, struct text *out)
     target_format(&r->target, where);
     if (told) add_summary(j, beside ? column : LABEL, &reason);
     text_printf(out, "%-*s  %-*s", width, where, beside ? VERDICT_COLUMNS : 0,
-                verdict_name(j->verdict));
+                compliance_name(j->verdict));
     if (beside)
         text_printf(out, "  %s",
                     reason.size > (size_t)column ? text_string(&reason) + column : "\n");
@@ -312,7 +312,7 @@ static void put_row(const struct host_report *r, int width, struct text *out)
 
 void check_put_table(const struct host_report *reports, size_t n, struct text *out)
 {
-    size_t counts[VERDICT_COMPLIANT + 1] = {0};
+    size_t counts[COMPLIANT + 1] = {0};
     int width = 4;
     for (size_t i = 0; i < n; i++) {
         char where[TARGET_TEXT_SIZE];
@@ -328,6 +328,6 @@ void check_put_table(const struct host_report *reports, size_t n, struct text *o
     text_printf(out,
                 "\n%zu hosts: %zu compliant, %zu with findings, %zu not compliant, %zu could not "
                 "be told\n",
-                n, counts[VERDICT_COMPLIANT], counts[VERDICT_FINDINGS],
-                counts[VERDICT_NOT_COMPLIANT], counts[VERDICT_UNKNOWN]);
+                n, counts[COMPLIANT], counts[COMPLIANT_WITH_FINDINGS], counts[NOT_COMPLIANT],
+                counts[COULD_NOT_TELL]);
 }

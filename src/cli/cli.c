@@ -5,111 +5,106 @@
 #include "pki/trust.h"
 
 #include <getopt.h>
+#include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static const struct option all[] = {
-    {"config", required_argument, NULL, 'c'},  {"key-type", required_argument, NULL, 'k'},
-    {"out", required_argument, NULL, 'o'},     {"key", required_argument, NULL, 'y'},
-    {"since", required_argument, NULL, 's'},   {"until", required_argument, NULL, 'u'},
-    {"json", no_argument, NULL, 'j'},          {"html", no_argument, NULL, 'w'},
-    {"follow", no_argument, NULL, 'f'},        {"refused", no_argument, NULL, 'r'},
-    {"ca", required_argument, NULL, 'a'},      {"name", required_argument, NULL, 'n'},
-    {"timeout", required_argument, NULL, 't'}, {"starttls", required_argument, NULL, 'S'},
-    {"file", required_argument, NULL, 'l'},    {"report", required_argument, NULL, 'p'},
-    {"help", no_argument, NULL, 'h'}};
+enum kind { VALUE, REPEATS, FLAG };
 
-static bool take_option(int letter, struct cli_options *out)
+static const struct row {
+    size_t member;
+    const char *name;
+    char letter;
+    enum kind kind;
+} rows[] = {
+#define CLI_OPTION(id, member, name, letter, kind) \
+    {offsetof(struct cli_options, member), name, letter, kind},
+#include "cli/options.def"
+#undef CLI_OPTION
+};
+
+enum { HELP = CLI_OPTIONS };
+
+static bool take(const struct row *row, struct cli_options *out)
 {
-    switch (letter) {
-    case 'c':
-        out->config = optarg;
-        return true;
-    case 'k':
-        out->key_type = optarg;
-        return true;
-    case 'o':
-        out->out = optarg;
-        return true;
-    case 'y':
-        out->key = optarg;
-        return true;
-    case 's':
-        out->since = optarg;
-        return true;
-    case 'u':
-        out->until = optarg;
-        return true;
-    case 'a':
-        if (out->ca_count == CLI_CAS) return false;
+    void *member = (char *)out + row->member;
+    if (row->kind == FLAG)
+        *(bool *)member = true;
+    else if (row->kind == VALUE)
+        *(const char **)member = optarg;
+    else if (out->ca_count < CLI_CAS)
         out->cas[out->ca_count++] = optarg;
-        return true;
-    case 'n':
-        out->name = optarg;
-        return true;
-    case 't':
-        out->timeout = optarg;
-        return true;
-    case 'S':
-        out->starttls = optarg;
-        return true;
-    case 'l':
-        out->list = optarg;
-        return true;
-    case 'p':
-        out->report = optarg;
-        return true;
-    case 'j':
-        out->json = true;
-        return true;
-    case 'w':
-        out->html = true;
-        return true;
-    case 'f':
-        out->follow = true;
-        return true;
-    case 'r':
-        out->refused = true;
-        return true;
-    default:
+    else
         return false;
-    }
+    return true;
 }
 
-int cli_parse(int argc, char **argv, const char *allowed, const char *help, struct cli_options *out)
+/* The letters of getopt_long(), and its long options: their value is the row. */
+static void describe(const struct cli_syntax *syntax, char letters[2 * CLI_OPTIONS + 3],
+                     struct option options[CLI_OPTIONS + 2])
 {
-    struct option options[COUNT_OF(all) + 1] = {0};
-    size_t n = 0;
-    for (size_t i = 0; i < COUNT_OF(all); i++)
-        if (all[i].val == 'h' || strchr(allowed, all[i].val)) options[n++] = all[i];
+    if (syntax->operands == CLI_COMMAND) *letters++ = '+';
+    for (int i = 0; i < CLI_OPTIONS; i++) {
+        if (!(syntax->options & 1u << i)) continue;
+        int argument = rows[i].kind == FLAG ? no_argument : required_argument;
+        *options++ = (struct option){rows[i].name, argument, NULL, i};
+        if (!rows[i].letter) continue;
+        *letters++ = rows[i].letter;
+        if (argument == required_argument) *letters++ = ':';
+    }
+    *options = (struct option){"help", no_argument, NULL, HELP};
+    *letters++ = 'h';
+    *letters = '\0';
+}
+
+static int row_of(const struct cli_syntax *syntax, int found)
+{
+    if (found < CLI_OPTIONS) return found;
+    if (found == 'h') return HELP;
+    for (int i = 0; i < CLI_OPTIONS; i++)
+        if (syntax->options & 1u << i && rows[i].letter == found) return i;
+    return found;
+}
+
+static int check_operands(const char *subcommand, const struct cli_syntax *syntax,
+                          const struct cli_options *given)
+{
+    size_t most = syntax->operands == CLI_NO_OPERANDS    ? 0
+                  : syntax->operands == CLI_FILE_OR_NONE ? 1
+                                                         : SIZE_MAX;
+    if (syntax->operands == CLI_FILES && given->operand_count == 0) {
+        fprintf(stderr, "suitegate log %s: which file?\n", subcommand);
+        return CLI_USAGE;
+    }
+    if (given->operand_count <= most) return -1;
+    fprintf(stderr, "suitegate %s: unexpected argument \"%s\"\n", subcommand, given->operands[0]);
+    return CLI_USAGE;
+}
+
+int cli_parse(int argc, char **argv, const struct cli_syntax *syntax, struct cli_options *out)
+{
+    struct option options[CLI_OPTIONS + 2] = {0};
+    char letters[2 * CLI_OPTIONS + 3];
+    int found;
+    describe(syntax, letters, options);
     *out = (struct cli_options){0};
     optind = 1;
-    int letter;
-    char letters[16];
-    snprintf(letters, sizeof letters, "%s%s%s%sh", strchr(allowed, '+') ? "+" : "",
-             strchr(allowed, 'c') ? "c:" : "", strchr(allowed, 'f') ? "f" : "",
-             strchr(allowed, 'l') ? "f:" : "");
-    while ((letter = getopt_long(argc, argv, letters, options, NULL)) != -1) {
-        if (letter == 'f' && strchr(allowed, 'l')) letter = 'l';
-        if (letter == 'h') {
-            fputs(help, stdout);
+    while ((found = getopt_long(argc, argv, letters, options, NULL)) != -1) {
+        int row = row_of(syntax, found);
+        if (row == HELP) {
+            fputs(syntax->help, stdout);
             return CLI_DONE;
         }
-        if (take_option(letter, out)) continue;
+        if (row < CLI_OPTIONS && take(&rows[row], out)) continue;
         fprintf(stderr, "Try: suitegate --help\n");
         return CLI_USAGE;
     }
-    out->files = argv + optind;
-    out->file_count = (size_t)(argc - optind);
-    if (strchr(allowed, 'F') && out->file_count == 0) {
-        fprintf(stderr, "suitegate log %s: which file?\n", argv[0]);
-        return CLI_USAGE;
-    }
-    if (strpbrk(allowed, "F*") || out->file_count <= (strchr(allowed, '1') != NULL)) return -1;
-    fprintf(stderr, "suitegate %s: unexpected argument \"%s\"\n", argv[0], argv[optind]);
-    return CLI_USAGE;
+    out->operands = argv + optind;
+    out->operand_count = (size_t)(argc - optind);
+    return check_operands(argv[0], syntax, out);
 }
 
 static bool count_certificate(void *arg, struct span der)

@@ -1,6 +1,6 @@
 #include "config/config.h"
 #include "cli/cli.h"
-#include "proxy/site.h"
+#include "runtime/loaded_config.h"
 
 #include <unistd.h>
 
@@ -13,22 +13,23 @@ static const char help[] =
 
 int cli_config(int argc, char **argv)
 {
+    static const struct cli_syntax syntax = {CLI_WITH(CONFIG), CLI_NO_OPERANDS, help};
     struct cli_options options;
     struct text errors = {0}, out = {0};
-    int status = cli_parse(argc, argv, "c", help, &options);
+    int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
-    struct site *site =
-        site_load(options.config ? options.config : SUITEGATE_CONFIG, geteuid() == 0, &errors);
-    if (site) {
-        site_warnings(site, time(NULL), &errors);
+    struct loaded_config *loaded = loaded_config_read(
+        options.config ? options.config : SUITEGATE_CONFIG, geteuid() == 0, &errors);
+    if (loaded) {
+        loaded_config_warnings(loaded, time(NULL), &errors);
         if (errors.size) cli_print_errors(&errors);
-        config_print(site->config, &out);
+        config_print(loaded->config, &out);
         status = cli_print(&out, CLI_DONE);
     } else {
         cli_print_errors(&errors);
         status = CLI_NO;
     }
-    site_release(site);
+    loaded_config_release(loaded);
     text_fini(&errors);
     text_fini(&out);
     return status;

@@ -206,7 +206,7 @@ static int execute(const struct cli_options *options, struct inherited *before, 
     take_signals(before);
     bool started = exec_proxy_start(&proxy, options, &errors);
     if (!started) cli_print_errors(&errors);
-    if (started) outcome = run(&proxy, options->files, before);
+    if (started) outcome = run(&proxy, options->operands, before);
     bool recorded = exec_proxy_stop(&proxy);
     int status = outcome.status;
     if (outcome.started) status = conclude(&proxy, options, report_fd, status, recorded);
@@ -218,11 +218,13 @@ static int execute(const struct cli_options *options, struct inherited *before, 
 
 int cli_exec(int argc, char **argv)
 {
+    static const struct cli_syntax syntax = {CLI_WITH(JSON) | CLI_WITH(REPORT) | CLI_WITH(CA),
+                                             CLI_COMMAND, help};
     struct cli_options options;
     struct inherited before = {.closed = {false}};
-    int status = cli_parse(argc, argv, "jpa*+", help, &options);
+    int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
-    if (options.file_count == 0) {
+    if (options.operand_count == 0) {
         fprintf(stderr, "suitegate exec: which command? Try: suitegate exec --help\n");
         return CLI_USAGE;
     }

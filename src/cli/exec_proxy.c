@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "pki/ca.h"
 #include "pki/pkcs12.h"
-#include "proxy/server.h"
+#include "serve/server.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -219,7 +219,7 @@ static int serve(struct exec_proxy *p, const struct cli_options *options, int pi
     if (getppid() == parent && make_folder(p, &errors) && write_folder(p, options, &errors) &&
         leave_terminal(p, &errors)) {
         exec_proxy_path(p, "suitegate.ini", path);
-        status = server_run(path, &ready, &errors);
+        if (server_run(path, &ready, &errors)) status = CLI_DONE;
     }
     if (!telling.done) {
         (void)!write_all(pipe_end, text_string(&errors), errors.size);

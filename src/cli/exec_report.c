@@ -1,7 +1,7 @@
 #include "cli/exec.h"
 
-#include "audit/entry.h"
 #include "base/json.h"
+#include "ledger/entry.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -45,10 +45,11 @@ static int print_key(const struct log_key *key)
 
 int cli_log_key(int argc, char **argv)
 {
+    static const struct cli_syntax syntax = {CLI_WITH(CONFIG), CLI_NO_OPERANDS, key_help};
     struct cli_options options;
     struct text errors = {0};
     struct log_key key;
-    int status = cli_parse(argc, argv, "c", key_help, &options);
+    int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
     struct config *config = cli_log_config(options.config);
     if (!config) return CLI_CANNOT;

@@ -1,9 +1,9 @@
 #include "cli/log_report.h"
 
-#include "audit/lines.h"
 #include "base/clock.h"
 #include "base/units.h"
 #include "cli/log.h"
+#include "ledger/lines.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -308,7 +308,7 @@ static int report_files(struct report *r, const struct cli_options *o)
 {
     struct text errors = {0};
     bool ok = true;
-    for (size_t i = 0; ok && i < o->file_count; i++) ok = feed(r, o->files[i], &errors);
+    for (size_t i = 0; ok && i < o->operand_count; i++) ok = feed(r, o->operands[i], &errors);
     if (ok && r->failed) text_add(&errors, "out of memory\n");
     if (ok && !r->failed && !r->records && r->unreadable && !r->outside)
         text_add(&errors, "there are no audit records in what was given\n");
@@ -320,9 +320,11 @@ static int report_files(struct report *r, const struct cli_options *o)
 
 int cli_log_report(int argc, char **argv)
 {
+    static const struct cli_syntax syntax = {
+        CLI_WITH(SINCE) | CLI_WITH(UNTIL) | CLI_WITH(HTML) | CLI_WITH(JSON), CLI_FILES, help};
     struct cli_options options;
     struct report r;
-    int status = cli_parse(argc, argv, "suwjF", help, &options);
+    int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
     if (options.json && options.html) {
         fprintf(stderr, "suitegate log report: --json or --html, not both\n");

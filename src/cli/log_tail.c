@@ -1,8 +1,8 @@
-#include "audit/entry.h"
 #include "base/clock.h"
 #include "base/input.h"
 #include "cli/log.h"
 #include "config/config.h"
+#include "ledger/entry.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -238,14 +238,16 @@ static int show(struct tail *t, bool follow)
 
 int cli_log_tail(int argc, char **argv)
 {
+    static const struct cli_syntax syntax = {
+        CLI_WITH(CONFIG) | CLI_WITH(FOLLOW) | CLI_WITH(REFUSED), CLI_FILE_OR_NONE, help};
     struct cli_options options;
     struct config *config = NULL;
-    int status = cli_parse(argc, argv, "cfr1", help, &options);
+    int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
     struct tail t = {.refused_only = options.refused,
                      .colours = isatty(STDOUT_FILENO) && !getenv("NO_COLOR")};
-    if (options.file_count > 0) {
-        t.path = options.files[0];
+    if (options.operand_count > 0) {
+        t.path = options.operands[0];
     } else {
         config = cli_log_config(options.config);
         if (!config) return CLI_CANNOT;

@@ -1,8 +1,8 @@
 #include "audit/logfile.h"
-#include "audit/verify.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/log.h"
+#include "ledger/verify.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -284,20 +284,21 @@ static int conclude(const struct verify_summary *s, bool json, const struct text
 
 int cli_log_verify(int argc, char **argv)
 {
+    static const struct cli_syntax syntax = {CLI_WITH(KEY) | CLI_WITH(JSON), CLI_FILES, help};
     struct cli_options options;
     struct text errors = {0}, spki = {0};
     struct chain state;
-    int status = cli_parse(argc, argv, "yjF", help, &options);
+    int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
-    struct source *sources = calloc(options.file_count, sizeof *sources);
+    struct source *sources = calloc(options.operand_count, sizeof *sources);
     bool ok = sources && (!options.key || read_key(options.key, &spki, &errors));
-    bool has_state = read_state(options.files, options.file_count, &state);
-    ok = ok && open_sources(options.files, options.file_count, sources, &errors);
+    bool has_state = read_state(options.operands, options.operand_count, &state);
+    ok = ok && open_sources(options.operands, options.operand_count, sources, &errors);
     struct verify *v =
         ok ? verify_new((struct span){(const uint8_t *)text_string(&spki), spki.size},
                         has_state ? &state : NULL)
            : NULL;
-    for (size_t i = 0; v && i < options.file_count; i++) {
+    for (size_t i = 0; v && i < options.operand_count; i++) {
         feed(v, sources[i].lines);
         if (lines_failed(sources[i].lines))
             text_printf(&errors, "%s cannot be read to its end: %s\n", lines_name(sources[i].lines),
@@ -307,7 +308,7 @@ int cli_log_verify(int argc, char **argv)
     status = v ? conclude(verify_summary(v), options.json, &errors) : CLI_CANNOT;
     if (!v || errors.size) cli_print_errors(&errors);
     verify_free(v);
-    for (size_t i = 0; sources && i < options.file_count; i++) lines_close(sources[i].lines);
+    for (size_t i = 0; sources && i < options.operand_count; i++) lines_close(sources[i].lines);
     free(sources);
     text_fini(&spki);
     text_fini(&errors);

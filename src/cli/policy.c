@@ -83,9 +83,10 @@ static void print_json(struct text *out)
 
 int cli_policy(int argc, char **argv)
 {
+    static const struct cli_syntax syntax = {CLI_WITH(JSON), CLI_NO_OPERANDS, help};
     struct cli_options options;
     struct text out = {0};
-    int status = cli_parse(argc, argv, "j", help, &options);
+    int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
     if (options.json)
         print_json(&out);

@@ -1,5 +1,5 @@
 #include "cli/cli.h"
-#include "proxy/server.h"
+#include "serve/server.h"
 
 static const char help[] =
     "Usage: suitegate run [-c FILE]\n\n"
@@ -14,12 +14,13 @@ static const char help[] =
 
 int cli_run(int argc, char **argv)
 {
+    static const struct cli_syntax syntax = {CLI_WITH(CONFIG), CLI_NO_OPERANDS, help};
     struct cli_options options;
     struct text errors = {0};
-    int status = cli_parse(argc, argv, "c", help, &options);
+    int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
-    status = server_run(options.config ? options.config : SUITEGATE_CONFIG, NULL, &errors);
+    bool ok = server_run(options.config ? options.config : SUITEGATE_CONFIG, NULL, &errors);
     if (errors.size) cli_print_errors(&errors);
     text_fini(&errors);
-    return status;
+    return ok ? CLI_DONE : CLI_CANNOT;
 }

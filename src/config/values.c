@@ -276,6 +276,22 @@ static void print_list(const struct string_list *list, void (*each)(void *arg, c
     for (size_t i = 0; i < list->n; i++) each(arg, list->items[i]);
 }
 
+static const char *chosen_word(enum value_kind kind, const void *member)
+{
+    switch (kind) {
+    case KIND_PROFILE:
+        return policy_profile_name(*(const enum policy_profile *)member);
+    case KIND_REFUSE_ALLOW:
+        return *(const bool *)member ? "allow" : "refuse";
+    case KIND_SYNC:
+        return sync_names[*(const enum audit_sync *)member];
+    case KIND_LISTEN_TYPE:
+        return type_names[*(const enum listen_type *)member];
+    default:
+        return *(const bool *)member ? "yes" : "no";
+    }
+}
+
 void value_print(enum value_kind kind, const void *member,
                  void (*each)(void *arg, const char *text), void *arg)
 {
@@ -298,19 +314,11 @@ void value_print(enum value_kind kind, const void *member,
         units_format_duration(*(const uint64_t *)member, s);
         break;
     case KIND_PROFILE:
-        snprintf(s, sizeof s, "%s", policy_profile_name(*(const enum policy_profile *)member));
-        break;
     case KIND_REFUSE_ALLOW:
-        snprintf(s, sizeof s, "%s", *(const bool *)member ? "allow" : "refuse");
-        break;
     case KIND_YES_NO:
-        snprintf(s, sizeof s, "%s", *(const bool *)member ? "yes" : "no");
-        break;
     case KIND_SYNC:
-        snprintf(s, sizeof s, "%s", sync_names[*(const enum audit_sync *)member]);
-        break;
     case KIND_LISTEN_TYPE:
-        snprintf(s, sizeof s, "%s", type_names[*(const enum listen_type *)member]);
+        snprintf(s, sizeof s, "%s", chosen_word(kind, member));
         break;
     case KIND_ADDRESS:
         addr_format(member, s);

@@ -2,8 +2,8 @@
  * What verify calls intact has records whose numbers follow each other. */
 #include "fuzz.h"
 
-#include "audit/report.h"
-#include "audit/verify.h"
+#include "ledger/report.h"
+#include "ledger/verify.h"
 
 static void read_entry(const struct line_view *line)
 {

@@ -1,7 +1,7 @@
 /* Who makes room: the oldest of the source that has the most. */
 #include "helper.h"
 
-#include "proxy/crowd.h"
+#include "runtime/crowd.h"
 
 enum { SOURCES = 40, STEPS = 20000, WAITERS = 600 };
 

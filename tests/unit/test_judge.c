@@ -87,12 +87,12 @@ static const struct item *find(const char *code, const char *subject)
 }
 
 /* One scan and exactly one item. */
-static void expect_one(enum verdict verdict, enum item_kind kind, const char *code,
+static void expect_one(enum compliance verdict, enum item_kind kind, const char *code,
                        const char *subject, enum advice_topic topic, const char *text)
 {
     judge(1);
     if (judged.verdict != verdict || judged.n != 1)
-        fail_msg("%s: %s, %zu items, first \"%s\"", code, verdict_code(judged.verdict), judged.n,
+        fail_msg("%s: %s, %zu items, first \"%s\"", code, compliance_code(judged.verdict), judged.n,
                  judged.n ? judged.items[0].text : "");
     assert_int_equal(judge_address(&judged, 0), verdict);
     assert_int_equal(judged.items[0].kind, kind);
@@ -109,24 +109,24 @@ static void expect_one(enum verdict verdict, enum item_kind kind, const char *co
     }
 }
 
-#define PROBLEM(...) expect_one(VERDICT_NOT_COMPLIANT, ITEM_PROBLEM, __VA_ARGS__)
-#define DOUBT(...) expect_one(VERDICT_UNKNOWN, ITEM_DOUBT, __VA_ARGS__)
-#define FINDING(...) expect_one(VERDICT_FINDINGS, ITEM_FINDING, __VA_ARGS__)
-#define NOTE(...) expect_one(VERDICT_COMPLIANT, ITEM_NOTE, __VA_ARGS__)
+#define PROBLEM(...) expect_one(NOT_COMPLIANT, ITEM_PROBLEM, __VA_ARGS__)
+#define DOUBT(...) expect_one(COULD_NOT_TELL, ITEM_DOUBT, __VA_ARGS__)
+#define FINDING(...) expect_one(COMPLIANT_WITH_FINDINGS, ITEM_FINDING, __VA_ARGS__)
+#define NOTE(...) expect_one(COMPLIANT, ITEM_NOTE, __VA_ARGS__)
 
 static void nothing_against(void **state)
 {
     (void)state;
     struct scan *s = fresh();
     judge(1);
-    assert_int_equal(judged.verdict, VERDICT_COMPLIANT);
+    assert_int_equal(judged.verdict, COMPLIANT);
     assert_int_equal(judged.n, 0);
     for (size_t i = 0; i < SUITE_COUNT; i++)
         if (suites[i].id != 0xc02f) approve(s, suites[i].id);
     s->certificates[SCAN_KEY_ECDSA].valid = FACT_YES;
     for (size_t i = 1; i < group_count(); i++) s->groups[s->group_count++] = group_at(i);
     judge(1);
-    assert_int_equal(judged.verdict, VERDICT_COMPLIANT);
+    assert_int_equal(judged.verdict, COMPLIANT);
     assert_int_equal(judged.n, 0);
 }
 
@@ -142,7 +142,7 @@ static void protocols(void **state)
         FINDING("accepts_protocol", names[i], ADVICE_PROTOCOLS, text);
         s->versions[i].accepted = FACT_UNKNOWN;
         judge(1);
-        assert_int_equal(judged.verdict, VERDICT_UNKNOWN);
+        assert_int_equal(judged.verdict, COULD_NOT_TELL);
         assert_non_null(find("incomplete", ""));
     }
     struct scan *s = fresh();
@@ -156,7 +156,7 @@ static void protocols(void **state)
     accept_suite(s, TLS_1_3, 0x1301);
     accept_suite(s, TLS_1_0, 0x002f);
     judge(1);
-    assert_int_equal(judged.verdict, VERDICT_NOT_COMPLIANT);
+    assert_int_equal(judged.verdict, NOT_COMPLIANT);
     assert_int_equal(judged.n, 3);
     assert_non_null(find("accepts_protocol", "TLS 1.0"));
     const struct item *note = find("speaks_tls13", "TLS 1.3");
@@ -185,7 +185,7 @@ static void speaks_tls13(void **state)
     accept_suite(s, TLS_1_3, 0xabcd);
     for (unsigned i = 0; i < 20; i++) accept_suite(s, TLS_1_3, 0x1305);
     judge(1);
-    assert_int_equal(judged.verdict, VERDICT_COMPLIANT);
+    assert_int_equal(judged.verdict, COMPLIANT);
     assert_int_equal(judged.n, 1);
 }
 
@@ -201,7 +201,7 @@ static void other_suites(void **state)
     *version_of(s, TLS_1_2) = (struct scan_version){.version = TLS_1_2};
     accept_suite(s, TLS_1_2, 0x009c);
     judge(1);
-    assert_int_equal(judged.verdict, VERDICT_NOT_COMPLIANT);
+    assert_int_equal(judged.verdict, NOT_COMPLIANT);
     assert_int_equal(judged.n, 2);
     assert_string_equal(judged.items[0].code, "no_approved_suite");
     assert_string_equal(judged.items[1].code, "accepts_suite");
@@ -224,7 +224,7 @@ static void groups_and_signatures(void **state)
         s = fresh();
         s->groups[s->group_count++] = strong[i];
         judge(1);
-        assert_int_equal(judged.verdict, VERDICT_COMPLIANT);
+        assert_int_equal(judged.verdict, COMPLIANT);
         assert_int_equal(judged.n, 1);
         assert_non_null(find("accepts_group", group_name(strong[i])));
     }
@@ -269,7 +269,7 @@ static void features(void **state)
     s = fresh();
     s->features = (struct scan_features){0};
     judge(1);
-    assert_int_equal(judged.verdict, VERDICT_COMPLIANT);
+    assert_int_equal(judged.verdict, COMPLIANT);
     assert_int_equal(judged.n, 0);
 }
 
@@ -358,7 +358,7 @@ static void expires_soon(void **state)
         c->chain[0] = (struct span){buf_head(&c->der), buf_size(&c->der)};
         c->count = 1;
         judge(1);
-        assert_int_equal(judged.verdict, VERDICT_COMPLIANT);
+        assert_int_equal(judged.verdict, COMPLIANT);
         assert_int_equal(judged.n, rows[i].soon);
         if (rows[i].soon) {
             const struct item *item = find("certificate_expires_soon", "RSA");
@@ -433,10 +433,10 @@ static void wants_client_certificate(void **state)
          "it asks for a client certificate; none was sent");
     s->approved[2].proof.keys_agreed = false;
     judge(1);
-    assert_int_equal(judged.verdict, VERDICT_NOT_COMPLIANT);
+    assert_int_equal(judged.verdict, NOT_COMPLIANT);
     s->approved[2].proof.verified = false;
     judge(1);
-    assert_int_equal(judged.verdict, VERDICT_NOT_COMPLIANT);
+    assert_int_equal(judged.verdict, NOT_COMPLIANT);
     assert_int_equal(
         find("upstream_wants_client_certificate", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256")->kind,
         ITEM_PROBLEM);
@@ -449,28 +449,27 @@ static void outcomes(void **state)
         enum probe_outcome outcome;
         int fault;
         const char *detail;
-        enum verdict verdict;
+        enum compliance verdict;
         const char *code, *text;
     } rows[] = {
-        {PROBE_NOT_TLS, 0, "", VERDICT_NOT_COMPLIANT, "not_tls",
-         "it answers with bytes that are not TLS"},
-        {PROBE_NOT_TLS, 0, "HTTP", VERDICT_NOT_COMPLIANT, "not_tls",
+        {PROBE_NOT_TLS, 0, "", NOT_COMPLIANT, "not_tls", "it answers with bytes that are not TLS"},
+        {PROBE_NOT_TLS, 0, "HTTP", NOT_COMPLIANT, "not_tls",
          "it answers HTTP in plain text, not TLS"},
-        {PROBE_NOT_TLS, 0, "SMTP or FTP", VERDICT_NOT_COMPLIANT, "not_tls",
+        {PROBE_NOT_TLS, 0, "SMTP or FTP", NOT_COMPLIANT, "not_tls",
          "it answers SMTP or FTP in plain text, not TLS: for a mail server, try --starttls smtp"},
-        {PROBE_UNREACHABLE, ECONNREFUSED, "", VERDICT_UNKNOWN, "unreachable",
+        {PROBE_UNREACHABLE, ECONNREFUSED, "", COULD_NOT_TELL, "unreachable",
          "no connection: Connection refused"},
-        {PROBE_SILENT, 0, "", VERDICT_UNKNOWN, "silent",
+        {PROBE_SILENT, 0, "", COULD_NOT_TELL, "silent",
          "it accepts the connection and says nothing"},
-        {PROBE_SLOW, 0, "", VERDICT_UNKNOWN, "slow", "its answer was not complete in time"},
-        {PROBE_CLOSED, 0, "", VERDICT_UNKNOWN, "closed",
+        {PROBE_SLOW, 0, "", COULD_NOT_TELL, "slow", "its answer was not complete in time"},
+        {PROBE_CLOSED, 0, "", COULD_NOT_TELL, "closed",
          "it closes the connection without an answer, whatever is offered"},
-        {PROBE_SMTP, 0, "the server does not speak SMTP", VERDICT_UNKNOWN, "starttls",
+        {PROBE_SMTP, 0, "the server does not speak SMTP", COULD_NOT_TELL, "starttls",
          "the server does not speak SMTP"},
-        {PROBE_SMTP, 0, "refuses: %s%n", VERDICT_UNKNOWN, "starttls", "refuses: %s%n"},
-        {PROBE_NO_TIME, 0, "", VERDICT_UNKNOWN, "no_time",
+        {PROBE_SMTP, 0, "refuses: %s%n", COULD_NOT_TELL, "starttls", "refuses: %s%n"},
+        {PROBE_NO_TIME, 0, "", COULD_NOT_TELL, "no_time",
          "the time given was over before it answered"},
-        {PROBE_FAILED, EMFILE, "", VERDICT_UNKNOWN, "failed",
+        {PROBE_FAILED, EMFILE, "", COULD_NOT_TELL, "failed",
          "on this machine: Too many open files"},
     };
     for (size_t i = 0; i < N_OF(rows); i++) {
@@ -479,7 +478,7 @@ static void outcomes(void **state)
         s->fault = rows[i].fault;
         s->incomplete = true; /* says nothing more */
         snprintf(s->detail, sizeof s->detail, "%s", rows[i].detail);
-        bool problem = rows[i].verdict == VERDICT_NOT_COMPLIANT;
+        bool problem = rows[i].verdict == NOT_COMPLIANT;
         expect_one(rows[i].verdict, problem ? ITEM_PROBLEM : ITEM_DOUBT, rows[i].code, "",
                    ADVICE_NONE, rows[i].text);
     }
@@ -524,7 +523,7 @@ static void refusals(void **state)
         s->first_alert = rows[i].alert;
         judgement_fini(&judged);
         judge_scans(scans, 1, rows[i].name, false, &judged);
-        assert_int_equal(judged.verdict, VERDICT_UNKNOWN);
+        assert_int_equal(judged.verdict, COULD_NOT_TELL);
         assert_int_equal(judged.n, 1);
         assert_string_equal(judged.items[0].code, "refuses_every_hello");
         assert_string_equal(judged.items[0].text, rows[i].text);
@@ -547,11 +546,11 @@ static void incomplete(void **state)
           "answers no more");
     version_of(s, TLS_1_0)->accepted = FACT_YES;
     judge(1);
-    assert_int_equal(judged.verdict, VERDICT_UNKNOWN);
+    assert_int_equal(judged.verdict, COULD_NOT_TELL);
     assert_true(judge_wants_advice(&judged, ITEM_FINDING, ADVICE_PROTOCOLS));
     s->certificates[SCAN_KEY_RSA].valid = FACT_NO;
     judge(1);
-    assert_int_equal(judged.verdict, VERDICT_NOT_COMPLIANT);
+    assert_int_equal(judged.verdict, NOT_COMPLIANT);
     assert_int_equal(judged.n, 3);
 }
 
@@ -567,13 +566,13 @@ static void precedence(void **state)
         if (has & 1) s->features.extended_master_secret = FACT_NO;
         judge(1);
         assert_int_equal(judged.n, !!(has & 8) + !!(has & 4) + !!(has & 2) + !!(has & 1));
-        assert_int_equal(judged.verdict, has & 8   ? VERDICT_NOT_COMPLIANT
-                                         : has & 4 ? VERDICT_UNKNOWN
-                                         : has & 2 ? VERDICT_FINDINGS
-                                                   : VERDICT_COMPLIANT);
+        assert_int_equal(judged.verdict, has & 8   ? NOT_COMPLIANT
+                                         : has & 4 ? COULD_NOT_TELL
+                                         : has & 2 ? COMPLIANT_WITH_FINDINGS
+                                                   : COMPLIANT);
     }
-    assert_true(VERDICT_NOT_COMPLIANT < VERDICT_UNKNOWN && VERDICT_UNKNOWN < VERDICT_FINDINGS &&
-                VERDICT_FINDINGS < VERDICT_COMPLIANT);
+    assert_true(NOT_COMPLIANT < COULD_NOT_TELL && COULD_NOT_TELL < COMPLIANT_WITH_FINDINGS &&
+                COMPLIANT_WITH_FINDINGS < COMPLIANT);
 }
 
 static void several_addresses(void **state)
@@ -581,7 +580,7 @@ static void several_addresses(void **state)
     (void)state;
     fresh();
     judge(3);
-    assert_int_equal(judged.verdict, VERDICT_COMPLIANT);
+    assert_int_equal(judged.verdict, COMPLIANT);
     assert_int_equal(judged.n, 0);
     /* The worst of them is the host's; what two have in common stands once. */
     version_of(&scans[0], TLS_1_0)->accepted = FACT_YES;
@@ -590,14 +589,14 @@ static void several_addresses(void **state)
     scans[1].certificates[SCAN_KEY_RSA].valid = FACT_NO;
     scans[1].certificates[SCAN_KEY_RSA].reason = REASON_UPSTREAM_CERTIFICATE_EXPIRED;
     judge(3);
-    assert_int_equal(judged.verdict, VERDICT_NOT_COMPLIANT);
+    assert_int_equal(judged.verdict, NOT_COMPLIANT);
     assert_int_equal(judged.n, 3);
     assert_int_equal(find("accepts_protocol", "TLS 1.0")->addresses, 5);
     assert_int_equal(find("accepts_protocol", "TLS 1.1")->addresses, 4);
     assert_int_equal(find("upstream_certificate_expired", "RSA")->addresses, 2);
-    assert_int_equal(judge_address(&judged, 0), VERDICT_FINDINGS);
-    assert_int_equal(judge_address(&judged, 1), VERDICT_NOT_COMPLIANT);
-    assert_int_equal(judge_address(&judged, 2), VERDICT_FINDINGS);
+    assert_int_equal(judge_address(&judged, 0), COMPLIANT_WITH_FINDINGS);
+    assert_int_equal(judge_address(&judged, 1), NOT_COMPLIANT);
+    assert_int_equal(judge_address(&judged, 2), COMPLIANT_WITH_FINDINGS);
 }
 
 /* One that cannot be reached is a note beside one that can, a doubt otherwise. */
@@ -608,23 +607,23 @@ static void unreachable_address(void **state)
     scans[1].outcome = PROBE_UNREACHABLE;
     scans[1].fault = ENETUNREACH;
     judge(2);
-    assert_int_equal(judged.verdict, VERDICT_COMPLIANT);
+    assert_int_equal(judged.verdict, COMPLIANT);
     assert_int_equal(judged.n, 1);
     assert_int_equal(judged.items[0].kind, ITEM_NOTE);
     assert_string_equal(judged.items[0].code, "unreachable");
     assert_string_equal(judged.items[0].text, "no connection: Network is unreachable");
     assert_int_equal(judged.items[0].addresses, 2);
-    assert_int_equal(judge_address(&judged, 0), VERDICT_COMPLIANT);
+    assert_int_equal(judge_address(&judged, 0), COMPLIANT);
     /* Any other silence is a doubt all the same. */
     scans[1].outcome = PROBE_SILENT;
     judge(2);
-    assert_int_equal(judged.verdict, VERDICT_UNKNOWN);
-    assert_int_equal(judge_address(&judged, 0), VERDICT_COMPLIANT);
-    assert_int_equal(judge_address(&judged, 1), VERDICT_UNKNOWN);
+    assert_int_equal(judged.verdict, COULD_NOT_TELL);
+    assert_int_equal(judge_address(&judged, 0), COMPLIANT);
+    assert_int_equal(judge_address(&judged, 1), COULD_NOT_TELL);
     scans[0].outcome = scans[1].outcome = PROBE_UNREACHABLE;
     scans[0].fault = ECONNREFUSED;
     judge(2);
-    assert_int_equal(judged.verdict, VERDICT_UNKNOWN);
+    assert_int_equal(judged.verdict, COULD_NOT_TELL);
     assert_int_equal(judged.n, 2); /* each with its own cause */
     scans[0].fault = scans[1].fault;
     judge(2);
@@ -644,9 +643,9 @@ static void same_failure_of_another_weight(void **state)
         approve(&scans[!last], 0xc030);
         scans[0].approved[2].proof = scans[1].approved[2].proof = failed;
         judge(2);
-        assert_int_equal(judged.verdict, VERDICT_NOT_COMPLIANT);
-        assert_int_equal(judge_address(&judged, last), VERDICT_NOT_COMPLIANT);
-        assert_int_equal(judge_address(&judged, !last), VERDICT_COMPLIANT);
+        assert_int_equal(judged.verdict, NOT_COMPLIANT);
+        assert_int_equal(judge_address(&judged, last), NOT_COMPLIANT);
+        assert_int_equal(judge_address(&judged, !last), COMPLIANT);
     }
 }
 
@@ -658,7 +657,7 @@ static void certificate_not_judged(void **state)
     approve(s, 0xc02b)->proof =
         (struct proof){.reason = REASON_UPSTREAM_TIMEOUT, .outcome = PROBE_SLOW};
     judge(1);
-    assert_int_equal(judged.verdict, VERDICT_UNKNOWN);
+    assert_int_equal(judged.verdict, COULD_NOT_TELL);
 }
 
 static void unknown(void **state)
@@ -666,7 +665,7 @@ static void unknown(void **state)
     (void)state;
     judgement_fini(&judged);
     judge_unknown("name_not_found", "100%s sure", &judged);
-    assert_int_equal(judged.verdict, VERDICT_UNKNOWN);
+    assert_int_equal(judged.verdict, COULD_NOT_TELL);
     assert_int_equal(judged.n, 1);
     assert_int_equal(judged.items[0].kind, ITEM_DOUBT);
     assert_string_equal(judged.items[0].code, "name_not_found");
@@ -679,14 +678,14 @@ static void unknown(void **state)
 static void names(void **state)
 {
     (void)state;
-    assert_string_equal(verdict_name(VERDICT_NOT_COMPLIANT), "not compliant");
-    assert_string_equal(verdict_name(VERDICT_UNKNOWN), "could not tell");
-    assert_string_equal(verdict_name(VERDICT_FINDINGS), "compliant with findings");
-    assert_string_equal(verdict_name(VERDICT_COMPLIANT), "compliant");
-    assert_string_equal(verdict_code(VERDICT_NOT_COMPLIANT), "not_compliant");
-    assert_string_equal(verdict_code(VERDICT_UNKNOWN), "could_not_tell");
-    assert_string_equal(verdict_code(VERDICT_FINDINGS), "compliant_with_findings");
-    assert_string_equal(verdict_code(VERDICT_COMPLIANT), "compliant");
+    assert_string_equal(compliance_name(NOT_COMPLIANT), "not compliant");
+    assert_string_equal(compliance_name(COULD_NOT_TELL), "could not tell");
+    assert_string_equal(compliance_name(COMPLIANT_WITH_FINDINGS), "compliant with findings");
+    assert_string_equal(compliance_name(COMPLIANT), "compliant");
+    assert_string_equal(compliance_code(NOT_COMPLIANT), "not_compliant");
+    assert_string_equal(compliance_code(COULD_NOT_TELL), "could_not_tell");
+    assert_string_equal(compliance_code(COMPLIANT_WITH_FINDINGS), "compliant_with_findings");
+    assert_string_equal(compliance_code(COMPLIANT), "compliant");
 }
 
 /* Each topic that an item can call for has rows, one a product, and a name. */

@@ -1,7 +1,7 @@
-/* proxy/leg: bytes between a socket and its queues, and each way in which that ends. */
+/* conn/leg: bytes between a socket and its queues, and each way in which that ends. */
 #include "helper.h"
 
-#include "../../src/proxy/leg.h"
+#include "conn/leg.h"
 
 #include <errno.h>
 #include <fcntl.h>

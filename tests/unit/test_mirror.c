@@ -53,7 +53,7 @@ static void add(struct mirror *m, enum audit_action action, size_t size)
     text_add(&text, action == AUDIT_CONNECTION_REFUSED ? "R" : "o");
     while (text.size + 1 < size) text_add(&text, "x");
     text_add(&text, "\n");
-    struct line *line = line_new(action, &text);
+    struct line *line = line_new((struct audit_stamp){.action = action}, &text);
     assert_non_null(line);
     mirror_add(m, line);
     line_release(line);

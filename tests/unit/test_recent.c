@@ -1,7 +1,7 @@
 /* The latest attempts: bounded, newest first, escaped, from any thread. */
 #include "helper.h"
 
-#include "proxy/recent.h"
+#include "page/recent.h"
 
 #include <jansson.h>
 #include <pthread.h>

@@ -2,7 +2,7 @@
  * the sockets are asked again. */
 #include "helper.h"
 
-#include "proxy/run_queue.h"
+#include "runtime/run_queue.h"
 
 #include <unistd.h>
 

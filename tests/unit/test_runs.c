@@ -1,7 +1,7 @@
 /* Which record of the run before a run may name, and what is said of those that name none. */
 #include "helper.h"
 
-#include "audit/runs.h"
+#include "ledger/runs.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -13,6 +13,9 @@ static char directory[] = "/tmp/suitegate-sink-XXXXXX";
 static char path[64], name[80];
 static int server;
 
+static const struct audit_stamp stamp = {
+    .action = AUDIT_CONNECTION_REFUSED, .level = AUDIT_WARNING, .at = {.tv_sec = 1767225600}};
+
 static struct line *record(const char *filling)
 {
     struct text text = {0};
@@ -23,7 +26,7 @@ static struct line *record(const char *filling)
                 "\"suitegate\":{\"policy\":{\"digest\":\"d\"},\"client\":{\"grease\":true}},"
                 "\"event\":{\"code\":\"client_not_tls\",\"sequence\":7,\"hash\":\"h\"}}\n",
                 filling);
-    struct line *line = line_new(AUDIT_CONNECTION_REFUSED, &text);
+    struct line *line = line_new(stamp, &text);
     assert_non_null(line);
     return line;
 }
@@ -71,7 +74,7 @@ static void impossible(void **state)
     struct text text = {0};
     while (text.size < TOO_LONG) text_add(&text, "x");
     text_add(&text, "\n");
-    struct line *large = line_new(AUDIT_CONNECTION_REFUSED, &text), *small = record("a");
+    struct line *large = line_new(stamp, &text), *small = record("a");
     assert_true(sink_init(&s, name, true));
     assert_int_equal(sink_write(&s, small), SINK_DONE);
     assert_non_null(received());

@@ -1,7 +1,7 @@
 /* Connections and their rate by source. */
 #include "helper.h"
 
-#include "proxy/sources.h"
+#include "runtime/sources.h"
 
 static const int64_t second = 1000000000;
 

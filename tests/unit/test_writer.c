@@ -60,7 +60,7 @@ static void submit(struct writer *w, unsigned number)
     while (line.size < LINE_SIZE - 200) text_add(&line, "x");
     text_add(&line, "\",\"event\":{\"a\":1");
     told[number] = 0;
-    writer_submit(w, AUDIT_CONNECTION_REFUSED, &line, NULL,
+    writer_submit(w, (struct audit_stamp){.action = AUDIT_CONNECTION_REFUSED}, &line, NULL,
                   &(struct writer_reply){count_answer, NULL, &told[number]});
 }
 
@@ -456,7 +456,8 @@ static void a_checkpoint_after_many(void **state)
     for (unsigned i = 0; i < WRITER_CHECKPOINT_RECORDS * 5 / 2; i++) {
         struct text line = {0};
         text_add(&line, "{\"event\":{\"a\":1");
-        writer_submit(w, AUDIT_CONNECTION_CLOSED, &line, NULL, NULL);
+        writer_submit(w, (struct audit_stamp){.action = AUDIT_CONNECTION_CLOSED}, &line, NULL,
+                      NULL);
         if (i % 100 == 99) pause_ms(1);
     }
     assert_int_equal(writer_free(w), 0);
@@ -515,7 +516,8 @@ static void a_bounded_queue(void **state)
         assert_true(writer_has_room(w));
         struct text line = {0};
         text_add(&line, "{\"event\":{\"a\":1");
-        writer_submit(w, AUDIT_CONNECTION_REFUSED, &line, NULL, NULL);
+        writer_submit(w, (struct audit_stamp){.action = AUDIT_CONNECTION_REFUSED}, &line, NULL,
+                      NULL);
     }
     assert_false(writer_available(w));
     assert_false(writer_has_room(w));
@@ -536,7 +538,8 @@ static void a_bounded_queue_of_bytes(void **state)
         assert_non_null(filler);
         memset(filler, 'x', LONG);
         text_add(&line, "\",\"event\":{\"a\":1");
-        writer_submit(w, AUDIT_CONNECTION_REFUSED, &line, NULL, NULL);
+        writer_submit(w, (struct audit_stamp){.action = AUDIT_CONNECTION_REFUSED}, &line, NULL,
+                      NULL);
     }
     assert_false(writer_has_room(w));
     assert_int_equal(writer_free(w), MOST);

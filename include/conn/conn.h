@@ -1,0 +1,36 @@
+/* One connection's life, from accept to the last byte and its records.
+ * A connection belongs to its worker; only its own event callbacks free it. */
+#ifndef CONN_CONN_H
+#define CONN_CONN_H
+
+#include "base/addr.h"
+#include "policy/reasons.h"
+#include "runtime/crowd.h"
+#include "runtime/runtime.h"
+#include "runtime/worker.h"
+
+struct conn;
+
+/* What has been accepted. */
+struct arrival {
+    int fd;
+    struct addr peer;
+    struct source *source; /* it is one of this source's; NULL: out of memory */
+    enum reason refuse;    /* REASON_OK: serve it */
+    const char *detail;    /* of the refusal, or NULL */
+};
+
+/* Takes the socket. May end and free the connection before it returns. */
+void conn_start(struct worker *worker, struct runtime_listener *listener,
+                const struct arrival *arrival);
+/* The drain is over: end now. */
+void conn_shut_down(struct conn *c);
+/* Of a connection that waits in a crowd: its source; refuse it, because others need its place
+ * (greedy: because its source has taken too many); close it, since its refusal is on record. */
+int64_t conn_started_ns(const struct waiter *waiter); /* steady */
+struct source *conn_source(const struct waiter *waiter);
+void conn_yield(struct waiter *waiter, bool greedy);
+void conn_cut(struct waiter *waiter);
+struct conn *conn_next(const struct conn *c);
+
+#endif

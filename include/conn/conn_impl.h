@@ -1,0 +1,198 @@
+/* The connection's own struct and the functions its files share. For conn/, front/ and
+ * route/ only. */
+#ifndef CONN_CONN_IMPL_H
+#define CONN_CONN_IMPL_H
+
+#include "audit/record.h"
+#include "conn/conn.h"
+#include "conn/conn_state.h"
+#include "conn/front.h"
+#include "conn/leg.h"
+#include "conn/route.h"
+#include "net/dialler.h"
+#include "policy/ja4.h"
+#include "policy/target.h"
+#include "policy/verdict.h"
+#include "runtime/worker.h"
+
+/* How a refusal is told, decided when it is made. */
+enum refusal_form {
+    FORM_CLOSE, /* flush what the library queued, then close */
+    FORM_FRONT, /* as the listener's type says it before TLS */
+    FORM_HTTP,  /* a plain HTTP answer, where TLS was expected */
+    FORM_ALERT, /* a fatal alert of ours, in plaintext */
+    FORM_PAGE,  /* a page in the client's own TLS session */
+};
+
+enum { CONNECTION_ID_SIZE = 40, ALPN_LIMIT = 1024 };
+
+/* What only the time before the relay needs. */
+struct setup {
+    struct target_scan scan; /* of a forward listener's request */
+    struct buf request; /* what came in the client's own TLS session; see conn_collect_request() */
+    struct hello_reader reader;
+    struct hello hello; /* a view into reader.message */
+    bool has_hello;
+    struct verdict verdict;
+    char ja4[JA4_SIZE];
+    uint8_t hello_alert; /* of a malformed hello */
+
+    struct lookup *lookup;
+    struct dial *dial;
+    struct addr addresses[LOOKUP_LIMIT];
+    size_t address_count;
+
+    struct peer_check check;
+    int64_t verified_ns;                /* when the upstream's certificate was, steady */
+    struct cert_facts known_facts;      /* of the session that is offered for resumption */
+    char alpn[ALPN_LIMIT];              /* offered upstream, comma-separated */
+    uint8_t alpn_wire[ALPN_LIMIT];      /* the same, length-prefixed */
+    char agreed_alpn[FLIGHT_ALPN_SIZE]; /* to answer the client with, "" for none */
+    size_t alpn_wire_size;
+    bool without_h2, without_resumption; /* of a second dial */
+    bool resuming;
+    bool answered, left_unanswered; /* the client, after our flight in its handshake */
+
+    enum refusal_form form;
+    int answer_alert;         /* to the client, -1: none */
+    const char *proxy_status; /* error type */
+    char detail[288];         /* of the refusal, where it is not a constant */
+    unsigned http;
+};
+
+enum direction_state { DIRECTION_OPEN, DIRECTION_DRAINING, DIRECTION_CLOSED };
+
+struct direction {
+    enum direction_state state;
+    bool truncated; /* its source ended without close_notify */
+    uint64_t bytes;
+};
+
+struct conn {
+    struct worker *worker;
+    struct runtime *runtime;
+    struct runtime_listener *listener;
+    const struct front *front; /* of the listener's type */
+    struct conn *next, **link;
+
+    struct source *source; /* while it is counted */
+    struct waiter waiter;
+    enum worker_crowd crowd; /* the one it waits in, or WORKER_CROWDS */
+
+    enum conn_state state;
+    ev_timer timer;
+    int64_t deadline_ns; /* steady; INT64_MAX: none */
+    int64_t started_ns, active_ns;
+
+    struct leg client, upstream;
+    struct setup *setup; /* NULL once the relay stands */
+    struct direction to_upstream, to_client;
+
+    struct addr peer, upstream_address;
+    const struct route *route; /* to it, once it is looked for */
+    struct target target;      /* where the client wants to go; host "" until known */
+    char identity[HELLO_NAME_SIZE];
+    bool identity_is_ip;
+    bool expects_tls; /* the client does: what it is answered is TLS */
+    bool saw_bytes;   /* a first byte came */
+    bool upstream_verified;
+    char id[CONNECTION_ID_SIZE];
+
+    enum reason reason; /* the first verdict */
+    const char *detail;
+    const char *closed_by;
+    int alert_sent, alert_received;
+    struct mail mail; /* the audit writer's answer */
+    bool written;     /* what it says */
+    struct run_entry run_entry;
+    bool waiting_for_audit, recorded;
+    bool counted;        /* among the connections that max_connections is about */
+    bool rerun;          /* there is something left to do that no socket will announce */
+    bool given_a_moment; /* this state's deadline was moved, as this process stood still */
+    size_t discarded;    /* bytes read and thrown away while the last ones go out */
+    int unsent;          /* bytes in the sockets' send queues when last looked at */
+};
+
+/* conn.c */
+void conn_set_state(struct conn *c, enum conn_state state);
+/* Its first byte has come. */
+void conn_saw_bytes(struct conn *c);
+void conn_run(struct conn *c);
+void conn_on_leg(struct ev_loop *loop, ev_io *io, int events);
+void setup_free(struct setup *a);
+const struct config *conn_config(const struct conn *c);
+/* It no longer counts against max_connections: it is refused or has ended. */
+void conn_uncount(struct conn *c);
+
+/* What the state table calls, by file. */
+enum step waiting_step(struct conn *c);
+void conn_end(struct conn *c);
+void conn_refuse_for_shutdown(struct conn *c);
+enum step conn_greeting_step(struct conn *c); /* what the front says */
+enum step conn_responder_step(struct conn *c);
+void conn_responder_overdue(struct conn *c);
+void conn_responder_shut_down(struct conn *c);
+enum step hello_step(struct conn *c); /* client.c */
+void client_hello_overdue(struct conn *c);
+enum step client_certificate_step(struct conn *c);
+void client_certificate_overdue(struct conn *c);
+enum step client_handshake_step(struct conn *c);
+void client_handshake_overdue(struct conn *c);
+void reach_lookup_overdue(struct conn *c); /* reach.c */
+void reach_dial_overdue(struct conn *c);
+enum step upstream_handshake_step(struct conn *c); /* upstream.c */
+void upstream_handshake_overdue(struct conn *c);
+enum step relay_step(struct conn *c); /* relay.c */
+void relay_idle(struct conn *c);
+void relay_shut_down(struct conn *c);
+void relay_give_up(struct conn *c);  /* the queues were given their time */
+enum step page_step(struct conn *c); /* refusal.c */
+void page_overdue(struct conn *c);
+enum step linger_step(struct conn *c); /* linger.c */
+void linger_overdue(struct conn *c);
+
+/* reach.c: resolves the next hop and dials it; dials the addresses that were found; goes on. */
+enum step reach_begin(struct conn *c);
+enum step reach_dial(struct conn *c);
+enum step reach_done(struct conn *c);
+/* Gives up what is under way. */
+void reach_abandon(struct conn *c);
+
+/* upstream.c */
+enum step upstream_start_handshake(struct conn *c);
+enum step upstream_failed(struct conn *c, enum reason reason, int alert);
+
+/* client.c: the identity that is presented and verified. */
+void client_set_identity(struct conn *c);
+/* The target's name; of a target by address the hello's, where that has one. */
+const char *client_target_name(const struct conn *c);
+enum step client_start_handshake(struct conn *c, const char *alpn);
+
+/* relay.c */
+void relay_begin(struct conn *c);
+int relay_events(struct conn *c, struct leg *l);
+
+/* refusal.c: the request in the client's own TLS session, collected in attempt.request: all of its
+ * head, or as much as shows that it is none or too large. */
+enum request_status { REQUEST_HERE, REQUEST_WAIT, REQUEST_GONE };
+enum request_status conn_collect_request(struct conn *c);
+
+/* refusal.c: the one way to refuse. alert: to the client instead of the table's, or
+ * REASON_ALERT_AS_SENT. proxy_status: instead of the table's, or NULL. Always STEP_AGAIN. */
+enum step conn_refuse(struct conn *c, enum reason reason);
+enum step conn_refuse_with(struct conn *c, enum reason reason, int alert, const char *proxy_status);
+enum step conn_refuse_destination(struct conn *c);
+/* Queues the refusal as a plain HTTP answer. */
+void refusal_http(struct conn *c);
+/* refusal.c: the refusal is recorded, or could not be. */
+void conn_audit_answered(struct conn *c, bool written);
+bool hello_wants_http(const struct setup *a);
+
+/* evidence.c */
+void evidence_refused(struct conn *c, bool wait);
+void evidence_opened(struct conn *c);
+void evidence_closed(struct conn *c);
+/* For a test listener's operator (page/recent.h); of other listeners nothing is kept. */
+void evidence_recent(const struct conn *c);
+
+#endif

@@ -1,0 +1,44 @@
+/* Records in a queue, and who waits for them. Private to audit/. */
+#ifndef AUDIT_QUEUED_H
+#define AUDIT_QUEUED_H
+
+#include "line.h"
+
+#include "audit/writer.h"
+
+/* A record on its way into the file. */
+struct queued {
+    struct queued *next;
+    struct line *line;
+    struct audit_offer *offer;
+    struct writer_reply reply; /* answer NULL: nobody waits */
+};
+
+struct record_queue {
+    struct queued *head, **tail;
+};
+
+void record_queue_clear(struct record_queue *l);
+void record_queue_add(struct record_queue *l, struct queued *i);
+struct queued *record_queue_take_first(struct record_queue *l);
+
+/* Takes the text. NULL when out of memory. */
+WARN_UNUSED struct queued *queued_new(struct audit_stamp stamp, struct text *text,
+                                      const struct audit_offer *offer,
+                                      const struct writer_reply *reply);
+void queued_free(struct queued *i);
+/* Tells who waits, once. */
+void queued_answer(struct queued *i, bool written);
+
+/* What both threads count. */
+struct counters {
+    atomic_bool failing;                /* the file cannot be written */
+    atomic_size_t queued, queued_bytes; /* records that are not yet in the file */
+    atomic_size_t lost;                 /* for want of memory */
+};
+
+void counters_add_queued(struct counters *c, const struct queued *i);
+void counters_remove_queued(struct counters *c, const struct queued *i);
+void counters_add_lost(struct counters *c);
+
+#endif

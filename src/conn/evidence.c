@@ -1,0 +1,180 @@
+#include "audit/fallback.h"
+#include "base/clock.h"
+#include "conn/conn_impl.h"
+#include "policy/assess.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* What stands of a leg's session. */
+static void describe_leg(const struct session *s, bool server_side, struct audit_leg *out,
+                         struct agreed *facts)
+{
+    if (!s) return;
+    *facts = session_agreed(s);
+    const struct flight *flight = session_flight(s);
+    out->known = true;
+    out->established = facts->version != 0;
+    out->resumed = facts->resumed;
+    out->extended_master_secret = facts->extended_master_secret;
+    out->encrypt_then_mac = facts->encrypt_then_mac;
+    out->speaks_tls13 = facts->speaks_tls13;
+    out->version = facts->version;
+    out->suite = facts->suite;
+    out->group = facts->group;
+    out->next_protocol = facts->alpn;
+    if (out->established || !flight || !flight->has_hello) return;
+    /* A handshake that failed: what the server's flight said so far. */
+    out->version = flight->version;
+    out->suite = flight->suite;
+    out->group = flight->group;
+    out->speaks_tls13 = !server_side && flight->speaks_tls13;
+}
+
+static void describe_certificate(const struct cert_facts *facts, struct audit_leg *out)
+{
+    if (!facts->present) return;
+    out->known = true;
+    out->subject = facts->subject ? facts->subject : "";
+    out->issuer = facts->issuer;
+    out->sha256 = facts->sha256;
+    out->not_before = facts->not_before;
+    out->not_after = facts->not_after;
+}
+
+/* Did the attempt fail for what the client offered, or in its own handshake? Only that makes a
+ * client try again with less. */
+static bool failed_for_client(enum reason reason)
+{
+    bool denied = reason == REASON_CLIENT_DENIED || reason == REASON_DESTINATION_DENIED ||
+                  reason == REASON_PROXY_LOOP;
+    return reason != REASON_OK && reason_row(reason)->leg == LEG_CLIENT && !denied;
+}
+
+static void describe_offer(const struct conn *c, struct audit_offer *offer)
+{
+    const struct setup *a = c->setup;
+    *offer = (struct audit_offer){0};
+    if (!a || !a->has_hello) return;
+    fallback_describe(&a->hello, verdict_offered(&a->hello, conn_config(c)->policy.allowed), offer);
+    offer->failed = failed_for_client(c->reason);
+    offer->source = c->peer;
+    offer->port = c->target.port;
+    snprintf(offer->host, sizeof offer->host, "%s", c->target.host);
+    memcpy(offer->identity, c->identity, sizeof offer->identity);
+    strncpy(offer->listener, c->listener->config->name, sizeof offer->listener - 1);
+    memcpy(offer->connection_id, c->id, sizeof offer->connection_id);
+}
+
+static void submit(struct conn *c, enum audit_action action, const struct writer_reply *reply)
+{
+    struct agreed client = {0}, upstream = {0};
+    struct audit_offer offer;
+    struct text line = {0};
+    struct setup *a = c->setup;
+    struct audit_event e = {.action = action,
+                            .reason = c->reason,
+                            .duration_ns = clock_steady_ns() - c->started_ns,
+                            .policy = &c->runtime->loaded->audit_policy,
+                            .listener = c->listener->config->name,
+                            .connection_id = c->id,
+                            .source = &c->peer,
+                            .destination = &c->upstream_address,
+                            .domain = c->target.is_ip ? NULL : c->target.host,
+                            .destination_port = c->target.port,
+                            .identity = c->identity,
+                            .closed_by = action == AUDIT_CONNECTION_CLOSED ? c->closed_by : NULL,
+                            .detail = c->detail,
+                            .has_bytes = action == AUDIT_CONNECTION_CLOSED,
+                            .source_bytes = c->to_upstream.bytes,
+                            .destination_bytes = c->to_client.bytes,
+                            .alert_sent = c->alert_sent,
+                            .alert_received = c->alert_received};
+    struct addr named = {0};
+    if (!c->upstream_address.length && c->target.is_ip &&
+        addr_from_ip(c->target.host, c->target.port, &named))
+        e.destination = &named;
+    clock_gettime(CLOCK_REALTIME, &e.at);
+    describe_leg(c->client.tls, true, &e.client, &client);
+    describe_leg(c->upstream.tls, false, &e.upstream, &upstream);
+    if (a) {
+        describe_certificate(&a->check.facts, &e.upstream);
+        if (a->has_hello) {
+            e.hello = &a->hello;
+            e.ja4 = a->ja4;
+            e.offered = verdict_offered(&a->hello, conn_config(c)->policy.allowed);
+        }
+    }
+    describe_offer(c, &offer);
+    struct audit_stamp stamp = audit_render(&e, &line);
+    writer_submit(c->worker->shared->writer, stamp, &line, &offer, reply);
+}
+
+static void deliver_answer(struct worker *w, struct mail *mail)
+{
+    (void)w;
+    struct conn *c = (struct conn *)((char *)mail - offsetof(struct conn, mail));
+    conn_audit_answered(c, c->written);
+}
+
+/* On the writer's thread. */
+static void on_written(void *context, void *token, bool written)
+{
+    struct conn *c = token;
+    c->written = written;
+    c->mail = (struct mail){.deliver = deliver_answer};
+    worker_post(context, &c->mail);
+}
+
+void evidence_recent(const struct conn *c)
+{
+    const struct setup *a = c->setup;
+    struct recent *recent = c->worker->shared->recent;
+    struct recent_entry e = {.source = c->peer,
+                             .reason = c->reason,
+                             .alert_sent = c->alert_sent,
+                             .alert_received = c->alert_received};
+    if (!c->front->responder || !recent) return;
+    clock_gettime(CLOCK_REALTIME, &e.at);
+    if (c->client.tls) {
+        struct agreed facts = session_agreed(c->client.tls);
+        e.version = facts.version;
+        e.suite = facts.suite;
+        e.group = facts.group;
+    }
+    snprintf(e.listener, sizeof e.listener, "%s", c->listener->config->name);
+    snprintf(e.connection_id, sizeof e.connection_id, "%s", c->id);
+    snprintf(e.detail, sizeof e.detail, "%s", c->detail ? c->detail : "");
+    if (a && a->has_hello) {
+        struct text offered = {0};
+        assess_summary(&a->hello, conn_config(c)->policy.allowed, &offered);
+        snprintf(e.offered, sizeof e.offered, "%s", text_string(&offered));
+        text_fini(&offered);
+    }
+    recent_add(recent, &e);
+}
+
+void evidence_refused(struct conn *c, bool wait)
+{
+    if (c->recorded) return;
+    c->recorded = true;
+    evidence_recent(c);
+    struct writer_reply reply = {on_written, c->worker, c};
+    struct writer *writer = c->worker->shared->writer;
+    char destination[TARGET_TEXT_SIZE] = "";
+    if (c->target.host[0]) target_format(&c->target, destination);
+    c->waiting_for_audit = wait;
+    if (!writer_count_refusal(writer, &c->peer, c->listener->config->name, destination, c->reason,
+                              wait ? &reply : NULL))
+        submit(c, AUDIT_CONNECTION_REFUSED, wait ? &reply : NULL);
+}
+
+void evidence_opened(struct conn *c)
+{
+    submit(c, AUDIT_CONNECTION_OPENED, NULL);
+}
+
+void evidence_closed(struct conn *c)
+{
+    submit(c, AUDIT_CONNECTION_CLOSED, NULL);
+}

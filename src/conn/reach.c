@@ -1,0 +1,167 @@
+/* Reaching the upstream: its addresses and the TCP connection, by the way that its route says. */
+#include "conn/conn_impl.h"
+
+#include "net/listener.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static void on_dialled(void *arg, int fd, const struct addr *address, int fault);
+
+enum step reach_dial(struct conn *c)
+{
+    struct setup *a = c->setup;
+    const struct loaded_config *loaded = c->runtime->loaded;
+    for (size_t i = 0; i < a->address_count; i++)
+        if (listener_is_own(&a->addresses[i], loaded->listener_addresses,
+                            loaded->config->listener_count))
+            return conn_refuse(c, REASON_PROXY_LOOP);
+    conn_set_state(c, CONN_DIALLING);
+    a->dial = dial_start(c->runtime->loop, a->addresses, a->address_count, on_dialled, c);
+    return a->dial ? STEP_WAIT : conn_refuse(c, REASON_INTERNAL_ERROR);
+}
+
+/* Leaves out the addresses that are forbidden; refuses when none is left. */
+static enum step dial_allowed(struct conn *c)
+{
+    struct setup *a = c->setup;
+    size_t kept = 0;
+    struct addr last = {0};
+    for (size_t i = 0; i < a->address_count; i++) {
+        if (c->route->is_forbidden(c, &a->addresses[i]))
+            last = a->addresses[i];
+        else
+            a->addresses[kept++] = a->addresses[i];
+    }
+    a->address_count = kept;
+    if (kept > 0) return reach_dial(c);
+    char ip[ADDR_TEXT_SIZE];
+    addr_format_ip(&last, ip);
+    const char *kind = addr_special_kind(&last);
+    snprintf(a->detail, sizeof a->detail,
+             "%s%s, %s %s address: a client that is not on this machine gets there only where a "
+             "range in allow_upstreams has it.",
+             c->target.is_ip ? "It is " : "The name leads to ", ip,
+             strchr("aeiou", kind[0]) ? "an" : "a", kind);
+    c->detail = a->detail;
+    return conn_refuse_with(c, REASON_DESTINATION_DENIED, REASON_ALERT_AS_SENT,
+                            "destination_ip_prohibited");
+}
+
+static enum step lookup_failed(struct conn *c, enum lookup_status status)
+{
+    switch (status) {
+    case LOOKUP_NOT_FOUND:
+        return conn_refuse(c, REASON_UPSTREAM_NAME_NOT_FOUND);
+    case LOOKUP_NO_MEMORY:
+        c->detail = "There was no memory for the lookup of the destination's name.";
+        return conn_refuse(c, REASON_LIMIT_REACHED);
+    case LOOKUP_UNANSWERED:
+        return conn_refuse(c, REASON_RESOLVER_UNAVAILABLE);
+    default:
+        return conn_refuse(c, REASON_UPSTREAM_NAME_LOOKUP_FAILED);
+    }
+}
+
+void reach_lookup_overdue(struct conn *c)
+{
+    lookup_failed(c, lookup_overdue(c->setup->lookup));
+}
+
+void reach_dial_overdue(struct conn *c)
+{
+    conn_refuse(c, REASON_UPSTREAM_TIMEOUT);
+}
+
+static void on_lookup(void *arg, enum lookup_status status, const struct addr *addresses, size_t n)
+{
+    struct conn *c = arg;
+    struct setup *a = c->setup;
+    a->lookup = NULL;
+    a->address_count = n;
+    if (n > 0) memcpy(a->addresses, addresses, n * sizeof *addresses);
+    if (status == LOOKUP_FOUND)
+        dial_allowed(c);
+    else
+        lookup_failed(c, status);
+    conn_run(c);
+}
+
+enum step reach_begin(struct conn *c)
+{
+    struct setup *a = c->setup;
+    c->route = c->worker->shared->route_of(c);
+    const struct target *hop = c->route->next_hop(c);
+    conn_set_state(c, CONN_RESOLVING);
+    if (hop->is_ip) {
+        a->address_count = 1;
+        return addr_from_ip(hop->host, hop->port, &a->addresses[0])
+                   ? dial_allowed(c)
+                   : conn_refuse(c, REASON_INTERNAL_ERROR);
+    }
+    a->lookup = resolver_start(c->runtime->resolver, hop->host, hop->port, on_lookup, c);
+    return a->lookup ? STEP_WAIT : conn_refuse(c, REASON_INTERNAL_ERROR);
+}
+
+void reach_abandon(struct conn *c)
+{
+    struct setup *a = c->setup;
+    if (a && a->lookup) lookup_cancel(a->lookup);
+    if (a && a->dial) dial_cancel(a->dial);
+    if (a) a->lookup = NULL;
+    if (a) a->dial = NULL;
+}
+
+static const char *own_shortage(int fault)
+{
+    switch (fault) {
+    case EMFILE:
+    case ENFILE:
+        return "No file descriptor was left for the connection to the destination: raise the limit "
+               "of open files (ulimit -n, LimitNOFILE).";
+    case ENOBUFS:
+    case ENOMEM:
+        return "The system had no memory for the connection to the destination.";
+    default:
+        return "This machine had no local port or address left for the connection to the "
+               "destination: see net.ipv4.ip_local_port_range and its addresses.";
+    }
+}
+
+static enum step dial_failed(struct conn *c, int fault)
+{
+    if (dial_fault_is_own(fault)) {
+        c->detail = own_shortage(fault);
+        return conn_refuse(c, REASON_LIMIT_REACHED);
+    }
+    switch (fault) {
+    case ETIMEDOUT:
+        return conn_refuse(c, REASON_UPSTREAM_TIMEOUT);
+    case ECONNREFUSED:
+        return conn_refuse(c, REASON_UPSTREAM_UNREACHABLE);
+    default:
+        return conn_refuse_with(c, REASON_UPSTREAM_UNREACHABLE, REASON_ALERT_AS_SENT,
+                                "destination_ip_unroutable");
+    }
+}
+
+enum step reach_done(struct conn *c)
+{
+    if (c->setup->has_hello) return upstream_start_handshake(c);
+    return c->front->connected(c);
+}
+
+static void on_dialled(void *arg, int fd, const struct addr *address, int fault)
+{
+    struct conn *c = arg;
+    c->setup->dial = NULL;
+    if (fd >= 0) {
+        leg_open(&c->upstream, fd, conn_on_leg, c, false);
+        c->upstream_address = *address;
+        c->route->connected(c);
+    } else {
+        dial_failed(c, fault);
+    }
+    conn_run(c);
+}

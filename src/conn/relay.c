@@ -1,0 +1,197 @@
+/* The relay: payload from each leg to the other, with bounded queues, until both
+ * directions have ended. Each direction ends as its source ended it. */
+#include "conn/conn_impl.h"
+
+#include "base/clock.h"
+
+/* A leg's out queue is filled up to here; with one more record it stays in one block. */
+enum { QUEUE_HIGH = 47 * 1024 };
+
+/* What a direction may spend before it is the other connections' turn: payload, and for each
+ * record as much as opening and sealing an empty one costs. */
+enum { SHARE = 64 * 1024, RECORD_COST = 512 };
+
+static void attempt_over(struct conn *c)
+{
+    setup_free(c->setup);
+    c->setup = NULL;
+    session_handshake_done(c->client.tls);
+    session_handshake_done(c->upstream.tls);
+}
+
+void relay_begin(struct conn *c)
+{
+    evidence_opened(c);
+    attempt_over(c);
+    c->active_ns = clock_steady_ns();
+    conn_set_state(c, CONN_RELAY);
+}
+
+static void end_direction(struct conn *c, struct direction *d, struct leg *to, bool truncated,
+                          const char *by)
+{
+    if (d->state != DIRECTION_OPEN) return;
+    d->state = DIRECTION_DRAINING;
+    d->truncated = truncated;
+    if (!c->closed_by) c->closed_by = by;
+    if (!truncated) session_close_notify(to->tls);
+}
+
+/* Neither side is told that this was the proper end. */
+static void abort_relay(struct conn *c, const char *by)
+{
+    end_direction(c, &c->to_upstream, &c->upstream, true, by);
+    end_direction(c, &c->to_client, &c->client, true, by);
+}
+
+static bool pump(struct conn *c, struct direction *d, struct leg *from, struct leg *to,
+                 const char *by);
+
+/* The upstream ended without close_notify. That is worth a code only where it ended first and
+ * the client was there to miss something (RFC 5246 section 7.2.1 lets who was told of the end
+ * close at once). A client's own end counts even while it lies unread in the socket. */
+static void note_truncation(struct conn *c)
+{
+    c->client.readable = true;
+    c->client.taken = 0; /* its end may lie behind what this run has read */
+    (void)pump(c, &c->to_upstream, &c->client, &c->upstream, "client");
+    bool listens = c->to_upstream.state == DIRECTION_OPEN && !c->client.broken && !c->client.deaf;
+    if (listens && c->reason == REASON_OK) c->reason = REASON_UPSTREAM_TRUNCATED;
+}
+
+static void source_failed(struct conn *c, struct leg *from)
+{
+    bool is_client = from == &c->client;
+    c->alert_sent = session_alert_sent(from->tls);
+    c->alert_received = session_alert_received(from->tls);
+    enum reason fault = session_fault(from->tls);
+    if (fault != REASON_OK) c->reason = fault;
+    if (fault == REASON_INTERNAL_ERROR)
+        c->detail =
+            "A record could not be taken: it has more padding than the TLS library has room "
+            "for, or memory is short.";
+    if (!is_client && c->alert_received >= 0) note_truncation(c);
+    abort_relay(c, is_client ? "client" : "upstream");
+}
+
+static void upstream_wants_renegotiation(struct conn *c)
+{
+    c->reason = REASON_UPSTREAM_RENEGOTIATION;
+    session_close_notify(c->upstream.tls);
+    c->to_upstream.state = DIRECTION_DRAINING;
+    abort_relay(c, "upstream");
+}
+
+/* Moves what is there, until the source has no more, the receiver's queue is full or the share
+ * is spent. True when there may be more that no socket will announce. */
+static bool pump(struct conn *c, struct direction *d, struct leg *from, struct leg *to,
+                 const char *by)
+{
+    uint8_t *scratch = c->worker->scratch;
+    size_t spent = 0;
+    while (d->state == DIRECTION_OPEN && buf_size(&to->stream.out) < QUEUE_HIGH && spent < SHARE) {
+        size_t n;
+        enum session_status status = session_read(from->tls, scratch, WORKER_SCRATCH, &n);
+        if (from == &c->upstream && session_renegotiation_asked(from->tls)) {
+            upstream_wants_renegotiation(c);
+            return false;
+        }
+        switch (status) {
+        case SESSION_OK:
+            d->bytes += n;
+            spent += n + RECORD_COST;
+            if (!session_write(to->tls, scratch, n)) abort_relay(c, "error");
+            break;
+        case SESSION_WANT_BYTES:
+            if (leg_fill(from) == 0 && !from->stream.end_of_data) return false;
+            break;
+        case SESSION_CLOSE_NOTIFY:
+            end_direction(c, d, to, false, by);
+            break;
+        case SESSION_TRUNCATED:
+            if (from == &c->upstream) note_truncation(c);
+            end_direction(c, d, to, true, by);
+            break;
+        case SESSION_FAILED:
+            source_failed(c, from);
+            break;
+        }
+    }
+    return d->state == DIRECTION_OPEN;
+}
+
+/* A drained direction ends the receiver's TCP side as well: nothing can follow. */
+static void settle(struct direction *d, struct leg *to)
+{
+    if (to->broken || to->deaf) {
+        d->state = DIRECTION_CLOSED;
+        return;
+    }
+    if (d->state != DIRECTION_DRAINING || buf_size(&to->stream.out) > 0) return;
+    leg_end(to);
+    d->state = DIRECTION_CLOSED;
+}
+
+static void finish(struct conn *c)
+{
+    if (!c->closed_by) c->closed_by = "error";
+    evidence_closed(c);
+    conn_uncount(c);
+    conn_set_state(c, c->state == CONN_RELAY_ENDING ? CONN_DONE : CONN_LINGER);
+}
+
+enum step relay_step(struct conn *c)
+{
+    bool more_up = pump(c, &c->to_upstream, &c->client, &c->upstream, "client");
+    bool more_down = pump(c, &c->to_client, &c->upstream, &c->client, "upstream");
+    size_t up = buf_size(&c->upstream.stream.out), down = buf_size(&c->client.stream.out);
+    leg_flush(&c->upstream);
+    leg_flush(&c->client);
+    /* A socket that has not taken all says when it takes more. */
+    c->rerun = (more_up && buf_size(&c->upstream.stream.out) == 0) ||
+               (more_down && buf_size(&c->client.stream.out) == 0);
+    if (buf_size(&c->upstream.stream.out) < up || buf_size(&c->client.stream.out) < down)
+        c->active_ns = clock_steady_ns();
+    if (c->client.broken) end_direction(c, &c->to_upstream, &c->upstream, true, "client");
+    if (c->upstream.broken) end_direction(c, &c->to_client, &c->client, true, "upstream");
+    settle(&c->to_upstream, &c->upstream);
+    settle(&c->to_client, &c->client);
+    if (c->to_upstream.state != DIRECTION_CLOSED || c->to_client.state != DIRECTION_CLOSED)
+        return STEP_WAIT;
+    finish(c);
+    return STEP_AGAIN;
+}
+
+/* A leg is read while what it brings has a place to go. */
+int relay_events(struct conn *c, struct leg *l)
+{
+    const struct direction *d = l == &c->client ? &c->to_upstream : &c->to_client;
+    struct leg *to = l == &c->client ? &c->upstream : &c->client;
+    bool room = buf_size(&to->stream.out) < QUEUE_HIGH;
+    return d->state == DIRECTION_OPEN && room && !l->stream.end_of_data && !l->broken ? EV_READ : 0;
+}
+
+/* Ended by us: what is queued gets a moment to go out. */
+static void end_by_proxy(struct conn *c, const char *by)
+{
+    c->closed_by = by;
+    abort_relay(c, by);
+    conn_set_state(c, CONN_RELAY_ENDING);
+}
+
+void relay_idle(struct conn *c)
+{
+    c->detail = "No byte went either way for idle_timeout, which can be set for each listener.";
+    end_by_proxy(c, "idle_timeout");
+}
+
+void relay_shut_down(struct conn *c)
+{
+    c->reason = REASON_SHUTTING_DOWN;
+    end_by_proxy(c, "shutdown");
+}
+
+void relay_give_up(struct conn *c)
+{
+    c->client.broken = c->upstream.broken = true;
+}

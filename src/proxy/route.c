@@ -1,7 +1,0 @@
-#include "route.h"
-
-const struct route *route_of(const struct conn *c)
-{
-    (void)c;
-    return &route_direct;
-}

@@ -1,0 +1,20 @@
+/* Straight to the target: TLS is the first thing that is exchanged. */
+#include "conn/conn_impl.h"
+#include "rows.h"
+
+static const struct target *next_hop(const struct conn *c)
+{
+    return &c->target;
+}
+
+/* A client elsewhere must not reach through this proxy what only this machine or its link can,
+ * such as a service on loopback or a cloud's metadata: neither by address nor by a name that leads
+ * there. What the operator has named is allowed. */
+static bool is_forbidden(const struct conn *c, const struct addr *a)
+{
+    return c->front->client_names_target && !addr_is_loopback(&c->peer) && addr_special_kind(a) &&
+           !listen_names_address(c->listener->config, a);
+}
+
+const struct route route_direct = {
+    .next_hop = next_hop, .is_forbidden = is_forbidden, .connected = reach_done};

@@ -1,0 +1,249 @@
+#include "runtime/loaded_config.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "pki/ca.h"
+#include "pki/cert.h"
+#include "pki/trust.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const size_t pem_limit = 64 << 20;
+static const time_t warn_at_most = (time_t)30 * 86400, warn_at_least = (time_t)7 * 86400;
+
+enum { MODE_OTHERS = 007, MODE_ALL_BUT_OWNER = 077 };
+
+static bool read_pem(const char *path, struct text *out, struct stat *st, struct text *errors)
+{
+    int fault = file_read(path, pem_limit, out, st);
+    if (fault) text_printf(errors, "%s: %s\n", path, strerror(fault));
+    return !fault;
+}
+
+/* forbidden: permission bits. What a symbolic link leads to counts: certbot's are links. */
+static bool read_key(const struct loaded_config *loaded, const char *path, mode_t forbidden,
+                     struct text *out, struct text *errors)
+{
+    struct stat st;
+    return read_pem(path, out, &st, errors) &&
+           file_is_private(path, &st, forbidden, loaded->any_owner, errors);
+}
+
+static void note_end(struct loaded_config *loaded, const char *what, time_t end, time_t warn_from)
+{
+    struct expiry *more = realloc(loaded->ends, (loaded->end_count + 1) * sizeof *more);
+    if (!more) return;
+    loaded->ends = more;
+    char *copy = text_copy(what, strlen(what));
+    if (copy) more[loaded->end_count++] = (struct expiry){copy, end, warn_from};
+}
+
+/* A month before its end; one that is short-lived anyway, a third of its life, but a week. */
+static void note_certificate(struct loaded_config *loaded, const char *what, const struct cert *c)
+{
+    time_t before = (c->not_after - c->not_before) / 3;
+    if (before < warn_at_least) before = warn_at_least;
+    if (before > warn_at_most) before = warn_at_most;
+    note_end(loaded, what, c->not_after, c->not_after - before);
+}
+
+void loaded_config_warnings(const struct loaded_config *loaded, time_t now, struct text *out)
+{
+    char when[CLOCK_TEXT_SIZE];
+    for (size_t i = 0; i < loaded->end_count; i++) {
+        const struct expiry *e = &loaded->ends[i];
+        if (now < e->warn_from) continue;
+        clock_format_seconds(e->end, when);
+        text_printf(out, "%s %s %s.\n", e->what, e->end < now ? "expired on" : "expires soon, on",
+                    when);
+    }
+    text_add(out, text_string(&loaded->notes));
+}
+
+static void load_ca(struct loaded_config *loaded, struct text *errors)
+{
+    const struct config *c = loaded->config;
+    if (!config_needs_ca(c)) return;
+    if (!read_pem(c->ca.certificate, &loaded->ca_certificate, NULL, errors) ||
+        !read_key(loaded, c->ca.key, MODE_ALL_BUT_OWNER, &loaded->ca_key, errors)) {
+        text_printf(errors, "make a local CA with: suitegate ca init --out DIR\n");
+        return;
+    }
+    struct ca *ca =
+        ca_new(&loaded->ca_certificate, &loaded->ca_key, c->ca.crl_url, c->ca.certificate, errors);
+    if (ca) note_certificate(loaded, "The local CA", ca_certificate(ca));
+    ca_free(ca);
+}
+
+/* Most likely a file of another CA, or a CA that was left out: its list would never be asked. */
+static void note_strange_crls(struct loaded_config *loaded, const struct trust *trust)
+{
+    struct text issuers = {0};
+    trust_strange_crls(trust, &issuers);
+    char *all = text_take(&issuers), *rest = all;
+    for (char *one; rest && (one = strsep(&rest, "\n"));)
+        if (*one)
+            text_printf(&loaded->notes,
+                        "[upstream] crl has a list of %s, which is no CA of [upstream] trust: it "
+                        "counts only where an upstream sends that CA as an intermediate.\n",
+                        one);
+    free(all);
+}
+
+static void load_trust(struct loaded_config *loaded, struct text *errors)
+{
+    const struct config *c = loaded->config;
+    const char *path =
+        strcmp(c->upstream.trust, "system") ? c->upstream.trust : TRUST_SYSTEM_BUNDLE;
+    loaded->has_crls = c->upstream.crl != NULL;
+    if (!read_pem(path, &loaded->anchors, NULL, errors)) return;
+    if (loaded->has_crls && !read_pem(c->upstream.crl, &loaded->crls, NULL, errors)) return;
+    struct trust *trust = trust_new(&loaded->anchors, path, loaded->has_crls ? &loaded->crls : NULL,
+                                    c->upstream.crl, c->policy.minimum_rsa_bits, errors);
+    if (trust) {
+        time_t end = trust_crl_expiry(trust);
+        if (end) note_end(loaded, "A CRL of [upstream] crl", end, end);
+        note_strange_crls(loaded, trust);
+    }
+    trust_free(trust);
+}
+
+struct leaf_check {
+    struct loaded_config *loaded;
+    const struct private_key *key;
+    struct own_certificate *own;
+    const char *path;
+    struct text *errors;
+    bool first;
+};
+
+static bool check_leaf(void *arg, struct span der)
+{
+    struct leaf_check *check = arg;
+    struct cert c;
+    if (!check->first) return true;
+    check->first = false;
+    if (!cert_parse(der, &c)) return false;
+    if (!span_equal(key_spki(check->key), c.spki))
+        text_printf(check->errors, "%s and its key do not belong together\n", check->path);
+    else if (c.key == CERT_KEY_RSA ? c.bits < POLICY_RSA_BITS_FLOOR : c.group == 0)
+        text_printf(check->errors, "%s has a key that the policy does not allow\n", check->path);
+    else if (c.signature != CERT_SIGNATURE_STRONG)
+        text_printf(check->errors, "%s has a signature that the policy does not allow\n",
+                    check->path);
+    check->own->group = c.group;
+    note_certificate(check->loaded, check->path, &c);
+    return true;
+}
+
+static void load_own(struct loaded_config *loaded, size_t listener, size_t pair,
+                     struct text *errors)
+{
+    const struct listen_config *l = &loaded->config->listeners[listener];
+    const char *path = l->certificates.items[pair];
+    struct text chain = {0}, pem = {0};
+    struct private_key key = {0};
+    bool ok = read_pem(path, &chain, NULL, errors) &&
+              read_key(loaded, l->keys.items[pair], MODE_OTHERS, &pem, errors);
+    if (ok && !key_from_pem(text_string(&pem), pem.size, &key)) {
+        text_printf(errors, "%s holds no usable private key (PEM, not encrypted)\n",
+                    l->keys.items[pair]);
+        ok = false;
+    }
+    if (pem.data) explicit_bzero(pem.data, pem.size);
+    text_fini(&pem);
+    if (!ok) {
+        text_fini(&chain);
+        return;
+    }
+    struct own_certificate *own = &loaded->own[listener][key.type];
+    if (own->present) {
+        text_printf(errors, "%s: listener %s has two certificates of the same key type\n", path,
+                    l->name);
+        text_fini(&chain);
+        key_fini(&key);
+        return;
+    }
+    *own = (struct own_certificate){.chain = chain, .key = key, .present = true};
+    struct leaf_check check = {loaded, &key, own, path, errors, true};
+    if (!pem_each(text_string(&chain), chain.size, PEM_CERTIFICATE, check_leaf, &check) ||
+        check.first)
+        text_printf(errors, "%s holds no certificate that can be read (PEM is expected)\n", path);
+}
+
+static void describe_policy(struct loaded_config *loaded, struct text *errors)
+{
+    struct text description = {0};
+    uint8_t digest[32];
+    policy_describe(&loaded->config->policy, &description);
+    if (description.failed || !digest_sha256(text_string(&description), description.size, digest))
+        text_add(errors, "out of memory\n");
+    else
+        text_hex(digest, sizeof digest, loaded->digest);
+    text_fini(&description);
+    loaded->audit_policy =
+        (struct audit_policy){policy_profile_name(loaded->config->policy.profile), loaded->digest};
+}
+
+static void load_files(struct loaded_config *loaded, struct text *errors)
+{
+    const struct config *c = loaded->config;
+    loaded->own = calloc(c->listener_count, sizeof *loaded->own);
+    loaded->listener_addresses = calloc(c->listener_count, sizeof *loaded->listener_addresses);
+    if (!loaded->own || !loaded->listener_addresses) {
+        text_add(errors, "out of memory\n");
+        return;
+    }
+    for (size_t i = 0; i < c->listener_count; i++) {
+        loaded->listener_addresses[i] = c->listeners[i].address;
+        for (size_t k = 0; k < c->listeners[i].certificates.n; k++) load_own(loaded, i, k, errors);
+    }
+    load_ca(loaded, errors);
+    load_trust(loaded, errors);
+    describe_policy(loaded, errors);
+}
+
+struct loaded_config *loaded_config_read(const char *file, bool any_owner, struct text *errors)
+{
+    bool unreadable;
+    struct loaded_config *loaded = calloc(1, sizeof *loaded);
+    if (!loaded) return NULL;
+    loaded->references = 1;
+    loaded->any_owner = any_owner;
+    if (!random_bytes(loaded->generation, sizeof loaded->generation))
+        text_add(errors, "the system gives no random bytes\n");
+    loaded->config = config_load(file, errors, &unreadable);
+    if (loaded->config) load_files(loaded, errors);
+    if (loaded->config && errors->size == 0) return loaded;
+    loaded_config_release(loaded);
+    return NULL;
+}
+
+struct loaded_config *loaded_config_hold(struct loaded_config *loaded)
+{
+    __atomic_add_fetch(&loaded->references, 1, __ATOMIC_RELAXED);
+    return loaded;
+}
+
+void loaded_config_release(struct loaded_config *loaded)
+{
+    if (!loaded || __atomic_sub_fetch(&loaded->references, 1, __ATOMIC_ACQ_REL) > 0) return;
+    for (size_t i = 0; loaded->own && i < loaded->config->listener_count; i++)
+        for (size_t k = 0; k < KEY_TYPES; k++) {
+            text_fini(&loaded->own[i][k].chain);
+            key_fini(&loaded->own[i][k].key);
+        }
+    free(loaded->own);
+    free(loaded->listener_addresses);
+    if (loaded->ca_key.data) explicit_bzero(loaded->ca_key.data, loaded->ca_key.size);
+    text_fini(&loaded->ca_certificate);
+    text_fini(&loaded->ca_key);
+    text_fini(&loaded->anchors);
+    text_fini(&loaded->crls);
+    for (size_t i = 0; i < loaded->end_count; i++) free(loaded->ends[i].what);
+    free(loaded->ends);
+    text_fini(&loaded->notes);
+    config_free(loaded->config);
+    free(loaded);
+}

@@ -1,0 +1,248 @@
+#include "runtime/runtime.h"
+
+#include "base/clock.h"
+#include "net/listener.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LEAVES_LIMIT = 1024, SESSIONS_LIMIT = 1024, LEAF_KEY_SIZE = HELLO_NAME_SIZE + 32 };
+static const int64_t session_lifetime_ns = (int64_t)3600 * 1000000000;
+static const time_t leaf_renewal = (time_t)86400; /* a leaf this near its end is minted anew */
+
+struct leaf {
+    struct tls_context *context;
+    struct lifetime lifetime;
+};
+
+static void free_leaf(void *value)
+{
+    struct leaf *leaf = value;
+    tls_context_free(leaf->context);
+    free(leaf);
+}
+
+static void free_session(void *value)
+{
+    struct upstream_session *session = value;
+    saved_session_free(session->saved);
+    cert_facts_fini(&session->facts);
+    free(session);
+}
+
+static int shared_socket(const struct runtime *old, const struct addr *address)
+{
+    for (size_t i = 0; old && i < old->listener_count; i++) {
+        const struct addr *have = &old->loaded->listener_addresses[i];
+        if (addr_same_ip(have, address) && addr_port(have) == addr_port(address))
+            return old->listeners[i].fd;
+    }
+    return -1;
+}
+
+static bool open_listener(struct runtime *runtime, size_t i, const struct runtime *old,
+                          struct text *errors)
+{
+    struct runtime_listener *l = &runtime->listeners[i];
+    const struct policy *policy = &runtime->loaded->config->policy;
+    const struct addr *address = &runtime->loaded->listener_addresses[i];
+    char where[ADDR_TEXT_SIZE];
+    l->runtime = runtime;
+    l->config = &runtime->loaded->config->listeners[i];
+    addr_format(address, where);
+    l->fd = shared_socket(old, address);
+    l->borrowed = l->fd >= 0;
+    if (l->fd < 0) l->fd = listener_open(address);
+    if (l->fd < 0) {
+        text_printf(errors, "listener %s on %s: %s\n", l->config->name, where, strerror(errno));
+        return false;
+    }
+    bool minted = l->config->certificates.n == 0;
+    l->keys.ecdsa_group = 0x0017; /* minted leaves are on secp256r1 */
+    for (int k = 0; k < KEY_TYPES; k++) {
+        const struct own_certificate *own = &runtime->loaded->own[i][k];
+        bool usable = (policy->allowed & suite_set_of_key((enum key_type)k)) != 0;
+        l->keys.has[k] = usable && (minted || own->present);
+        if (minted || !own->present || !usable) continue;
+        if (k == KEY_ECDSA) l->keys.ecdsa_group = own->group;
+        for (int tickets = 0; tickets < 2; tickets++)
+            l->own[k][tickets] = tls_context_server(policy, &own->chain, &own->key, tickets);
+        if (!l->own[k][0] || !l->own[k][1]) {
+            text_printf(errors, "listener %s: the TLS library refuses its %s certificate\n",
+                        l->config->name, key_type_name((enum key_type)k));
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool build(struct runtime *runtime, const struct runtime *old, struct text *errors)
+{
+    struct loaded_config *loaded = runtime->loaded;
+    const struct config *c = loaded->config;
+    runtime->listeners = calloc(c->listener_count, sizeof *runtime->listeners);
+    runtime->leaves = cache_new(LEAVES_LIMIT, free_leaf);
+    runtime->sessions = cache_new(SESSIONS_LIMIT, free_session);
+    runtime->resolver = resolver_new(runtime->loop);
+    if (!runtime->listeners || !runtime->leaves || !runtime->sessions || !runtime->resolver) {
+        text_add(errors, "out of memory, or the resolver cannot start\n");
+        return false;
+    }
+    for (size_t i = 0; i < c->listener_count; i++) runtime->listeners[i].fd = -1;
+    runtime->listener_count = c->listener_count;
+    if (config_needs_ca(c)) {
+        runtime->ca = ca_new(&loaded->ca_certificate, &loaded->ca_key, c->ca.crl_url,
+                             c->ca.certificate, errors);
+        if (!runtime->ca) return false;
+    }
+    runtime->trust =
+        trust_new(&loaded->anchors, c->upstream.trust, loaded->has_crls ? &loaded->crls : NULL,
+                  c->upstream.crl, c->policy.minimum_rsa_bits, errors);
+    if (!runtime->trust) return false;
+    runtime->upstream = tls_context_client(&c->policy, c->upstream.resume);
+    if (!runtime->upstream) {
+        text_add(errors, "out of memory, or the TLS library cannot be used\n");
+        return false;
+    }
+    for (size_t i = 0; i < c->listener_count; i++)
+        if (!open_listener(runtime, i, old, errors)) return false;
+    return true;
+}
+
+struct runtime *runtime_new(struct loaded_config *loaded, const struct leaf_keys *keys,
+                            struct ev_loop *loop, const struct runtime *old, struct text *errors)
+{
+    struct runtime *runtime = calloc(1, sizeof *runtime);
+    if (!runtime) return NULL;
+    runtime->loaded = loaded_config_hold(loaded);
+    runtime->leaf_keys = keys;
+    runtime->loop = loop;
+    runtime->references = 1;
+    if (build(runtime, old, errors)) return runtime;
+    runtime_release(runtime);
+    return NULL;
+}
+
+void runtime_release(struct runtime *runtime)
+{
+    if (!runtime || --runtime->references > 0) return;
+    for (size_t i = 0; i < runtime->listener_count; i++) {
+        struct runtime_listener *l = &runtime->listeners[i];
+        if (l->fd >= 0 && !l->borrowed) close(l->fd);
+        for (int k = 0; k < KEY_TYPES; k++)
+            for (int tickets = 0; tickets < 2; tickets++) tls_context_free(l->own[k][tickets]);
+    }
+    free(runtime->listeners);
+    cache_free(runtime->leaves);
+    cache_free(runtime->sessions);
+    resolver_free(runtime->resolver);
+    tls_context_free(runtime->upstream);
+    trust_free(runtime->trust);
+    ca_free(runtime->ca);
+    loaded_config_release(runtime->loaded);
+    free(runtime);
+}
+
+void runtime_take_over(struct runtime *runtime, struct runtime *old)
+{
+    for (size_t i = 0; i < runtime->listener_count; i++) {
+        if (!runtime->listeners[i].borrowed) continue;
+        runtime->listeners[i].borrowed = false;
+        for (size_t k = 0; k < old->listener_count; k++)
+            if (old->listeners[k].fd == runtime->listeners[i].fd) old->listeners[k].fd = -1;
+    }
+}
+
+static struct leaf *mint(struct runtime *runtime, const struct leaf_request *r)
+{
+    struct text chain = {0};
+    struct leaf *leaf = calloc(1, sizeof *leaf);
+    if (!leaf) return NULL;
+    const struct private_key *key = &runtime->leaf_keys->keys[r->key];
+    if (ca_mint(runtime->ca, r->identity, r->is_ip, r->second_name, key, time(NULL), &chain,
+                &leaf->lifetime))
+        leaf->context =
+            tls_context_server(&runtime->loaded->config->policy, &chain, key, r->tickets);
+    text_fini(&chain);
+    if (leaf->context) return leaf;
+    free(leaf);
+    return NULL;
+}
+
+/* Also after the clock was set back to before the leaf begins. Where the CA bounds its lifetime,
+ * another leaf would be no better. */
+static bool serves(const struct leaf *leaf, const struct cert *ca, time_t now)
+{
+    const struct lifetime *l = &leaf->lifetime;
+    bool near_end = l->ends - now < leaf_renewal && l->ends < ca->not_after;
+    bool not_begun = now < l->begins && l->begins > ca->not_before;
+    return !near_end && !not_begun && l->ends > now;
+}
+
+/* The cached leaf that may be presented now, or NULL; name gets its key. */
+static struct leaf *find_leaf(struct runtime *runtime, const struct leaf_request *r,
+                              char name[LEAF_KEY_SIZE])
+{
+    snprintf(name, LEAF_KEY_SIZE, "%s%s %s%s", key_type_name(r->key), r->tickets ? "" : "-plain",
+             r->identity, r->second_name ? " and more" : "");
+    struct leaf *leaf = cache_get(runtime->leaves, name);
+    return leaf && serves(leaf, ca_certificate(runtime->ca), time(NULL)) ? leaf : NULL;
+}
+
+bool runtime_has_to_mint(struct runtime *runtime, const struct runtime_listener *listener,
+                         const struct leaf_request *r)
+{
+    char name[LEAF_KEY_SIZE];
+    return listener->config->certificates.n == 0 && !find_leaf(runtime, r, name);
+}
+
+struct tls_context *runtime_server_context(struct runtime *runtime,
+                                           const struct runtime_listener *listener,
+                                           const struct leaf_request *r)
+{
+    if (listener->config->certificates.n) return listener->own[r->key][r->tickets];
+    char name[LEAF_KEY_SIZE];
+    struct leaf *leaf = find_leaf(runtime, r, name);
+    if (leaf) return leaf->context;
+    leaf = mint(runtime, r);
+    if (!leaf) return NULL;
+    cache_put(runtime->leaves, name, leaf);
+    leaf = cache_get(runtime->leaves, name);
+    return leaf ? leaf->context : NULL;
+}
+
+const struct upstream_session *runtime_find_session(struct runtime *runtime, const char *key)
+{
+    struct upstream_session *session = cache_get(runtime->sessions, key);
+    if (!session) return NULL;
+    if (time(NULL) < session->facts.valid_until &&
+        clock_steady_ns() - session->verified_ns < session_lifetime_ns)
+        return session;
+    cache_drop(runtime->sessions, key);
+    return NULL;
+}
+
+void runtime_keep_session(struct runtime *runtime, const char *key, struct saved_session *saved,
+                          const struct cert_facts *facts, int64_t verified_ns)
+{
+    struct upstream_session *session = calloc(1, sizeof *session);
+    if (session && saved) {
+        session->saved = saved;
+        session->verified_ns = verified_ns;
+        if (cert_facts_copy(&session->facts, facts)) {
+            cache_put(runtime->sessions, key, session);
+            return;
+        }
+        cert_facts_fini(&session->facts);
+    }
+    saved_session_free(saved);
+    free(session);
+}
+
+void runtime_drop_session(struct runtime *runtime, const char *key)
+{
+    cache_drop(runtime->sessions, key);
+}

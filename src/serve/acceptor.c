@@ -1,0 +1,185 @@
+#include "serve/acceptor.h"
+
+#include "base/clock.h"
+#include "base/diag.h"
+#include "conn/conn.h"
+#include "net/listener.h"
+
+#include <unistd.h>
+
+enum {
+    ACCEPTS_A_WAKE_UP = 16,  /* each may cost a parsed hello: the others wait so long */
+    EXTRA_CONNECTIONS = 512, /* refused ones on their way out, beyond max_connections */
+};
+static const double pause_s = 0.05;
+
+void acceptor_stop(struct runtime *runtime)
+{
+    for (size_t i = 0; i < runtime->listener_count; i++)
+        ev_io_stop(runtime->loop, &runtime->listeners[i].io);
+}
+
+static void start(struct runtime *runtime)
+{
+    for (size_t i = 0; i < runtime->listener_count; i++)
+        if (runtime->listeners[i].fd >= 0) ev_io_start(runtime->loop, &runtime->listeners[i].io);
+}
+
+static void rest(struct acceptor *a)
+{
+    struct ev_loop *loop = a->worker->loop;
+    acceptor_stop(a->runtime);
+    ev_timer_stop(loop, &a->pause);
+    ev_timer_set(&a->pause, pause_s, 0.);
+    ev_timer_start(loop, &a->pause);
+}
+
+static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct acceptor *a = timer->data;
+    if (!a->worker->draining) start(a->runtime);
+}
+
+/* A source that holds so large a part of all places is why they are taken. */
+enum { GREEDY_SHARE = 8 };
+/* Half-open connections yield before silent ones only where one source has so many times as many
+ * of them, or the first of them is so many times as old: the silent ones are then other clients
+ * that have just come. */
+enum { HALF_OPEN_FACTOR = 8 };
+
+static struct waiter *who_yields(const struct worker *w)
+{
+    const struct crowd *silent = &w->crowds[CROWD_SILENT], *half = &w->crowds[CROWD_HALF_OPEN];
+    struct waiter *quiet = crowd_first(silent), *begun = crowd_first(half);
+    if (!quiet || !begun) return quiet ? quiet : begun;
+    int64_t now = clock_steady_ns();
+    bool more = half->most / HALF_OPEN_FACTOR > silent->most;
+    bool older = (now - conn_started_ns(begun)) / HALF_OPEN_FACTOR > now - conn_started_ns(quiet);
+    return more || older ? begun : quiet;
+}
+
+/* Lets one connection go that has not said what it wants yet; false when there is none. */
+static bool make_room(struct worker *w, unsigned max_connections)
+{
+    struct waiter *waiter = who_yields(w);
+    if (!waiter) return false;
+    struct source *source = conn_source(waiter);
+    unsigned held = sources_connections(w->shared->sources, source);
+    conn_yield(waiter, held > 1 && held >= max_connections / GREEDY_SHARE);
+    return true;
+}
+
+static void admit(struct worker *w, const struct runtime_listener *l, struct arrival *a)
+{
+    const struct config *config = l->runtime->loaded->config;
+    enum source_verdict verdict = SOURCE_OK;
+    unsigned active = __atomic_add_fetch(&w->shared->active, 1, __ATOMIC_RELAXED);
+    a->source = sources_enter(w->shared->sources, &a->peer, &config->proxy.per_source,
+                              clock_steady_ns(), &verdict);
+    /* First: the other refusals wait for a record that could not be written. */
+    if (!writer_available(w->shared->writer)) {
+        a->refuse = REASON_AUDIT_UNAVAILABLE;
+    } else if (w->draining) {
+        a->refuse = REASON_SHUTTING_DOWN;
+    } else if (!listen_allows_client(l->config, &a->peer)) {
+        a->refuse = REASON_CLIENT_DENIED;
+    } else if (verdict == SOURCE_TOO_MANY) {
+        a->refuse = REASON_SOURCE_LIMIT_REACHED;
+        a->detail = "It has max_connections_per_source connections open.";
+    } else if (verdict == SOURCE_TOO_FAST) {
+        a->refuse = REASON_SOURCE_LIMIT_REACHED;
+        a->detail = "It makes more than max_handshakes_per_source new connections a second.";
+    } else if (!a->source || (active > config->proxy.max_connections &&
+                              !make_room(w, config->proxy.max_connections))) {
+        a->refuse = REASON_LIMIT_REACHED;
+    }
+}
+
+/* Refused connections on their way out have places of their own, and give them up, the oldest
+ * first, when those are taken. */
+static bool cut_one(struct worker *w)
+{
+    struct waiter *oldest = crowd_first(&w->crowds[CROWD_LEAVING]);
+    if (oldest) conn_cut(oldest);
+    return oldest != NULL;
+}
+
+static bool has_place(struct worker *w, size_t max_connections)
+{
+    while (w->crowds[CROWD_LEAVING].most >= EXTRA_CONNECTIONS ||
+           w->count >= max_connections + EXTRA_CONNECTIONS)
+        if (!cut_one(w)) return false;
+    return true;
+}
+
+/* False when accepting has to rest. */
+static bool accept_some(struct worker *w, struct runtime_listener *l, int most)
+{
+    static int64_t last_complaint;
+    unsigned max_connections = l->runtime->loaded->config->proxy.max_connections;
+    for (int i = 0; i < most; i++) {
+        struct arrival a = {.refuse = REASON_OK};
+        /* What could not be put on record is not accepted either. */
+        if (!has_place(w, max_connections) || !writer_has_room(w->shared->writer)) return false;
+        switch (listener_accept(l->fd, &a.fd, &a.peer)) {
+        case ACCEPT_NONE:
+            return true;
+        case ACCEPT_RETRY:
+            continue;
+        case ACCEPT_NO_DESCRIPTORS:
+            if (diag_due(&last_complaint, (int64_t)10 * 1000000000))
+                diag_error("out of file descriptors or memory: new connections have to wait");
+            if (cut_one(w)) continue;
+            (void)make_room(w, max_connections);
+            return false;
+        case ACCEPT_OK:
+            w->count++;
+            admit(w, l, &a);
+            conn_start(w, l, &a);
+        }
+    }
+    return true;
+}
+
+static void on_listener(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop;
+    (void)events;
+    struct runtime_listener *l = io->data;
+    struct acceptor *a = l->acceptor;
+    if (!accept_some(a->worker, l, ACCEPTS_A_WAKE_UP)) rest(a);
+}
+
+void acceptor_init(struct acceptor *a, struct worker *worker)
+{
+    a->worker = worker;
+    ev_timer_init(&a->pause, on_pause_over, 0., 0.);
+    a->pause.data = a;
+}
+
+void acceptor_use(struct acceptor *a, struct runtime *runtime)
+{
+    a->runtime = runtime;
+    for (size_t i = 0; i < runtime->listener_count; i++) {
+        struct runtime_listener *l = &runtime->listeners[i];
+        ev_io_init(&l->io, on_listener, l->fd, EV_READ);
+        l->io.data = l;
+        l->acceptor = a;
+    }
+    if (!ev_is_active(&a->pause)) start(runtime);
+}
+
+void acceptor_leave(struct acceptor *a, struct runtime *runtime)
+{
+    enum { QUEUE_LIMIT = 4096 };
+    acceptor_stop(runtime);
+    for (size_t i = 0; i < runtime->listener_count; i++) {
+        struct runtime_listener *l = &runtime->listeners[i];
+        if (l->fd < 0) continue;
+        accept_some(a->worker, l, QUEUE_LIMIT);
+        close(l->fd);
+        l->fd = -1;
+    }
+}

@@ -1,0 +1,162 @@
+#include "serve/worker_thread.h"
+
+#include "base/buf.h"
+#include "conn/conn.h"
+#include "pki/keys.h"
+#include "serve/acceptor.h"
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct worker_thread {
+    struct worker worker;
+    struct acceptor acceptor;
+    pthread_t thread;
+    const struct worker_events *events;
+    struct runtime *runtime;                 /* that it follows */
+    struct runtime *next_runtime;            /* on its way */
+    struct ticket_key next_ticket_key;       /* the worker's while it is on its way */
+    bool ticket_key_on_way;                  /* atomic */
+    bool asked_to_drain, asked_to_shut_down; /* the controlling thread's */
+    struct mail runtime_mail, ticket_mail, drain_mail, shut_down_mail;
+};
+
+static struct worker_thread *thread_of(struct worker *w)
+{
+    return (struct worker_thread *)((char *)w - offsetof(struct worker_thread, worker));
+}
+
+/* ---- on the worker's thread ---- */
+
+static void change_runtime(struct worker *w, struct mail *mail)
+{
+    (void)mail;
+    struct worker_thread *t = thread_of(w);
+    struct runtime *old = t->runtime, *next = t->next_runtime;
+    t->next_runtime = NULL;
+    t->runtime = next;
+    acceptor_stop(old);
+    runtime_take_over(next, old);
+    acceptor_use(&t->acceptor, next);
+    acceptor_leave(&t->acceptor, old); /* clients in its queues are served */
+    runtime_release(old);
+    t->events->runtime_taken(t->events->arg);
+}
+
+static void change_ticket_key(struct worker *w, struct mail *mail)
+{
+    (void)mail;
+    struct worker_thread *t = thread_of(w);
+    ticket_keys_rotate(&w->ticket_keys, &t->next_ticket_key);
+    explicit_bzero(&t->next_ticket_key, sizeof t->next_ticket_key);
+    __atomic_store_n(&t->ticket_key_on_way, false, __ATOMIC_RELEASE);
+}
+
+static void drain(struct worker *w, struct mail *mail)
+{
+    (void)mail;
+    struct worker_thread *t = thread_of(w);
+    w->draining = true;
+    acceptor_leave(&t->acceptor, t->runtime);
+    if (w->count == 0) ev_break(w->loop, EVBREAK_ALL);
+}
+
+static void shut_down(struct worker *w, struct mail *mail)
+{
+    (void)mail;
+    struct conn *next;
+    for (struct conn *c = w->connections; c; c = next) {
+        next = conn_next(c);
+        conn_shut_down(c);
+    }
+}
+
+static void *run(void *arg)
+{
+    struct worker_thread *t = arg;
+    acceptor_use(&t->acceptor, t->runtime);
+    ev_run(t->worker.loop, 0);
+    runtime_release(t->runtime);
+    t->runtime = NULL;
+    random_thread_fini();
+    buf_thread_fini();
+    t->events->ended(t->events->arg);
+    return NULL;
+}
+
+/* ---- on the controlling thread ---- */
+
+struct ev_loop *worker_thread_loop(struct worker_thread *t)
+{
+    return t->worker.loop;
+}
+
+void worker_thread_change_runtime(struct worker_thread *t, struct runtime *runtime)
+{
+    t->next_runtime = runtime;
+    t->runtime_mail = (struct mail){.deliver = change_runtime};
+    worker_post(&t->worker, &t->runtime_mail);
+}
+
+bool worker_thread_change_ticket_key(struct worker_thread *t, const struct ticket_key *key)
+{
+    if (__atomic_load_n(&t->ticket_key_on_way, __ATOMIC_ACQUIRE)) return false;
+    __atomic_store_n(&t->ticket_key_on_way, true, __ATOMIC_RELAXED);
+    t->next_ticket_key = *key;
+    t->ticket_mail = (struct mail){.deliver = change_ticket_key};
+    worker_post(&t->worker, &t->ticket_mail);
+    return true;
+}
+
+void worker_thread_drain(struct worker_thread *t)
+{
+    if (t->asked_to_drain) return;
+    t->asked_to_drain = true;
+    t->drain_mail = (struct mail){.deliver = drain};
+    worker_post(&t->worker, &t->drain_mail);
+}
+
+void worker_thread_shut_down(struct worker_thread *t)
+{
+    if (t->asked_to_shut_down) return;
+    t->asked_to_shut_down = true;
+    t->shut_down_mail = (struct mail){.deliver = shut_down};
+    worker_post(&t->worker, &t->shut_down_mail);
+}
+
+struct worker_thread *worker_thread_new(unsigned number, struct worker_shared *shared,
+                                        const struct worker_events *events,
+                                        const struct ticket_key *first_key)
+{
+    struct worker_thread *t = calloc(1, sizeof *t);
+    if (!t || !worker_init(&t->worker, number, shared)) {
+        free(t);
+        return NULL;
+    }
+    t->worker.ticket_keys.current = *first_key;
+    t->events = events;
+    acceptor_init(&t->acceptor, &t->worker);
+    return t;
+}
+
+bool worker_thread_start(struct worker_thread *t, struct runtime *runtime)
+{
+    t->runtime = runtime;
+    return pthread_create(&t->thread, NULL, run, t) == 0;
+}
+
+void worker_thread_join(struct worker_thread *t)
+{
+    pthread_join(t->thread, NULL);
+    worker_thread_free(t);
+}
+
+void worker_thread_free(struct worker_thread *t)
+{
+    runtime_release(t->next_runtime); /* it ended before it could take it */
+    worker_fini(&t->worker);
+    explicit_bzero(&t->next_ticket_key, sizeof t->next_ticket_key);
+    free(t);
+}
