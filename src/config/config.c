@@ -1,6 +1,6 @@
 #include "config/config.h"
 
-#include "values.h"
+#include "options.h"
 
 #include <ini.h>
 
@@ -8,64 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum section {
-#define SECTION(name, text, holder) SECTION_##name,
-#define NAMED_SECTION SECTION
-#include "config/sections.def"
-#undef SECTION
-    SECTION_COUNT,
-    SECTION_NONE = SECTION_COUNT
-};
-
-static const struct section_row {
-    const char *name;
-    bool named;
-} sections[] = {
-#define SECTION(name, text, holder) {text, false},
-#undef NAMED_SECTION
-#define NAMED_SECTION(name, text, holder) {text, true},
-#include "config/sections.def"
-#undef SECTION
-#undef NAMED_SECTION
-};
-
-#define SECTION(name, text, holder) typedef holder holder_##name;
-#define NAMED_SECTION SECTION
-#include "config/sections.def"
-#undef SECTION
-#undef NAMED_SECTION
-
-struct option {
-    enum section section;
-    unsigned types; /* of listeners, one bit for each */
-    const char *key;
-    enum value_kind kind;
-    size_t offset; /* in the section's holder */
-    const char *standard;
-    const char *text;
-};
-
-enum { ALL_TYPES = (1u << LISTEN_TYPES) - 1 };
-
-static const struct option options[] = {
-#define ALL ALL_TYPES
-#define FOR(type) (1u << LISTEN_##type)
-#define ROW(section, types, key, kind, member, standard, text)                                   \
-    {                                                                                            \
-        SECTION_##section, types, #key, kind, offsetof(holder_##section, member), standard, text \
-    }
-#define OPTION(section, key, kind, member, standard, text) \
-    ROW(section, ALL, key, kind, member, standard, text),
-#define LISTEN_OPTION(types, key, kind, member, standard, text) \
-    ROW(LISTEN, types, key, kind, member, standard, text),
-#include "config/options.def"
-#undef OPTION
-#undef LISTEN_OPTION
-#undef ROW
-#undef FOR
-#undef ALL
-};
 
 enum { SUITE_LINES = 2 * SUITE_COUNT };
 enum { LINE_LIMIT = 198, NAME_LIMIT = 40 }; /* what the INI library keeps of a line */
@@ -117,16 +59,6 @@ static void begin_listener(struct parser *p, const char *name)
     *p->listener = (struct listen_config){.name = copy, .line = p->line};
 }
 
-/* "forward and fixed", of the types in the set. */
-static void name_types(unsigned types, const char *between, struct text *out)
-{
-    for (unsigned t = LISTEN_UNSET + 1; t < LISTEN_TYPES; t++) {
-        if (!(types & (1u << t))) continue;
-        if (out->size > 0) text_add(out, between);
-        text_add(out, listen_type_name((enum listen_type)t));
-    }
-}
-
 /* Options that mean nothing for the listener's type. */
 static void check_types(struct parser *p)
 {
@@ -135,7 +67,7 @@ static void check_types(struct parser *p)
         const struct option *o = &options[i];
         if (!p->seen[i] || o->section != SECTION_LISTEN || o->types & (1u << l->type)) continue;
         struct text names = {0}, what = {0};
-        name_types(o->types, " and ", &names);
+        option_types(o->types, " and ", &names);
         text_printf(&what, "%s is for %s listeners", o->key, text_string(&names));
         complain(p, l->line, text_string(&what), l->name);
         text_fini(&names);
@@ -258,7 +190,9 @@ static int take_option(void *user, const char *section, const char *key, const c
     *seen = true;
     if (o->kind == KIND_SUITE_LIST && p->config->suite_names.n < SUITE_LINES)
         p->suite_lines[p->config->suite_names.n] = p->line;
-    const char *fault = value_parse(o->kind, value, p->directory, member_of(p, o));
+    char right[VALUE_RIGHT];
+    const char *fault =
+        value_parse(o->kind, &o->range, value, p->directory, member_of(p, o), right);
     if (fault) {
         char about[320];
         snprintf(about, sizeof about, "must be %s, not \"%s\"", fault, value);
@@ -272,7 +206,8 @@ static void set_defaults(struct parser *p)
     for (size_t i = 0; i < COUNT_OF(options); i++) {
         const struct option *o = &options[i];
         if (!o->standard || sections[o->section].named) continue;
-        if (value_parse(o->kind, o->standard, p->directory, member_of(p, o)))
+        char right[VALUE_RIGHT];
+        if (value_parse(o->kind, &o->range, o->standard, p->directory, member_of(p, o), right))
             complain(p, 0, "out of memory", o->key);
     }
 }
@@ -326,9 +261,7 @@ static void finish_listener(struct parser *p, struct listen_config *l)
         if (o->address.length && l->address.length && addr_same_ip(&o->address, &l->address) &&
             addr_port(&l->address) && addr_port(&o->address) == addr_port(&l->address))
             complain(p, l->line, "another listener has the same address", o->name);
-    if (l->allow_clients.n == 0 &&
-        (value_parse(KIND_CIDR_LIST, "127.0.0.0/8", "", &l->allow_clients) ||
-         value_parse(KIND_CIDR_LIST, "::1/128", "", &l->allow_clients)))
+    if (l->allow_clients.n == 0 && !value_allow_loopback(&l->allow_clients))
         complain(p, l->line, "out of memory", l->name);
     if (!l->idle_timeout && l->type != LISTEN_TEST) l->idle_timeout = p->config->proxy.idle_timeout;
     if (l->type == LISTEN_FIXED && !l->upstream_name && l->upstream.host[0])
@@ -400,70 +333,6 @@ struct config *config_load(const char *file, struct text *errors, bool *unreadab
     struct config *c = bad ? NULL : config_parse(text_string(&content), content.size, file, errors);
     text_fini(&content);
     return c;
-}
-
-void config_free(struct config *c)
-{
-    if (!c) return;
-    for (size_t i = 0; i < COUNT_OF(options); i++) {
-        if (!sections[options[i].section].named) {
-            value_free(options[i].kind, (char *)c + options[i].offset);
-            continue;
-        }
-        for (size_t l = 0; l < c->listener_count; l++)
-            value_free(options[i].kind, (char *)&c->listeners[l] + options[i].offset);
-    }
-    for (size_t l = 0; l < c->listener_count; l++) free(c->listeners[l].name);
-    free(c->listeners);
-    free(c);
-}
-
-struct printer {
-    struct text *out;
-    const char *key;
-};
-
-static void print_value(void *arg, const char *text)
-{
-    struct printer *p = arg;
-    text_printf(p->out, "%s = %s\n", p->key, text);
-}
-
-static void print_section(enum section section, const void *holder, struct text *out)
-{
-    for (size_t i = 0; i < COUNT_OF(options); i++) {
-        if (options[i].section != section) continue;
-        struct printer p = {out, options[i].key};
-        value_print(options[i].kind, (const char *)holder + options[i].offset, print_value, &p);
-    }
-}
-
-void config_print(const struct config *c, struct text *out)
-{
-    for (unsigned s = 0; s < SECTION_COUNT; s++) {
-        if (sections[s].named) continue;
-        text_printf(out, "%s[%s]\n", s ? "\n" : "", sections[s].name);
-        print_section((enum section)s, c, out);
-    }
-    for (size_t l = 0; l < c->listener_count; l++) {
-        text_printf(out, "\n[listen %s]\n", c->listeners[l].name);
-        print_section(SECTION_LISTEN, &c->listeners[l], out);
-    }
-}
-
-void config_describe(void (*each)(void *arg, const char *section, const char *key,
-                                  const char *standard, bool repeats, const char *text),
-                     void *arg)
-{
-    for (size_t i = 0; i < COUNT_OF(options); i++) {
-        const struct option *o = &options[i];
-        struct text text = {0};
-        if (o->types != ALL_TYPES) name_types(o->types, ", ", &text);
-        text_printf(&text, "%s%s", text.size ? ": " : "", o->text);
-        each(arg, sections[o->section].name, o->key, o->standard, value_repeats(o->kind),
-             text_string(&text));
-        text_fini(&text);
-    }
 }
 
 bool config_needs_ca(const struct config *c)

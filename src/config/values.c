@@ -4,14 +4,12 @@
 #include "config/syslog_address.h"
 #include "policy/hello.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { WORKERS_LIMIT = 256, CONNECTIONS_LIMIT = 1000000, RATE_LIMIT = 1000000, HELLO_FLOOR = 512 };
-static const uint64_t hello_ceiling = 128 << 10;
-static const uint64_t duration_ceiling = (uint64_t)7 * 24 * 3600 * 1000;
 static const char out_of_memory[] = "smaller: out of memory";
 
 bool value_repeats(enum value_kind kind)
@@ -67,36 +65,75 @@ static const char *set_string(char **member, char *value)
     return NULL;
 }
 
-static const char *parse_number(enum value_kind kind, const char *text, unsigned *out)
+/* "auto" of a count; false when it is none. */
+static bool parse_auto(enum value_kind kind, const struct range *range, const char *text,
+                       unsigned *out)
 {
-    uint64_t v;
+    if (strcmp(text, "auto") != 0) return false;
+    if (kind == KIND_SOURCE_COUNT) *out = SOURCE_COUNT_AUTO;
+    if (kind != KIND_WORKERS) return kind == KIND_SOURCE_COUNT;
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    uint64_t n = cores < 1 ? 1 : (uint64_t)cores;
+    *out = (unsigned)(n > range->most ? range->most : n);
+    return true;
+}
+
+static bool parse_amount(enum value_kind kind, const struct range *range, const char *text,
+                         uint64_t *out)
+{
+    bool ok = kind == KIND_RATE       ? units_rate(text, range->most, out)
+              : kind == KIND_SIZE     ? units_size(text, range->most, out)
+              : kind == KIND_DURATION ? units_duration(text, range->most, out)
+                                      : units_count(text, range->most, out);
+    return ok && *out >= range->least;
+}
+
+static const char *describe_range(enum value_kind kind, const struct range *range,
+                                  char out[VALUE_RIGHT])
+{
+    char least[UNITS_TEXT_SIZE], most[UNITS_TEXT_SIZE];
+    snprintf(least, sizeof least, "%" PRIu64, range->least);
+    snprintf(most, sizeof most, "%" PRIu64, range->most);
     switch (kind) {
     case KIND_WORKERS:
-        if (strcmp(text, "auto") == 0) {
-            long cores = sysconf(_SC_NPROCESSORS_ONLN);
-            *out = cores < 1 ? 1 : cores > WORKERS_LIMIT ? WORKERS_LIMIT : (unsigned)cores;
-            return NULL;
-        }
-        if (!units_count(text, WORKERS_LIMIT, &v) || v == 0) return "auto or 1 to 256";
+        snprintf(out, VALUE_RIGHT, "auto or %s to %s", least, most);
         break;
     case KIND_SOURCE_COUNT:
-        if (strcmp(text, "auto") == 0) {
-            *out = SOURCE_COUNT_AUTO;
-            return NULL;
-        }
-        if (!units_count(text, CONNECTIONS_LIMIT, &v)) return "auto, or 0 (off) to 1000000";
+        snprintf(out, VALUE_RIGHT, "auto, or 0 (off) to %s", most);
         break;
     case KIND_RATE:
-        if (!units_rate(text, RATE_LIMIT, &v)) return "a rate such as 200/s, or 0 (off)";
-        break;
+        return "a rate such as 200/s, or 0 (off)";
     case KIND_RSA_BITS:
-        if (!units_count(text, POLICY_RSA_BITS_CEILING, &v) || v < POLICY_RSA_BITS_FLOOR)
-            return "2048 to 4096 (the policy can be narrowed, never widened)";
+        snprintf(out, VALUE_RIGHT, "%s to %s (the policy can be narrowed, never widened)", least,
+                 most);
+        break;
+    case KIND_SIZE:
+        units_format_size(range->least, least);
+        units_format_size(range->most, most);
+        snprintf(out, VALUE_RIGHT, "a size with a unit, such as 80KiB, from %s to %s", least, most);
+        break;
+    case KIND_DURATION:
+        units_format_duration(range->most, most);
+        snprintf(out, VALUE_RIGHT, "a duration with a unit, such as 250ms, 10s or 5m, up to %s",
+                 most);
         break;
     default:
-        if (!units_count(text, CONNECTIONS_LIMIT, &v) || v == 0) return "1 to 1000000";
+        snprintf(out, VALUE_RIGHT, "%s to %s", least, most);
     }
-    *out = (unsigned)v;
+    return out;
+}
+
+static const char *parse_number(enum value_kind kind, const struct range *range, const char *text,
+                                void *member, char right[VALUE_RIGHT])
+{
+    uint64_t v;
+    bool wide = kind == KIND_SIZE || kind == KIND_DURATION;
+    if (!wide && parse_auto(kind, range, text, member)) return NULL;
+    if (!parse_amount(kind, range, text, &v)) return describe_range(kind, range, right);
+    if (wide)
+        *(uint64_t *)member = v;
+    else
+        *(unsigned *)member = (unsigned)v;
     return NULL;
 }
 
@@ -116,6 +153,11 @@ static const char *parse_cidr(const char *text, struct cidr_list *list)
     *place = range;
     list->n++;
     return NULL;
+}
+
+bool value_allow_loopback(struct cidr_list *list)
+{
+    return !parse_cidr("127.0.0.0/8", list) && !parse_cidr("::1/128", list);
 }
 
 static const char *parse_pattern(const char *text, struct pattern_list *list)
@@ -213,7 +255,8 @@ static const char *parse_syslog(const char *text, struct string_list *list)
     return list_add(list, text_copy(text, strlen(text))) ? NULL : out_of_memory;
 }
 
-const char *value_parse(enum value_kind kind, const char *text, const char *directory, void *member)
+const char *value_parse(enum value_kind kind, const struct range *range, const char *text,
+                        const char *directory, void *member, char right[VALUE_RIGHT])
 {
     if (!text[0]) return "given a value";
     switch (kind) {
@@ -222,15 +265,9 @@ const char *value_parse(enum value_kind kind, const char *text, const char *dire
     case KIND_SOURCE_COUNT:
     case KIND_RATE:
     case KIND_RSA_BITS:
-        return parse_number(kind, text, member);
     case KIND_SIZE:
-        return units_size(text, hello_ceiling, member) && *(uint64_t *)member >= HELLO_FLOOR
-                   ? NULL
-                   : "a size with a unit, such as 80KiB, from 512B to 128KiB";
     case KIND_DURATION:
-        return units_duration(text, duration_ceiling, member) && *(uint64_t *)member > 0
-                   ? NULL
-                   : "a duration with a unit, such as 250ms, 10s or 5m, up to 168h";
+        return parse_number(kind, range, text, member, right);
     case KIND_PROFILE:
         return parse_profile(text, member);
     case KIND_REFUSE_ALLOW:

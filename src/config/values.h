@@ -34,11 +34,22 @@ enum value_kind {
 /* What "auto" of a KIND_SOURCE_COUNT is until the whole file has been read. */
 enum { SOURCE_COUNT_AUTO = UINT_MAX };
 
+enum { WEEK_MS = 7 * 24 * 3600 * 1000 };
+
+/* Of a number: in bytes, milliseconds or per second. */
+struct range {
+    uint64_t least, most;
+};
+
 bool value_repeats(enum value_kind kind);
-/* NULL, or what would have been right (a static phrase after "must be"). `directory` is what
- * relative paths are relative to. */
-WARN_UNUSED const char *value_parse(enum value_kind kind, const char *text, const char *directory,
-                                    void *member);
+/* NULL, or what would have been right: a phrase after "must be", static or in right. `directory` is
+ * what relative paths are relative to. */
+enum { VALUE_RIGHT = 128 };
+WARN_UNUSED const char *value_parse(enum value_kind kind, const struct range *range,
+                                    const char *text, const char *directory, void *member,
+                                    char right[VALUE_RIGHT]);
+/* Adds the loopback ranges. False when out of memory. */
+WARN_UNUSED bool value_allow_loopback(struct cidr_list *list);
 /* Each value of the member: none for an unset one, several for a list. */
 void value_print(enum value_kind kind, const void *member,
                  void (*each)(void *arg, const char *text), void *arg);

@@ -1,0 +1,118 @@
+#include "options.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+
+const struct section_row sections[SECTION_COUNT] = {
+#define SECTION(name, text, holder) {text, false},
+#undef NAMED_SECTION
+#define NAMED_SECTION(name, text, holder) {text, true},
+#include "config/sections.def"
+#undef SECTION
+#undef NAMED_SECTION
+};
+
+#define SECTION(name, text, holder) typedef holder holder_##name;
+#define NAMED_SECTION SECTION
+#include "config/sections.def"
+#undef SECTION
+#undef NAMED_SECTION
+
+enum { ALL_TYPES = (1u << LISTEN_TYPES) - 1 };
+
+const struct option options[OPTION_COUNT] = {
+#define ALL ALL_TYPES
+#define FOR(type) (1u << LISTEN_##type)
+#define RANGE(least, most) \
+    {                      \
+        least, most        \
+    }
+#define ANY  \
+    {        \
+        0, 0 \
+    }
+#define OPTION(section, key, kind, member, range, standard, text) \
+    {SECTION_##section, ALL, #key, kind, offsetof(holder_##section, member), range, standard, text},
+#define LISTEN_OPTION(types, key, kind, member, range, standard, text) \
+    {SECTION_LISTEN, types, #key, kind, offsetof(holder_LISTEN, member), range, standard, text},
+#include "config/options.def"
+#undef OPTION
+#undef LISTEN_OPTION
+#undef ANY
+#undef RANGE
+#undef FOR
+#undef ALL
+};
+
+void option_types(unsigned types, const char *between, struct text *out)
+{
+    for (unsigned t = LISTEN_UNSET + 1; t < LISTEN_TYPES; t++) {
+        if (!(types & (1u << t))) continue;
+        if (out->size > 0) text_add(out, between);
+        text_add(out, listen_type_name((enum listen_type)t));
+    }
+}
+
+void config_free(struct config *c)
+{
+    if (!c) return;
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        if (!sections[options[i].section].named) {
+            value_free(options[i].kind, (char *)c + options[i].offset);
+            continue;
+        }
+        for (size_t l = 0; l < c->listener_count; l++)
+            value_free(options[i].kind, (char *)&c->listeners[l] + options[i].offset);
+    }
+    for (size_t l = 0; l < c->listener_count; l++) free(c->listeners[l].name);
+    free(c->listeners);
+    free(c);
+}
+
+struct printer {
+    struct text *out;
+    const char *key;
+};
+
+static void print_value(void *arg, const char *text)
+{
+    struct printer *p = arg;
+    text_printf(p->out, "%s = %s\n", p->key, text);
+}
+
+static void print_section(enum section section, const void *holder, struct text *out)
+{
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        if (options[i].section != section) continue;
+        struct printer p = {out, options[i].key};
+        value_print(options[i].kind, (const char *)holder + options[i].offset, print_value, &p);
+    }
+}
+
+void config_print(const struct config *c, struct text *out)
+{
+    for (unsigned s = 0; s < SECTION_COUNT; s++) {
+        if (sections[s].named) continue;
+        text_printf(out, "%s[%s]\n", s ? "\n" : "", sections[s].name);
+        print_section((enum section)s, c, out);
+    }
+    for (size_t l = 0; l < c->listener_count; l++) {
+        text_printf(out, "\n[listen %s]\n", c->listeners[l].name);
+        print_section(SECTION_LISTEN, &c->listeners[l], out);
+    }
+}
+
+void config_describe(void (*each)(void *arg, const char *section, const char *key,
+                                  const char *standard, bool repeats, const char *text),
+                     void *arg)
+{
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        const struct option *o = &options[i];
+        struct text text = {0};
+        if (o->types != ALL_TYPES) option_types(o->types, ", ", &text);
+        text_printf(&text, "%s%s", text.size ? ": " : "", o->text);
+        each(arg, sections[o->section].name, o->key, o->standard, value_repeats(o->kind),
+             text_string(&text));
+        text_fini(&text);
+    }
+}

@@ -1,0 +1,48 @@
+/* The tables of sections and options. Private to config/. */
+#ifndef CONFIG_OPTIONS_H
+#define CONFIG_OPTIONS_H
+
+#include "config/config.h"
+#include "values.h"
+
+enum section {
+#define SECTION(name, text, holder) SECTION_##name,
+#define NAMED_SECTION SECTION
+#include "config/sections.def"
+#undef SECTION
+    SECTION_COUNT,
+    SECTION_NONE = SECTION_COUNT
+};
+
+struct section_row {
+    const char *name;
+    bool named; /* it repeats, each time with a name */
+};
+
+struct option {
+    enum section section;
+    unsigned types; /* of listeners, one bit for each */
+    const char *key;
+    enum value_kind kind;
+    size_t offset; /* in the section's holder */
+    struct range range;
+    const char *standard;
+    const char *text;
+};
+
+enum {
+    OPTION_COUNT = 0
+#define OPTION(...) +1
+#define LISTEN_OPTION OPTION
+#include "config/options.def"
+#undef OPTION
+#undef LISTEN_OPTION
+};
+
+extern const struct section_row sections[SECTION_COUNT];
+extern const struct option options[OPTION_COUNT];
+
+/* "forward and fixed", of the types in the set. */
+void option_types(unsigned types, const char *between, struct text *out);
+
+#endif
