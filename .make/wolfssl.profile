@@ -1,5 +1,5 @@
 # The one profile suitegate's wolfSSL is built with. Changing a line rebuilds it.
-# Suites: exactly the eight of src/policy/suites.def; .make/wolfssl.sh reads them back.
+# Suites: exactly the eight of include/policy/suites.def; .make/wolfssl.sh reads them back.
 --enable-static
 --disable-shared
 --disable-tls13

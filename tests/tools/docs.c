@@ -1,6 +1,8 @@
-/* Prints the generated tables of README.md (docs options) and conf/verdicts.md (docs reasons), and
- * the option keys with their defaults for checking the sample file (docs keys). */
+/* Prints the generated tables of README.md (docs options, docs suites) and conf/verdicts.md (docs
+ * reasons), the option keys with their defaults for checking the sample file (docs keys), and the
+ * enumerations of the record's schema, one "name TAB value" per line (docs enumerations). */
 #include "config/config.h"
+#include "policy/policy.h"
 #include "policy/reasons.h"
 
 #include <stdio.h>
@@ -40,6 +42,32 @@ static void print_reasons(void)
     }
 }
 
+static void print_suites(void)
+{
+    for (int i = 0; i < SUITE_COUNT; i++) printf("%d. `%s`\n", i + 1, suites[i].iana);
+}
+
+static const struct {
+    const char *action, *type;
+} actions[] = {
+#define ACTION(name, action, type, ...) {action, type},
+#include "audit/actions.def"
+#undef ACTION
+};
+
+static void print_enumerations(void)
+{
+    for (size_t i = 0; i < COUNT_OF(actions); i++)
+        printf("action\t%s\ntype\t%s\n", actions[i].action, actions[i].type);
+    for (int r = REASON_OK + 1; r < REASON_COUNT; r++) {
+        const struct reason_row *row = reason_row((enum reason)r);
+        printf("code\t%s\nleg\t%s\nblame\t%s\ndowngrade\t%s\n", row->code,
+               reason_leg_name(row->leg), reason_blame_name(row->blame),
+               reason_downgrade_name(row->downgrade));
+    }
+    for (int i = 0; i < SUITE_COUNT; i++) printf("approved\t%s\n", suites[i].iana);
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc == 2 ? argv[1] : "";
@@ -48,6 +76,10 @@ int main(int argc, char **argv)
         config_describe(option_row, NULL);
     } else if (strcmp(what, "reasons") == 0) {
         print_reasons();
+    } else if (strcmp(what, "suites") == 0) {
+        print_suites();
+    } else if (strcmp(what, "enumerations") == 0) {
+        print_enumerations();
     } else if (strcmp(what, "keys") == 0) {
         config_describe(key_row, NULL);
     } else {
