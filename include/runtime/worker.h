@@ -8,6 +8,7 @@
 #include "base/attr.h"
 #include "config/config.h"
 #include "page/recent.h"
+#include "runtime/counts.h"
 #include "runtime/run_queue.h"
 #include "runtime/sources.h"
 #include "tls/ticket.h"
@@ -25,8 +26,7 @@ struct worker_shared {
     struct writer *writer;
     struct recent *recent; /* of test listeners */
     struct sources *sources;
-    unsigned active;      /* atomic: connections of all workers */
-    unsigned long silent; /* atomic: connections that ended before their first byte */
+    unsigned active; /* atomic: connections of all workers */
     /* How the clients of a listener type arrive (front/fronts.h), and how an upstream is reached
      * (route/routes.h). */
     const struct front *(*front_of)(enum listen_type type);
@@ -53,6 +53,7 @@ struct worker {
         run_queue; /* connections that have used up their share and have more to move */
     size_t count;  /* of connections */
     bool draining; /* the loop ends with the last connection */
+    struct counts counts;
     struct crowd crowds[WORKER_CROWDS];
     struct queue *leaving; /* the one queue of CROWD_LEAVING */
     uint64_t next_id;

@@ -33,8 +33,8 @@ bool worker_thread_change_ticket_key(struct worker_thread *t, const struct ticke
 void worker_thread_drain(struct worker_thread *t);
 /* End all connections. */
 void worker_thread_shut_down(struct worker_thread *t);
-/* Waits until the thread has ended (after a drain), and frees it. */
-void worker_thread_join(struct worker_thread *t);
+/* Waits until the thread has ended (after a drain), adds what it has counted, and frees it. */
+void worker_thread_join(struct worker_thread *t, struct counts *total);
 /* For one that was never started. */
 void worker_thread_free(struct worker_thread *t);
 

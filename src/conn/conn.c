@@ -233,7 +233,7 @@ static void conn_free(struct conn *c)
     setup_free(c->setup);
     *c->link = c->next;
     if (c->next) c->next->link = c->link;
-    if (!c->saw_bytes) __atomic_add_fetch(&worker->shared->silent, 1, __ATOMIC_RELAXED);
+    if (!c->saw_bytes) counts_add_one(&worker->counts.silent);
     conn_uncount(c);
     change_crowd(c, WORKER_CROWDS);
     runtime_release(c->runtime);

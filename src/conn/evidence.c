@@ -158,6 +158,7 @@ void evidence_refused(struct conn *c, bool wait)
 {
     if (c->recorded) return;
     c->recorded = true;
+    counts_add_one(&c->worker->counts.refused[c->reason]);
     evidence_recent(c);
     struct writer_reply reply = {on_written, c->worker, c};
     struct writer *writer = c->worker->shared->writer;
@@ -171,10 +172,12 @@ void evidence_refused(struct conn *c, bool wait)
 
 void evidence_opened(struct conn *c)
 {
+    counts_add_one(&c->worker->counts.opened);
     submit(c, AUDIT_CONNECTION_OPENED, NULL);
 }
 
 void evidence_closed(struct conn *c)
 {
+    counts_add_one(&c->worker->counts.closed[c->reason]);
     submit(c, AUDIT_CONNECTION_CLOSED, NULL);
 }

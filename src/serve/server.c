@@ -371,9 +371,9 @@ static void serve(struct server *s, const struct server_ready *ready)
     ev_run(s->loop, 0);
 }
 
-static void end(struct server *s)
+static void end(struct server *s, struct counts *total)
 {
-    for (unsigned i = 0; i < s->started; i++) worker_thread_join(s->workers[i]);
+    for (unsigned i = 0; i < s->started; i++) worker_thread_join(s->workers[i], total);
     for (unsigned i = s->started; s->workers && i < s->count; i++) {
         if (s->runtimes) runtime_release(s->runtimes[i]);
         if (s->workers[i]) worker_thread_free(s->workers[i]);
@@ -405,11 +405,12 @@ bool server_run(const char *config_file, const struct server_ready *ready, struc
         each_started(&s, worker_thread_drain);
         each_started(&s, worker_thread_shut_down);
     }
-    end(&s);
+    struct counts total = {0};
+    end(&s, &total);
     if (s.start_recorded) {
         char detail[96];
         snprintf(detail, sizeof detail, "%lu connections ended before their first byte.",
-                 s.shared.silent);
+                 total.silent);
         record(&s, AUDIT_PROXY_STOPPED, detail);
     }
     size_t lost = s.shared.writer ? writer_free(s.shared.writer) : 0;

@@ -147,9 +147,10 @@ bool worker_thread_start(struct worker_thread *t, struct runtime *runtime)
     return pthread_create(&t->thread, NULL, run, t) == 0;
 }
 
-void worker_thread_join(struct worker_thread *t)
+void worker_thread_join(struct worker_thread *t, struct counts *total)
 {
     pthread_join(t->thread, NULL);
+    counts_sum(total, &t->worker.counts);
     worker_thread_free(t);
 }
 
