@@ -91,6 +91,8 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcore.a $(wildcard tests/unit/*.h)
 # Calls that the test itself answers.
 $(BUILD)/unit/test_session_faults: private WRAPPED := malloc calloc realloc free \
     suitegate_random session_handshake session_read session_write session_close_notify
+$(BUILD)/unit/test_connection_faults: private WRAPPED := malloc calloc realloc suitegate_random \
+    ca_mint
 
 certs/ca.pem: | $(BUILD)/suitegate
 	@[ -e $@ ] || $(BUILD)/suitegate ca init --out certs

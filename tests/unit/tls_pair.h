@@ -106,7 +106,7 @@ UNUSED static int world_end(void **state)
 
 /* Both sides' contexts for one suite, and what a client asks for. Change it before pair_client().
  */
-static struct pair pair_new(const struct suite *suite, bool tickets)
+UNUSED static struct pair pair_new(const struct suite *suite, bool tickets)
 {
     struct policy policy = {.profile = PROFILE_2021,
                             .allowed = suite_bit(suite),
@@ -128,8 +128,8 @@ static struct pair pair_new(const struct suite *suite, bool tickets)
 }
 
 /* False: no memory. */
-WARN_UNUSED static bool pair_client(struct pair *p, const char *alpn,
-                                    const struct saved_session *resume)
+UNUSED WARN_UNUSED static bool pair_client(struct pair *p, const char *alpn,
+                                           const struct saved_session *resume)
 {
     if (!p->client_context || !p->server_context) return false;
     p->client.tls = session_client(p->client_context, &p->client.stream, IDENTITY, alpn, &p->offer,
@@ -137,7 +137,7 @@ WARN_UNUSED static bool pair_client(struct pair *p, const char *alpn,
     return p->client.tls;
 }
 
-static void pair_free(struct pair *p)
+UNUSED static void pair_free(struct pair *p)
 {
     struct side *sides[] = {&p->client, &p->server};
     for (size_t i = 0; i < N_OF(sides); i++) {
@@ -203,7 +203,7 @@ static size_t in_flight(const struct pair *p)
 }
 
 /* Until nobody has anything to say. */
-static void pair_shake(struct pair *p)
+UNUSED static void pair_shake(struct pair *p)
 {
     shake(&p->client);
     for (size_t left = in_flight(p), turns = 0; left > 0 && turns < 100000; turns++) {
@@ -220,8 +220,8 @@ UNUSED static bool pair_agreed(const struct pair *p)
 
 /* What arrives of n bytes that one side writes, in `got`. The status is that of the last read:
  * SESSION_WANT_BYTES where all goes well. */
-static enum session_status pair_carry(struct pair *p, struct side *from, struct side *to,
-                                      struct buf *got)
+UNUSED static enum session_status pair_carry(struct pair *p, struct side *from, struct side *to,
+                                             struct buf *got)
 {
     enum session_status status = SESSION_WANT_BYTES;
     uint8_t block[5000];
