@@ -91,6 +91,10 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcore.a $(wildcard tests/unit/*.h)
 # Calls that the test itself answers.
 $(BUILD)/unit/test_session_faults: private WRAPPED := malloc calloc realloc free \
     suitegate_random session_handshake session_read session_write session_close_notify
+$(BUILD)/unit/test_relay_steps: private WRAPPED := session_read session_write session_close_notify \
+    session_renegotiation_asked session_fault session_alert_sent session_alert_received \
+    session_handshake_done leg_fill leg_flush leg_end evidence_opened evidence_closed conn_uncount \
+    conn_set_state
 $(BUILD)/unit/test_connection_faults: private WRAPPED := malloc calloc realloc suitegate_random \
     ca_mint
 

@@ -15,9 +15,9 @@ struct leg {
     struct session *tls;  /* reads and writes the stream */
     size_t taken;         /* bytes read from the socket in this run of the connection */
     bool readable; /* there may be bytes: the socket said so, or the last read took all it could */
-    bool deaf;     /* takes no more bytes; what it has sent can still be read */
-    bool broken;   /* reset, or out of memory: nothing more goes either way */
-    bool ended;    /* our side of the TCP connection is shut down */
+    bool write_failed; /* takes no more bytes; what it has sent can still be read */
+    bool broken;       /* reset, or out of memory: nothing more goes either way */
+    bool ended;        /* our side of the TCP connection is shut down */
 };
 
 /* A connection reads so much from a leg in one run, give or take a read; then it is the others'

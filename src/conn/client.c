@@ -253,7 +253,7 @@ static enum step handshake_failed(struct conn *c)
 static bool read_on(struct conn *c)
 {
     struct setup *a = c->setup;
-    bool flight_is_out = buf_size(&c->client.stream.out) == 0 && !c->client.deaf;
+    bool flight_is_out = buf_size(&c->client.stream.out) == 0 && !c->client.write_failed;
     if (leg_fill(&c->client) > 0) {
         a->answered = true;
         return true;

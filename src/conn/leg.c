@@ -47,16 +47,16 @@ void leg_flush(struct leg *l)
 {
     struct buf *out = &l->stream.out;
     if (l->fd < 0) return;
-    while (buf_size(out) > 0 && !l->broken && !l->deaf) {
+    while (buf_size(out) > 0 && !l->broken && !l->write_failed) {
         ssize_t n = send(l->fd, buf_head(out), buf_size(out), MSG_NOSIGNAL);
         if (n > 0)
             buf_consume(out, (size_t)n);
         else if (n < 0 && errno == EAGAIN)
             return;
         else if (!(n < 0 && errno == EINTR))
-            l->deaf = true;
+            l->write_failed = true;
     }
-    if (l->broken || l->deaf) buf_fini(out);
+    if (l->broken || l->write_failed) buf_fini(out);
 }
 
 void leg_acknowledge(const struct leg *l)

@@ -29,7 +29,7 @@ static bool settle_leg(struct conn *c, struct leg *l)
             c->state == CONN_FLUSH)
             return true;
     }
-    return l->broken || l->deaf || l->ended;
+    return l->broken || l->write_failed || l->ended;
 }
 
 enum step linger_step(struct conn *c)

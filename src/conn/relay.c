@@ -11,7 +11,7 @@ enum { QUEUE_HIGH = 47 * 1024 };
  * record as much as opening and sealing an empty one costs. */
 enum { SHARE = 64 * 1024, RECORD_COST = 512 };
 
-static void attempt_over(struct conn *c)
+static void setup_over(struct conn *c)
 {
     setup_free(c->setup);
     c->setup = NULL;
@@ -22,7 +22,7 @@ static void attempt_over(struct conn *c)
 void relay_begin(struct conn *c)
 {
     evidence_opened(c);
-    attempt_over(c);
+    setup_over(c);
     c->active_ns = clock_steady_ns();
     conn_set_state(c, CONN_RELAY);
 }
@@ -55,7 +55,8 @@ static void note_truncation(struct conn *c)
     c->client.readable = true;
     c->client.taken = 0; /* its end may lie behind what this run has read */
     (void)pump(c, &c->to_upstream, &c->client, &c->upstream, "client");
-    bool listens = c->to_upstream.state == DIRECTION_OPEN && !c->client.broken && !c->client.deaf;
+    bool listens =
+        c->to_upstream.state == DIRECTION_OPEN && !c->client.broken && !c->client.write_failed;
     if (listens && c->reason == REASON_OK) c->reason = REASON_UPSTREAM_TRUNCATED;
 }
 
@@ -123,7 +124,7 @@ static bool pump(struct conn *c, struct direction *d, struct leg *from, struct l
 /* A drained direction ends the receiver's TCP side as well: nothing can follow. */
 static void settle(struct direction *d, struct leg *to)
 {
-    if (to->broken || to->deaf) {
+    if (to->broken || to->write_failed) {
         d->state = DIRECTION_CLOSED;
         return;
     }

@@ -226,7 +226,7 @@ static void a_full_socket_keeps_the_rest_queued(void **state)
     assert_true(left > 0 && left < SIZE);
     leg_flush(&s.leg);
     assert_int_equal(buf_size(&s.leg.stream.out), left);
-    assert_false(s.leg.deaf || s.leg.broken);
+    assert_false(s.leg.write_failed || s.leg.broken);
     while (buf_size(&s.leg.stream.out) > 0) {
         got += peer_takes(&s, got);
         leg_flush(&s.leg);
@@ -246,7 +246,7 @@ static void a_deaf_peer_is_still_read(void **state)
     shutdown(s.peer, SHUT_RD);
     queue(&s, 5);
     leg_flush(&s.leg);
-    assert_true(s.leg.deaf);
+    assert_true(s.leg.write_failed);
     assert_false(s.leg.broken);
     assert_int_equal(buf_size(&s.leg.stream.out), 0);
     queue(&s, 5);
