@@ -11,6 +11,7 @@ enum { ENDLESS = 1 << 30, RECORD = 16384, HIGH = 47 * 1024, SHARE = 64 * 1024 };
 /* What a leg's peer does. */
 struct script {
     size_t has;              /* bytes that it will send */
+    size_t record;           /* so many of them at a time; 0: RECORD */
     enum session_status end; /* what is read behind them */
     size_t takes;            /* bytes that its socket takes in the next flush */
     bool renegotiates;
@@ -60,7 +61,8 @@ void __wrap_conn_set_state(struct conn *conn, enum conn_state state);
 enum session_status __wrap_session_read(struct session *s, void *p, size_t n, size_t *got)
 {
     struct script *t = script_of(s);
-    *got = t->has < RECORD ? t->has : RECORD;
+    size_t most = t->record ? t->record : RECORD;
+    *got = t->has < most ? t->has : most;
     if (*got > n) *got = n;
     if (*got == 0) return t->end;
     memset(p, (int)(t->sent / RECORD), *got);
@@ -225,6 +227,37 @@ static void a_step_moves_a_share_each_way(void **state)
     assert_false(c.rerun);
 }
 
+/* Each record costs as much as 512 bytes, so that small ones cannot keep a worker. */
+static void small_records_use_up_a_share_too(void **state)
+{
+    (void)state;
+    scripts[CLIENT].has = ENDLESS;
+    scripts[CLIENT].record = 1;
+    for (unsigned i = 1; i <= 3; i++) {
+        relay_step(&c);
+        assert_int_equal(scripts[CLIENT].sent, i * 128);
+        assert_true(c.rerun);
+    }
+}
+
+/* What a receiver can no longer take is given up; what it has sent is still read. */
+static void a_receiver_that_failed_ends_its_direction(void **state)
+{
+    (void)state;
+    scripts[UPSTREAM].has = 1;
+    scripts[CLIENT].takes = 0;
+    relay_step(&c);
+    assert_int_equal(buf_size(&c.client.stream.out), 1);
+    c.client.write_failed = true;
+    scripts[CLIENT].has = 7;
+    assert_int_equal(relay_step(&c), STEP_WAIT);
+    assert_int_equal(c.to_client.state, DIRECTION_CLOSED);
+    assert_int_equal(scripts[UPSTREAM].taken, 7);
+    scripts[CLIENT].end = SESSION_CLOSE_NOTIFY;
+    assert_int_equal(relay_step(&c), STEP_AGAIN);
+    assert_int_equal(closed, 1);
+}
+
 static void each_direction_ends_by_itself(void **state)
 {
     (void)state;
@@ -353,6 +386,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RELAY_TEST(a_blocked_receiver_stops_its_source),
         RELAY_TEST(a_step_moves_a_share_each_way),
+        RELAY_TEST(small_records_use_up_a_share_too),
+        RELAY_TEST(a_receiver_that_failed_ends_its_direction),
         RELAY_TEST(each_direction_ends_by_itself),
         RELAY_TEST(who_ends_without_close_notify),
         RELAY_TEST(an_upstream_that_renegotiates_is_left),
