@@ -5,6 +5,7 @@ Every JSON answer is held against the structure below, every text against its co
 
 import json
 import os
+import random
 import socket
 import struct
 import subprocess
@@ -159,9 +160,26 @@ def tell(*arguments, **options):
     return done.returncode, done.stdout
 
 
+# The findings of who accepts the old versions.
+OLD = ("accepts_protocol", "TLS 1.0"), ("accepts_protocol", "TLS 1.1")
+
+
+def assert_not_hidden(host, *findings):
+    """Either it is in the findings or nobody knows."""
+    assert host.verdict in ("could_not_tell", "compliant_with_findings")
+    assert host.items("problems") == []
+    if host.verdict == "compliant_with_findings":
+        assert set(findings) <= set(host.items("findings"))
+
+
 # ---- servers ------------------------------------------------------------------------------
 
 CLOSE, RESET, HANG = "close", "reset", "hang"
+NOISE = b"\xff" + random.Random(7).randbytes(65535)
+HTTP = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+GREETING = b"220 mail.example ESMTP\r\n"
+UNOFFERED = wire.server_hello(suite=0x1234) + wire.record(22, wire.handshake_message(14, b""))
+APPROVED = {0xC023, 0xC024, 0xC027, 0xC028, 0xC02B, 0xC02C, 0xC02F, 0xC030}
 
 
 class ClientHello(wire.Hello):
@@ -282,3 +300,14 @@ def flight(version=0x0303, suite=0xC02B, extensions=wire.RENEGOTIATION_INFO, com
 
 def offers(hello, suite):
     return hello is not None and suite in hello.suites
+
+
+def is_old(hello):
+    """SSL 2.0 up to TLS 1.1."""
+    return hello is None or hello.version < 0x0303
+
+
+def is_others_only(hello):
+    """A TLS 1.2 hello with nothing that is approved."""
+    return (hello is not None and hello.version == 0x0303 and 43 not in hello.extensions
+            and not APPROVED & set(hello.suites))

@@ -7,9 +7,15 @@ import types
 
 import pytest
 
+# Their asserts show what they compare, as those of test files do.
+pytest.register_assert_rewrite("checks", "forgery", "logs", "refusals", "scene", "strace")
+
 import upstreams
+import wire
 from gate import Gate, Shared, ca_init, free_port, ini, sanitized
+from logs import make_log  # noqa: F401 (a fixture)
 from pki import LOOPBACK, Pki
+from policy_servers import loose, strict  # noqa: F401 (fixtures)
 
 ALARM_SECONDS = 240  # longer than each wait of a test
 COVERED = pathlib.Path(__file__).with_name("covered.txt")
@@ -82,6 +88,13 @@ def origin(pki, tmp_path_factory):
     with upstreams.nginx(folder, *leaves, port=port, protocols="TLSv1.2 TLSv1.3", http2=True,
                          files=folder, extra=f"listen [::1]:{port} ssl http2;"):
         yield types.SimpleNamespace(port=port, body=BODY, blob=blob)
+
+
+@pytest.fixture
+def echoing(pki):
+    """An upstream that sends back what comes."""
+    with upstreams.TlsPeer(wire.server_context(pki.ec, pki.rsa), upstreams.echo) as upstream:
+        yield upstream
 
 
 def finish(gates):

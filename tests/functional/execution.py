@@ -17,6 +17,7 @@ import uuid
 import pytest
 
 import upstreams
+from client_programs import CLIENTS
 from gate import BINARY, PATIENCE, SANITIZER_MARKS
 from names import with_hosts
 from pki import LOOPBACK
@@ -225,3 +226,16 @@ def bad(pki, tmp_path_factory):
 
 def authority(url):
     return url.split("/")[2]
+
+
+@pytest.fixture(scope="session")
+def classes(tmp_path_factory):
+    """The folder of Fetch, a client in Java."""
+    folder = tmp_path_factory.mktemp("classes")
+    subprocess.run(["javac", "-d", folder, CLIENTS / "Fetch.java"], check=True,
+                   capture_output=True)
+    return folder
+
+
+def curl(*arguments):
+    return ("curl", "-sS", "--max-time", "30", *arguments)

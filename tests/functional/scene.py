@@ -9,6 +9,7 @@ import ipaddress
 import os
 import pathlib
 import re
+import resource
 import signal
 import socket
 import time
@@ -274,6 +275,19 @@ def received_alert(record):
     return at(record, "suitegate.alert.received")
 
 
+def check_page(answer, code, status=502, error=None):
+    assert answer.status == status, (answer.status, answer.body)
+    assert code in answer.body
+    if error:
+        assert answer.proxy_error == error
+
+
+def check_blame(record, blame, downgrade):
+    assert at(record, "suitegate.leg") == "upstream"
+    assert at(record, "suitegate.blame") == blame
+    assert at(record, "suitegate.downgrade") == downgrade
+
+
 def wait_until(check, seconds=PATIENCE, what="it"):
     """For states that no record announces."""
     deadline = time.monotonic() + seconds
@@ -288,6 +302,12 @@ def wait_until(check, seconds=PATIENCE, what="it"):
         time.sleep(0.05)
 
 
+def talk(tls, text=b"still here?"):
+    """A round trip through an upstream that echoes."""
+    tls.send(text)
+    assert tls.recv_exactly(len(text)) == text
+
+
 @contextlib.contextmanager
 def standing_still(gate, seconds=0):
     """The gate is stopped before the block and goes on SECONDS after it began."""
@@ -300,3 +320,14 @@ def standing_still(gate, seconds=0):
         time.sleep(max(0, end - time.monotonic()))
     finally:
         os.kill(gate.pid, signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def nofile(gate, soft):
+    """RLIMIT_NOFILE of the running process, put back afterwards."""
+    before = resource.prlimit(gate.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(gate.pid, resource.RLIMIT_NOFILE, (soft, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(gate.pid, resource.RLIMIT_NOFILE, before)

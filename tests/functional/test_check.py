@@ -1,6 +1,5 @@
 """`suitegate check` against real servers: what it finds out, what that means, what to change."""
 
-import pathlib
 import re
 import subprocess
 
@@ -10,34 +9,10 @@ import wire
 from checks import EXIT, here, judge, judge_all, run, tell
 from gate import free_port
 from pki import DAY, openssl
+from policy_servers import LOOSE, POLICY, SIGNATURES, STRICT
 from upstreams import Process, gnutls_serv, nginx, s_server
 
-POLICY = "ECDHE+AESGCM:ECDHE+AES+SHA256:ECDHE+AES+SHA384"
-SIGNATURES = ("ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:RSA-PSS+SHA256:RSA-PSS+SHA384:"
-              "RSA+SHA256:RSA+SHA384")
-STRICT = ("-tls1_2", "-cipher", POLICY, "-groups", "X25519:P-256:P-384:P-521",
-          "-sigalgs", SIGNATURES)
-LOOSE = "ALL:@SECLEVEL=0"
 SUITE = "ECDHE-ECDSA-AES128-GCM-SHA256"
-CLIENTS = pathlib.Path(__file__).parent / "clients"
-MODULES = pathlib.Path("/usr/lib/apache2/modules")
-
-
-@pytest.fixture(scope="module")
-def strict(pki, tmp_path_factory):
-    """nginx that accepts nothing but the policy, with both types of key."""
-    with nginx(tmp_path_factory.mktemp("strict"), pki.ec, pki.rsa, ciphers=POLICY, extra=(
-            "ssl_ecdh_curve X25519:prime256v1:secp384r1:secp521r1;"
-            f"ssl_conf_command SignatureAlgorithms {SIGNATURES};")) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def loose(pki, tmp_path_factory):
-    """nginx that accepts all that OpenSSL has."""
-    with nginx(tmp_path_factory.mktemp("loose"), pki.ec, pki.rsa, http2=True,
-               protocols="SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3", ciphers=LOOSE) as server:
-        yield server
 
 
 # ---- the verdicts -------------------------------------------------------------------------
@@ -575,145 +550,3 @@ def test_the_table_is_no_wider_than_a_terminal_and_nothing_is_cut(strict, loose,
     host, = judge_all(target)
     reason = (host.entry["problems"] or host.entry["doubts"])[0]
     assert reason["text"] in " ".join(text.split())
-
-
-# ---- the advice ---------------------------------------------------------------------------
-
-def with_settings(text, settings, indent=""):
-    """A configuration in which each setting stands instead of the line of the same directive."""
-    for setting in settings:
-        words = setting.split()
-        directive = " ".join(words[:2] if words[0] in ("ssl_conf_command", "SSLOpenSSLConfCmd")
-                             else words[:1])
-        lines = [line for line in text.splitlines() if not line.strip().startswith(directive)]
-        at = lines.index(f"{indent}# settings") + 1
-        text = "\n".join(lines[:at] + setting.splitlines() + lines[at:]) + "\n"
-    return text
-
-
-def becomes_compliant(pki, product, start, *options, only=None, left=frozenset()):
-    """Findings of a loose server; then its remedies, line by line, in its configuration."""
-    with start([]) as server:
-        before = judge(pki, server.port, *options)
-    assert before.verdict == "compliant_with_findings"
-    remedies = before.remedies(product)
-    assert set(remedies) >= {"protocol versions", "cipher suites"}
-    settings = [s for topic, s in remedies.items() if topic in (only or remedies)]
-    with start(settings) as server:
-        after = judge(pki, server.port, *options)
-    assert set(after.codes("findings")) <= left
-    assert after.verdict == ("compliant_with_findings" if left else "compliant")
-    return before
-
-
-@pytest.mark.once
-def test_the_advice_for_nginx_works(pki, tmp_path):
-    def start(settings):
-        folder = tmp_path / f"with-{len(settings)}"
-        folder.mkdir()
-        server = nginx(folder, pki.ec, pki.rsa, protocols="TLSv1 TLSv1.1 TLSv1.2 TLSv1.3",
-                       ciphers=LOOSE, extra="ssl_ecdh_curve X448:X25519:prime256v1;\n# settings\n")
-        path = pathlib.Path(server.argv[-1])
-        text = "\n".join(line.strip() for line in path.read_text().splitlines())
-        path.write_text(with_settings(text, settings))
-        return server
-    becomes_compliant(pki, "nginx", start)
-
-
-def apache(folder, pki, settings):
-    port = free_port()
-    home = folder / f"apache-{port}"
-    home.mkdir()
-    (home / "apache2.conf").write_text(with_settings(f"""
-ServerRoot {home}
-PidFile {home}/pid
-DefaultRuntimeDir {home}
-ErrorLog {home}/error.log
-ServerName localhost
-Listen 127.0.0.1:{port}
-LoadModule mpm_event_module {MODULES}/mod_mpm_event.so
-LoadModule authz_core_module {MODULES}/mod_authz_core.so
-LoadModule ssl_module {MODULES}/mod_ssl.so
-SSLEngine on
-SSLCertificateFile {pki.ec.chain}
-SSLCertificateKeyFile {pki.ec.key}
-SSLCertificateFile {pki.rsa.chain}
-SSLCertificateKeyFile {pki.rsa.key}
-SSLProtocol all
-SSLCipherSuite {LOOSE}
-# settings
-""", settings))
-    return Process(["apache2", "-X", "-f", home / "apache2.conf"], port, home / "output.log")
-
-
-@pytest.mark.once
-def test_the_advice_for_apache_works(pki, tmp_path):
-    becomes_compliant(pki, "Apache", lambda settings: apache(tmp_path, pki, settings))
-
-
-def haproxy(folder, pki, settings):
-    port = free_port()
-    home = folder / f"haproxy-{port}"
-    home.mkdir()
-    pems = [pki.bundle(f"haproxy-{l.name}", l.chain, l.key) for l in (pki.ec, pki.rsa)]
-    (home / "haproxy.cfg").write_text(with_settings(f"""
-global
-# settings
-ssl-default-bind-options ssl-min-ver TLSv1.0
-ssl-default-bind-ciphers {LOOSE}
-defaults
-mode http
-timeout connect 20s
-timeout client 20s
-timeout server 20s
-frontend front
-bind 127.0.0.1:{port} ssl {" ".join(f"crt {pem}" for pem in pems)}
-""", settings))
-    return Process(["haproxy", "-db", "-f", home / "haproxy.cfg"], port, home / "output.log")
-
-
-@pytest.mark.once
-def test_the_advice_for_haproxy_works(pki, tmp_path):
-    """Its 2.6, Debian 12's, has no setting for signature algorithms: SHA-224 stays."""
-    becomes_compliant(pki, "HAProxy", lambda settings: haproxy(tmp_path, pki, settings),
-                      only=("protocol versions", "cipher suites", "groups"),
-                      left={"accepts_weak_signature"})
-
-
-def java(folder, leaf, settings=()):
-    """Settings are all that is disabled, instead of the JDK's own list, or options of java."""
-    port, store = free_port(), folder / "store.p12"
-    openssl("pkcs12", "-export", "-in", leaf.chain, "-inkey", leaf.key, "-out", store,
-            "-passout", "pass:changeit")
-    options = [s for s in settings if s.startswith("-D")]
-    added = [re.sub(r"^.*: add | \(.*$", "", " ".join(s.split())) for s in settings
-             if "disabledAlgorithms: add " in s]
-    argv = ["java", "-XX:TieredStopAtLevel=1", *options, CLIENTS / "Serve.java", port, store,
-            ", ".join(added)]
-    return Process(argv, port, folder / f"java-{port}.log")
-
-
-@pytest.mark.once
-def test_the_advice_for_java_works(pki, tmp_path):
-    """It stops no fallback, so that only without the old versions it is in order."""
-    root = pki.ca("rsa-root", key="rsa2048")
-    leaf = pki.leaf("rsa-under-rsa", key="rsa2048", issuer=root)
-    before = becomes_compliant(pki, "Java", lambda settings: java(tmp_path, leaf, settings),
-                               "--ca", root.cert)
-    assert before.features["fallback_scsv"] is False
-    assert ("ignores_fallback_scsv", None) in before.items("findings")
-
-
-@pytest.mark.once
-def test_a_chain_signed_with_another_type_of_key_is_no_fault(pki, tmp_path):
-    """An RSA certificate under an ECDSA CA; openssl s_client gets a connection."""
-    with java(tmp_path, pki.rsa) as server:
-        done = subprocess.run(
-            ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_2", "-CAfile",
-             pki.trust, "-verify_return_error", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"],
-            input=b"", capture_output=True, timeout=50, check=False)
-        host = judge(pki, server.port)
-    if b"Verify return code: 0 (ok)" not in done.stdout:
-        raise RuntimeError("no client gets a connection")
-    assert host.items("problems") == []
-    assert host.verdict == "compliant_with_findings"

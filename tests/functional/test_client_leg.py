@@ -14,13 +14,13 @@ import pytest
 
 import hellos
 from gate import free_port, run
-from hellos import (ECDSA_SUITES, EIGHT, FALLBACK_SCSV, GREASE, RSA_SUITES, SCHEMES, TLS10, TLS11,
-                    TLS12, TLS13, WEAK_SCHEMES, alert_bytes, client_hello, extension, handshake,
-                    hello, records)
+from hellos import (ECDSA_SUITES, EIGHT, FALLBACK_SCSV, GREASE, MASTER_SECRET, REFUSED_HELLOS,
+                    RSA_SUITES, SCHEMES, TLS10, TLS11, TLS12, TLS13, WEAK_SCHEMES, alert_bytes,
+                    client_hello, extension, handshake, hello, records)
 from scene import standing_still
 from verdicts import SUITES, VERDICTS, assert_refusal, connection_records, only_refusal
 
-PADDING, ENCRYPT_THEN_MAC, MASTER_SECRET = 21, 22, 23
+PADDING, ENCRYPT_THEN_MAC = 21, 22
 SERVER_FLIGHT = [2, 11, 12, 14]  # ServerHello, Certificate, ServerKeyExchange, Done
 
 
@@ -96,57 +96,6 @@ def chosen(gate, data):
     exchange = bodies[12]  # curve type, curve, point, scheme, signature (RFC 8422 section 5.4)
     at = 4 + exchange[3]
     return hellos.ServerHello(bodies[2]), int.from_bytes(exchange[at:at + 2], "big")
-
-
-REFUSED_HELLOS = {
-    "sslv2": ("client_sslv2_hello", hellos.sslv2_hello()),
-    "sslv2_only": ("client_sslv2_hello", hellos.sslv2_hello(version=0x0002)),
-    "version_0.0": ("client_protocol_too_old", hello(version=0x0000)),
-    "version_2.0": ("client_protocol_too_old", hello(version=0x0200)),
-    "ssl30": ("client_protocol_too_old", hello(version=0x0300)),
-    "tls10": ("client_protocol_too_old", hello(version=TLS10)),
-    "tls11": ("client_protocol_too_old", hello(version=TLS11)),
-    "versions_below": ("client_protocol_too_old", hello(versions=(TLS11, TLS10))),
-    "tls12_in_versions_alone": ("client_protocol_too_old", hello(version=TLS11,
-                                                                 versions=(TLS12, TLS11))),
-    "fallback": ("client_fallback", hello(version=TLS11, suites=(*EIGHT, FALLBACK_SCSV))),
-    "tls13_only": ("client_tls13_only", hello(versions=(TLS13,))),
-    "tls13_draft_and_tls11": ("client_tls13_only", hello(versions=(TLS13, TLS11))),
-    "grease_and_tls13": ("client_tls13_only", hello(versions=(GREASE[3], TLS13))),
-    "static_rsa": ("client_no_approved_suite", hello(suites=(0x009C, 0x009D, 0x002F, 0x0035))),
-    "dhe": ("client_no_approved_suite", hello(suites=(0x009E, 0x009F))),
-    "ecdhe_sha1": ("client_no_approved_suite", hello(suites=(0xC013, 0xC014, 0xC009, 0xC00A))),
-    "chacha": ("client_no_approved_suite", hello(suites=(0xCCA8, 0xCCA9))),
-    "tls13_suites": ("client_no_approved_suite", hello(suites=(0x1301, 0x1302))),
-    "ffdhe_groups": ("client_no_common_group", hello(groups=(0x0100, 0x0101))),
-    "x448": ("client_no_common_group", hello(groups=(0x001E,))),
-    "sha1_schemes": ("client_no_common_signature", hello(schemes=WEAK_SCHEMES)),
-    "no_schemes": ("client_no_common_signature", hello(schemes=None)),
-    "unknown_schemes": ("client_no_common_signature", hello(schemes=(0xFE00, 0xFE01))),
-    "compressed_points": ("client_bad_point_format", hello(points=b"\1\2")),
-    "compression": ("client_compression_only", hello(compression=b"\1")),
-    "verify_data": ("client_renegotiation", hello(renegotiation=b"x" * 12)),
-    "empty_hello": ("client_malformed_hello", records(handshake(1, b""))),
-    "odd_suites": ("client_malformed_hello", records(handshake(
-        1, b"\3\3" + bytes(32) + b"\0" + b"\0\3\xc0\x2b\xc0" + b"\1\0"))),
-    "no_suites": ("client_malformed_hello", hello(suites=())),
-    "long_session_id": ("client_malformed_hello", hello(session_id=bytes(33))),
-    "trailing_byte": ("client_malformed_hello", records(handshake(
-        1, client_hello()[4:] + b"\0"))),
-    "extension_overrun": ("client_malformed_hello", hello(extensions=b"\0\x0a\0\xff\0\2\0\x1d")),
-    "too_many_suites": ("client_hello_too_large", records(client_hello(
-        suites=(*range(0x5700, 0x5700 + 2048), *EIGHT)))),
-    "master_secret_body": ("client_malformed_hello", hello(extra=extension(MASTER_SECRET, b"\0"))),
-    "status_request_body": ("client_malformed_hello", hello(extra=extension(5, b"\1"))),
-    "empty_server_names": ("client_malformed_hello", hello(
-        name=None, extra=extension(hellos.SERVER_NAME, b"\0\0"))),
-    "empty_groups": ("client_malformed_hello", hello(groups=())),
-    "odd_schemes": ("client_malformed_hello", hello(
-        schemes=None, extra=extension(hellos.SIGNATURES, b"\0\3\4\3\4"))),
-    "empty_compression": ("client_malformed_hello", hello(compression=b"")),
-    "empty_alpn_name": ("client_malformed_hello", hello(alpn=("",))),
-    "empty_record": ("client_malformed_hello", b"\x16\3\1\0\0" + hello()),
-}
 
 
 @pytest.mark.parametrize("name", REFUSED_HELLOS)

@@ -1,31 +1,15 @@
 """Real clients through the proxy: what they get, and what is recorded of them."""
 
-import os
-import pathlib
 import subprocess
 
 import pytest
 
+from client_programs import CLIENTS, GET, REFUSED_OPTIONS, WEAK, command, s_client
 from hellos import GROUPS
 from verdicts import SUITES, assert_refusal, connection_records, only_refusal
 
-CLIENTS = pathlib.Path(__file__).parent / "clients"
-GET = b"GET /hello.txt HTTP/1.0\r\nHost: localhost\r\n\r\n"
 GROUP_NAMES = dict(zip(("X25519", "P-256", "P-384", "P-521"), GROUPS))
 CURVES = {"X25519": "x25519", "P-256": "secp256r1", "P-384": "secp384r1", "P-521": "secp521r1"}
-WEAK = "ALL:@SECLEVEL=0"
-
-
-def command(*argv, stdin=b"", env=None, timeout=200):
-    return subprocess.run(list(map(str, argv)), input=stdin, capture_output=True, check=False,
-                          timeout=timeout, env={**os.environ, **(env or {})})
-
-
-def s_client(port, ca, *arguments, stdin=GET):
-    """Verifies as a careful client does; verification failures end the handshake."""
-    return command("openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername",
-                   "localhost", "-verify_hostname", "localhost", "-CAfile", ca, "-x509_strict",
-                   "-verify_return_error", "-ign_eof", *arguments, stdin=stdin)
 
 
 def s_client_proxy(gate, target_port, *arguments, stdin=GET):
@@ -109,35 +93,18 @@ def test_openssl_as_it_comes(fixed, origin):
     assert b"Secure Renegotiation IS supported" in done.stdout
 
 
-REFUSED = {
-    "tls10": (("-tls1", "-cipher", WEAK), "client_protocol_too_old", 70),
-    "tls11": (("-tls1_1", "-cipher", WEAK), "client_protocol_too_old", 70),
-    "tls13_only": (("-tls1_3",), "client_tls13_only", 70),
-    "static_rsa": (("-tls1_2", "-cipher", "kRSA"), "client_no_approved_suite", 40),
-    "dhe": (("-tls1_2", "-cipher", "kDHE"), "client_no_approved_suite", 40),
-    "ecdhe_sha1": (("-tls1_2", "-cipher", "ECDHE-RSA-AES128-SHA:ECDHE-ECDSA-AES256-SHA"),
-                   "client_no_approved_suite", 40),
-    "chacha": (("-tls1_2", "-cipher", "ECDHE-RSA-CHACHA20-POLY1305"),
-               "client_no_approved_suite", 40),
-    "fallback_scsv": (("-tls1_1", "-fallback_scsv", "-cipher", WEAK), "client_fallback", 86),
-    "x448": (("-tls1_2", "-groups", "X448"), "client_no_common_group", 40),
-    "sha1": (("-tls1_2", "-cipher", WEAK, "-sigalgs", "RSA+SHA1:ECDSA+SHA1"),
-             "client_no_common_signature", 40),
-}
-
-
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", REFUSED_OPTIONS)
 def test_openssl_refused_at_a_fixed_listener(fixed, name):
-    arguments, code, alert = REFUSED[name]
+    arguments, code, alert = REFUSED_OPTIONS[name]
     done = s_client(fixed.port, fixed.ca_path, *arguments)
     assert done.returncode != 0
     assert f"SSL alert number {alert}".encode() in done.stderr, done.stderr
     only_refusal(fixed, code)
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("name", REFUSED_OPTIONS)
 def test_openssl_refused_through_the_forward_proxy(forward, origin, name):
-    arguments, code, alert = REFUSED[name]
+    arguments, code, alert = REFUSED_OPTIONS[name]
     done = s_client_proxy(forward, origin.port, *arguments)
     assert done.returncode != 0
     assert f"SSL alert number {alert}".encode() in done.stderr, done.stderr

@@ -8,15 +8,9 @@ import pytest
 
 import wire
 from scene import at, how, scene, standing_still  # noqa: F401 (fixtures)
-from upstreams import Blackhole, TlsPeer
+from upstreams import Blackhole, TlsPeer, echo
 
 CLIENTS = 100  # more than one look at the sockets brings
-
-
-def echo(tls, _):
-    while data := tls.recv():
-        tls.send(data)
-    tls.close_notify()
 
 
 def test_a_hello_that_has_arrived_is_served(scene, how, pki):

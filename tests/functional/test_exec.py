@@ -9,19 +9,16 @@ import sys
 
 import pytest
 
-from execution import (BODY, NO_CONNECTION, OLD, SITE, authority, bad, execution, site)
-from test_clients import CLIENTS
+from client_programs import CLIENTS
+from execution import (BODY, NO_CONNECTION, OLD, SITE, authority, bad, classes, curl, execution,
+                       site)
 from upstreams import Blackhole
 from verdicts import SUITES
 
-__all__ = ["bad", "execution", "site"]  # fixtures
+__all__ = ["bad", "classes", "execution", "site"]  # fixtures
 JAVA = ("java", "-XX:TieredStopAtLevel=1", "-cp")
 JAVA_VARIABLES = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")
 EACH = 'for u do %s || exit; done'
-
-
-def curl(*arguments):
-    return ("curl", "-sS", "--max-time", "30", *arguments)
 
 
 # ---- clients that the environment alone sends through -------------------------------------
@@ -70,14 +67,6 @@ def test_npm_asks_its_registry_through_the_proxy(execution, site):
 
 
 # ---- Java ---------------------------------------------------------------------------------
-
-@pytest.fixture(scope="session")
-def classes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("classes")
-    subprocess.run(["javac", "-d", folder, CLIENTS / "Fetch.java"], check=True,
-                   capture_output=True)
-    return folder
-
 
 @pytest.mark.parametrize("api, empty", [("url", []), ("client", JAVA_VARIABLES)], ids=str)
 @pytest.mark.once

@@ -15,9 +15,8 @@ import tempfile
 
 import pytest
 
-from execution import BODY, NO_CONNECTION, Execution, execution, site
+from execution import BODY, NO_CONNECTION, Execution, classes, curl, execution, site
 from gate import BINARY
-from test_exec import classes, curl
 
 __all__ = ["classes", "execution", "site"]  # fixtures
 SYSTEM = pathlib.Path("/etc/ssl/certs/ca-certificates.crt")

@@ -4,19 +4,16 @@ two looks at all sockets. Counted in system calls, not in time."""
 import collections
 import contextlib
 import re
-import socket
 import subprocess
-import time
 
 import pytest
 
 import hellos
 import wire
-from gate import free_port, sanitized
+from gate import free_port
 from scene import scene, standing_still  # noqa: F401 (fixture)
-from test_operations import echo, echoing  # noqa: F401 (fixtures)
-from test_relay import Sink
-from upstreams import TlsPeer, nginx
+from strace import settled, traced
+from upstreams import Sink, TlsPeer, nginx
 
 MIB = 1 << 20
 # A share is 64 KiB, and a socket that brings less than a buffer at a time ends it: a few calls.
@@ -28,12 +25,9 @@ CALL = re.compile(r"^(?P<thread>\d+) +(?P<name>\w+)\((?P<fd>-?\d+)?(.*\.\.\., (?
                   r".* = (?P<result>-?\d+)")
 
 
-def traced(log):
-    """How to start a gate whose socket calls strace writes to the file, the pid the gate's."""
-    return {"wrapper": ["strace", "-DDD", "-f", "-q", "-s", "0", "-o", log, "-e", "signal=none",
-                        "-e", "trace=epoll_wait,epoll_pwait,recvfrom,sendto"],
-            # The leak check traces the process itself.
-            "env": {"ASAN_OPTIONS": "detect_leaks=0"} if sanitized() else {}}
+def with_calls(log):
+    """How to start a gate whose socket calls are written to the file."""
+    return traced(log, "epoll_wait,epoll_pwait,recvfrom,sendto", "-s", "0")
 
 
 def shares(log, counted=("recvfrom", "sendto")):
@@ -53,14 +47,6 @@ def shares(log, counted=("recvfrom", "sendto")):
             share[1] += max(0, done - late[call["fd"]])
             late[call["fd"]] = int(call["asked"]) - done if call["name"] == "sendto" else 0
     return found
-
-
-def settled(log):
-    """The tracer writes its last lines after the gate has ended."""
-    deadline = time.monotonic() + 20
-    while "+++ exited" not in log.read_text().splitlines()[-1]:
-        assert time.monotonic() < deadline, log.read_text()[-500:]
-        time.sleep(0.05)
 
 
 @contextlib.contextmanager
@@ -106,7 +92,7 @@ def outcome(s, log, **options):
 @pytest.mark.parametrize("load", [download, upload, discard], ids=lambda f: f.__name__)
 def test_a_connection_has_a_bounded_share(scene, pki, tmp_path, load):
     log = tmp_path / "calls"
-    with load(lambda port: scene(port, keys=("ec",), options=traced(log)), pki, tmp_path) as s:
+    with load(lambda port: scene(port, keys=("ec",), options=with_calls(log)), pki, tmp_path) as s:
         found = outcome(s, log)
     assert sum(n for _, n in found) > 4 * MIB, "the load did not reach the gate"
     assert max(calls for calls, _ in found) <= MOST_CALLS
@@ -125,7 +111,7 @@ def test_small_records_count_for_what_they_cost(scene, pki, tmp_path):
         tls.close_notify()
 
     with TlsPeer(wire.server_context(pki.ec), dribble) as upstream:
-        s = scene(upstream.port, keys=("ec",), options=traced(log))
+        s = scene(upstream.port, keys=("ec",), options=with_calls(log))
         with s.client("fixed") as tls:
             assert tls.recv_to_end() == b"x" * (count + 1)
             tls.close_notify()
@@ -150,7 +136,7 @@ def flights(log):
 def test_many_new_names_at_once_get_their_certificates_one_by_one(scene, echoing, tmp_path):
     """A new certificate costs milliseconds, so that whoever needs none is served between two."""
     log, port, names = tmp_path / "calls", free_port(), 40
-    s = scene(echoing.port, proxy={"workers": "1"}, options=traced(log))
+    s = scene(echoing.port, proxy={"workers": "1"}, options=with_calls(log))
     s.sections["listen probe"] = {"type": "test", "address": f"127.0.0.1:{port}"}
     s.rewrite()
     assert s.gate.reload()["event"]["action"] == "configuration-loaded"

@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from gate import StartError, run
-from test_log import intact, refuse_many
+from logs import intact
+from refusals import refuse_many
 import wire
 
 SOMEBODY = 31337

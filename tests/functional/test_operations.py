@@ -1,8 +1,6 @@
 """It keeps serving: reload, drain, limits, and clients that do not behave."""
 
-import contextlib
 import re
-import resource
 import signal
 import socket
 import threading
@@ -13,37 +11,8 @@ import pytest
 import hellos
 import wire
 from gate import StartError, free_port, ini
-from scene import at, how, scene, wait_until  # noqa: F401 (fixtures)
-from upstreams import Blackhole, Peer, Scripted, TlsPeer, nginx, page
-
-
-def echo(tls, _):
-    """Sends back what comes, until the end."""
-    while data := tls.recv():
-        tls.send(data)
-    tls.close_notify()
-
-
-@pytest.fixture
-def echoing(pki):
-    with TlsPeer(wire.server_context(pki.ec, pki.rsa), echo) as upstream:
-        yield upstream
-
-
-@contextlib.contextmanager
-def nofile(gate, soft):
-    """RLIMIT_NOFILE of the running process, put back afterwards."""
-    before = resource.prlimit(gate.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(gate.pid, resource.RLIMIT_NOFILE, (soft, before[1]))
-    try:
-        yield
-    finally:
-        resource.prlimit(gate.pid, resource.RLIMIT_NOFILE, before)
-
-
-def talk(tls, text=b"still here?"):
-    tls.send(text)
-    assert tls.recv_exactly(len(text)) == text
+from scene import at, how, nofile, scene, talk, wait_until  # noqa: F401 (fixtures)
+from upstreams import Blackhole, Peer, Scripted, TlsPeer, echo, nginx, page
 
 
 def ticks(s):

@@ -10,7 +10,8 @@ import subprocess
 import pytest
 
 from gate import BINARY, run, sanitized
-from test_log import intact, refuse_many, rotate, verify
+from logs import intact, rotate, verify
+from refusals import refuse_many
 
 
 @pytest.fixture

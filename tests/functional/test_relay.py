@@ -16,65 +16,10 @@ import pytest
 
 import wire
 from scene import at, how, scene, sent_alert, standing_still, wait_until  # noqa: F401 (fixtures)
-from upstreams import TlsPeer, nginx
+from upstreams import Sink, TlsPeer, echo, nginx
 
 MIB = 1 << 20
 BULK = 100 * MIB
-
-
-class Sink:
-    """Takes HTTP uploads over TLS and answers with their SHA-256 and size.
-
-    A blocking ssl socket: fast enough for a hundred MiB, which wire.Tls is not."""
-
-    def __init__(self, context):
-        self.context = context
-
-    def __enter__(self):
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-        return self
-
-    def _serve(self):
-        while True:
-            try:
-                sock, _ = self._listener.accept()
-            except OSError:
-                return
-            with contextlib.suppress(OSError), sock:
-                sock.settimeout(wire.TIMEOUT)
-                with self.context.wrap_socket(sock, server_side=True) as tls:
-                    self._take(tls)
-
-    @staticmethod
-    def _take(tls):
-        data = bytearray()
-        while b"\r\n\r\n" not in data:
-            chunk = tls.recv(65536)
-            if not chunk:
-                return
-            data += chunk
-        head, _, rest = bytes(data).partition(b"\r\n\r\n")
-        size = int(next(line.split(b":")[1] for line in head.split(b"\r\n")
-                        if line.lower().startswith(b"content-length:")))
-        digest, left = hashlib.sha256(rest), size - len(rest)
-        while left:
-            chunk = tls.recv(min(left, MIB))
-            if not chunk:
-                return
-            digest.update(chunk)
-            left -= len(chunk)
-        body = f"{digest.hexdigest()} {size}".encode()
-        tls.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
-                    % (len(body), body))
-
-    def __exit__(self, *_):
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join(30)
 
 
 @pytest.fixture(scope="module")
@@ -561,11 +506,6 @@ def test_a_slow_upstream_slows_the_client(scene, how, pki):
 
 @pytest.mark.parametrize("how,workers", [("forward", 2), ("fixed", 1)])
 def test_five_hundred_tunnels_at_once(scene, how, pki, workers):
-    def echo(tls, _):
-        while data := tls.recv():
-            tls.send(data)
-        tls.close_notify()
-
     with TlsPeer(wire.server_context(pki.ec), echo) as upstream:
         s = scene(upstream.port, proxy={"workers": workers})
         s.echoes(how)

@@ -5,29 +5,13 @@ import json
 import gate as harness
 import wire
 from gate import free_port
+from refusals import REPEATED, flood, refuse_again
 from scene import at, check_record
-
-REPEATED = "connection-refused-repeated"
-
-
-def refuse(gate):
-    sock = wire.dial(gate.port)
-    sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
-    answer = wire.read_to_end(sock)
-    sock.close()
-    return answer
-
-
-def flood(gate, count=600):
-    """Refusals with one code, some of them counted; what they were answered."""
-    answers = {refuse(gate).split(b"\r\n")[0] for _ in range(count)}
-    gate.wait_record(action=REPEATED)
-    return answers
 
 
 def test_every_refusal_is_in_a_record_or_in_a_count(make_fixed):
     gate = make_fixed(upstream=free_port(), proxy={"max_handshakes_per_source": "0"})
-    answers = flood(gate) | {refuse(gate).split(b"\r\n")[0] for _ in range(50)}
+    answers = flood(gate) | {refuse_again(gate).split(b"\r\n")[0] for _ in range(50)}
     sent = 650  # the last ones are counted until the gate stops
     assert len(answers) == 1 and b" 403 " in answers.pop(), "who is counted is answered as well"
     sock = wire.dial(gate.port)  # another code has its own record

@@ -9,11 +9,13 @@ import shutil
 
 import pytest
 
+from forgery import Forger, chained_again, sealed, with_member
 from gate import Gate, StartError, run
+from logs import (ZEROS, fault_of, hash_of, intact, is_checkpoint, killed, signature_holds,
+                  written_key)
 from names import unshare
-from scene import at, wait_until
-from test_log import (ZEROS, Forger, Load, chained_again, fault_of, hash_of, intact, is_checkpoint,
-                      killed, refuse_many, sealed, signature_holds, with_member, written_key)
+from refusals import Load, refuse_many
+from scene import wait_until
 
 STREAM = {"file": "-", "key": "log.key"}
 

@@ -15,7 +15,7 @@ import pytest
 
 import hellos
 from gate import BINARY, ROOT, Gate, free_port, run
-from test_repeats import flood
+from refusals import flood
 from verdicts import SUITES, VERDICTS
 
 fastjsonschema = pytest.importorskip("fastjsonschema")

@@ -11,9 +11,8 @@ import pytest
 import hellos
 import wire
 from gate import free_port
-from scene import at, how, scene, wait_until  # noqa: F401 (fixtures)
-from test_operations import echo, echoing, nofile, talk  # noqa: F401 (fixtures)
-from upstreams import TlsPeer
+from scene import how, nofile, scene, talk, wait_until  # noqa: F401 (fixtures)
+from upstreams import TlsPeer, echo
 from verdicts import assert_refusal
 
 HERE, THERE = "127.0.0.1", "127.0.0.2"

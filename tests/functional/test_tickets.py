@@ -5,9 +5,9 @@ import ssl
 import pytest
 
 import wire
-from gate import free_port, sanitized
+from gate import free_port
 from scene import Scene, at, check_record, how, scene  # noqa: F401 (fixtures)
-from test_fairness import settled
+from strace import settled, traced
 from upstreams import nginx
 
 NO_EXTENDED_MASTER_SECRET = 1  # OpenSSL's SSL_OP_NO_EXTENDED_MASTER_SECRET
@@ -52,10 +52,7 @@ def test_who_resumes_is_acknowledged_at_once(scene, upstream, tmp_path):
     """In a resumed handshake the client speaks last. One that has Nagle's algorithm on sends its
     request when that is acknowledged: not 40 ms later, with the kernel's delayed one."""
     log = tmp_path / "calls"
-    wrapper = ["strace", "-DDD", "-f", "-q", "-o", log, "-e", "signal=none", "-e",
-               "trace=setsockopt"]
-    env = {"ASAN_OPTIONS": "detect_leaks=0"} if sanitized() else {}
-    s = scene(upstream, options={"wrapper": wrapper, "env": env})
+    s = scene(upstream, options=traced(log, "setsockopt"))
     context = s.context("fixed")
     _, session = visit(s, "fixed", context)
     for _ in range(2):

@@ -4,6 +4,7 @@ Each is a context manager with .port and leaves nothing running. Knows nothing o
 """
 
 import contextlib
+import hashlib
 import os
 import pathlib
 import socket
@@ -13,7 +14,6 @@ import time
 
 import wire
 from gate import PATIENCE, free_port
-
 
 
 class Process:
@@ -275,6 +275,13 @@ class TlsPeer(Peer):
         return wire.plain_alerts(self.received[number])
 
 
+def echo(tls, _):
+    """A handler that sends back what comes, until the end."""
+    while data := tls.recv():
+        tls.send(data)
+    tls.close_notify()
+
+
 def page(text="hello from upstream", content_type="text/plain"):
     """A handler that answers one request with text and closes in order."""
     def handler(tls, _number):
@@ -290,6 +297,61 @@ def page(text="hello from upstream", content_type="text/plain"):
         tls.close_notify()
         tls.recv_to_end()
     return handler
+
+
+class Sink:
+    """Takes HTTP uploads over TLS and answers with their SHA-256 and size.
+
+    A blocking ssl socket: fast enough for a hundred MiB, which wire.Tls is not."""
+
+    def __init__(self, context):
+        self.context = context
+
+    def __enter__(self):
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        return self
+
+    def _serve(self):
+        while True:
+            try:
+                sock, _ = self._listener.accept()
+            except OSError:
+                return
+            with contextlib.suppress(OSError), sock:
+                sock.settimeout(wire.TIMEOUT)
+                with self.context.wrap_socket(sock, server_side=True) as tls:
+                    self._take(tls)
+
+    @staticmethod
+    def _take(tls):
+        data = bytearray()
+        while b"\r\n\r\n" not in data:
+            chunk = tls.recv(65536)
+            if not chunk:
+                return
+            data += chunk
+        head, _, rest = bytes(data).partition(b"\r\n\r\n")
+        size = int(next(line.split(b":")[1] for line in head.split(b"\r\n")
+                        if line.lower().startswith(b"content-length:")))
+        digest, left = hashlib.sha256(rest), size - len(rest)
+        while left:
+            chunk = tls.recv(min(left, 1 << 20))
+            if not chunk:
+                return
+            digest.update(chunk)
+            left -= len(chunk)
+        body = f"{digest.hexdigest()} {size}".encode()
+        tls.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+                    % (len(body), body))
+
+    def __exit__(self, *_):
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(30)
 
 
 class Blackhole:

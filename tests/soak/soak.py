@@ -27,8 +27,7 @@ import wire  # noqa: E402
 from gate import ca_init, Gate  # noqa: E402
 from pki import Pki  # noqa: E402
 from scene import Scene  # noqa: E402
-from test_relay import Sink  # noqa: E402
-from upstreams import Scripted, nginx  # noqa: E402
+from upstreams import Scripted, Sink, nginx  # noqa: E402
 
 MIB = 1 << 20
 CONNECTIONS = int(os.environ.get("SOAK_CONNECTIONS", "100000"))
