@@ -210,7 +210,7 @@ bench-instructions: all
 # All that is wrong is shown; clang-tidy looks again only at files that have changed.
 lint:
 	@.make/deps.sh build lint
-	+@$(PARALLEL) -k lint-format lint-layering lint-cppcheck \
+	+@$(PARALLEL) -k library lint-format lint-layering lint-cppcheck \
 	    $(TIDIED) lint-documentation
 	@echo 'lint: clean'
 lint-format:

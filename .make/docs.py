@@ -35,7 +35,8 @@ for name, path in (("suites", "README.md"), ("options", "README.md"),
 # Each enumeration of the schema follows the first description that begins so.
 ENUMERATIONS = {"action": "What happened.", "type": "ECS type.", "code": "The verdict;",
                 "leg": "Where it went wrong.", "blame": "Who has to change something;",
-                "downgrade": "Was security about", "approved": "Which of the suites that"}
+                "downgrade": "Was security about", "approved": "Which of the suites that",
+                "profile": "[policy] profile."}
 schema = "conf/record.schema.json"
 values = {}
 for row in table("enumerations").splitlines():

@@ -43,7 +43,7 @@ struct audit_config {
 
 enum listen_type {
     LISTEN_UNSET,
-#define LISTEN_TYPE(name, text) LISTEN_##name,
+#define LISTEN_TYPE(name, word) LISTEN_##name,
 #include "config/listen_types.def"
 #undef LISTEN_TYPE
     LISTEN_TYPES

@@ -39,6 +39,7 @@ struct setup {
 
     struct lookup *lookup;
     struct dial *dial;
+    unsigned exchanged; /* how far the route is with what comes before TLS; 0 at its begin */
     struct addr addresses[LOOKUP_LIMIT];
     size_t address_count;
 
@@ -95,7 +96,6 @@ struct conn {
     bool identity_is_ip;
     bool expects_tls; /* the client does: what it is answered is TLS */
     bool saw_bytes;   /* a first byte came */
-    bool upstream_verified;
     char id[CONNECTION_ID_SIZE];
 
     enum reason reason; /* the first verdict */
@@ -129,6 +129,7 @@ enum step waiting_step(struct conn *c);
 void conn_end(struct conn *c);
 void conn_refuse_for_shutdown(struct conn *c);
 enum step conn_greeting_step(struct conn *c); /* what the front says */
+enum step conn_exchange_step(struct conn *c); /* what the route says */
 enum step conn_responder_step(struct conn *c);
 void conn_responder_overdue(struct conn *c);
 void conn_responder_shut_down(struct conn *c);

@@ -7,16 +7,21 @@
 #include "policy/target.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct conn;
 
 struct route {
+    /* Is this the way to c->target? Of the last row: always. */
+    bool (*applies)(const struct conn *c);
     /* What to resolve and dial on the way to c->target; borrowed from c or its configuration. */
     const struct target *(*next_hop)(const struct conn *c);
     /* May the client not be led to this address of the next hop? */
     bool (*is_forbidden)(const struct conn *c, const struct addr *a);
-    /* The next hop is connected: exchanges what comes before TLS, then calls reach_done(). */
-    enum step (*connected)(struct conn *c);
+    /* The step of EXCHANGE, within connect_timeout: says to the next hop what comes before TLS and
+     * reads its answer, then returns reach_done() or a refusal. What is behind that answer stays in
+     * the leg and is read as TLS. NULL: there is nothing to exchange. */
+    enum step (*exchange)(struct conn *c);
 };
 
 #endif

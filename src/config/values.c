@@ -210,7 +210,7 @@ static const char *parse_sync(const char *text, enum audit_sync *out)
 
 static const char *const type_names[LISTEN_TYPES] = {
     [LISTEN_UNSET] = "",
-#define LISTEN_TYPE(name, text) [LISTEN_##name] = (text),
+#define LISTEN_TYPE(name, word) [LISTEN_##name] = #word,
 #include "config/listen_types.def"
 #undef LISTEN_TYPE
 };
@@ -220,20 +220,46 @@ const char *listen_type_name(enum listen_type type)
     return type_names[type];
 }
 
-static const char *parse_listen_type(const char *text, enum listen_type *out)
+/* "a, b or c": the names of first to last. */
+static const char *one_of(unsigned first, unsigned last, const char *(*name)(unsigned i),
+                          char out[VALUE_RIGHT])
+{
+    size_t n = 0;
+    for (unsigned i = first; i <= last && n < VALUE_RIGHT; i++)
+        n += (size_t)snprintf(out + n, VALUE_RIGHT - n, "%s%s",
+                              i == first  ? ""
+                              : i == last ? " or "
+                                          : ", ",
+                              name(i));
+    return out;
+}
+
+static const char *type_at(unsigned i)
+{
+    return type_names[i];
+}
+
+static const char *profile_at(unsigned i)
+{
+    return policy_profile_name((enum policy_profile)i);
+}
+
+static const char *parse_listen_type(const char *text, enum listen_type *out,
+                                     char right[VALUE_RIGHT])
 {
     for (size_t i = LISTEN_UNSET + 1; i < LISTEN_TYPES; i++)
         if (strcmp(text, type_names[i]) == 0) {
             *out = (enum listen_type)i;
             return NULL;
         }
-    return "forward, fixed or test";
+    return one_of(LISTEN_UNSET + 1, LISTEN_TYPES - 1, type_at, right);
 }
 
-static const char *parse_profile(const char *text, enum policy_profile *out)
+static const char *parse_profile(const char *text, enum policy_profile *out,
+                                 char right[VALUE_RIGHT])
 {
     enum policy_profile profile = policy_profile_by_name(text);
-    if (profile == PROFILES) return "2021 or 2020";
+    if (profile == PROFILES) return one_of(0, PROFILES - 1, profile_at, right);
     *out = profile;
     return NULL;
 }
@@ -269,12 +295,12 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
     case KIND_DURATION:
         return parse_number(kind, range, text, member, right);
     case KIND_PROFILE:
-        return parse_profile(text, member);
+        return parse_profile(text, member, right);
     case KIND_REFUSE_ALLOW:
     case KIND_YES_NO:
         return parse_flag(kind, text, member);
     case KIND_LISTEN_TYPE:
-        return parse_listen_type(text, member);
+        return parse_listen_type(text, member, right);
     case KIND_SYNC:
         return parse_sync(text, member);
     case KIND_SUITE_LIST:

@@ -65,6 +65,11 @@ enum step conn_greeting_step(struct conn *c)
     return c->front->greet(c);
 }
 
+enum step conn_exchange_step(struct conn *c)
+{
+    return c->route->exchange ? c->route->exchange(c) : reach_done(c);
+}
+
 enum step conn_responder_step(struct conn *c)
 {
     return c->front->responder->step(c);

@@ -159,7 +159,8 @@ static void on_dialled(void *arg, int fd, const struct addr *address, int fault)
     if (fd >= 0) {
         leg_open(&c->upstream, fd, conn_on_leg, c, false);
         c->upstream_address = *address;
-        c->route->connected(c);
+        c->setup->exchanged = 0;
+        conn_set_state(c, CONN_EXCHANGE);
     } else {
         dial_failed(c, fault);
     }

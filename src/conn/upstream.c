@@ -59,6 +59,26 @@ static void choose_offer(struct conn *c)
     }
 }
 
+enum step upstream_failed(struct conn *c, enum reason reason, int alert)
+{
+    if (alert >= 0) {
+        uint8_t record[ALERT_RECORD_SIZE];
+        record_write_alert(alert, record);
+        if (buf_append(&c->upstream.stream.out, record, sizeof record)) c->alert_sent = alert;
+    }
+    return conn_refuse(c, reason);
+}
+
+/* Judges the last n bytes that came. False: refused for what they say. */
+static bool judge(struct conn *c, size_t n)
+{
+    int alert;
+    enum reason reason = n > 0 ? session_received(c->upstream.tls, n, &alert) : REASON_OK;
+    if (reason == REASON_OK) return true;
+    upstream_failed(c, reason, alert);
+    return false;
+}
+
 enum step upstream_start_handshake(struct conn *c)
 {
     struct setup *a = c->setup;
@@ -82,17 +102,8 @@ enum step upstream_start_handshake(struct conn *c)
                                          a->alpn, &offer, &a->check, NULL);
     if (!c->upstream.tls) return conn_refuse(c, REASON_INTERNAL_ERROR);
     conn_set_state(c, CONN_UPSTREAM_HANDSHAKE);
+    (void)judge(c, buf_size(&c->upstream.stream.in)); /* that came before the session was there */
     return STEP_AGAIN;
-}
-
-enum step upstream_failed(struct conn *c, enum reason reason, int alert)
-{
-    if (alert >= 0) {
-        uint8_t record[ALERT_RECORD_SIZE];
-        record_write_alert(alert, record);
-        if (buf_append(&c->upstream.stream.out, record, sizeof record)) c->alert_sent = alert;
-    }
-    return conn_refuse(c, reason);
 }
 
 /* Once more, from the dial on: what was learnt is that one offer was too much. */
@@ -160,12 +171,8 @@ static enum step handshake_done(struct conn *c)
 enum step upstream_handshake_step(struct conn *c)
 {
     for (;;) {
-        int alert;
         size_t n = leg_fill(&c->upstream);
-        if (n > 0) {
-            enum reason reason = session_received(c->upstream.tls, n, &alert);
-            if (reason != REASON_OK) return upstream_failed(c, reason, alert);
-        }
+        if (!judge(c, n)) return STEP_AGAIN;
         switch (session_handshake(c->upstream.tls)) {
         case SESSION_WANT_BYTES:
             if (n > 0 || c->upstream.stream.end_of_data) continue;

@@ -1,11 +1,12 @@
 #include "front/fronts.h"
 
-#include "base/attr.h"
 #include "rows.h"
 
-static const struct front *const fronts[] = {
-    [LISTEN_FORWARD] = &front_forward, [LISTEN_FIXED] = &front_fixed, [LISTEN_TEST] = &front_test};
-_Static_assert(COUNT_OF(fronts) == LISTEN_TYPES, "one front per listener type");
+static const struct front *const fronts[LISTEN_TYPES] = {
+#define LISTEN_TYPE(name, word) [LISTEN_##name] = &front_##word,
+#include "config/listen_types.def"
+#undef LISTEN_TYPE
+};
 
 const struct front *front_of(enum listen_type type)
 {

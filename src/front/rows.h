@@ -1,9 +1,11 @@
-/* The fronts by name: each is defined in a file of its own. */
+/* The fronts: front_NAME of each listener type, each defined in a file of its own. */
 #ifndef FRONT_ROWS_H
 #define FRONT_ROWS_H
 
 #include "conn/front.h"
 
-extern const struct front front_forward, front_fixed, front_test;
+#define LISTEN_TYPE(name, word) extern const struct front front_##word;
+#include "config/listen_types.def"
+#undef LISTEN_TYPE
 
 #endif

@@ -2,8 +2,15 @@
 
 #include "rows.h"
 
+static const struct route *const routes[] = {
+#define ROUTE(name) &route_##name,
+#include "routes.def"
+#undef ROUTE
+};
+
 const struct route *route_of(const struct conn *c)
 {
-    (void)c;
-    return &route_direct;
+    size_t i = 0;
+    while (!routes[i]->applies(c)) i++;
+    return routes[i];
 }

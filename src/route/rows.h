@@ -1,9 +1,11 @@
-/* The routes by name: each is defined in a file of its own. */
+/* The routes of routes.def. */
 #ifndef ROUTE_ROWS_H
 #define ROUTE_ROWS_H
 
 #include "conn/route.h"
 
-extern const struct route route_direct;
+#define ROUTE(name) extern const struct route route_##name;
+#include "routes.def"
+#undef ROUTE
 
 #endif

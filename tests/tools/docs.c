@@ -65,6 +65,8 @@ static void print_enumerations(void)
                reason_leg_name(row->leg), reason_blame_name(row->blame),
                reason_downgrade_name(row->downgrade));
     }
+    for (int p = 0; p < PROFILES; p++)
+        printf("profile\t%s\n", policy_profile_name((enum policy_profile)p));
     for (int i = 0; i < SUITE_COUNT; i++) printf("approved\t%s\n", suites[i].iana);
 }
 

@@ -4,7 +4,7 @@
  * carried is what was sent, and no record accuses a peer of what was our lack of memory. */
 #include "tls_pair.h"
 
-#include "conn/conn.h"
+#include "conn/conn_impl.h"
 #include "front/fronts.h"
 #include "ledger/entry.h"
 #include "ledger/lines.h"
@@ -88,6 +88,9 @@ static struct proxy {
     pthread_t upstream_thread;
     struct text upstream_chain;
     struct trust *trust; /* the CA's, for the client */
+    const char
+        *preface; /* what the upstream answers to hello[] before TLS; NULL: it is not asked */
+    size_t preface_size;
     size_t proved; /* records before randomness failed: the library does not say that it did */
 } proxy;
 
@@ -202,6 +205,22 @@ static void peer_end(struct peer *p)
 static const struct policy policy = {
     .profile = PROFILE_2021, .allowed = 0xff, .minimum_rsa_bits = POLICY_RSA_BITS_FLOOR};
 
+static const char hello[] = "hello, hop\n";
+
+/* False: it goes away. */
+static bool exchange_preface(int fd)
+{
+    char got[sizeof hello] = "";
+    if (!proxy.preface) return true;
+    for (size_t n = 0; n < strlen(hello);) {
+        ssize_t more = recv(fd, got + n, strlen(hello) - n, 0);
+        if (more <= 0) return false;
+        n += (size_t)more;
+    }
+    assert_string_equal(got, hello);
+    return send_all(fd, proxy.preface, proxy.preface_size);
+}
+
 static void *serve(void *arg)
 {
     (void)arg;
@@ -211,7 +230,7 @@ static void *serve(void *arg)
     for (int fd; (fd = accept(proxy.upstream, NULL, NULL)) >= 0;) {
         struct peer p = {
             .fd = fd, .side.status = SESSION_WANT_BYTES, .reader.limit = 16384, .context = context};
-        peer_run(&p);
+        if (exchange_preface(fd)) peer_run(&p);
         assert_true(p.got.size <= strlen(ping));
         assert_memory_equal(text_string(&p.got), ping, p.got.size);
         peer_end(&p);
@@ -364,6 +383,81 @@ static void the_new_certificate(void **state)
     assert_true(proxy.counts.refused[REASON_INTERNAL_ERROR] > 0);
 }
 
+/* ---- a route with something to say before TLS ---- */
+
+static bool always(const struct conn *c)
+{
+    (void)c;
+    return true;
+}
+
+static const struct target *straight(const struct conn *c)
+{
+    return &c->target;
+}
+
+static bool never(const struct conn *c, const struct addr *a)
+{
+    (void)c;
+    (void)a;
+    return false;
+}
+
+/* Says hello[] once, and goes on behind a line that begins with +. */
+static enum step exchange(struct conn *c)
+{
+    struct buf *in = &c->upstream.stream.in;
+    if (c->setup->exchanged++ == 0)
+        assert_true(buf_append(&c->upstream.stream.out, hello, strlen(hello)));
+    size_t got = leg_fill(&c->upstream);
+    const uint8_t *p = buf_head(in), *end = memchr(p, '\n', buf_size(in));
+    if (!end && got == 0 && c->upstream.stream.end_of_data)
+        return conn_refuse(c, REASON_UPSTREAM_UNREACHABLE);
+    if (!end) return STEP_WAIT;
+    if (p[0] != '+') return conn_refuse(c, REASON_UPSTREAM_UNREACHABLE);
+    buf_consume(in, (size_t)(end - p) + 1);
+    return reach_done(c);
+}
+
+static const struct route *polite_route(const struct conn *c)
+{
+    static const struct route route = {
+        .applies = always, .next_hop = straight, .is_forbidden = never, .exchange = exchange};
+    (void)c;
+    return &route;
+}
+
+static void a_route_exchanges_before_tls(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *preface;
+        size_t size;
+        bool whole;
+        enum reason code; /* REASON_OK: it is served */
+    } rows[] = {
+#define PREFACE(text) (text), sizeof(text) - 1
+        {PREFACE("+ go on\n"), true, REASON_OK},
+        {PREFACE("- go away\n"), false, REASON_UPSTREAM_UNREACHABLE},
+        {PREFACE(""), false, REASON_UPSTREAM_TIMEOUT}, /* connect_timeout is for this, too */
+        /* What is glued to the answer is read as TLS: a fatal alert. */
+        {PREFACE("+ go on\n\x15\x03\x03\x00\x02\x02\x46"), false, REASON_UPSTREAM_PROTOCOL_REFUSED},
+#undef PREFACE
+    };
+    proxy.shared.route_of = polite_route;
+    for (size_t i = 0; i < N_OF(rows); i++) {
+        struct counts before = proxy.counts;
+        proxy.preface = rows[i].preface;
+        proxy.preface_size = rows[i].size;
+        if (connect_once() != rows[i].whole) fail_msg("row %zu", i);
+        if (rows[i].code != REASON_OK)
+            assert_int_equal(proxy.counts.refused[rows[i].code], before.refused[rows[i].code] + 1);
+        assert_int_equal(proxy.counts.opened, before.opened + rows[i].whole);
+    }
+    proxy.preface = NULL;
+    proxy.shared.route_of = route_of;
+}
+
 /* ---- the log of all of them ---- */
 
 static void no_record_is_missing(void **state)
@@ -463,6 +557,7 @@ int main(void)
         cmocka_unit_test(each_request_for_memory),
         cmocka_unit_test(the_new_certificate),
         cmocka_unit_test(each_request_for_randomness),
+        cmocka_unit_test(a_route_exchanges_before_tls),
         cmocka_unit_test(no_record_is_missing),
     };
     return cmocka_run_group_tests_name("connection_faults", tests, begin, end);
