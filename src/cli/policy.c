@@ -39,6 +39,17 @@ static void print_text(struct text *out)
     }
 }
 
+/* Which profiles but the first, which has all, it is in. */
+static void put_profiles(struct json *j, const struct suite *s)
+{
+    for (unsigned p = 1; p < PROFILES; p++) {
+        char key[32];
+        enum policy_profile profile = (enum policy_profile)p;
+        snprintf(key, sizeof key, "profile_%s", policy_profile_name(profile));
+        json_put_bool(j, key, policy_profile_suites(profile) & suite_bit(s));
+    }
+}
+
 static void print_json(struct text *out)
 {
     struct json j = json_of(out);
@@ -52,8 +63,7 @@ static void print_json(struct text *out)
         json_put_string(&j, "openssl", suites[i].openssl);
         json_put_string(&j, "key", key_type_name(suites[i].key));
         json_put_string(&j, "source", suites[i].source);
-        json_put_bool(&j, "profile_2020",
-                      policy_profile_suites(PROFILE_2020) & suite_bit(&suites[i]));
+        put_profiles(&j, &suites[i]);
         json_end_object(&j);
     }
     json_end_array(&j);
