@@ -21,7 +21,7 @@ EDGES = {
     "runtime": "audit base config net page pki policy tls",
     "conn": "audit base net page pki policy runtime tls",
     "front": "config conn page",
-    "route": "conn",
+    "route": "base conn",
     "serve": "base conn front net pki route runtime",
     "cli": "audit base check config ledger pki policy runtime serve tls",
 }

@@ -1,5 +1,6 @@
 #include "route/routes.h"
 
+#include "base/attr.h"
 #include "rows.h"
 
 static const struct route *const routes[] = {
@@ -11,6 +12,6 @@ static const struct route *const routes[] = {
 const struct route *route_of(const struct conn *c)
 {
     size_t i = 0;
-    while (!routes[i]->applies(c)) i++;
+    while (i + 1 < COUNT_OF(routes) && !routes[i]->applies(c)) i++;
     return routes[i];
 }
