@@ -20,6 +20,7 @@ struct server {
     const char *config_file;
     struct loaded_config *loaded;
     struct leaf_keys leaf_keys;
+    bool has_leaf_keys;
     struct worker_shared shared;
     struct worker_events events;
     struct worker_thread **workers;
@@ -83,6 +84,21 @@ static void on_new_day(struct ev_loop *loop, ev_timer *timer, int events)
     text_fini(&warnings);
 }
 
+/* Keys for minted certificates, made when a configuration first needs them. */
+static bool make_leaf_keys(struct server *s, const struct config *c, struct text *errors)
+{
+    if (s->has_leaf_keys || !config_needs_ca(c)) return true;
+    for (int k = 0; k < KEY_TYPES; k++) {
+        key_fini(&s->leaf_keys.keys[k]); /* of an attempt that failed */
+        if (!key_generate((enum key_type)k, LEAF_RSA_BITS, &s->leaf_keys.keys[k])) {
+            text_add(errors, "cannot make keys for certificates\n");
+            return false;
+        }
+    }
+    s->has_leaf_keys = true;
+    return true;
+}
+
 static bool build_runtimes(struct server *s, struct loaded_config *loaded,
                            struct runtime **runtimes, bool follow, struct text *errors)
 {
@@ -105,7 +121,8 @@ static bool open_runtimes(struct server *s, struct loaded_config *loaded, struct
 {
     struct addresses_reserved reserved = {0};
     const struct loaded_config *running = follow ? s->loaded : NULL;
-    bool ok = addresses_probe(loaded, running, errors) &&
+    bool ok = make_leaf_keys(s, loaded->config, errors) &&
+              addresses_probe(loaded, running, errors) &&
               addresses_reserve(loaded, running, &reserved, errors) &&
               build_runtimes(s, loaded, runtimes, follow, errors);
     addresses_release(&reserved);
@@ -280,16 +297,6 @@ static void ignore_signals(void)
     sigaction(SIGXFSZ, &ignore, NULL); /* an audit file at its limit is an error like others */
 }
 
-static bool make_leaf_keys(struct server *s, struct text *errors)
-{
-    for (int k = 0; k < KEY_TYPES; k++)
-        if (!key_generate((enum key_type)k, LEAF_RSA_BITS, &s->leaf_keys.keys[k])) {
-            text_add(errors, "cannot make keys for certificates\n");
-            return false;
-        }
-    return true;
-}
-
 static bool start_workers(struct server *s, struct text *errors)
 {
     sigset_t all, before;
@@ -399,7 +406,7 @@ bool server_run(const char *config_file, const struct server_ready *ready, struc
     s.shared.writer = writer_new(&s.loaded->config->audit, &s.loaded->audit_policy, errors);
     if (s.loop) watch_signals(&s);
     bool ok = s.loop && s.shared.recent && s.shared.sources && s.shared.writer &&
-              make_leaf_keys(&s, errors) && start_workers(&s, errors);
+              start_workers(&s, errors);
     if (ok) serve(&s, ready);
     if (!ok && s.started) {
         each_started(&s, worker_thread_drain);

@@ -3,6 +3,7 @@
 import re
 import signal
 import socket
+import ssl
 import threading
 import time
 
@@ -113,6 +114,21 @@ def test_a_reload_changes_the_listeners(scene, echoing):
             wire.dial(old)
         tls.close_notify()
         assert tls.ending() == "close_notify"
+
+
+@pytest.mark.parametrize("key", ["ECDSA", "RSA"])
+def test_a_reload_brings_the_first_listener_that_mints(make_fixed, ca_folder, origin, key):
+    gate, port = make_fixed(), free_port()
+    gate.write_config(gate.config + ini({
+        "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
+        "listen minted": {"type": "forward", "address": f"127.0.0.1:{port}"}}))
+    assert gate.reload()["event"]["action"] == "configuration-loaded"
+    context = ssl.create_default_context(cafile=ca_folder / "ca.pem")
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(f"ECDHE-{key}-AES128-GCM-SHA256")
+    with hellos.open_tunnel(port, f"localhost:{origin.port}") as sock:
+        with context.wrap_socket(sock, server_hostname="localhost") as tls:
+            assert tls.cipher()[0] == f"ECDHE-{key}-AES128-GCM-SHA256"
 
 
 def test_many_reloads_cost_nothing(scene, echoing):
