@@ -67,7 +67,7 @@ enum step conn_greeting_step(struct conn *c)
 
 enum step conn_exchange_step(struct conn *c)
 {
-    return c->route->exchange ? c->route->exchange(c) : reach_done(c);
+    return c->route->exchange(c);
 }
 
 enum step conn_responder_step(struct conn *c)

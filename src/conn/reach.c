@@ -160,7 +160,10 @@ static void on_dialled(void *arg, int fd, const struct addr *address, int fault)
         leg_open(&c->upstream, fd, conn_on_leg, c, false);
         c->upstream_address = *address;
         c->setup->exchanged = 0;
-        conn_set_state(c, CONN_EXCHANGE);
+        if (c->route->exchange)
+            conn_set_state(c, CONN_EXCHANGE);
+        else
+            reach_done(c);
     } else {
         dial_failed(c, fault);
     }
