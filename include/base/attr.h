@@ -4,7 +4,7 @@
 
 #define WARN_UNUSED __attribute__((warn_unused_result))
 #define PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
-/* Set by the Makefile; these serve tools that look at one file. */
+/* The Makefile sets these; the defaults are for tools that read one file alone. */
 #ifndef SUITEGATE_VERSION
 #define SUITEGATE_VERSION "0"
 #endif

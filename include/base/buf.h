@@ -29,8 +29,8 @@ static inline const uint8_t *buf_head(const struct buf *b)
     return b->data ? b->data + b->start : NULL;
 }
 
-/* Room for at least n more bytes, at the returned place, or NULL when out of memory.
- * What is written there counts after buf_commit(). */
+/* Room for at least n more bytes, at the returned place, or NULL when out of memory. Bytes written
+ * there belong to the queue after buf_commit(). */
 WARN_UNUSED uint8_t *buf_reserve(struct buf *b, size_t n);
 /* How many bytes may be written at the place buf_reserve() returned. */
 static inline size_t buf_room(const struct buf *b)
@@ -42,7 +42,7 @@ void buf_commit(struct buf *b, size_t n);
 /* False when out of memory: the queue is unchanged. */
 WARN_UNUSED bool buf_append(struct buf *b, const void *p, size_t n);
 
-/* Drops n bytes from the head (n <= buf_size); memory goes when the queue is empty. */
+/* Drops n bytes from the head (n <= buf_size); an empty queue frees its memory. */
 void buf_consume(struct buf *b, size_t n);
 
 /* Frees the blocks kept for the thread's next queues; for a thread that ends. */

@@ -11,8 +11,8 @@
 
 /* Steady nanoseconds since an arbitrary start (CLOCK_MONOTONIC). */
 int64_t clock_steady_ns(void);
-/* Calendar time as RFC 3339 in UTC with milliseconds: 24 characters and a NUL;
- * empty for a year that has not four digits. */
+/* Calendar time as RFC 3339 in UTC with milliseconds: 24 characters and a NUL; empty for a year
+ * that does not have four digits. */
 enum { CLOCK_TEXT_SIZE = 32 };
 void clock_format(struct timespec t, char out[CLOCK_TEXT_SIZE]);
 /* Calendar seconds as RFC 3339 in UTC without a fraction. */

@@ -21,7 +21,7 @@ void json_end_array(struct json *j);
 void json_put_string(struct json *j, const char *key, const char *value);
 void json_put_bytes(struct json *j, const char *key, const void *p, size_t n);
 /* As json_put_bytes(), but the value has at most `most` bytes with its quotes: a longer one is cut
- * at a character and ends in "...". False when it was. */
+ * at a character and ends in "...". Returns false if it was cut. */
 bool json_put_cut(struct json *j, const char *key, const void *p, size_t n, size_t most);
 void json_put_number(struct json *j, const char *key, int64_t value);
 void json_put_bool(struct json *j, const char *key, bool value);

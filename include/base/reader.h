@@ -1,6 +1,6 @@
-/* Bounded big-endian reader over bytes that somebody else owns.
- * A read past the end sets `failed` and yields zeros from then on, so that a parser
- * checks once at the end. Knows nothing of what the bytes mean. */
+/* Bounded big-endian reader over borrowed bytes.
+ * A read past the end sets `failed` and yields zeros from then on, so that a parser checks once at
+ * the end. Knows nothing of what the bytes mean. */
 #ifndef BASE_READER_H
 #define BASE_READER_H
 

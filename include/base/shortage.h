@@ -1,5 +1,5 @@
-/* Failures of this thread to get memory, counted: what fails for want of it is our own failure, not
- * a peer's. Whoever asks the system for memory on behalf of a connection notes them here. */
+/* Counts this thread's failures to get memory: an error that they cause is ours, not the peer's.
+ * Code that allocates for a connection notes each failure here. */
 #ifndef BASE_SHORTAGE_H
 #define BASE_SHORTAGE_H
 

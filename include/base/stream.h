@@ -1,5 +1,5 @@
-/* One peer's bytes as they are queued here, in both directions. Whoever moves them over the network
- * owns it (a leg, a check's exchange); a TLS session borrows it. Knows no socket and no TLS. */
+/* One peer's queued bytes, in both directions. The owner moves them over the network (a leg, a
+ * check's exchange); a TLS session borrows it. Knows no socket and no TLS. */
 #ifndef BASE_STREAM_H
 #define BASE_STREAM_H
 
@@ -10,7 +10,7 @@
 struct stream {
     struct buf in;    /* from the network, not yet consumed */
     struct buf out;   /* for the network */
-    bool end_of_data; /* the network brings no more bytes */
+    bool end_of_data; /* no more bytes will come */
 };
 
 static inline void stream_fini(struct stream *s)

@@ -17,21 +17,22 @@ struct text {
 };
 
 void text_fini(struct text *t);
-/* Room for so many bytes more, in one step. */
+/* Reserves room for n more bytes at once. */
 void text_reserve(struct text *t, size_t n);
-/* Gives memory back, all but what so many bytes more would need. */
+/* Frees unused memory, but keeps room for n more bytes. */
 void text_trim(struct text *t, size_t n);
-/* n bytes more, for the caller to write at the returned place at once; NULL when it failed. */
+/* Adds n bytes, which the caller writes at the returned pointer before the next call; NULL on
+ * failure. */
 WARN_UNUSED char *text_extend(struct text *t, size_t n);
 void text_add(struct text *t, const char *s);
 void text_add_bytes(struct text *t, const void *p, size_t n);
 void text_printf(struct text *t, const char *format, ...) PRINTF(2, 3);
 
-/* What a peer has said, for a terminal: visible ASCII as it is, any other character as its code,
- * such as \u{1b}; at most `most` columns, the last ones "..." when it is longer. */
+/* A peer's text, for a terminal: visible ASCII as it is, any other character as its code, such as
+ * \u{1b}; at most `most` columns, a longer text ends in "...". */
 void text_add_visible(struct text *t, const char *s, size_t most);
 
-/* Words, broken into lines of TEXT_COLUMNS at most; every line begins with `indent` blanks. */
+/* Adds words in lines of at most TEXT_COLUMNS; every line begins with `indent` blanks. */
 enum { TEXT_COLUMNS = 79 };
 void text_add_wrapped(struct text *t, int indent, const char *words);
 

@@ -9,14 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Whole numbers without sign, up to max. */
+/* A whole number without a sign, up to max. */
 WARN_UNUSED bool units_count(const char *s, uint64_t max, uint64_t *out);
 /* Milliseconds. */
 WARN_UNUSED bool units_duration(const char *s, uint64_t max_ms, uint64_t *ms);
 /* Bytes: B, KB, MB (powers of 1000), KiB, MiB (powers of 1024). */
 WARN_UNUSED bool units_size(const char *s, uint64_t max, uint64_t *bytes);
 
-/* "200/s": so many a second, up to max; "0": none, 0. */
+/* "200/s", up to max per second; "0" gives 0. */
 WARN_UNUSED bool units_rate(const char *s, uint64_t max, uint64_t *per_second);
 
 /* The shortest spelling that reads back as the same value. */

@@ -145,7 +145,7 @@ void addr_format_ip(const struct addr *a, char out[ADDR_TEXT_SIZE])
 
 void addr_format(const struct addr *a, char out[ADDR_TEXT_SIZE])
 {
-    char *ip = out + 1; /* the place of a bracket */
+    char *ip = out + 1; /* room for a bracket */
     size_t n = format_ip(a, ip);
     bool v6 = memchr(ip, ':', n) != NULL;
     if (v6) {
@@ -172,7 +172,7 @@ bool cidr_from_text(const char *s, struct cidr *out)
     out->family_size = addr_bytes(&a, out->bytes);
     uint64_t bits = (uint64_t)out->family_size * 8, given;
     if (slash) {
-        /* A mapped IPv4 range is written with the bits of the IPv6 form. */
+        /* The prefix length of a mapped IPv4 range counts the bits of the IPv6 form. */
         uint64_t mapped = a.sa.sa_family == AF_INET6 && out->family_size == 4 ? 96 : 0;
         if (!units_count(slash + 1, bits + mapped, &given) || given < mapped) return false;
         bits = given - mapped;

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Blocks of the usual size are kept for the thread's next queue: a busy relay takes
- * and gives back one a wake-up. Under a sanitizer every block goes back to malloc. */
+/* Blocks of the usual size are kept for the thread's next queue: a busy relay takes and returns one
+ * per wake-up. Under a sanitizer every block goes back to malloc. */
 enum { SMALL = 4096, BLOCK = 65536, BLOCKS_KEPT = 16 };
 
 #if !defined(__has_feature)
@@ -52,7 +52,7 @@ uint8_t *buf_reserve(struct buf *b, size_t n)
         b->end = have;
         return b->data + have;
     }
-    /* A hello or a handshake is small; whatever is more gets a block. */
+    /* A hello or a handshake is small; anything larger gets a block. */
     size_t capacity = have + n <= SMALL ? SMALL : b->capacity > BLOCK ? b->capacity : BLOCK;
     while (capacity - have < n) {
         if (capacity > SIZE_MAX / 2) return NULL;

@@ -14,8 +14,8 @@ static char *put_digits(char *out, unsigned v, int n, char behind)
     return out + n + 1;
 }
 
-/* Up to and with the last character; NULL when the year is not one of four digits. Several of
- * these stand in every record: strftime() and printf() would be a third of its cost. */
+/* Writes the seconds, then `behind`; NULL when the year does not have four digits. Every record has
+ * several of these: strftime() and printf() would be a third of its cost. */
 static char *put_seconds(time_t t, char behind, char *out)
 {
     struct tm tm;
@@ -41,7 +41,7 @@ void clock_format_seconds(time_t t, char out[CLOCK_TEXT_SIZE])
     *(end ? end : out) = '\0';
 }
 
-/* n digits, at most max. */
+/* A number of n digits, at most max. */
 static bool read_number(const char **s, int n, int max, int *out)
 {
     *out = 0;

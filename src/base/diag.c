@@ -34,7 +34,7 @@ DIAG(error, "error")
 static pthread_once_t trace_once = PTHREAD_ONCE_INIT;
 static bool trace_wanted;
 
-static void look_for_trace(void)
+static void read_trace_setting(void)
 {
     trace_wanted = getenv("SUITEGATE_TRACE") != NULL;
 }
@@ -42,7 +42,7 @@ static void look_for_trace(void)
 void diag_trace(const char *format, ...)
 {
     va_list args;
-    pthread_once(&trace_once, look_for_trace);
+    pthread_once(&trace_once, read_trace_setting);
     if (!trace_wanted) return;
     va_start(args, format);
     say("trace", format, args);

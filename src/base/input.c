@@ -13,9 +13,9 @@ enum { BLOCK = 64 << 10, MAGIC = 6, GZIP_ONLY = 16 };
 
 struct input {
     int fd;
-    bool begun, packed, ended; /* ended: of what can be read */
+    bool begun, packed, ended; /* ended: nothing more can be read */
     bool in_member;            /* a member of the gzip file has begun and not yet ended */
-    z_stream z;                /* what was read and not yet given is its next_in */
+    z_stream z;                /* its next_in: read, not yet returned */
     unsigned char block[BLOCK];
     char fault[96];
 };
@@ -54,7 +54,7 @@ static ssize_t fail(struct input *in, const char *why)
     return -1;
 }
 
-/* Reads behind what is there. False when it failed. */
+/* Appends to the unread bytes. False when reading failed. */
 static bool fill(struct input *in)
 {
     ssize_t n;
@@ -68,7 +68,7 @@ static bool fill(struct input *in)
     return n >= 0;
 }
 
-/* What begins like this is packed, and with what. */
+/* The fault of a file in another compression format, recognized by its first bytes. */
 static const char *foreign(const struct input *in)
 {
     static const struct {
@@ -110,7 +110,7 @@ static ssize_t give(struct input *in, char *out, size_t room)
     return (ssize_t)n;
 }
 
-/* One step of unpacking: bytes, 0 for none yet, -1. */
+/* One step of decompression: the number of bytes, 0 for none yet, or -1. */
 static ssize_t unpack(struct input *in, char *out, size_t room)
 {
     if (!in->in_member && inflateReset(&in->z) != Z_OK) return fail(in, "out of memory");
@@ -128,7 +128,7 @@ static ssize_t unpack(struct input *in, char *out, size_t room)
     case Z_MEM_ERROR:
         return fail(in, "out of memory");
     default:
-        /* What came before the damage is given first; the next call fails again. */
+        /* Return what came before the damage; the next call fails again. */
         if (in->z.avail_out < most) break;
         return fail(in, "it is damaged: what gzip has packed cannot be unpacked");
     }

@@ -34,9 +34,9 @@ static bool is_plain(uint8_t c)
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-/* How many bytes at p are plain, eight at a time: nearly every byte of a record is. A byte of
- * `found` has its high bit set where the byte of v is below 0x20, equal to '"' or '\\', 0x7f
- * or above; a borrow can only mark a byte above one that is marked anyway. */
+/* How many bytes at p need no escape, eight at a time: nearly no byte of a record does. A byte of
+ * `found` has its high bit set where the byte of v is below 0x20, equal to '"' or '\\', 0x7f or
+ * above; a borrow can only mark a byte above one that is marked anyway. */
 static size_t plain_length(const uint8_t *p, size_t n)
 {
     const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
@@ -71,7 +71,7 @@ static void json_quote(struct text *out, const uint8_t *p, size_t n)
         return;
     }
     text_add_bytes(out, "\"", 1);
-    /* What lies between from and i needs no escape and is not yet written. */
+    /* The bytes from `from` to i need no escape and are not yet written. */
     for (; i < n; i += plain_length(p + i, n - i)) {
         size_t length = p[i] < 0x80 ? 0 : utf8_length(p + i, n - i);
         bool control = length == 2 && p[i] == 0xc2 && p[i + 1] < 0xa0; /* U+0080 to U+009F */
@@ -137,7 +137,7 @@ void json_put_bytes(struct json *j, const char *key, const void *p, size_t n)
     json_quote(j->out, p ? p : (const uint8_t *)"", n);
 }
 
-/* How many of the n bytes are whole characters that have at most `most` bytes in JSON. */
+/* How many of the n bytes fit into `most` bytes of JSON, in whole characters. */
 static size_t fitting(const uint8_t *p, size_t n, size_t most)
 {
     size_t i = 0;

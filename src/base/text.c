@@ -78,7 +78,7 @@ void text_printf(struct text *t, const char *format, ...)
     va_end(args);
 }
 
-/* The UTF-8 sequence at s as a code point; a byte that is none stands for itself. */
+/* The UTF-8 sequence at s as a code point; an invalid byte is returned as it is. */
 static uint32_t code_point(const char *s, size_t *length)
 {
     const uint8_t *p = (const uint8_t *)s;

@@ -10,12 +10,12 @@ struct unit {
     uint64_t factor;
 };
 
-/* Largest first where a value is printed: the first that divides it is the shortest. */
+/* Largest first: the first unit that divides a value gives its shortest text. */
 static const struct unit durations[] = {{"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
 static const struct unit sizes[] = {
     {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"MB", 1000000}, {"KB", 1000}, {"B", 1}};
 
-/* Digits up to the first other character, which *end then points at. */
+/* Reads digits; *end points to the first other character. */
 static bool number(const char *s, uint64_t *value, const char **end)
 {
     uint64_t v = 0;
