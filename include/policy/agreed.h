@@ -1,5 +1,5 @@
-/* What a TLS handshake has agreed on, and the product's promise: nothing outside the policy is
- * used. Pure: the facts are copied out of the TLS library, which has no say here. */
+/* What a TLS handshake has agreed on, and the check of the product's promise: nothing outside the
+ * policy is used. Pure: the facts are copied out of the TLS library, which decides nothing here. */
 #ifndef POLICY_AGREED_H
 #define POLICY_AGREED_H
 
@@ -16,10 +16,10 @@ struct agreed {
 /* HTTP/2 with a suite that it forbids (RFC 9113 section 9.2.2). */
 bool agreed_is_h2_with_cbc(const struct agreed *a);
 
-/* Asked after every handshake of either leg, a resumed one included: TLS 1.2, one of these suites,
- * one of the allowed groups where one was negotiated, and a peer that is proved. proved: this
- * side has verified what it has to verify of the peer, or has done so in the handshake in which the
- * session that is resumed began. */
+/* Checked after every handshake of either leg, a resumed one included: TLS 1.2, one of these
+ * suites, an allowed group where one was negotiated, and an authenticated peer. proved: this side
+ * has verified what it has to verify of the peer, now or in the handshake that began the resumed
+ * session. */
 WARN_UNUSED bool agreed_is_allowed(const struct agreed *a, suite_set allowed, bool proved);
 
 #endif

@@ -1,6 +1,6 @@
-/* Reads along with a server's side of a TLS 1.2 handshake while it is still plaintext: from
- * the first byte to ChangeCipherSpec. It collects facts (version, suite, group, alerts) and
- * finds what must stop the handshake before the TLS library acts on it.
+/* Reads a server's side of a TLS 1.2 handshake while it is plaintext: from the first byte to
+ * ChangeCipherSpec. Collects facts (version, suite, group, alerts) and finds what must stop the
+ * handshake before the TLS library acts on it.
  * Used for the upstream's bytes and for our own server side. No sockets, no TLS library. */
 #ifndef POLICY_FLIGHT_H
 #define POLICY_FLIGHT_H
@@ -15,8 +15,7 @@
 
 enum { FLIGHT_HEAD = 1024, FLIGHT_ALPN_SIZE = 256 };
 
-/* What our ClientHello offered, for judging the answer. */
-/* Certificates that are taken from a server; one that sends more is refused. */
+/* A server that sends more certificates is refused. */
 enum { FLIGHT_CHAIN_LIMIT = 32 };
 
 struct flight_offer {
@@ -25,7 +24,7 @@ struct flight_offer {
 };
 
 struct flight {
-    /* Facts, valid as far as the bytes have come. */
+    /* Facts from the bytes so far. */
     uint16_t version; /* of the ServerHello, 0 before */
     uint16_t suite;
     uint16_t group;  /* of ServerKeyExchange, 0 before */
@@ -33,7 +32,7 @@ struct flight {
     char alpn[FLIGHT_ALPN_SIZE];
     bool has_hello, has_certificate_request, done;
     bool secure_renegotiation, extended_master_secret, encrypt_then_mac, ticket;
-    bool speaks_tls13;      /* the harmless marker of RFC 8446 section 4.1.3 */
+    bool speaks_tls13;      /* the marker for TLS 1.2 (RFC 8446 section 4.1.3) */
     int alert;              /* description of the plaintext fatal alert, -1: none */
     uint16_t alert_version; /* of its record */
     /* Internal: record and message reassembly. */
@@ -57,14 +56,14 @@ static inline void flight_init(struct flight *f)
     *f = (struct flight){.alert = -1};
 }
 
-/* Takes all n bytes. REASON_OK, or why this handshake must end; *alert is then the one to
- * send by the table or, where the RFC is more exact, that (-1: none). Once `done`, bytes are
- * ignored. offer = NULL collects facts only. */
+/* Takes all n bytes. REASON_OK, or why this handshake must end; *alert is then the alert to send:
+ * the table's, or the RFC's where that is more exact (-1: none). Once `done`, bytes are ignored.
+ * offer = NULL collects facts only. */
 WARN_UNUSED enum reason flight_feed(struct flight *f, const struct flight_offer *offer,
                                     const uint8_t *p, size_t n, int *alert);
 
-/* Why a handshake that failed without a verdict of flight_feed() failed: from what was seen
- * (an alert, an end of data, nothing at all). */
+/* Why a handshake failed that flight_feed() did not stop, from what was seen (an alert, an end of
+ * data, nothing at all). */
 enum reason flight_explain(const struct flight *f, bool closed);
 
 #endif

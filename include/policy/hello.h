@@ -1,7 +1,7 @@
 /* The ClientHello: reassembly from bytes, parsing, and what it offers.
- * Two steps. A hello_reader takes bytes as they come, in any pieces, and collects one
- * handshake message; hello_parse() then reads that message. The parsed struct hello is a
- * view into the message and lives as long as it. No sockets, no TLS library. */
+ * Two steps. A hello_reader takes bytes as they come, in any pieces, and collects one handshake
+ * message; hello_parse() then reads that message. The parsed struct hello is a view into the
+ * message and valid as long as the message. No sockets, no TLS library. */
 #ifndef POLICY_HELLO_H
 #define POLICY_HELLO_H
 
@@ -13,7 +13,7 @@
 #include <stdbool.h>
 
 enum hello_status {
-    HELLO_MORE,      /* wants more bytes */
+    HELLO_MORE,      /* needs more bytes */
     HELLO_COMPLETE,  /* reader: `message` holds the whole handshake message */
     HELLO_HTTP,      /* the bytes are an HTTP request */
     HELLO_NOT_TLS,   /* neither TLS nor HTTP */
@@ -35,8 +35,8 @@ struct hello_reader {
 /* A zeroed reader with `limit` set is ready. hello_reader_fini() frees the message. */
 void hello_reader_fini(struct hello_reader *r);
 
-/* Takes bytes; *used says how many (all of them while HELLO_MORE; nothing behind the
- * hello is taken). A result other than HELLO_MORE is final. */
+/* Takes bytes; *used says how many (all of them while HELLO_MORE; nothing after the hello is
+ * taken). A result other than HELLO_MORE is final. */
 WARN_UNUSED enum hello_status hello_reader_feed(struct hello_reader *r, const uint8_t *p, size_t n,
                                                 size_t *used);
 
@@ -57,12 +57,12 @@ struct hello {
     struct span point_formats;      /* u8 each */
     struct span alpn;               /* length-prefixed names */
     struct span renegotiation;      /* renegotiated_connection, empty in a first hello */
-    struct span session_ticket;     /* RFC 5077; empty where the client only wants one */
+    struct span session_ticket;     /* RFC 5077; empty: the client has none and wants one */
     bool has_versions, has_groups, has_schemes, has_point_formats, has_renegotiation;
     bool has_session_ticket, extended_master_secret;
     bool fallback_scsv, grease;
-    /* Lower case, no final dot, visible ASCII; "" when absent. Some clients send an address
-     * or a port with it, against RFC 6066 section 3: usable tells that it is a DNS name. */
+    /* Lower case, no final dot, visible ASCII; "" when absent. Some clients send an address or a
+     * port with it, against RFC 6066 section 3: usable: it is a DNS name. */
     char server_name[HELLO_NAME_SIZE];
     bool server_name_usable;
 };
@@ -71,11 +71,11 @@ struct hello {
  * HELLO_TOO_MANY_* for more than 2,048 suites or 128 extensions. */
 WARN_UNUSED enum hello_status hello_parse(struct span message, struct hello *h, uint8_t *alert);
 
-/* A DNS name as it may stand in a certificate: LDH labels and underscores, 1 to 253
- * characters, no final dot, not an IP address (RFC 1123 section 2.1, RFC 6066 section 3). */
+/* A DNS name as a certificate may have it: LDH labels and underscores, 1 to 253 characters, no
+ * final dot, not an IP address (RFC 1123 section 2.1, RFC 6066 section 3). */
 bool hello_name_is_valid(const char *name, size_t n);
 
-/* The protocol name at the cursor of an ALPN list, or n = 0 at its end. */
+/* The next protocol name of an ALPN list; n = 0 at its end. */
 struct span hello_alpn_next(struct reader *r);
 
 #endif

@@ -1,5 +1,5 @@
-/* JA4 of a ClientHello (FoxIO, "JA4: TLS Client Fingerprinting", BSD 3-Clause part only).
- * The hash is handed in: this layer knows no cryptography. */
+/* JA4 of a ClientHello (FoxIO, "JA4: TLS Client Fingerprinting", BSD 3-Clause part only). The
+ * caller passes the hash function: this room has no cryptography. */
 #ifndef POLICY_JA4_H
 #define POLICY_JA4_H
 

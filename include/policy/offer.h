@@ -1,6 +1,6 @@
-/* Writes a client's first bytes, to ask a server what it accepts: a ClientHello of any version
- * with any suites, or the hello of SSL 2.0. No session comes of it: nothing here knows a secret.
- * Pure: bytes out of structs. */
+/* Writes a client's first bytes, to ask a server what it accepts: a ClientHello of any version with
+ * any suites, or the hello of SSL 2.0. It cannot become a session: there are no keys. Pure: bytes
+ * out of structs. */
 #ifndef POLICY_OFFER_H
 #define POLICY_OFFER_H
 
@@ -16,14 +16,14 @@ struct offer {
     size_t suite_count;
     const uint16_t *groups; /* count 0: the policy's */
     size_t group_count;
-    const uint16_t *schemes; /* count 0: the policy's, and SHA-1 behind them */
+    const uint16_t *schemes; /* count 0: the policy's, then SHA-1 */
     size_t scheme_count;
     const char *server_name; /* NULL: none */
     const char *alpn;        /* one protocol; NULL: none */
-    bool compression;        /* DEFLATE is offered in front of null */
+    bool compression;        /* DEFLATE, before null */
     bool fallback;           /* TLS_FALLBACK_SCSV */
-    bool without_tickets;    /* no session_ticket, so that a session ID is worth its while */
-    bool bare;               /* no extension but server_name */
+    bool without_tickets;    /* no session_ticket, so that the server gives a session ID */
+    bool bare;               /* no extension except server_name */
 };
 
 enum { OFFER_RANDOM = 64 }; /* the hello's random, then a key share for TLS 1.3 */

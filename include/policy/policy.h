@@ -26,7 +26,7 @@ struct suite {
     const char *openssl; /* the name OpenSSL and wolfSSL use */
     enum key_type key;
     enum suite_mode mode;
-    unsigned profiles; /* one bit for each that it is in */
+    unsigned profiles; /* one bit per profile that has it */
     const char *source;
 };
 
@@ -40,7 +40,7 @@ _Static_assert(SUITE_COUNT == 8, "the policy is exactly eight suites");
 /* In the server's order of preference. */
 extern const struct suite suites[SUITE_COUNT];
 
-/* One bit for each row of suites[]. */
+/* One bit per row of suites[]. */
 typedef uint16_t suite_set;
 _Static_assert(SUITE_COUNT <= 16, "a suite_set has a bit for each suite");
 
@@ -69,10 +69,10 @@ static inline suite_set suite_bit(const struct suite *s)
 suite_set suite_set_of_key(enum key_type key);
 /* OpenSSL names of a set, colon-separated, in order of preference. */
 void suite_set_names(suite_set set, struct text *out);
-/* Every line that decides a verdict, in a fixed form: what the policy digest is over. */
+/* Writes everything that decides a verdict, in a fixed form: the input of the policy digest. */
 void policy_describe(const struct policy *p, struct text *out);
 
-/* IANA name of any suite, or NULL when it has none here. */
+/* IANA name of any suite; NULL when unknown. */
 const char *cipher_name(uint16_t id);
 const char *group_name(uint16_t id); /* NULL when unknown */
 bool group_allowed(uint16_t id);
@@ -90,8 +90,8 @@ struct scheme {
 };
 const struct scheme *scheme_by_id(uint16_t id); /* NULL when unknown */
 
-/* For asking a server what it accepts besides the policy: suites of TLS 1.2 and below, elliptic
- * curves, signature schemes with SHA-224 or worse. Each fills out and returns how many. */
+/* To ask a server what it accepts outside the policy: suites of TLS 1.2 and below, elliptic curves,
+ * signature schemes with SHA-224 or worse. Each fills `out` and returns the count. */
 enum { OTHER_CIPHERS = 512, OTHER_CURVES = 64, WEAK_SCHEMES = 32 };
 size_t other_ciphers(uint16_t *out, size_t room);
 size_t other_curves(uint16_t *out, size_t room);
@@ -100,11 +100,11 @@ size_t weak_schemes(uint16_t *out, size_t room);
 bool cipher_has_curve(uint16_t id);
 bool cipher_has_cbc(uint16_t id);
 
-/* "TLS 1.2" for 0x0303; "0x7f1c" style for what has no name. Static or in `scratch`. */
+/* "TLS 1.2" for 0x0303; "0x7f1c" for a version without a name. Static or in `scratch`. */
 enum { VERSION_TEXT_SIZE = 16 };
 const char *version_name(uint16_t version, char scratch[VERSION_TEXT_SIZE]);
 
-/* Reserved values that only test for tolerance (RFC 8701 section 2). */
+/* Reserved values, which only test the peer's tolerance (RFC 8701 section 2). */
 static inline bool is_grease(uint16_t v)
 {
     return (v & 0x0f0f) == 0x0a0a && v >> 8 == (v & 0xff);
@@ -115,7 +115,7 @@ static inline bool cipher_is_tls13(uint16_t id)
 {
     return id >> 8 == 0x13 || id == 0x00c6 || id == 0x00c7;
 }
-/* No suites but signals (RFC 5746 section 3.3, RFC 7507). */
+/* Signals, not suites (RFC 5746 section 3.3, RFC 7507). */
 static inline bool cipher_is_signal(uint16_t id)
 {
     return id == SCSV_RENEGOTIATION || id == SCSV_FALLBACK;

@@ -1,4 +1,4 @@
-/* The verdicts: a code each, with what follows from it. Constant tables, no state. */
+/* The verdicts: one code each, with its consequences. Constant tables, no state. */
 #ifndef POLICY_REASONS_H
 #define POLICY_REASONS_H
 
@@ -34,14 +34,14 @@ struct reason_row {
 
 /* The row of any reason but REASON_OK. */
 const struct reason_row *reason_row(enum reason r);
-/* What a client says of our certificate by this alert, and what to do, in two sentences; NULL: the
+/* What a client's alert means about our certificate, and what to do, in two sentences; NULL: the
  * alert is about something else (RFC 5246 section 7.2.2). */
 const char *reason_rejection(int alert);
 /* The row's remedy, or the one that fits the alert that was received (-1: none). */
 const char *reason_remedy(enum reason r, int alert);
 /* Is it about the upstream's certificate? */
 bool reason_is_certificate(enum reason r);
-/* REASON_OK for a code that is none. */
+/* REASON_OK for an unknown code. */
 enum reason reason_by_code(const char *code);
 const char *reason_leg_name(enum reason_leg leg);
 const char *reason_blame_name(enum reason_blame blame);

@@ -1,7 +1,7 @@
-/* Reads what a server answers to an offer (policy/offer.h): its first flight while it is
- * plaintext, of any version, to ServerHelloDone; or an alert; or what is no TLS at all.
- * Unlike policy/flight.h, which guards a connection, this one accepts everything and keeps it.
- * The bytes come from a stranger: memory is bounded by REPLY_LIMIT. Pure, no sockets. */
+/* Reads what a server answers to an offer (policy/offer.h): its first flight while it is plaintext,
+ * of any version, to ServerHelloDone; or an alert; or bytes that are not TLS. Unlike
+ * policy/flight.h, which guards a connection, this one accepts everything and keeps it. The server
+ * is not trusted: memory is bounded by REPLY_LIMIT. Pure, no sockets. */
 #ifndef POLICY_REPLY_H
 #define POLICY_REPLY_H
 
@@ -15,12 +15,12 @@
 enum { REPLY_LIMIT = 256 * 1024, REPLY_CERTIFICATES = 32, REPLY_HEAD = 16, REPLY_ALPN = 256 };
 
 enum reply_kind {
-    REPLY_NONE,      /* nothing that could be told yet */
+    REPLY_NONE,      /* nothing recognized yet */
     REPLY_HELLO,     /* a ServerHello */
     REPLY_ALERT,     /* a fatal alert before a ServerHello */
     REPLY_SSLV2,     /* a SERVER-HELLO of SSL 2.0 */
-    REPLY_NOT_TLS,   /* reply_alien_name() may know what */
-    REPLY_MALFORMED, /* it begins like TLS and cannot be read */
+    REPLY_NOT_TLS,   /* reply_alien_name() may name it */
+    REPLY_MALFORMED, /* it begins like TLS but cannot be parsed */
     REPLY_TOO_LARGE  /* more than REPLY_LIMIT */
 };
 
@@ -28,18 +28,18 @@ enum { REPLY_SSLV2_KINDS = 16 };
 
 struct reply {
     enum reply_kind kind;
-    bool done; /* ServerHelloDone came, or nothing more can */
-    int alert; /* its description, -1: none; also one behind a ServerHello */
+    bool done; /* ServerHelloDone has come, or nothing more can come */
+    int alert; /* its description, -1: none; also one after a ServerHello */
     /* Of a ServerHello. */
     uint16_t version, suite;
     uint8_t compression;
     bool session_id, secure_renegotiation, extended_master_secret, encrypt_then_mac, ticket;
     bool retry; /* a HelloRetryRequest (RFC 8446 section 4.1.4) */
     char alpn[REPLY_ALPN];
-    /* Of the messages behind it. */
+    /* Of the messages after it. */
     struct span certificates[REPLY_CERTIFICATES]; /* DER, in `chain` */
     size_t certificate_count;
-    bool chain_cut; /* it has more, or cannot be read to its end */
+    bool chain_cut; /* it has more, or cannot be parsed to its end */
     bool certificate_request, staple;
     uint16_t group, scheme; /* of a key exchange with a curve; 0: none */
     /* Of SSL 2.0: the cipher kinds it accepts. */

@@ -1,6 +1,5 @@
-/* A ServerHello's body, taken apart (RFC 5246 section 7.4.1.3). What it means is for others:
- * flight.h guards a connection by it, reply.h keeps what it says. A view into the bytes it was read
- * from. */
+/* Parses a ServerHello's body (RFC 5246 section 7.4.1.3), for flight.h, which judges it, and
+ * reply.h, which keeps it. A view into the bytes it was read from. */
 #ifndef POLICY_SERVER_HELLO_H
 #define POLICY_SERVER_HELLO_H
 
@@ -17,7 +16,7 @@ struct server_hello {
 enum server_hello_status {
     SERVER_HELLO_OK,
     SERVER_HELLO_CUT,      /* it ends before its fixed fields do */
-    SERVER_HELLO_TRAILING, /* those are there; what follows is no list of extensions */
+    SERVER_HELLO_TRAILING, /* complete, but what follows is not a list of extensions */
 };
 
 WARN_UNUSED enum server_hello_status server_hello_read(struct span body, struct server_hello *out);

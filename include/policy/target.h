@@ -22,19 +22,19 @@ enum target_status { TARGET_MORE, TARGET_OK, TARGET_NOT_CONNECT, TARGET_NOT_HTTP
 
 enum { TARGET_REQUEST_LIMIT = 16384 }; /* request line and header fields, in bytes */
 
-/* The length of the empty lines that may stand before a request line (RFC 9112 section 2.2). */
+/* The length of the empty lines before a request line (RFC 9112 section 2.2). */
 size_t target_empty_lines(const uint8_t *p, size_t n);
 
-/* How far a request that is still coming has been looked at; all 0 before its first byte. */
+/* How far an incomplete request has been scanned; zeroed before its first byte. */
 struct target_scan {
     size_t skipped;  /* empty lines before it, in bytes */
-    size_t searched; /* bytes behind those in which its end is not */
-    bool line_read;  /* the request line is there and good */
+    size_t searched; /* bytes after those that do not contain its end */
+    bool line_read;  /* the request line is complete and valid */
 };
 
-/* Reads a request of which n bytes are there, the same and more at each call; *used is its length
- * on TARGET_OK. `why` is a static sentence on TARGET_BAD. On TARGET_NOT_CONNECT and TARGET_BAD `t`
- * holds what could be read of the destination, host "" otherwise. */
+/* Reads a request from its first n bytes; each call has the same bytes and more. TARGET_OK: *used
+ * is its length. TARGET_BAD: `why` is a static sentence. TARGET_NOT_CONNECT, TARGET_BAD: `t` holds
+ * what could be read of the destination, host "" otherwise. */
 WARN_UNUSED enum target_status target_parse_request(const uint8_t *p, size_t n,
                                                     struct target_scan *scan, struct target *t,
                                                     size_t *used, const char **why);
@@ -52,7 +52,7 @@ enum { PATTERN_RANGES = 8 };
  * followed by ":443", ":443,8443", ":1024-2048" or ":*". No ports means any port. */
 struct pattern {
     char host[TARGET_HOST_SIZE]; /* "" when it is a range of addresses */
-    bool any, wildcard;          /* "*"; "*." was taken off host */
+    bool any, wildcard;          /* "*"; "*.", which host does not have */
     struct cidr range;
     struct {
         uint16_t from, to;

@@ -1,5 +1,5 @@
-/* Judges a parsed ClientHello against the policy. Pure: the same hello and policy always
- * give the same verdict. Order of precedence is policy's public interface. */
+/* Judges a parsed ClientHello against the policy. Pure: the same hello and policy always give the
+ * same verdict. The order of precedence is a public interface. */
 #ifndef POLICY_VERDICT_H
 #define POLICY_VERDICT_H
 

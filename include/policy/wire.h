@@ -1,4 +1,4 @@
-/* Numbers of TLS on the wire (RFC 5246, RFC 8446, IANA's registries), for those who read or write
+/* Numbers of TLS on the wire (RFC 5246, RFC 8446, IANA's registries), for code that reads or writes
  * its bytes. */
 #ifndef POLICY_WIRE_H
 #define POLICY_WIRE_H
@@ -10,9 +10,9 @@ enum wire_record {
     RECORD_APPLICATION = 23,
 };
 
-/* Bytes a fragment may have: in plaintext (RFC 5246 section 6.2.1), and protected (6.2.3). What is
- * longer than 2^14 bytes with the longest IV, MAC and padding of the eight suites holds too much.
- */
+/* Sizes, and limits of a fragment in plaintext (RFC 5246 section 6.2.1) and protected (6.2.3). A
+ * protected one longer than 2^14 bytes with the eight suites' longest IV, MAC and padding has too
+ * much plaintext. */
 enum {
     RECORD_HEADER = 5,
     ALERT_SIZE = 2,
@@ -45,7 +45,8 @@ enum {
     SCSV_FALLBACK = 0x5600
 };
 
-/* The first byte of a version of SSL 3.0 and all of TLS; a point's form (RFC 8422 section 5.4). */
+/* The first byte of the versions of SSL 3.0 and TLS; the type of a named curve (RFC 8422 section
+ * 5.4). */
 enum { VERSION_MAJOR = 3, NAMED_CURVE = 3 };
 
 enum { ALERT_LEVEL_WARNING = 1, ALERT_LEVEL_FATAL = 2 };

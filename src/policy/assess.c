@@ -221,7 +221,7 @@ void assess_fini(struct assessment *a)
     for (size_t i = 0; i < a->n; i++) text_fini(&a->items[i].offered);
 }
 
-/* What of the other lists cannot be used. */
+/* Names the other lists that have nothing usable. */
 static void summarize_lists(const struct hello *h, struct text *out)
 {
     struct text groups = {0}, schemes = {0};
@@ -238,7 +238,7 @@ static void summarize_lists(const struct hello *h, struct text *out)
     }
     for (size_t i = 0; i < h->compression.n; i++) null = null || h->compression.p[i] == 0;
     if (!group) text_printf(out, "; groups: %s", groups.size ? text_string(&groups) : "none");
-    if (!scheme && h->highest_version >= TLS_1_2) /* there were none before */
+    if (!scheme && h->highest_version >= TLS_1_2) /* older versions have none */
         text_printf(out, "; signature schemes: %s", schemes.size ? text_string(&schemes) : "none");
     if (!null) text_add(out, "; compression: DEFLATE only");
     text_fini(&groups);

@@ -33,7 +33,7 @@ static int check_record(struct client_flight *f)
 {
     const uint8_t *h = f->records.header;
     size_t length = record_length(h);
-    /* An alert is read even by an older version: it says why the client goes away. */
+    /* An alert may have an older version: it says why the client leaves. */
     bool version = record_version(h) == TLS_1_2 || (h[1] == VERSION_MAJOR && h[0] == RECORD_ALERT);
     if (!version) return ALERT_PROTOCOL_VERSION;
     if (length > RECORD_PLAIN_LIMIT) return ALERT_RECORD_OVERFLOW;
@@ -69,7 +69,7 @@ static int check_message(struct client_flight *f, bool abbreviated)
 
 static int take_handshake(struct client_flight *f, bool abbreviated, const uint8_t *p, size_t n)
 {
-    /* One byte more than the largest message shows what is behind it. */
+    /* One byte more than the largest message shows that the message is too long. */
     size_t room = CLIENT_KEY_EXCHANGE_LIMIT + 1 - buf_size(&f->message);
     if (!buf_append(&f->message, p, n < room ? n : room)) return ALERT_INTERNAL_ERROR;
     return check_message(f, abbreviated);

@@ -33,14 +33,14 @@ static bool read_alpn(struct flight *f, const struct flight_offer *offer, struct
     return true;
 }
 
-/* One extension of the ServerHello. False: it answers nothing that was offered. */
+/* One extension of the ServerHello. False: it was not offered, or is malformed. */
 static bool read_extension(struct flight *f, const struct flight_offer *offer, uint16_t type,
                            struct span body)
 {
     switch (type) {
-    case EXTENSION_SERVER_NAME: /* server_name */
-    case EXTENSION_GROUPS:      /* supported_groups: sent by some servers, ignored by all clients */
-    case EXTENSION_POINT_FORMATS: /* ec_point_formats */
+    case EXTENSION_SERVER_NAME:
+    case EXTENSION_GROUPS: /* sent by some servers, ignored by all clients */
+    case EXTENSION_POINT_FORMATS:
         return true;
     case EXTENSION_ALPN:
         return read_alpn(f, offer, body);
@@ -228,7 +228,8 @@ static void read_alert(struct flight *f, const uint8_t *p, size_t n)
         f->alert = f->alert_bytes[1];
 }
 
-/* What has come of a record's header. The first byte already tells an answer that is not TLS. */
+/* Checks a record's header, also an incomplete one: the first byte already shows an answer that is
+ * not TLS. */
 static enum reason check_header(struct flight *f, const struct flight_offer *offer, int *alert)
 {
     const struct records *records = &f->records;

@@ -15,7 +15,7 @@ static bool is_upper(uint8_t c)
     return c >= 'A' && c <= 'Z';
 }
 
-/* What the first bytes are; HELLO_COMPLETE stands for a TLS handshake record here. */
+/* What the first bytes are; HELLO_COMPLETE: a TLS handshake record. */
 static enum hello_status classify(const uint8_t *h, size_t n)
 {
     if (h[0] == RECORD_HANDSHAKE) {
@@ -57,7 +57,7 @@ static enum hello_status check_record(struct hello_reader *r)
     return length == 0 ? malformed(r, ALERT_DECODE_ERROR) : HELLO_MORE;
 }
 
-/* Length of the whole message by its header; 0 while the header is incomplete. */
+/* Length of the whole message, from its header; 0 while the header is incomplete. */
 static size_t message_size(const struct hello_reader *r)
 {
     const uint8_t *m = buf_head(&r->message);
@@ -72,13 +72,14 @@ static enum hello_status check_message(struct hello_reader *r)
     size_t size = message_size(r);
     if (size > r->limit) return HELLO_TOO_LARGE;
     if (!size || buf_size(&r->message) < size) return HELLO_MORE;
-    /* A client has nothing to say behind its hello before the server has spoken. */
+    /* A client sends nothing after its hello before the server answers. */
     if (buf_size(&r->message) > size || r->records.left > 0)
         return malformed(r, ALERT_UNEXPECTED_MESSAGE);
     return HELLO_COMPLETE;
 }
 
-/* What has come of a record's header. The first bytes of all tell what this is. */
+/* Checks a record's header, also an incomplete one: the connection's first bytes show what it
+ * is. */
 static enum hello_status check_header(struct hello_reader *r)
 {
     const struct records *records = &r->records;
@@ -219,8 +220,7 @@ static bool parse_extension(uint16_t type, struct span s, struct hello *h)
     }
 }
 
-/* Types 0..255 and renegotiation_info are what is looked at; a second one of those is an
- * error (RFC 5246 section 7.4.1.4). Others may not repeat either, GREASE included. */
+/* No type may occur twice (RFC 5246 section 7.4.1.4), GREASE included. */
 static bool extension_repeats(struct span extensions, const uint8_t *upto, uint16_t type)
 {
     struct reader r = reader_of(extensions);
@@ -232,10 +232,10 @@ static bool extension_repeats(struct span extensions, const uint8_t *upto, uint1
     return false;
 }
 
-enum { SUITES_LIMIT = 2048 };    /* what the TLS library takes; no client sends as many */
+enum { SUITES_LIMIT = 2048 };    /* the TLS library's limit; no client sends as many */
 enum { EXTENSIONS_LIMIT = 128 }; /* more than any client sends; bounds the search above */
 
-/* Is there another one behind the first 128? */
+/* Is there another one after the first 128? */
 static bool too_many_extensions(struct span extensions)
 {
     struct reader r = reader_of(extensions);
@@ -286,9 +286,9 @@ static void note_suites(struct hello *h)
         h->grease = h->grease || is_grease(span_u16(h->groups, i));
 }
 
-/* A higher version than any is answered with TLS 1.2 (RFC 5246 appendix E.1), and the transcript
- * holds it as it came. The TLS library compares the minor number alone: 4.0 to 4.2 and the like,
- * which no client has, would be lower versions to it. */
+/* An unknown higher version is answered with TLS 1.2 (RFC 5246 appendix E.1), and the transcript
+ * needs it unchanged. The TLS library compares the minor number alone: it would take 4.0 to 4.2 and
+ * the like, which no client sends, for older versions. */
 static bool version_readable(uint16_t version)
 {
     return version >> 8 <= 3 || (version & 0xff) >= (TLS_1_2 & 0xff);

@@ -13,14 +13,14 @@ enum {
     PARTS_LIMIT = 8192,
 };
 
-/* What is being written. Running out of room sets `failed`. */
-struct writer {
+/* Running out of room sets `failed`. */
+struct hello_writer {
     uint8_t bytes[PARTS_LIMIT];
     size_t n;
     bool failed;
 };
 
-static void put(struct writer *w, const void *p, size_t n)
+static void put(struct hello_writer *w, const void *p, size_t n)
 {
     if (n > sizeof w->bytes - w->n) {
         w->failed = true;
@@ -30,21 +30,21 @@ static void put(struct writer *w, const void *p, size_t n)
     w->n += n;
 }
 
-static void put_number(struct writer *w, size_t v, size_t width)
+static void put_number(struct hello_writer *w, size_t v, size_t width)
 {
     uint8_t bytes[4];
     for (size_t i = 0; i < width; i++) bytes[i] = (uint8_t)(v >> (8 * (width - 1 - i)));
     put(w, bytes, width);
 }
 
-/* A length to be filled in by end(): the place behind it. */
-static size_t begin(struct writer *w, size_t width)
+/* Leaves room for a length, which end() fills in. Returns the position after it. */
+static size_t begin(struct hello_writer *w, size_t width)
 {
     put_number(w, 0, width);
     return w->n;
 }
 
-static void end(struct writer *w, size_t start, size_t width)
+static void end(struct hello_writer *w, size_t start, size_t width)
 {
     if (w->failed) return;
     size_t n = w->n - start;
@@ -52,20 +52,20 @@ static void end(struct writer *w, size_t start, size_t width)
         w->bytes[start - width + i] = (uint8_t)(n >> (8 * (width - 1 - i)));
 }
 
-static void put_list(struct writer *w, const uint16_t *values, size_t n)
+static void put_list(struct hello_writer *w, const uint16_t *values, size_t n)
 {
     size_t start = begin(w, 2);
     for (size_t i = 0; i < n; i++) put_number(w, values[i], 2);
     end(w, start, 2);
 }
 
-static size_t begin_extension(struct writer *w, unsigned type)
+static size_t begin_extension(struct hello_writer *w, unsigned type)
 {
     put_number(w, type, 2);
     return begin(w, 2);
 }
 
-static void put_extension(struct writer *w, unsigned type, const void *p, size_t n)
+static void put_extension(struct hello_writer *w, unsigned type, const void *p, size_t n)
 {
     size_t start = begin_extension(w, type);
     put(w, p, n);
@@ -73,7 +73,7 @@ static void put_extension(struct writer *w, unsigned type, const void *p, size_t
 }
 
 /* RFC 6066 section 3. */
-static void put_server_name(struct writer *w, const char *name)
+static void put_server_name(struct hello_writer *w, const char *name)
 {
     size_t start = begin_extension(w, EXTENSION_SERVER_NAME), list = begin(w, 2);
     put_number(w, 0, 1); /* host_name */
@@ -84,7 +84,7 @@ static void put_server_name(struct writer *w, const char *name)
     end(w, start, 2);
 }
 
-static void put_groups(struct writer *w, const struct offer *o)
+static void put_groups(struct hello_writer *w, const struct offer *o)
 {
     uint16_t usual[8];
     size_t n = 0, start = begin_extension(w, EXTENSION_GROUPS);
@@ -96,9 +96,9 @@ static void put_groups(struct writer *w, const struct offer *o)
     end(w, start, 2);
 }
 
-/* Those that every server can use, the policy's first: who signs with SHA-1 only is asked
- * about by name. */
-static void put_schemes(struct writer *w, const struct offer *o)
+/* By default schemes that every server can use, the policy's first and SHA-1 last: a server that
+ * signs with SHA-1 then has nothing better. */
+static void put_schemes(struct hello_writer *w, const struct offer *o)
 {
     static const uint16_t usual[] = {0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0401,
                                      0x0501, 0x0601, 0x0807, 0x0402, 0x0203, 0x0201, 0x0202};
@@ -109,13 +109,13 @@ static void put_schemes(struct writer *w, const struct offer *o)
         put_list(w, usual, COUNT_OF(usual));
     end(w, start, 2);
     if (o->scheme_count == 0) return;
-    /* What is asked about is the server's own signature, not those in its chain. */
+    /* The question is about the server's own signature, not those in its chain. */
     start = begin_extension(w, EXTENSION_SIGNATURE_ALGORITHMS_CERT);
     put_list(w, usual, COUNT_OF(usual));
     end(w, start, 2);
 }
 
-static void put_alpn(struct writer *w, const char *protocol)
+static void put_alpn(struct hello_writer *w, const char *protocol)
 {
     size_t start = begin_extension(w, EXTENSION_ALPN), list = begin(w, 2), name = begin(w, 1);
     put(w, protocol, strlen(protocol));
@@ -124,8 +124,8 @@ static void put_alpn(struct writer *w, const char *protocol)
     end(w, start, 2);
 }
 
-/* RFC 8446 section 4.2: one version, and a share for x25519, for which any 32 bytes will do. */
-static void put_tls13(struct writer *w, const uint8_t share[32])
+/* RFC 8446 section 4.2: one version, and a share for x25519: any 32 bytes are a valid one. */
+static void put_tls13(struct hello_writer *w, const uint8_t share[32])
 {
     static const uint8_t versions[] = {2, TLS_1_3 >> 8, TLS_1_3 & 0xff}, psk_modes[] = {1, 1};
     put_extension(w, EXTENSION_SUPPORTED_VERSIONS, versions, sizeof versions);
@@ -139,7 +139,7 @@ static void put_tls13(struct writer *w, const uint8_t share[32])
     end(w, start, 2);
 }
 
-static void put_extensions(struct writer *w, const struct offer *o, const uint8_t share[32],
+static void put_extensions(struct hello_writer *w, const struct offer *o, const uint8_t share[32],
                            size_t message_start)
 {
     static const uint8_t points[] = {1, 0}, ocsp[] = {1, 0, 0, 0, 0}, renegotiation[] = {0};
@@ -167,7 +167,7 @@ static void put_extensions(struct writer *w, const struct offer *o, const uint8_
 
 bool offer_write(const struct offer *o, const uint8_t random[OFFER_RANDOM], struct buf *out)
 {
-    struct writer w = {.n = 0};
+    struct hello_writer w = {.n = 0};
     bool old = o->version <= SSL_3_0, tls13 = o->version >= TLS_1_3;
     put_number(&w, RECORD_HANDSHAKE, 1);
     put_number(&w, old ? SSL_3_0 : TLS_1_0, 2);
@@ -197,7 +197,7 @@ bool offer_write_sslv2(const uint8_t random[OFFER_RANDOM], struct buf *out)
     static const uint8_t head[] = {1, 0, 2, 0, 21, 0, 0, 0, 16},
                          kinds[] = {1,    0, 0x80, 2,    0, 0x80, 3,    0, 0x80, 4,   0,
                                     0x80, 5, 0,    0x80, 6, 0,    0x40, 7, 0,    0xc0};
-    struct writer w = {.n = 0};
+    struct hello_writer w = {.n = 0};
     put_number(&w, 0x8000 | (sizeof head + sizeof kinds + 16), 2);
     put(&w, head, sizeof head);
     put(&w, kinds, sizeof kinds);

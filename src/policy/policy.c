@@ -36,8 +36,8 @@ static const struct id_name groups[] = {
 #undef GROUP
 };
 
-/* Groups that are not allowed (IANA TLS Supported Groups): names for the record, and what a
- * server may accept besides. */
+/* Groups that are not allowed (IANA TLS Supported Groups): names for the record, and for asking
+ * what a server accepts. */
 static const struct id_name other_groups[] = {
     {0x0001, "sect163k1"},
     {0x0002, "sect163r1"},
@@ -203,7 +203,7 @@ uint16_t group_at(size_t i)
     return groups[i].id;
 }
 
-/* Finite fields and post-quantum schemes are no elliptic curves. */
+/* Ids from here on are finite fields and post-quantum schemes, not elliptic curves. */
 enum { CURVES_END = 0x0100 };
 
 size_t other_curves(uint16_t *out, size_t room)

@@ -21,8 +21,8 @@ const struct reason_row *reason_row(enum reason r)
     return &rows[r];
 }
 
-/* What each alert says of our certificate, and what is to be done. Go sends 42 for anything, Java
- * 46, an unknown CA included. */
+/* What each alert means about our certificate, and what to do. Go sends 42 for every fault, Java
+ * 46, also for an unknown CA. */
 #define TRUST                                                                                      \
     "nstall the CA that issued it in the client's trust store (suitegate ca show names the local " \
     "one)."

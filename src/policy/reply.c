@@ -20,7 +20,7 @@ void reply_fini(struct reply *r)
 
 static void give_up(struct reply *r, enum reply_kind kind)
 {
-    /* What was understood before stays. */
+    /* Keep what was understood before. */
     if (r->kind == REPLY_NONE) r->kind = kind;
     r->done = true;
 }
@@ -50,8 +50,7 @@ static void read_extension(struct reply *r, uint16_t type, struct span body)
     case EXTENSION_SESSION_TICKET:
         r->ticket = true;
         break;
-    case EXTENSION_SUPPORTED_VERSIONS: /* supported_versions: the version that counts (RFC 8446
-                                          section 4.2.1) */
+    case EXTENSION_SUPPORTED_VERSIONS: /* the version that counts (RFC 8446 section 4.2.1) */
         r->version = reader_u16(&in);
         break;
     case EXTENSION_RENEGOTIATION:
@@ -111,7 +110,7 @@ static void read_certificates(struct reply *r, struct span body)
     r->chain_cut = !reader_done(&in) || list.failed || list.left > 0;
 }
 
-/* RFC 8422 section 5.4; the scheme stands there since TLS 1.2. */
+/* RFC 8422 section 5.4; it has a scheme since TLS 1.2. */
 static void read_key_exchange(struct reply *r, struct span body)
 {
     struct reader in = reader_of(body);
@@ -130,7 +129,7 @@ static void read_message(struct reply *r, uint8_t type, struct span body)
     if (r->kind != REPLY_HELLO) {
         if (type == MESSAGE_SERVER_HELLO)
             read_server_hello(r, body);
-        else if (type != 0) /* a HelloRequest says nothing */
+        else if (type != 0) /* a HelloRequest is ignored */
             give_up(r, REPLY_MALFORMED);
         return;
     }
@@ -162,8 +161,8 @@ static void read_alert(struct reply *r, const uint8_t *p, size_t n)
         r->alert_bytes[r->alert_size++] = p[i];
         if (r->alert_size < sizeof r->alert_bytes) continue;
         r->alert_size = 0;
-        /* Warnings, such as unrecognized_name, come in front of a ServerHello too; close_notify
-         * ends it. */
+        /* Warnings, such as unrecognized_name, may precede a ServerHello; close_notify ends the
+         * reply. */
         if (r->alert_bytes[0] != ALERT_LEVEL_FATAL && r->alert_bytes[1] != ALERT_CLOSE_NOTIFY)
             continue;
         r->alert = r->alert_bytes[1];
@@ -236,7 +235,7 @@ static void keep_head(struct reply *r, const uint8_t *p, size_t n)
     r->head_size += take;
 }
 
-/* By its first byte: a length of SSL 2.0 where that was asked for, a TLS record, or neither. */
+/* Is the first byte a TLS record's, or an SSL 2.0 length where SSL 2.0 was offered? */
 static bool first_byte_fits(struct reply *r)
 {
     if (r->expects_sslv2 && r->head[0] & 0x80) return true;

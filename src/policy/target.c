@@ -54,8 +54,8 @@ void target_format(const struct target *t, char out[TARGET_TEXT_SIZE])
     snprintf(out, TARGET_TEXT_SIZE, strchr(t->host, ':') ? "[%s]:%u" : "%s:%u", t->host, t->port);
 }
 
-/* The end of the header section: behind the empty line; 0 while it has not come. Looks from *at on
- * and moves it to the first byte that more bytes can still make an end of. */
+/* The end of the header section, after its empty line; 0 if it has not come. Searches from *at, and
+ * moves *at to where the next search has to begin. */
 static size_t header_end(const uint8_t *p, size_t n, size_t *at)
 {
     const uint8_t *newline;
@@ -84,8 +84,8 @@ static bool begins_http(const uint8_t *p, size_t n)
     return i == n || (i > 0 && p[i] == ' ');
 }
 
-/* Header fields have a name and a colon; no control characters but tab (RFC 9112
- * section 5). Their values are not looked at. */
+/* Header fields have a name and a colon; no control characters but tab (RFC 9112 section 5). Their
+ * values are not checked. */
 static bool fields_are_sane(const uint8_t *p, size_t n)
 {
     bool at_start = true, in_name = false;
@@ -136,8 +136,8 @@ static bool host_field_is_valid(struct span value)
     return true;
 }
 
-/* 1*DIGIT, of a number that can be one (RFC 9110 section 8.6). What follows the head is the
- * tunnel's in any case (section 9.3.6). */
+/* 1*DIGIT, of a plausible length (RFC 9110 section 8.6). What follows the head belongs to the
+ * tunnel in any case (section 9.3.6). */
 static bool length_is_valid(struct span value)
 {
     enum { DIGITS_LIMIT = 18 };
@@ -181,7 +181,8 @@ static const char *fault_of_field(struct framing *f, const uint8_t *name, const 
 }
 
 /* What is wrong with the fields of a CONNECT request, or NULL (RFC 9112 sections 3.2, 6.1 and 6.3).
- * They are sane; is_10: HTTP/1.0, which needs no Host and knows no Transfer-Encoding. */
+ * fields_are_sane() has accepted them. is_10: HTTP/1.0, which needs no Host and has no
+ * Transfer-Encoding. */
 static const char *fault_of_fields(const uint8_t *p, size_t n, bool is_10)
 {
     struct framing f = {0};
@@ -204,8 +205,8 @@ static enum target_status bad(const char **why, const char *sentence)
     return TARGET_BAD;
 }
 
-/* Where a request in absolute form was to go (RFC 9112 section 3.2.2), for the record: host and
- * port, and nothing else of the URI. */
+/* The destination of a request in absolute form (RFC 9112 section 3.2.2), for the record: host and
+ * port, nothing else of the URI. */
 static void note_destination(const char *uri, size_t n, struct target *t)
 {
     static const struct {
@@ -237,7 +238,7 @@ static enum target_status parse_line(const char *line, size_t n, struct target *
     const char *second = memchr(authority, ' ', rest);
     if (!second) return bad(why, "The request line has no HTTP version.");
     size_t version = rest - (size_t)(second + 1 - authority);
-    /* A higher minor version is answered as the one that is known (RFC 9110 section 2.5). */
+    /* A higher minor version is handled as 1.1 (RFC 9110 section 2.5). */
     if (version != 8 || memcmp(second + 1, "HTTP/1.", 7) != 0 || !isdigit((uint8_t)second[8]))
         return bad(why, "The HTTP version is not 1.1 or 1.0.");
     *is_10 = second[8] == '0';
@@ -286,7 +287,7 @@ enum target_status target_parse_request(const uint8_t *p, size_t n, struct targe
     if (line > 0 && p[line - 1] == '\r') line--;
     bool is_10 = false;
     enum target_status status = parse_line((const char *)p, line, t, &is_10, why);
-    /* An error in the line is told at once; everything else waits for the whole request. */
+    /* An error in the line is reported at once; all others wait for the whole request. */
     if (status == TARGET_BAD) return status;
     scan->line_read = true;
     if (end == 0) return too_large ? bad(why, size_fault) : TARGET_MORE;

@@ -52,7 +52,7 @@ static bool has_byte(struct span s, uint8_t value)
     return false;
 }
 
-/* Absent is allowed: the server may then choose freely (RFC 8422 section 4). */
+/* Without the extension the server may choose freely (RFC 8422 section 4). */
 static bool offers_group(const struct hello *h, uint16_t wanted)
 {
     if (!h->has_groups) return true;
