@@ -1,6 +1,6 @@
-/* The configuration: one INI file to one typed struct, checked as a whole.
- * config_parse() gives a config that the caller ends with config_free(), or every error
- * with file and line. Reads no file but the INI text; keys and certificates are pki's. */
+/* The configuration: one INI file to one typed struct, checked as a whole. config_parse() returns a
+ * config, which the caller frees with config_free(), or reports every error with file and line. It
+ * reads the INI text only; pki reads keys and certificates. */
 #ifndef CONFIG_CONFIG_H
 #define CONFIG_CONFIG_H
 
@@ -30,7 +30,7 @@ struct pattern_list {
     struct string_list texts;
 };
 
-/* When what is written is forced to the disk. */
+/* When written records are synced to the disk. */
 enum audit_sync { SYNC_INTERVAL, SYNC_RECORD, SYNC_NONE };
 
 struct audit_config {
@@ -58,15 +58,15 @@ struct listen_config {
     struct cidr_list allow_clients;
     struct pattern_list allow_upstreams;
     struct target upstream; /* host "": not given */
-    uint64_t idle_timeout;  /* milliseconds; [proxy]'s where not given */
+    uint64_t idle_timeout;  /* milliseconds; default: [proxy]'s */
     char *upstream_name;
     struct string_list certificates, keys;
 };
 
-/* What one source may have. */
+/* The limits of one source. */
 struct source_limits {
     unsigned connections; /* at once; 0: off */
-    unsigned handshakes;  /* a second; 0: off */
+    unsigned handshakes;  /* per second; 0: off */
 };
 
 struct config {
@@ -92,27 +92,27 @@ struct config {
     size_t listener_count;
 };
 
-/* text: the file's n bytes; file: its name for messages, and its directory is what relative
- * paths are relative to. NULL on any error: `errors` then has one line each. */
+/* text: the file's n bytes. file: its name, for messages; relative paths start from its directory.
+ * NULL on any error: `errors` then has one line each. */
 WARN_UNUSED struct config *config_parse(const char *text, size_t n, const char *file,
                                         struct text *errors);
-/* Reads the file first. *unreadable tells an error of reading from one of content. */
+/* Reads the file first. *unreadable: the error is that it cannot be read. */
 WARN_UNUSED struct config *config_load(const char *file, struct text *errors, bool *unreadable);
 void config_free(struct config *c);
 
 /* The effective configuration as an INI file that reads back as the same. */
 void config_print(const struct config *c, struct text *out);
-/* One line an option: section, key, default, text; for help and documentation. */
+/* Calls `each` once per option, for help and documentation. standard: the default. */
 void config_describe(void (*each)(void *arg, const char *section, const char *key,
                                   const char *standard, bool repeats, const char *text),
                      void *arg);
 
-/* Is a minted certificate needed by any listener? */
+/* Does any listener need minted certificates? */
 bool config_needs_ca(const struct config *c);
 /* May this client use this listener? */
 bool listen_allows_client(const struct listen_config *l, const struct addr *client);
 bool listen_allows_upstream(const struct listen_config *l, const struct target *t);
-/* Does a range of addresses in allow_upstreams have this address and port? */
+/* Does a range of addresses in allow_upstreams contain this address and port? */
 bool listen_names_address(const struct listen_config *l, const struct addr *a);
 
 #endif

@@ -10,16 +10,16 @@
 #include <string.h>
 
 enum { SUITE_LINES = 2 * SUITE_COUNT };
-enum { LINE_LIMIT = 198, NAME_LIMIT = 40 }; /* what the INI library keeps of a line */
+enum { LINE_LIMIT = 198, NAME_LIMIT = 40 }; /* what the INI library reads of a line */
 
 struct parser {
     struct config *config;
     struct listen_config *listener; /* of the current section */
     enum section section;
-    bool seen[COUNT_OF(options)]; /* in this section; of one without a name, in the whole file */
+    bool seen[COUNT_OF(options)]; /* in this section; if it has no name, in the whole file */
     const char *next, *end;       /* text not yet handed to the library */
     unsigned line;
-    unsigned suite_lines[SUITE_LINES]; /* of the suite options, the first of them */
+    unsigned suite_lines[SUITE_LINES]; /* of the first suite options */
     const char *file;
     char *directory;
     struct text *errors;
@@ -84,7 +84,7 @@ static void end_section(struct parser *p)
     p->section = SECTION_NONE;
 }
 
-/* "listen forward" is of the row "listen". */
+/* "listen forward" belongs to the row "listen". */
 static bool is_of_section(const struct section_row *row, const char *name)
 {
     size_t n = strlen(row->name);
@@ -108,8 +108,8 @@ static void begin_section(struct parser *p, const char *name)
     }
 }
 
-/* What the INI library would pass over in silence is found here, on the raw line. */
-static void look_at_line(struct parser *p, const char *line, size_t n)
+/* Finds on the raw line what the INI library would silently ignore. */
+static void check_raw_line(struct parser *p, const char *line, size_t n)
 {
     if (n > LINE_LIMIT) {
         complain(p, p->line, "the line is longer than 198 characters", "");
@@ -137,7 +137,7 @@ static void look_at_line(struct parser *p, const char *line, size_t n)
     begin_section(p, name);
 }
 
-/* ini_reader: the next line, as fgets() would give it but for its end. */
+/* ini_reader: the next line, as from fgets(), but without its line end. */
 static char *read_line(char *out, int size, void *stream)
 {
     struct parser *p = stream;
@@ -149,8 +149,8 @@ static char *read_line(char *out, int size, void *stream)
     p->line++;
     char kept[LINE_LIMIT + 1] = "";
     memcpy(kept, line, n <= LINE_LIMIT ? n : LINE_LIMIT);
-    size_t mark = p->line == 1 && strncmp(kept, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    look_at_line(p, kept + mark, n > LINE_LIMIT ? n : n - mark);
+    size_t bom = p->line == 1 && strncmp(kept, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    check_raw_line(p, kept + bom, n > LINE_LIMIT ? n : n - bom);
     snprintf(out, (size_t)size, "%s", kept);
     return out;
 }
@@ -168,7 +168,7 @@ static void *member_of(struct parser *p, const struct option *o)
     return (char *)p->config + o->offset;
 }
 
-/* ini_handler: 1 = go on. Every error is noted and parsing goes on to find the rest. */
+/* ini_handler: 1 = go on. Errors do not stop parsing: all are reported together. */
 static int take_option(void *user, const char *section, const char *key, const char *value)
 {
     struct parser *p = user;
@@ -212,7 +212,7 @@ static void set_defaults(struct parser *p)
     }
 }
 
-/* One source leaves at least half of a large table to the others. */
+/* One source may use at most half of a large table. */
 static void finish_proxy(struct config *c)
 {
     enum { SMALL_TABLE = 256 };
@@ -236,7 +236,7 @@ static void finish_policy(struct parser *p)
     c->policy.allowed = c->suite_names.n ? chosen & profile : profile;
 }
 
-/* Options that go together. */
+/* Options that depend on each other. */
 static void check_listener(struct parser *p, const struct listen_config *l)
 {
     if (l->type == LISTEN_FIXED && !l->upstream.host[0])
@@ -268,7 +268,7 @@ static void finish_listener(struct parser *p, struct listen_config *l)
         l->upstream_name = text_copy(l->upstream.host, strlen(l->upstream.host));
 }
 
-/* The folder the file lies in, as an absolute path where it exists. */
+/* The file's directory, as an absolute path if it exists. */
 static char *directory_of(const char *file)
 {
     const char *slash = strrchr(file, '/');

@@ -21,7 +21,7 @@ struct section_row {
 
 struct option {
     enum section section;
-    unsigned types; /* of listeners, one bit for each */
+    unsigned types; /* of listeners, one bit per type */
     const char *key;
     enum value_kind kind;
     size_t offset; /* in the section's holder */
@@ -42,7 +42,7 @@ enum {
 extern const struct section_row sections[SECTION_COUNT];
 extern const struct option options[OPTION_COUNT];
 
-/* "forward and fixed", of the types in the set. */
+/* Names the types in the set: "forward and fixed". */
 void option_types(unsigned types, const char *between, struct text *out);
 
 #endif

@@ -65,7 +65,7 @@ static const char *set_string(char **member, char *value)
     return NULL;
 }
 
-/* "auto" of a count; false when it is none. */
+/* Reads "auto"; false when the text is something else or the kind has no "auto". */
 static bool parse_auto(enum value_kind kind, const struct range *range, const char *text,
                        unsigned *out)
 {
@@ -188,7 +188,7 @@ static bool name_is_valid(const char *text)
     return hello_name_is_valid(text, strlen(text)) || addr_from_ip(text, 0, &a);
 }
 
-/* Which of two words; -1: neither. */
+/* 0 for the word `no`, 1 for `yes`, -1 for neither. */
 static int choose(const char *text, const char *no, const char *yes)
 {
     if (strcmp(text, no) == 0) return 0;

@@ -31,7 +31,7 @@ enum value_kind {
     KIND_NAME,
 };
 
-/* What "auto" of a KIND_SOURCE_COUNT is until the whole file has been read. */
+/* Stands for "auto" of a KIND_SOURCE_COUNT until the whole file has been read. */
 enum { SOURCE_COUNT_AUTO = UINT_MAX };
 
 enum { WEEK_MS = 7 * 24 * 3600 * 1000 };
@@ -42,15 +42,15 @@ struct range {
 };
 
 bool value_repeats(enum value_kind kind);
-/* NULL, or what would have been right: a phrase after "must be", static or in right. `directory` is
- * what relative paths are relative to. */
+/* NULL, or what the value must be: a phrase after "must be", static or in right. Relative paths
+ * start from `directory`. */
 enum { VALUE_RIGHT = 128 };
 WARN_UNUSED const char *value_parse(enum value_kind kind, const struct range *range,
                                     const char *text, const char *directory, void *member,
                                     char right[VALUE_RIGHT]);
 /* Adds the loopback ranges. False when out of memory. */
 WARN_UNUSED bool value_allow_loopback(struct cidr_list *list);
-/* Each value of the member: none for an unset one, several for a list. */
+/* Calls `each` for every value of the member: none if it is unset, several for a list. */
 void value_print(enum value_kind kind, const void *member,
                  void (*each)(void *arg, const char *text), void *arg);
 void value_free(enum value_kind kind, void *member);
