@@ -1,6 +1,6 @@
-/* One TCP connection that is waited for, with a deadline on every step: for commands that ask a
- * server something, not for the proxy. A channel belongs to one thread; channel_close() ends it.
- * Knows nothing of what the bytes mean. */
+/* One blocking TCP connection with a deadline on every step: for commands that query a server, not
+ * for the proxy. A channel belongs to one thread; channel_close() ends it. Knows nothing of what
+ * the bytes mean. */
 #ifndef NET_CHANNEL_H
 #define NET_CHANNEL_H
 
@@ -24,7 +24,7 @@ enum channel_status {
 WARN_UNUSED int channel_open(struct channel *c, const struct addr *address, int64_t deadline);
 WARN_UNUSED enum channel_status channel_send(struct channel *c, const void *p, size_t n,
                                              int64_t deadline);
-/* *got > 0 on CHANNEL_OK, as much as is there. */
+/* Returns the bytes that are there: *got > 0 on CHANNEL_OK. */
 WARN_UNUSED enum channel_status channel_receive(struct channel *c, void *p, size_t room,
                                                 size_t *got, int64_t deadline);
 void channel_close(struct channel *c);

@@ -1,7 +1,6 @@
-/* Opens a TCP connection to the first of several addresses that answers (RFC 8305: the
- * families alternate, a new attempt starts every 250 ms or when one fails).
- * A dial belongs to its caller until it has answered or is cancelled; the deadline is the
- * caller's. The answer comes once, from the loop. */
+/* Opens a TCP connection to the first of several addresses that answers (RFC 8305: the families
+ * alternate, a new attempt starts every 250 ms or when one fails). A dial belongs to its caller
+ * until it calls back or is cancelled; the caller sets the deadline. The loop calls back once. */
 #ifndef NET_DIALLER_H
 #define NET_DIALLER_H
 
@@ -13,16 +12,16 @@
 
 struct dial;
 
-/* fd >= 0: connected, non-blocking, the receiver's; else fault is the last errno, but the first
- * that this machine itself is to blame for where there is one: an address was then not tried. The
- * dial is freed before this is called. */
+/* fd >= 0: connected, non-blocking, owned by the receiver. Else fault is the last errno, or the
+ * first one that is this machine's own fault: an address was then not tried. The dial is already
+ * freed. */
 typedef void dial_answer(void *arg, int fd, const struct addr *address, int fault);
 
 WARN_UNUSED struct dial *dial_start(struct ev_loop *loop, const struct addr *addresses, size_t n,
                                     dial_answer *answer, void *arg);
 void dial_cancel(struct dial *d);
-/* Is this errno about what this machine lacks (descriptors, memory, a local port or address), and
- * not about the other end? */
+/* Does this errno mean that this machine lacks something (descriptors, memory, a local port or
+ * address), not that the other end failed? */
 bool dial_fault_is_own(int fault);
 
 #endif

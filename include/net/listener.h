@@ -7,11 +7,11 @@
 /* A non-blocking socket that shares its address with the other workers' sockets
  * (SO_REUSEPORT), or -1 with errno. */
 WARN_UNUSED int listener_open(const struct addr *address);
-/* 0 when nobody listens there yet, else an errno: SO_REUSEPORT alone would share the address
- * with another process of the same user. */
+/* 0 if no process listens there yet, else an errno: SO_REUSEPORT alone would share the address with
+ * another process of the same user. */
 WARN_UNUSED int listener_probe(const struct addr *address);
 
-/* What the kernel may hold that is not yet on its way, a socket: it bounds a slow peer's cost. */
+/* Unsent bytes that the kernel may hold per socket: bounds the cost of a slow peer. */
 enum { LISTENER_UNSENT = 256 * 1024 };
 
 enum accept_status { ACCEPT_OK, ACCEPT_NONE, ACCEPT_RETRY, ACCEPT_NO_DESCRIPTORS };

@@ -4,8 +4,8 @@
 
 #include "net/resolver.h"
 
-/* Waits until the deadline (steady nanoseconds) at most; LOOKUP_FAILED then. An IP address in
- * text form is its own answer. */
+/* Waits until the deadline (steady nanoseconds) at most, then LOOKUP_FAILED. An IP address in text
+ * form needs no lookup. */
 WARN_UNUSED enum lookup_status lookup_wait(const char *host, uint16_t port, int64_t deadline,
                                            struct addr out[LOOKUP_LIMIT], size_t *n);
 

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Until the socket is ready for `events`, or the deadline. */
+/* Waits until the socket is ready for `events`. False at the deadline. */
 static bool wait_for(const struct channel *c, short events, int64_t deadline)
 {
     struct pollfd p = {.fd = c->fd, .events = events};
@@ -63,7 +63,7 @@ enum channel_status channel_receive(struct channel *c, void *p, size_t room, siz
 {
     *got = 0;
     for (;;) {
-        /* First the clock: bytes that never cease do not hold it up. */
+        /* Check the deadline first, also when bytes never stop coming. */
         if (!wait_for(c, POLLIN, deadline)) return CHANNEL_TIMEOUT;
         ssize_t n = recv(c->fd, p, room, 0);
         if (n == 0) return CHANNEL_END;

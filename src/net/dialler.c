@@ -14,7 +14,7 @@ static const double attempt_delay_s = 0.25; /* RFC 8305 section 5 */
 struct attempt {
     ev_io io;
     struct dial *dial;
-    int fd; /* -1: not under way */
+    int fd; /* -1: not open */
     size_t index;
 };
 
@@ -81,8 +81,7 @@ bool dial_fault_is_own(int fault)
     }
 }
 
-/* Without IPv6 on this machine an IPv6 address has no local one: that is why its other addresses
- * are there, not a shortage. */
+/* Without IPv6 on this machine an IPv6 address fails with EADDRNOTAVAIL: that is not a shortage. */
 static void note_fault(struct dial *d, const struct addr *address, int fault)
 {
     bool no_family = d->fault == EADDRNOTAVAIL && d->fault_family == AF_INET6;
@@ -135,7 +134,7 @@ static bool open_attempt(struct dial *d, size_t i)
     return true;
 }
 
-/* Starts attempts until one is under way; answers when none is left. */
+/* Starts attempts until one is pending; calls back when none is left. */
 static void start_next(struct dial *d)
 {
     ev_timer_stop(d->loop, &d->timer);
@@ -165,7 +164,7 @@ struct dial *dial_start(struct ev_loop *loop, const struct addr *addresses, size
     d->arg = arg;
     d->fault = EHOSTUNREACH;
     interleave(d, addresses, n);
-    /* What fails at once is answered from the loop, never from here. */
+    /* An immediate failure is reported from the loop, never from here. */
     bool under_way = d->n > 0 && open_attempt(d, d->next++);
     ev_timer_init(&d->timer, on_timer, under_way ? attempt_delay_s : 0., 0.);
     d->timer.data = d;

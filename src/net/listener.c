@@ -16,7 +16,7 @@ static int open_bound(const struct addr *address, bool shared)
     int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
     bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0;
-    /* What is accepted inherits these two. */
+    /* Accepted sockets inherit these two. */
     ok = ok && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
          setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent) == 0;
     if (shared) ok = ok && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0;
@@ -48,7 +48,7 @@ int listener_probe(const struct addr *address)
     return fault;
 }
 
-/* The kernel takes a descriptor first and looks for a connection then. */
+/* accept4() needs a free descriptor even if no connection waits. */
 static bool has_waiting(int listener)
 {
     struct pollfd waiting = {.fd = listener, .events = POLLIN};
@@ -72,17 +72,17 @@ enum accept_status listener_accept(int listener, int *fd, struct addr *peer)
     case ENOBUFS:
     case ENOMEM:
         return has_waiting(listener) ? ACCEPT_NO_DESCRIPTORS : ACCEPT_NONE;
-    default: /* the connection is gone already, or the network told of an error (accept(2)) */
+    default: /* the connection is gone already, or the network reported an error (accept(2)) */
         return ACCEPT_RETRY;
     }
 }
 
-/* Is it an address of this machine? Asked only for listeners on all addresses. */
+/* Is it an address of this machine? Used only for listeners on all addresses. */
 static bool is_local(const struct addr *target)
 {
     struct ifaddrs *list;
     if (addr_is_loopback(target) || addr_is_unspecified(target)) return true;
-    if (getifaddrs(&list) < 0) return true; /* when in doubt it is refused */
+    if (getifaddrs(&list) < 0) return true; /* when in doubt, refuse it */
     bool found = false;
     for (struct ifaddrs *i = list; i && !found; i = i->ifa_next) {
         if (!i->ifa_addr) continue;

@@ -28,14 +28,14 @@ struct watched {
 struct resolver {
     struct ev_loop *loop;
     ares_channel channel;
-    struct stat settings; /* of resolv.conf as the channel has read it */
-    int64_t look_ns;      /* steady: when to look at it again */
+    struct stat settings; /* of the resolv.conf that the channel has read */
+    int64_t look_ns;      /* steady: when to check it again */
     bool ending;
     ev_timer timer;
     struct watched sockets[SOCKETS];
-    struct lookup *first; /* all that are under way or not yet answered */
+    struct lookup *first; /* all that are pending or not yet delivered */
     struct cache *kept;   /* host and port to a struct kept */
-    int64_t heard_ns;     /* when a name server last said anything, steady */
+    int64_t heard_ns;     /* when a name server last sent anything, steady */
 };
 
 struct kept {
@@ -87,7 +87,7 @@ static void rearm(struct resolver *r)
 
 static void renew_channel(struct resolver *r);
 
-/* A name server does not answer: perhaps it is no longer the one to ask. */
+/* A name server does not answer: resolv.conf may have changed. */
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
@@ -103,8 +103,8 @@ static void on_socket(struct ev_loop *loop, ev_io *io, int events)
     (void)loop;
     struct watched *w = io->data;
     struct resolver *r = w->resolver;
-    /* The library's status does not show whether a server failed for this name or was not there. An
-     * error of the socket makes it readable, too, but has no bytes. */
+    /* c-ares' status does not show whether a server failed for this name or did not answer. A
+     * socket error makes it readable too, but without bytes. */
     int bytes = 0;
     if (events & EV_READ && ioctl(w->fd, FIONREAD, &bytes) == 0 && bytes > 0)
         r->heard_ns = clock_steady_ns();
@@ -206,7 +206,7 @@ static void on_deliver(struct ev_loop *loop, ev_timer *timer, int events)
     struct lookup *l = timer->data;
     lookup_answer *answer = l->answer;
     void *arg = l->arg;
-    /* The answer may start or cancel lookups: this one is out of the way first. */
+    /* The callback may start or cancel lookups: free this one first. */
     struct lookup copy = *l;
     free_lookup(l);
     if (answer) answer(arg, copy.status, copy.addresses, copy.n);
@@ -234,7 +234,7 @@ static enum lookup_status status_of(const struct lookup *l, int ares_status)
     }
 }
 
-/* The shortest TTL counts for all, an alias's too. */
+/* The shortest TTL counts for all, also an alias's. */
 static void keep(struct lookup *l, const struct ares_addrinfo *info)
 {
     int ttl = KEPT_SECONDS;
@@ -302,8 +302,8 @@ static void ask(struct lookup *l)
     ares_getaddrinfo(r->channel, l->host, service, &hints, on_answer, l);
 }
 
-/* c-ares 1.18 reads resolv.conf once a channel: a new one where the file is another now. Who waits
- * asks the new name servers; what the old ones have answered is forgotten. */
+/* c-ares 1.18 reads resolv.conf once per channel: a changed file needs a new channel. Waiting
+ * lookups ask the new name servers; answers of the old ones are dropped. */
 static void renew_channel(struct resolver *r)
 {
     struct stat now;
