@@ -19,21 +19,21 @@ struct lifetime {
     time_t begins, ends;
 };
 
-/* A self-signed root, good for ten years, with a name of its own: PEM into both texts. */
+/* A self-signed root with a unique name, valid for ten years: PEM into both texts. */
 WARN_UNUSED bool ca_create(enum key_type type, time_t now, struct text *certificate,
                            struct text *key);
 
-/* certificate: the issuing CA first, then its intermediates; a root at the end is not sent.
- * NULL with a sentence in errors (prefixed by `name`) when it cannot be used. */
+/* certificate: the issuing CA first, then its intermediates; a root at the end is not sent to
+ * clients. NULL with a sentence in errors (prefixed by `name`) when it cannot be used. */
 WARN_UNUSED struct ca *ca_new(const struct text *certificate, const struct text *key,
                               const char *crl_url, const char *name, struct text *errors);
 void ca_free(struct ca *ca);
 /* The issuing certificate; valid as long as the CA. */
 const struct cert *ca_certificate(const struct ca *ca);
 
-/* A leaf for a DNS name or an IP address, also for a second DNS name unless that is NULL (beside
- * an address only), and the chain up to (without) the root, as PEM appended to chain. *lifetime
- * is the leaf's. False when it failed. */
+/* A leaf for a DNS name or an IP address, with the chain up to but without the root, as PEM
+ * appended to chain. also: a DNS name beside an address, or NULL. *lifetime is the leaf's. False
+ * when it failed. */
 WARN_UNUSED bool ca_mint(struct ca *ca, const char *identity, bool is_ip, const char *also,
                          const struct private_key *key, time_t now, struct text *chain,
                          struct lifetime *lifetime);

@@ -1,5 +1,5 @@
-/* Read-only view of one X.509 certificate (RFC 5280 section 4.1): its fields and those of its
- * extensions that decide whether it may stand in a path (pki/path.h).
+/* Read-only view of one X.509 certificate (RFC 5280 section 4.1): its fields and the extensions
+ * that decide whether it may be part of a path (pki/path.h).
  * A struct cert points into DER bytes that the caller keeps. Pure: no library, no files. */
 #ifndef PKI_CERT_H
 #define PKI_CERT_H
@@ -19,9 +19,9 @@ enum cert_signature { CERT_SIGNATURE_STRONG, CERT_SIGNATURE_WEAK, CERT_SIGNATURE
 enum { CERT_ABSENT = -1, CERT_NUMBER_LIMIT = 0xffff };
 
 struct cert {
-    struct span der;                                      /* the whole */
+    struct span der;                                      /* all of it */
     struct span tbs, signature_algorithm, signature_bits; /* for signature_valid() */
-    struct span serial;                 /* INTEGER's content, leading zero taken off */
+    struct span serial;                 /* INTEGER's content without a leading zero */
     struct span issuer;                 /* Name with its header */
     struct span subject;                /* likewise */
     uint32_t issuer_hash, subject_hash; /* name_hash() */
@@ -33,13 +33,13 @@ struct cert {
     unsigned bits;                 /* RSA modulus, or the EC field's size */
     struct span modulus, exponent; /* of an RSA key: INTEGERs' content */
     bool pss_only;                 /* an id-RSASSA-PSS key (RFC 4055 section 1.2) */
-    struct span pss_parameters;    /* what it is limited to; n = 0: any */
+    struct span pss_parameters;    /* the parameters it is limited to; n = 0: any */
     unsigned exponent_bits;
-    uint16_t group; /* supported_groups id of an EC key, 0: none that is allowed */
+    uint16_t group; /* supported_groups id of an EC key, 0: not an allowed one */
     enum cert_signature signature;
 
     /* Extensions (RFC 5280 section 4.2). Spans are n = 0 and numbers CERT_ABSENT when absent;
-     * numbers above CERT_NUMBER_LIMIT are cut to it. */
+     * larger numbers become CERT_NUMBER_LIMIT. */
     struct span san;                              /* GeneralNames content */
     struct span subject_key_id, authority_key_id; /* key identifiers */
     struct span name_constraints;                 /* NameConstraints content */
@@ -47,15 +47,15 @@ struct cert {
     int path_length;
     int require_explicit_policy, inhibit_policy_mapping, inhibit_any_policy;
     bool is_ca;
-    bool can_sign_data, can_sign_certs, can_sign_crls; /* absent keyUsage allows */
+    bool can_sign_data, can_sign_certs, can_sign_crls; /* true without keyUsage */
     bool serves_tls;           /* extendedKeyUsage has serverAuth or any, or is absent */
     bool has_unknown_critical; /* a critical extension that is not processed here */
 };
 
-/* False for what is not a certificate in DER by RFC 5280: an extension twice or malformed, two
- * different signature algorithms. */
+/* False unless it is a certificate in DER by RFC 5280: false also for an extension twice or
+ * malformed, or two different signature algorithms. */
 WARN_UNUSED bool cert_parse(struct span der, struct cert *out);
-/* Is it a Certificate as far as its outermost elements go, whatever is in them? */
+/* Has it the outermost elements of a Certificate, whatever is in them? */
 WARN_UNUSED bool cert_has_shape(struct span der);
 
 static inline bool span_equal(struct span a, struct span b)
@@ -63,9 +63,9 @@ static inline bool span_equal(struct span a, struct span b)
     return a.n == b.n && (a.n == 0 || __builtin_memcmp(a.p, b.p, a.n) == 0);
 }
 
-/* Does it claim to be issued by that one, by name and key identifier (RFC 5280 section 4.2.1.1)? */
+/* Does it name that issuer, by name and key identifier (RFC 5280 section 4.2.1.1)? */
 bool cert_issued_by(const struct cert *c, const struct cert *issuer);
-/* Its subject is its issuer (RFC 5280 section 3.2), whoever signed it. */
+/* Its subject equals its issuer (RFC 5280 section 3.2); says nothing about the signature. */
 bool cert_is_self_issued(const struct cert *c);
 
 /* RFC 9525 section 6: does a subjectAltName present this identity? The subject's common
@@ -73,7 +73,7 @@ bool cert_is_self_issued(const struct cert *c);
 bool cert_matches_name(const struct cert *c, const char *name);
 bool cert_matches_ip(const struct cert *c, const struct addr *ip);
 
-/* Each DNS name and IP address of its subjectAltName, as text; what a peer wrote. */
+/* Each DNS name and IP address of its subjectAltName, as text; unchecked input from a peer. */
 void cert_each_name(const struct cert *c, void (*each)(void *arg, const char *name), void *arg);
 /* "RSA with SHA-256" and the like; static. */
 const char *cert_signature_name(const struct cert *c);

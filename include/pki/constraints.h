@@ -1,6 +1,6 @@
 /* Name constraints (RFC 5280 section 4.2.1.10): do the names of one certificate lie within what a
- * CA above it may issue for? Asked once for each constraining CA and each certificate below it:
- * that is the same as the accumulated sets of section 6.1.4 (g). Pure; owns nothing. */
+ * CA above it may issue for? Checked for each constraining CA and each certificate below it, which
+ * equals the accumulated sets of section 6.1.4 (g). Pure; owns nothing. */
 #ifndef PKI_CONSTRAINTS_H
 #define PKI_CONSTRAINTS_H
 

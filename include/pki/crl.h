@@ -1,6 +1,6 @@
-/* Certificate revocation lists (RFC 5280 section 5) by issuer. Only issuers that have one
- * here are asked; a list is believed when the issuer's own key signed it and it is current.
- * A list with a critical extension (a delta, a shard) revokes but never clears.
+/* Certificate revocation lists (RFC 5280 section 5) by issuer. Only certificates of issuers that
+ * have a list here are checked; a list counts if it is current and signed by the issuer's own key.
+ * A list with a critical extension (a delta, a shard) can revoke a certificate but never clear it.
  * A struct crl_set belongs to one thread; it owns its bytes. */
 #ifndef PKI_CRL_H
 #define PKI_CRL_H
@@ -17,8 +17,8 @@ WARN_UNUSED struct crl_set *crl_set_new(const struct text *pem, const char *name
                                         struct text *errors);
 void crl_set_free(struct crl_set *set);
 
-/* May c, issued by issuer, be used now? A NULL set passes everything. *until is lowered to
- * the time when the answer has to be asked for again. */
+/* May c, issued by issuer, be used now? A NULL set passes everything. *until is lowered to the time
+ * when the answer expires. */
 enum crl_answer crl_check(struct crl_set *set, const struct cert *c, const struct cert *issuer,
                           time_t now, time_t *until);
 
@@ -26,7 +26,7 @@ enum crl_answer crl_check(struct crl_set *set, const struct cert *c, const struc
 void crl_each_issuer(const struct crl_set *set, void (*each)(void *arg, struct span issuer),
                      void *arg);
 
-/* When the first list here runs out; 0 when there is none. For a warning to the operator. */
+/* When the first list expires; 0 without lists. For a warning to the operator. */
 time_t crl_first_expiry(const struct crl_set *set);
 
 #endif

@@ -1,6 +1,6 @@
-/* Distinguished names (RFC 5280 section 4.1.2.4) as certificates hold them: compared as section
- * 7.1 demands, whatever their string type, case and white space, and written as text.
- * A name is a span over its DER with its header. Pure; allocates nothing but text. */
+/* Distinguished names (RFC 5280 section 4.1.2.4) as certificates hold them: comparison by section
+ * 7.1, which ignores string type, case and white space, and conversion to text. A name is a span
+ * over its DER with its header. Pure; allocates nothing but text. */
 #ifndef PKI_NAME_H
 #define PKI_NAME_H
 
@@ -11,15 +11,15 @@
 /* False when either is malformed, unless they are the same bytes. ASCII letters are compared
  * without case; other characters as they are. */
 bool name_equal(struct span a, struct span b);
-/* The same for names that are equal. False when the name is malformed: a string that is not of its
- * type, or an RDN of none or of more than eight attributes. */
+/* Equal names have equal hashes. False when the name is malformed: a string that does not match its
+ * type, or an RDN without or with more than eight attributes. */
 WARN_UNUSED bool name_hash(struct span name, uint32_t *out);
-/* Does name lie in the subtree whose root is base (section 4.2.1.10)? */
+/* Is name within the subtree below base (section 4.2.1.10)? */
 bool name_is_within(struct span name, struct span base);
 bool name_is_empty(struct span name);
 
-/* Calls each with the content of every attribute of the type emailAddress, until it says false.
- * False when it did, or name is malformed. */
+/* Calls `each` with the content of every emailAddress attribute, until it returns false. False
+ * then, or when name is malformed. */
 bool name_each_email(struct span name, bool (*each)(void *arg, struct span value), void *arg);
 
 /* RFC 4514 text: last RDN first, escaped. */

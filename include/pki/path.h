@@ -1,6 +1,6 @@
-/* Path validation (RFC 5280 section 6.1) of one candidate path: everything that the certificates
- * themselves say. That each link's signature is good and that nothing is revoked is the caller's
- * to know (pki/trust.h). Pure: no time of its own, no files, no library; owns nothing. */
+/* Path validation (RFC 5280 section 6.1) of one candidate path, by the certificates' own contents.
+ * The caller (pki/trust.h) checks signatures and revocation. Pure: no clock, no files, no library;
+ * owns nothing. */
 #ifndef PKI_PATH_H
 #define PKI_PATH_H
 
@@ -19,15 +19,15 @@ struct path_rules {
     unsigned minimum_rsa_bits;
 };
 
-/* REASON_OK, or the first fault: dates, then weak keys and signatures, then all else, which is
+/* REASON_OK, or the first fault: dates, then weak keys and signatures, then everything else, as
  * REASON_UPSTREAM_CERTIFICATE_INVALID with a static sentence in *fault (else NULL). */
 enum reason path_validate(const struct path *path, const struct path_rules *rules,
                           const char **fault);
 
-/* Could it issue certificates at all, as an anchor or below one? Says nothing of its dates. */
+/* May it issue certificates at all, as an anchor or below one? Ignores its dates. */
 bool path_may_issue(const struct cert *c, bool is_anchor);
-/* False for an RSA key whose exponent is 1 or longer than 64 bits: verifying with it may cost
- * more than any other. */
+/* False for an RSA key whose exponent is 1 or longer than 64 bits: verifying with it may cost too
+ * much. */
 bool path_key_is_usable(const struct cert *c);
 /* RSA below the minimum, or an EC key below POLICY_EC_BITS_FLOOR. */
 bool path_key_is_weak(const struct cert *c, const struct path_rules *rules);

@@ -1,6 +1,6 @@
 /* Writes a PKCS #12 trust store (RFC 7292) of CA certificates, without a password, encryption or
- * MAC: what Java reads as javax.net.ssl.trustStore. It holds nothing secret, and needs no
- * integrity beyond its folder's: a Java program that gives a password reads it as well. */
+ * MAC: Java reads it as javax.net.ssl.trustStore, with or without a password given. It holds
+ * nothing secret, and its directory's permissions protect it. */
 #ifndef PKI_PKCS12_H
 #define PKI_PKCS12_H
 

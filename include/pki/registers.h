@@ -1,7 +1,6 @@
-/* Clean vector registers. wolfSSL 5.9.2's code for ECC leaves the upper halves of AVX registers
- * as they were used: its SHA-256, whose instructions are the older kind, is a hundred times
- * slower from then on in the same thread, and fe_cmov_table_avx2() goes wrong (pki/random.c).
- * One instruction. */
+/* Clears the upper halves of the AVX registers, with one instruction. wolfSSL 5.9.2's ECC code
+ * leaves them in use: the thread's SHA-256, which uses SSE instructions, is then a hundred times
+ * slower, and fe_cmov_table_avx2() computes wrong results (pki/random.c). */
 #ifndef PKI_REGISTERS_H
 #define PKI_REGISTERS_H
 

@@ -10,7 +10,7 @@
 WARN_UNUSED bool signature_valid(struct span data, struct span algorithm, struct span signature,
                                  const struct cert *signer);
 
-/* ECDSA with SHA-256 over data, as DER (RFC 3279 section 2.2.3). The key has to be an ECDSA one. */
+/* ECDSA with SHA-256 over data, as DER (RFC 3279 section 2.2.3). The key must be an ECDSA key. */
 enum { SIGNATURE_SIZE = 80 };
 WARN_UNUSED bool signature_make(const struct private_key *key, struct span data,
                                 uint8_t out[SIGNATURE_SIZE], size_t *n);

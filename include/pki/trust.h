@@ -1,6 +1,6 @@
-/* Judges an upstream's certificate chain: finds a path to a trusted CA through whatever was sent,
- * whose every link is signed, valid (pki/path.h) and not revoked, and compares the name (RFC 9525).
- * It alone decides: the TLS library is told to verify nothing.
+/* Judges an upstream's certificate chain: finds a path to a trusted CA through the certificates
+ * sent, with every link signed, valid (pki/path.h) and not revoked, and compares the name (RFC
+ * 9525). It alone decides: the TLS library verifies nothing.
  * A struct trust belongs to one thread; a struct peer_check to one handshake. */
 #ifndef PKI_TRUST_H
 #define PKI_TRUST_H
@@ -20,16 +20,16 @@ WARN_UNUSED struct trust *trust_new(const struct text *anchors, const char *anch
                                     const struct text *crls, const char *crls_name,
                                     unsigned minimum_rsa_bits, struct text *errors);
 void trust_free(struct trust *trust);
-/* When the first CRL runs out, 0 without one. */
+/* When the first CRL expires, 0 without one. */
 time_t trust_crl_expiry(const struct trust *trust);
-/* The issuer of each CRL that is none of the anchors', as RFC 4514 text, one a line. */
+/* The issuer of each CRL that is not an anchor's, as RFC 4514 text, one per line. */
 void trust_strange_crls(const struct trust *trust, struct text *out);
 
-/* What the record says of the upstream's certificate. Ended with cert_facts_fini(). */
+/* What the record says about the upstream's certificate. cert_facts_fini() frees it. */
 struct cert_facts {
     char *subject, *issuer; /* RFC 4514; NULL: no certificate seen */
     time_t not_before, not_after;
-    time_t valid_until; /* of the whole path and the CRLs that were asked; 0: not verified */
+    time_t valid_until; /* of the whole path and its CRLs; 0: not verified */
     char sha256[65];
     bool present;
 };
@@ -41,15 +41,14 @@ struct peer_check {
     const char *identity; /* DNS name or IP address in text form */
     bool is_ip;
     enum reason reason; /* the first fault */
-    const char *fault;  /* a static sentence that says more, or NULL */
+    const char *fault;  /* a static sentence with details, or NULL */
     bool verified;      /* the leaf passed everything */
-    bool called;        /* a certificate was looked at */
+    bool called;        /* a certificate was judged */
     struct cert_facts facts;
 };
 
 /* chain: the certificates as sent, the leaf first and the others in any order; more than
- * FLIGHT_CHAIN_LIMIT are refused. True: go on. What was answered the first time is answered again.
- */
+ * FLIGHT_CHAIN_LIMIT are refused. True: go on. A second call returns the first answer. */
 WARN_UNUSED bool trust_judge(struct peer_check *check, const struct span *chain, size_t n);
 
 /* For a handshake that failed with a library error outside any certificate callback: the

@@ -1,8 +1,7 @@
-/* Signatures that were verified before and found good, so that the certificates an upstream
- * sends at every handshake are verified once. That a signature is good is a fact about the key,
- * the data and the signature, remembered by their SHA-256; dates, names, CRLs and trust are not
- * of it and are looked at every time. Bounded: a newer one takes an older one's place.
- * One thread; the caller embeds it zeroed. */
+/* Remembers good signatures, so that the certificates an upstream sends at every handshake are
+ * verified once. A signature is good for its key and data, and is remembered by the SHA-256 of all
+ * three; dates, names, CRLs and trust are checked every time. Bounded: a newer one replaces an
+ * older one. One thread; the caller embeds it zeroed. */
 #ifndef PKI_VERIFIED_H
 #define PKI_VERIFIED_H
 
@@ -19,7 +18,7 @@ struct verified {
     uint8_t oldest[VERIFIED_SETS];
 };
 
-/* The digest of a key with what it signed and the signature. False when out of memory. */
+/* The digest of a key, the data it signed and the signature. False when out of memory. */
 WARN_UNUSED bool verified_digest(struct span key, struct span data, struct span signature,
                                  uint8_t out[VERIFIED_DIGEST]);
 WARN_UNUSED bool verified_before(const struct verified *v, const uint8_t digest[VERIFIED_DIGEST]);

@@ -27,7 +27,7 @@ static const time_t ca_lifetime = (time_t)3650 * 86400;
 struct ca {
     uint8_t *der; /* the issuing certificate */
     struct cert certificate;
-    struct text chain; /* PEM of it and its intermediates; empty when it is a root */
+    struct text chain; /* PEM of it and its intermediates; empty for a root */
     struct decoded_key key;
     char *crl_url;
 };
@@ -37,7 +37,7 @@ static const uint8_t oid_organization[] = {0x55, 0x04, 0x0a};
 static const uint8_t oid_server_auth[] = {0x2b, 6, 1, 5, 5, 7, 3, 1};
 static const uint8_t true_element[] = {0x01, 1, 0xff};
 
-/* What decides a certificate; the writer below knows nothing else. */
+/* All that decides a certificate: the writer below needs nothing else. */
 struct template
 {
     struct span serial, issuer, spki, authority_key_id;
@@ -198,7 +198,7 @@ static bool random_serial(uint8_t out[16])
     return true;
 }
 
-/* Writes and signs; the certificate lies in out, its size is returned, 0 when it failed. */
+/* Writes and signs the certificate into `out`. Returns its size, 0 when it failed. */
 static size_t write_certificate(const struct template *t, struct decoded_key *signer,
                                 uint8_t out[CERT_LIMIT])
 {
@@ -224,7 +224,7 @@ bool ca_create(enum key_type type, time_t now, struct text *certificate, struct 
     if (!key_generate(type, CA_RSA_BITS, &private) || !random_serial(serial)) return false;
     gethostname(host, sizeof host - 1);
     clock_format_seconds(now, date);
-    /* Its own name each time: two roots of one name confuse clients. */
+    /* A unique name: two roots with one name confuse clients. */
     snprintf(name, sizeof name, "suitegate local CA %.10s %02x%02x%02x %.27s", date, serial[1],
              serial[2], serial[3], host);
     struct template t = {.serial = {serial, sizeof serial},

@@ -232,7 +232,7 @@ static bool read_tbs(struct span content, struct cert *c)
         return false;
     c->spki = spki.whole;
     c->signature = der_signature_strength(algorithm.content);
-    /* RFC 5280 section 4.1.1.2: the same one inside and outside of what is signed. */
+    /* RFC 5280 section 4.1.1.2: the same algorithm inside and outside the signed part. */
     if (!span_equal(algorithm.content, c->signature_algorithm)) return false;
     if (!read_validity(validity.content, c) || !read_spki(spki.content, c)) return false;
     /* issuerUniqueID, subjectUniqueID and extensions, each at most once and in this order. */
@@ -241,7 +241,7 @@ static bool read_tbs(struct span content, struct cert *c)
         if (!der_next(&r, &rest)) return false;
         while (i < COUNT_OF(optional) && optional[i] != rest.tag) i++;
         if (i >= COUNT_OF(optional)) return false;
-        /* RFC 5280 section 4.1.2.9: extensions are of version 3. */
+        /* RFC 5280 section 4.1.2.9: extensions need version 3. */
         bool extensions = rest.tag == DER_CONTEXT_3;
         if (extensions && (c->version != 3 || !extensions_read(rest.content, c))) return false;
     }
@@ -310,7 +310,7 @@ static bool dns_matches(struct span presented, const char *name)
     if (n == 0 || p[n - 1] == '.') return false; /* RFC 5280 section 4.2.1.6: no dot there */
     if (n > 2 && p[0] == '*' && p[1] == '.') {
         const char *dot = strchr(name, '.');
-        /* The wildcard is for one non-empty label below at least two others. */
+        /* The wildcard stands for one non-empty label, before at least two others. */
         if (!dot || dot == name || !memchr(p + 2, '.', n - 2)) return false;
         p += 2;
         n -= 2;

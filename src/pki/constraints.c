@@ -15,7 +15,7 @@ enum {
     FORM_IP = 0x87,
 };
 
-/* One GeneralName; that of a directory name holds the Name. */
+/* One GeneralName; for a directory name, value is the Name. */
 struct general_name {
     uint8_t form;
     struct span value;
@@ -27,7 +27,7 @@ static bool ends_with(struct span s, struct span end)
                                                       (const char *)end.p, end.n) == 0);
 }
 
-/* host is base or below it; a base with a dot in front has only what is below it. */
+/* host is base or below it; for a base with a leading dot, only below it. */
 static bool host_is_below(struct span host, struct span base)
 {
     if (base.n == 0) return true;
@@ -35,7 +35,7 @@ static bool host_is_below(struct span host, struct span base)
     return host.n == base.n ? true : base.p[0] == '.' || host.p[host.n - base.n - 1] == '.';
 }
 
-/* URIs and mailboxes (section 4.2.1.10): one host, or with a dot in front all below it. */
+/* URIs and mailboxes (section 4.2.1.10): one host, or with a leading dot all hosts below it. */
 static bool host_matches(struct span host, struct span base)
 {
     if (base.n == 0) return true;
@@ -53,7 +53,7 @@ static bool is_host(struct span s)
     return s.n > 0 && s.p[s.n - 1] != '.' && hello_name_is_valid((const char *)s.p, s.n);
 }
 
-/* Could a host that the wildcard stands for lie in an excluded subtree? It stands for one label. */
+/* Can a host that the wildcard matches be in an excluded subtree? It matches one label. */
 static bool wildcard_reaches(struct span name, struct span base)
 {
     if (!is_wildcard(name)) return false;
@@ -106,7 +106,7 @@ static bool ip_is_within(struct span ip, struct span base)
     return true;
 }
 
-/* Bits of a mask come first (RFC 4632). */
+/* A mask is ones, then zeros (RFC 4632). */
 static bool is_mask(const uint8_t *mask, size_t n)
 {
     bool ended = false;
@@ -125,7 +125,7 @@ static bool base_is_sound(const struct general_name *base)
            is_mask(base->value.p + base->value.n / 2, base->value.n / 2);
 }
 
-/* A name of a form that is constrained has to be one that can be compared. */
+/* A name of a constrained form must be comparable. */
 static bool name_is_sound(const struct general_name *name)
 {
     struct span local, host;
@@ -173,7 +173,7 @@ static bool read_general_name(const struct der_item *item, struct general_name *
     return true;
 }
 
-/* GeneralSubtree: minimum 0 and no maximum, as the profile demands. */
+/* GeneralSubtree: minimum 0 and no maximum, as RFC 5280 requires. */
 static bool next_subtree(struct reader *list, struct general_name *base)
 {
     struct der_item subtree, item;
@@ -190,7 +190,7 @@ struct subtrees {
     struct span permitted, excluded; /* GeneralSubtrees content */
 };
 
-/* Reads and checks all of them: what is malformed does not depend on the names it is asked for. */
+/* Reads and checks all: whether they are malformed does not depend on the names checked. */
 static bool read_subtrees(struct span constraints, struct subtrees *out)
 {
     struct reader r = reader_of(constraints);

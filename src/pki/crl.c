@@ -12,10 +12,10 @@ enum crl_trust { TRUST_UNCHECKED, TRUST_GOOD, TRUST_BAD };
 struct crl {
     uint8_t *der;
     struct span tbs, issuer, signature, algorithm;
-    struct span *serials; /* sorted, leading zeros taken off */
+    struct span *serials; /* sorted, without leading zeros */
     size_t count;
     time_t this_update, next_update;
-    bool partial;             /* has a critical extension: it may revoke, but never clear */
+    bool partial;             /* has a critical extension: can revoke, but never clear */
     uint8_t checked_with[32]; /* SHA-256 of the key that `trust` is about */
     enum crl_trust trust;
 };
@@ -38,7 +38,7 @@ static struct span trim(struct span s)
     return s;
 }
 
-/* Extensions (RFC 5280 section 4.2) with a critical one among them. */
+/* Is one of the extensions critical (RFC 5280 section 4.2)? */
 static bool any_critical(struct span content)
 {
     struct reader r = reader_of(content);
@@ -73,7 +73,7 @@ static bool read_revoked(struct span content, struct crl *crl)
         if (!der_expect(&r, 0x30, &entry)) return false;
         struct reader e = reader_of(entry.content);
         if (!der_expect(&e, 0x02, &serial) || !der_next(&e, &date)) return false;
-        /* A critical entry extension names another issuer (section 5.3.3): not ours. */
+        /* A critical entry extension names another issuer (section 5.3.3). */
         bool foreign =
             e.left > 0 && (!der_expect(&e, 0x30, &extensions) || any_critical(extensions.content));
         crl->partial = crl->partial || foreign;
@@ -83,7 +83,7 @@ static bool read_revoked(struct span content, struct crl *crl)
     return true;
 }
 
-/* TBSCertList; a list without nextUpdate never says when it is stale and is refused. */
+/* TBSCertList. A list without nextUpdate is refused: it could be stale. */
 static bool read_tbs(struct span content, struct crl *crl)
 {
     struct reader r = reader_of(content);
@@ -98,7 +98,7 @@ static bool read_tbs(struct span content, struct crl *crl)
     if (r.left > 0 && r.p[0] == 0x30 && (!der_next(&r, &item) || !read_revoked(item.content, crl)))
         return false;
     if (r.left == 0) return true;
-    /* A delta, a shard, a list for CAs only: all say so critically (section 5.2). */
+    /* Deltas, shards and lists for CAs only have a critical extension (section 5.2). */
     if (!der_expect(&r, 0xa0, &item)) return false;
     struct reader outer = reader_of(item.content);
     if (!der_expect(&outer, 0x30, &item)) return false;
@@ -156,7 +156,7 @@ void crl_set_free(struct crl_set *set)
     free(set);
 }
 
-/* The signature is checked once a list and key. */
+/* The signature is checked once per list and key. */
 static bool believed(struct crl *crl, const struct cert *issuer)
 {
     uint8_t digest[32];

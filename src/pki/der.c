@@ -14,7 +14,7 @@ bool der_next(struct reader *r, struct der_item *out)
         size_t width = length & 0x7f;
         if (width == 0 || width > 4) r->failed = true;
         length = r->failed ? 0 : reader_number(r, width);
-        /* X.690 section 10.1: the shortest form there is. */
+        /* X.690 section 10.1: the shortest form. */
         if (length < 0x80 || (width > 1 && length >> (8 * (width - 1)) == 0)) r->failed = true;
     }
     out->content = reader_bytes(r, length);

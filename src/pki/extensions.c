@@ -1,6 +1,6 @@
 #include "extensions.h"
 
-/* id-ce is 2.5.29; the byte behind it tells which extension. */
+/* id-ce is 2.5.29; the next byte names the extension. */
 enum {
     SUBJECT_KEY_IDENTIFIER = 14,
     KEY_USAGE = 15,
@@ -114,7 +114,7 @@ static bool read_authority_key_id(struct span value, struct cert *c)
     return true;
 }
 
-/* A SEQUENCE OF that has to have at least one element. */
+/* A SEQUENCE OF with at least one element. */
 static bool read_list(struct span value, struct span *out)
 {
     return only_sequence(value, out) && out->n > 0;
@@ -152,7 +152,7 @@ static bool read_known(uint8_t which, struct span value, struct cert *c, bool *k
         return der_expect(&r, DER_INTEGER, &item) && r.left == 0 &&
                read_number(item.content, &c->inhibit_any_policy);
     case CRL_DISTRIBUTION_POINTS:
-        return true; /* CRLs are looked up by issuer, wherever they come from */
+        return true; /* CRLs are found by issuer, wherever they come from */
     default:
         *known = false;
         return true;

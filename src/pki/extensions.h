@@ -4,7 +4,7 @@
 
 #include "pki/cert.h"
 
-/* content: that of [3] EXPLICIT Extensions. False when one is malformed or there twice. */
+/* content: that of [3] EXPLICIT Extensions. False when one is malformed or repeated. */
 WARN_UNUSED bool extensions_read(struct span content, struct cert *c);
 
 #endif

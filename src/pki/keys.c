@@ -142,7 +142,7 @@ bool key_from_pem(const char *pem, size_t n, struct private_key *out)
 {
     uint8_t der[DER_LIMIT];
     *out = (struct private_key){0};
-    /* A leading EC PARAMETERS block, as some tools write it, is passed over. */
+    /* Skip a leading EC PARAMETERS block, which some tools write. */
     const char *parameters = memmem(pem, n, "-----END EC PARAMETERS-----", 27);
     if (parameters) {
         n -= (size_t)(parameters + 27 - pem);
@@ -235,7 +235,7 @@ bool pem_each(const char *pem, size_t n, enum pem_kind kind,
         const char *close = memmem(at, (size_t)(stop - at), end, strlen(end));
         if (!close) return false;
         close += strlen(end);
-        /* The decoder wants its line end. */
+        /* The decoder needs a line end. */
         size_t size = (size_t)(close - at);
         struct text block = {0};
         text_add_bytes(&block, at, size);

@@ -28,7 +28,7 @@ struct characters {
     struct reader r;
     uint8_t tag;
     bool begun, space;
-    int32_t next; /* read ahead behind white space; -1: none */
+    int32_t next; /* read ahead, after white space; -1: none */
     bool malformed;
 };
 
@@ -51,7 +51,7 @@ static bool is_string(uint8_t tag)
     }
 }
 
-/* UTF-8 (RFC 3629), whose first byte was read. */
+/* A UTF-8 character (RFC 3629), after its first byte. */
 static int32_t rest_of_utf8(struct reader *r, uint8_t first)
 {
     unsigned more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : first >= 0xc2 ? 1 : 4;
@@ -86,7 +86,7 @@ static bool is_space(int32_t c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* White space inside is one space, at the ends none. */
+/* Inner white space becomes one space; at the ends it is dropped. */
 static int32_t next_character(struct characters *s)
 {
     int32_t c = s->next;
@@ -140,7 +140,7 @@ static bool read_pair(struct reader *r, struct pair *out)
     return true;
 }
 
-/* 0 when it is malformed or has too many. */
+/* The number of attributes; 0 when malformed or too many. */
 static size_t read_rdn(struct span set, struct pair out[PAIRS_LIMIT])
 {
     struct reader r = reader_of(set);
@@ -155,7 +155,7 @@ static uint32_t hash_byte(uint32_t hash, uint32_t byte)
     return (hash ^ (byte & 0xff)) * 16777619u; /* FNV-1a */
 }
 
-/* False when the value is not a string of its type. */
+/* False when the value does not match its string type. */
 static bool hash_pair(const struct pair *p, uint32_t *out)
 {
     uint32_t hash = 2166136261u;
@@ -177,8 +177,8 @@ static bool hash_pairs(const struct pair *pairs, size_t n, uint32_t out[PAIRS_LI
     return true;
 }
 
-/* A SET has no order. Of several attributes only those with the same hash are compared, so that a
- * crafted order does not cost more. */
+/* A SET has no order. Only attributes with equal hashes are compared, so that a crafted order does
+ * not cost more. */
 static bool rdns_equal(struct span a, struct span b)
 {
     struct pair x[PAIRS_LIMIT], y[PAIRS_LIMIT];
@@ -288,7 +288,7 @@ static const char *attribute_name(struct span oid)
     return NULL;
 }
 
-/* RFC 4514 section 2.4. Bytes outside ASCII stay: they are UTF-8 or the JSON writer mends
+/* RFC 4514 section 2.4. Bytes outside ASCII stay: they are UTF-8, or the JSON writer replaces
  * them. */
 static void format_value(struct span v, struct text *out)
 {

@@ -5,7 +5,7 @@
 #include "pki/policies.h"
 #include "policy/policy.h"
 
-/* Longer exponents are in nobody's use, and each bit costs whoever verifies. */
+/* Nobody uses longer exponents, and each bit makes verifying slower. */
 enum { EXPONENT_BITS_LIMIT = 64 };
 
 static enum reason judge_dates(const struct cert *c, time_t now)
@@ -27,15 +27,15 @@ bool path_key_is_usable(const struct cert *c)
            (c->exponent_bits > 1 && c->exponent_bits <= EXPONENT_BITS_LIMIT);
 }
 
-/* Versions 1 and 2 have no basicConstraints: as an anchor such a certificate is a CA because it
- * was made one by whoever trusts it (section 6.1.4 (k)). */
+/* Versions 1 and 2 have no basicConstraints: such an anchor is a CA because the operator trusts it
+ * as one (section 6.1.4 (k)). */
 bool path_may_issue(const struct cert *c, bool is_anchor)
 {
     bool is_ca = c->is_ca || (is_anchor && c->version < 3);
     return is_ca && c->can_sign_certs;
 }
 
-/* pathLenConstraint (section 6.1.4 (l) and (m)): CAs below that are not self-issued. */
+/* pathLenConstraint (section 6.1.4 (l) and (m)): counts the CAs below that are not self-issued. */
 static bool length_holds(const struct path *p, size_t at)
 {
     int below = 0;
@@ -44,7 +44,7 @@ static bool length_holds(const struct path *p, size_t at)
     return limit == CERT_ABSENT || below <= limit;
 }
 
-/* Section 6.1.3 (b), (c): names of self-issued certificates are exempt, but for the leaf's. */
+/* Section 6.1.3 (b), (c): self-issued certificates are exempt, except the leaf. */
 static bool constraints_hold(const struct path *p, size_t at)
 {
     struct span constraints = p->certs[at]->name_constraints;
@@ -66,7 +66,7 @@ static const char *fault_of_issuer(const struct path *p, size_t at)
     return NULL;
 }
 
-/* What the eight suites can be signed with: RSA, or ECDSA on an allowed group. */
+/* The eight suites need an RSA key, or an EC key on an allowed group. */
 static bool leaf_key_fits(const struct cert *leaf)
 {
     return leaf->key == CERT_KEY_RSA || (leaf->key == CERT_KEY_EC && leaf->group != 0);
@@ -101,7 +101,7 @@ enum reason path_validate(const struct path *p, const struct path_rules *rules, 
         if (reason != REASON_OK) return reason;
     }
     for (size_t i = 0; i < p->n; i++) {
-        /* The anchor is trusted for being here: its signature says nothing. */
+        /* The anchor is trusted as configured: its signature proves nothing. */
         bool weak_signature = i + 1 < p->n && p->certs[i]->signature == CERT_SIGNATURE_WEAK;
         if (weak_signature || path_key_is_weak(p->certs[i], rules))
             return REASON_UPSTREAM_CERTIFICATE_WEAK;

@@ -9,14 +9,14 @@
 
 enum {
     DER_BMP_STRING = 0x1e,
-    BAG_OVERHEAD = 256, /* more than what stands around one certificate */
+    BAG_OVERHEAD = 256, /* more than one certificate's bag adds */
 };
 
 static const uint8_t oid_data[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 7, 1};
 static const uint8_t oid_cert_bag[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 12, 10, 1, 3};
 static const uint8_t oid_x509[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 22, 1};
 static const uint8_t oid_friendly_name[] = {0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 9, 20};
-/* 2.16.840.1.113894.746875.1.1: Java takes only bags that have it for trusted certificates. */
+/* 2.16.840.1.113894.746875.1.1: Java trusts only certificates whose bag has it. */
 static const uint8_t oid_trusted_key_usage[] = {0x60, 0x86, 0x48, 1,    0x86, 0xf9,
                                                 0x66, 0xad, 0xca, 0x7b, 1,    1};
 static const uint8_t oid_any_usage[] = {0x55, 0x1d, 0x25, 0};
@@ -26,7 +26,7 @@ struct store {
     unsigned count;
 };
 
-/* Attribute ::= SEQUENCE { attrId, SET { value } }, both already written behind. */
+/* Attribute ::= SEQUENCE { attrId, SET { value } }, both already written after it. */
 static void end_attribute(struct der *d, const uint8_t *oid, size_t n, size_t end)
 {
     der_wrap(d, DER_SET, end);

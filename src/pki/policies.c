@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-/* More policies than that at one depth: an explicit policy cannot be shown. */
+/* With more policies at one depth, no explicit policy is found. */
 enum { POLICIES_LIMIT = 64 };
 
 static const struct oid any_policy = {4, {0x55, 0x1d, 0x20, 0}};
@@ -11,7 +11,7 @@ static const struct oid any_policy = {4, {0x55, 0x1d, 0x20, 0}};
 struct policy_list {
     struct span oids[POLICIES_LIMIT];
     size_t n;
-    bool any; /* every other one as well */
+    bool any; /* any other policy too */
     bool overflow;
 };
 
@@ -48,7 +48,7 @@ static bool next_policy(struct reader *r, struct span *oid)
     return true;
 }
 
-/* Section 6.1.3 (d) and (e): from what may be named to what is valid here. */
+/* Section 6.1.3 (d) and (e): from the expected policies to the valid ones. */
 static bool take_policies(struct policy_state *s, const struct cert *c, bool any_allowed)
 {
     const struct policy_list before = s->expected;

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* A record's nonce is 8 bytes: what one call of the kernel gives is handed out in parts, each
- * byte once and wiped as it goes. At most 256 bytes come without interruption (getrandom(2)).
- * A child of fork() must not use this: it would repeat its parent's bytes. */
+/* A record's nonce is 8 bytes: one call of the kernel serves many requests. Each byte is used once
+ * and wiped. Up to 256 bytes come without interruption (getrandom(2)). A child of fork() must not
+ * use this: it would repeat its parent's bytes. */
 enum { POOL = 256 };
 
 static _Thread_local unsigned char pool[POOL];
@@ -41,11 +41,11 @@ static int fill(unsigned char *out, unsigned int size)
     return 0;
 }
 
-/* wolfSSL 5.9.2's fe_cmov_table_avx2() loads a constant with an instruction that leaves the
- * upper half of its register as it was, and then uses all of it: after an ECDSA verification,
- * which leaves such halves behind, every second X25519 public key came out wrong. The
- * library's own generator hides that, because its hash clears them; a key is generated right
- * behind a call of this one, so this clears them too (test_random.c shows it). */
+/* wolfSSL 5.9.2's fe_cmov_table_avx2() loads a constant with an instruction that keeps the upper
+ * half of its register, and then uses all of it: after an ECDSA verification, which leaves data
+ * there, every second X25519 public key was wrong. The library's own generator hides that, because
+ * its hash clears the registers. A key is generated right after a call of this function, so it
+ * clears them too (test_random.c shows it). */
 int suitegate_random(unsigned char *out, unsigned int size)
 {
     int result = fill(out, size);

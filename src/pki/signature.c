@@ -39,7 +39,7 @@ static int mgf_of(enum wc_HashType hash)
                                          : WC_MGF1SHA512;
 }
 
-/* MGF1 is taken to use the same hash, as in all that is in use; it fails otherwise. */
+/* Assumes that MGF1 uses the same hash, as all real certificates do; verifying fails otherwise. */
 static bool verify_pss(struct span data, struct der_pss pss, struct span signature, RsaKey *key)
 {
     uint8_t digest[64], opened[POLICY_RSA_BITS_CEILING / 8];
@@ -52,7 +52,8 @@ static bool verify_pss(struct span data, struct der_pss pss, struct span signatu
                                                wc_RsaEncryptSize(key) * 8, NULL) == 0;
 }
 
-/* RFC 4055 section 1.2: a key for RSA-PSS signs nothing else, and with its parameters only. */
+/* RFC 4055 section 1.2: a key for RSA-PSS makes only RSA-PSS signatures, with its own
+ * parameters. */
 static bool key_allows(const struct cert *signer, bool pss, struct reader algorithm)
 {
     if (!signer->pss_only) return true;
@@ -100,7 +101,7 @@ bool signature_valid(struct span data, struct span algorithm, struct span signat
 {
     struct reader r = reader_of(algorithm);
     struct der_item oid;
-    /* Only what has passed this is looked at by its last byte. */
+    /* hash_of_signature(), which reads the last byte only, needs this check first. */
     if (der_signature_strength(algorithm) != CERT_SIGNATURE_STRONG || !der_expect(&r, 0x06, &oid))
         return false;
     bool ecdsa_oid = oid.content.n == 8;

@@ -14,8 +14,8 @@
 #include <wolfssl/error-ssl.h>
 
 enum {
-    /* Signatures that are computed for one chain, failed ones included, and links that are looked
-     * at: what a crafted chain can cost. */
+    /* Signatures computed for one chain, failed ones included, and links examined: bounds what a
+     * crafted chain can cost. */
     SIGNATURES_LIMIT = 24,
     LINKS_LIMIT = 256,
     CANDIDATES_LIMIT = 64, /* issuers of one certificate by name */
@@ -44,7 +44,7 @@ static bool add_anchor(void *arg, struct span der)
     a->der = malloc(der.n);
     if (!a->der) return false;
     memcpy(a->der, der.p, der.n);
-    /* A bundle may hold what cannot be read here; such an anchor just vouches for nothing. */
+    /* A bundle may hold certificates that cert_parse() refuses: skip them. */
     if (cert_parse((struct span){a->der, der.n}, &a->cert))
         trust->n++;
     else
@@ -162,17 +162,17 @@ struct link {
 /* One search for a path from the leaf to an anchor through what this upstream sent. */
 struct search {
     struct trust *trust;
-    const struct cert *certs; /* the leaf, then whatever else was sent, in any order */
+    const struct cert *certs; /* the leaf, then the others, in any order */
     size_t n;
     struct path_rules rules;
     struct path path;
-    unsigned signatures, links; /* still to be looked at */
+    unsigned signatures, links; /* still allowed */
     struct link bad[SIGNATURES_LIMIT];
     size_t bad_count;
-    unsigned weak_links; /* of the path, whose signatures nobody has computed */
-    bool only_weak;      /* a path was found, with such a link */
+    unsigned weak_links; /* in the path; their signatures are not computed */
+    bool only_weak;      /* a path was found, but with a weak link */
     enum reason reason;  /* of the paths so far */
-    const char *fault;   /* more of it, or NULL */
+    const char *fault;   /* details, or NULL */
     time_t valid_until;  /* of the path that was found */
 };
 
@@ -205,14 +205,14 @@ static bool signed_by(struct search *s, const struct cert *c, const struct cert 
     return true;
 }
 
-/* A path with a weak link is refused for that: its signature need not be computed. It counts as
- * one all the same. */
+/* A path with a weak link is refused for that, so its signature is not computed. It counts against
+ * the limit all the same. */
 static bool link_is_weak(const struct search *s, const struct cert *c, const struct cert *issuer)
 {
     return c->signature == CERT_SIGNATURE_WEAK || path_key_is_weak(issuer, &s->rules);
 }
 
-/* A second certificate of the same subject and key cannot make a path better. */
+/* A second certificate with the same subject and key cannot improve a path. */
 static bool is_in_path(const struct search *s, const struct cert *c)
 {
     for (size_t i = 0; i < s->path.n; i++)
@@ -222,7 +222,7 @@ static bool is_in_path(const struct search *s, const struct cert *c)
     return false;
 }
 
-/* CRLs of every link, and the first end of all that this answer rests on. */
+/* Checks every link's CRL, and finds the earliest end of all that this answer depends on. */
 static enum reason ask_crls(struct search *s)
 {
     time_t until = s->path.certs[0]->not_after;
@@ -242,8 +242,8 @@ static enum reason ask_crls(struct search *s)
     return REASON_OK;
 }
 
-/* The path has come to an anchor. Of paths with a fault the first is reported; one with a weak link
- * may be anybody's invention, so it is never reported as anything else, nor before another. */
+/* The path has reached an anchor. Of several faulty paths the first one is reported. One with a
+ * weak link may be forged, so it is reported as weak only, and only if there is no other. */
 static bool path_passes(struct search *s)
 {
     const char *fault;
@@ -261,9 +261,9 @@ static bool path_passes(struct search *s)
     return reason == REASON_OK;
 }
 
-/* Who may have issued a certificate, in the order in which they are tried: those whose key
- * identifier matches (RFC 5280 section 4.2.1.1) before those without one before the others, and
- * anchors first. Identifiers are only a hint: a signature that verifies says more. */
+/* Possible issuers of a certificate, in the order in which they are tried: a matching key
+ * identifier (RFC 5280 section 4.2.1.1), then none, then another one; anchors first in each.
+ * Identifiers are only a hint: the signature decides. */
 struct candidate {
     const struct cert *cert;
     bool is_anchor;
@@ -283,7 +283,7 @@ static void consider(struct candidates *all, const struct cert *c, const struct 
         return;
     unsigned rank = span_equal(c->authority_key_id, issuer->subject_key_id) ? 0 : 2;
     if (c->authority_key_id.n == 0 || issuer->subject_key_id.n == 0) rank = 1;
-    if (!path_may_issue(issuer, is_anchor)) rank = 3; /* no path passes, but its fault is known */
+    if (!path_may_issue(issuer, is_anchor)) rank = 3; /* never passes, but explains why */
     size_t at = all->n++;
     for (; at > 0 && all->list[at - 1].rank > rank; at--) all->list[at] = all->list[at - 1];
     all->list[at] = (struct candidate){issuer, is_anchor, rank};
@@ -317,7 +317,7 @@ static bool extend(struct search *s)
     return false;
 }
 
-/* A leaf that is itself an anchor: whoever issued it may still have revoked it. */
+/* A leaf that is itself an anchor: its issuer may still have revoked it. */
 static enum reason ask_crls_of_pinned(struct search *s)
 {
     const struct cert *leaf = &s->certs[0];
@@ -355,8 +355,8 @@ static bool name_matches(const struct peer_check *check, const struct cert *leaf
     return addr_from_ip(check->identity, 0, &ip) && cert_matches_ip(leaf, &ip);
 }
 
-/* A further certificate that RFC 5280 does not allow vouches for nothing; what is none at all has
- * no place in the list (RFC 5246 section 7.4.2). */
+/* A further certificate that RFC 5280 does not allow is ignored; bytes that are not a certificate
+ * make the list malformed (RFC 5246 section 7.4.2). */
 static enum reason judge_chain(struct peer_check *check, const struct span *chain, size_t n)
 {
     struct cert certs[FLIGHT_CHAIN_LIMIT];
@@ -400,7 +400,7 @@ enum reason trust_reason_of_error(int error)
     case NO_PEER_KEY:
         return REASON_UPSTREAM_CERTIFICATE_INVALID;
     default:
-        /* The errors of parsing lie in one range. */
+        /* Parsing errors are one range. */
         return error <= ASN_PARSE_E && error >= ASN_CRIT_EXT_E ? REASON_UPSTREAM_CERTIFICATE_INVALID
                                                                : REASON_OK;
     }

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* Each part with its length before it: no two different triples give the same bytes. */
+/* Each part after its length: two different triples never give the same bytes. */
 static int add_part(wc_Sha256 *sha, struct span part)
 {
     const uint8_t length[] = {(uint8_t)(part.n >> 24), (uint8_t)(part.n >> 16),
