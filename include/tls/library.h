@@ -1,4 +1,4 @@
-/* wolfSSL as a whole: start, end, and the proof that it can do nothing but the policy. */
+/* wolfSSL as a whole: start, end, and the check that it has the policy's suites only. */
 #ifndef TLS_LIBRARY_H
 #define TLS_LIBRARY_H
 
@@ -7,8 +7,8 @@
 
 #include <stdbool.h>
 
-/* Starts the library and reads its suites back. False, with a sentence, unless they are
- * exactly the eight: the process must not run then. */
+/* Starts the library and reads its suites back. False with a sentence in errors unless they are
+ * exactly the eight: the process must then stop. */
 WARN_UNUSED bool tls_library_init(struct text *errors);
 void tls_library_fini(void);
 const char *tls_library_version(void);

@@ -1,8 +1,8 @@
-/* One leg's TLS session as an engine: bytes in, bytes out, a status. It touches no socket:
- * the owner fills its stream's `in` from the network and empties `out` to it.
- * A session belongs to one thread. It borrows its stream, and its peer_check until the handshake is
- * over.
- * Nothing here ever waits; the out queue always accepts, so back-pressure is the owner's. */
+/* One leg's TLS session as an engine: bytes in, bytes out, a status. It touches no socket: the
+ * owner fills its stream's `in` from the network and empties `out` to it.
+ * A session belongs to one thread. It borrows its stream, and its peer_check until the handshake
+ * ends.
+ * Nothing here waits. The out queue always accepts, so the owner limits it. */
 #ifndef TLS_SESSION_H
 #define TLS_SESSION_H
 
@@ -27,16 +27,16 @@ enum session_status {
 struct session;
 struct saved_session; /* what a later handshake can resume */
 
-/* Server side. alpn: the one protocol to answer, "" for none. tickets: copied; needed where the
- * context has tickets and the client knows them, NULL otherwise. */
+/* Server side. alpn: the one protocol to answer, "" for none. tickets: copied; needed if the
+ * context has tickets and the client supports them, else NULL. */
 WARN_UNUSED struct session *session_server(const struct tls_context *context, struct stream *stream,
                                            const char *alpn, const struct ticket_scope *tickets);
-/* The client's hello, which was read before there was a session. False: no memory. What comes
- * after it is in the stream. */
+/* The client's hello, which was read before the session began; what follows it is in the stream.
+ * False: no memory. */
 WARN_UNUSED bool session_hello(struct session *s, struct span message);
-/* Client side. server_name: SNI, NULL for none; alpn: comma-separated, "" for none; the
- * offer for judging the answer (its ALPN span is borrowed until the handshake is over);
- * check: borrowed likewise; resume: may be NULL. */
+/* Client side. server_name: SNI, NULL for none; alpn: comma-separated, "" for none; offer: for
+ * judging the answer (its ALPN span and check are borrowed until the handshake ends); resume: may
+ * be NULL. */
 WARN_UNUSED struct session *session_client(const struct tls_context *context, struct stream *stream,
                                            const char *server_name, const char *alpn,
                                            const struct flight_offer *offer,
@@ -44,41 +44,41 @@ WARN_UNUSED struct session *session_client(const struct tls_context *context, st
                                            const struct saved_session *resume);
 void session_free(struct session *s);
 
-/* The owner calls this after it put n more bytes at the end of the stream: during a client
- * handshake they are judged. REASON_OK, or why to end it, with the alert (-1: none). */
+/* The owner calls this after it appended n bytes to the stream's `in`: during a client handshake
+ * they are judged. REASON_OK, or why to end it, with the alert to send (-1: none). */
 WARN_UNUSED enum reason session_received(struct session *s, size_t n, int *alert);
 
 WARN_UNUSED enum session_status session_handshake(struct session *s);
 /* Up to n bytes of payload; *got > 0 on SESSION_OK. */
 WARN_UNUSED enum session_status session_read(struct session *s, void *p, size_t n, size_t *got);
-/* All n bytes are taken, or the session has failed. */
+/* Takes all n bytes. False: the session has failed. */
 WARN_UNUSED bool session_write(struct session *s, const void *p, size_t n);
-/* Ends our side; reading goes on. Once. */
+/* Ends our side; reading may continue. Call once. */
 void session_close_notify(struct session *s);
-/* A fatal alert, in plaintext or encrypted as the session stands; nothing may follow. */
+/* A fatal alert, in plaintext or encrypted, as the session is; nothing may follow. */
 void session_fatal_alert(struct session *s, int description);
 
-/* The server side's and client side's flight as far as it was seen. */
+/* What was seen of the server's flight; on either side. */
 const struct flight *session_flight(const struct session *s);
 /* Frees what only the handshake needs. */
 void session_handshake_done(struct session *s);
 /* Valid after the handshake. */
 struct agreed session_agreed(const struct session *s);
 
-/* Why a client handshake failed that session_received() had nothing against: the certificate's
- * fault, the alert that came (-1: none), or what else was seen. closed: the peer had ended its
- * side. Never REASON_OK. */
+/* Why a client handshake failed that session_received() did not stop: the certificate's fault, the
+ * alert received (-1: none), or what else was seen. closed: the peer has ended its side. Never
+ * REASON_OK. */
 enum reason session_explain(const struct session *s, bool closed, int *alert_received);
 
 int session_alert_sent(const struct session *s);     /* -1: none */
 int session_alert_received(const struct session *s); /* -1: none */
-/* Whose fault a failed session is, by what came: client_renegotiation, the peer's
- * protocol_violation, internal_error where it is ours; REASON_OK where the peer went away. */
+/* Why a session failed: client_renegotiation, the peer's protocol_violation, or our internal_error;
+ * REASON_OK if the peer left. */
 enum reason session_fault(const struct session *s);
-/* The peer asked to renegotiate since the handshake. */
+/* The peer has asked to renegotiate since the handshake. */
 bool session_renegotiation_asked(const struct session *s);
 
-/* Takes what is needed to resume, or NULL. saved_session_free(NULL) is fine. */
+/* Returns what is needed to resume, or NULL. saved_session_free(NULL) is fine. */
 WARN_UNUSED struct saved_session *session_save(struct session *s);
 void saved_session_free(struct saved_session *saved);
 

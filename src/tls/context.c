@@ -24,13 +24,13 @@ static struct tls_context *wrap(WOLFSSL_CTX *library)
     c->library = library;
     wolfSSL_CTX_SetIORecv(library, session_receive_callback);
     wolfSSL_CTX_SetIOSend(library, session_send_callback);
-    /* The library's session cache is one for the whole process: not to be shared. */
+    /* The library's session cache is shared by the whole process: not used. */
     wolfSSL_CTX_set_session_cache_mode(library, WOLFSSL_SESS_CACHE_OFF);
     return c;
 }
 
-/* The library passes over names it does not know when one is good: the list it is given has
- * only names of its own read-back. */
+/* The library ignores unknown names if one name is known; the names given to it are those that it
+ * listed at start. */
 static bool set_suites(WOLFSSL_CTX *library, suite_set set)
 {
     struct text names = {0};
@@ -52,13 +52,13 @@ struct tls_context *tls_context_server(const struct policy *policy, const struct
                   WOLFSSL_SUCCESS &&
               wolfSSL_CTX_use_PrivateKey_buffer(c->library, key->der, (long)key->size,
                                                 WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS &&
-              /* Without, a foreign ticket of whatever size is passed over. */
+              /* Without a callback, foreign tickets of any size are ignored. */
               wolfSSL_CTX_set_TicketEncCb(c->library, tickets ? session_ticket_callback : NULL) ==
                   WOLFSSL_SUCCESS &&
-              /* Who brings one that does not open is given a new one. */
+              /* A client whose ticket does not open gets a new one. */
               (!tickets || wolfSSL_CTX_UseSessionTicket(c->library) == WOLFSSL_SUCCESS) &&
-              /* The library's own limit is 500 s, and a ticket beyond it is not replaced: ours,
-               * which is, comes first. */
+              /* The library's own limit is 500 s, and it does not replace a ticket beyond that. Our
+               * limit, which does replace it, must come first. */
               wolfSSL_CTX_set_timeout(c->library, 2 * TICKET_LIFETIME_S) == WOLFSSL_SUCCESS &&
               wolfSSL_CTX_set_TicketHint(c->library, TICKET_LIFETIME_S) == WOLFSSL_SUCCESS &&
               wolfSSL_CTX_set_group_messages(c->library) == WOLFSSL_SUCCESS;
@@ -71,7 +71,8 @@ struct tls_context *tls_context_client(const struct policy *policy, bool resume)
 {
     struct tls_context *c = wrap(wolfSSL_CTX_new(wolfTLSv1_2_client_method()));
     if (!c) return NULL;
-    /* The library verifies no certificate and knows no anchor: the callback does (pki/trust.h). */
+    /* The library verifies no certificate and has no anchors: the callback verifies
+     * (pki/trust.h). */
     wolfSSL_CTX_set_verify(c->library, WOLFSSL_VERIFY_NONE, session_verify_callback);
     wolfSSL_CTX_SetProcessPeerCertCb(c->library, session_parsed_callback);
     bool ok = set_suites(c->library, policy->allowed);

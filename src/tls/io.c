@@ -1,5 +1,5 @@
-/* What the library calls: for bytes, with bytes, about certificates and tickets. Records are framed
- * here, and judged before the library gets them. */
+/* The library's callbacks: to read, to write, for certificates and tickets. Each record is checked
+ * here before the library gets it. */
 #include "io.h"
 
 #include "base/clock.h"
@@ -13,13 +13,14 @@ _Static_assert(TICKET_NAME == WOLFSSL_TICKET_NAME_SZ && TICKET_IV == WOLFSSL_TIC
                    TICKET_TAG <= WOLFSSL_TICKET_MAC_SZ,
                "the library's ticket has other parts");
 
-/* Where the library reads: a server's client in plaintext is framed anew. NULL: violation. */
+/* The queue the library reads from: on the server side, plaintext is judged and put into new
+ * records. NULL: violation. */
 static struct buf *source(struct session *s)
 {
     struct client_flight *flight = s->is_server && s->handshake ? &s->handshake->client : NULL;
     if (!flight || (flight->done && buf_size(&flight->admitted) == 0)) return &s->stream->in;
     if (buf_size(&flight->admitted) > 0) return &flight->admitted;
-    /* Our own ChangeCipherSpec comes first where a session is resumed. */
+    /* In a resumed session our own ChangeCipherSpec comes first. */
     bool abbreviated = s->handshake->flight.done;
     size_t used;
     s->violation = client_flight_feed(flight, abbreviated, buf_head(&s->stream->in),
@@ -29,7 +30,7 @@ static struct buf *source(struct session *s)
     return s->violation < 0 ? &flight->admitted : NULL;
 }
 
-/* At a record's begin: false unless the library may have it. */
+/* At a record's beginning: false unless the library may have it. */
 static bool begin_record(struct session *s)
 {
     const uint8_t *header = memcpy(s->record_header, buf_head(&s->stream->in), RECORD_HEADER);
@@ -49,8 +50,8 @@ int session_receive_callback(WOLFSSL *ssl, char *buffer, int size, void *context
     if (!from) return WOLFSSL_CBIO_ERR_GENERAL;
     size_t n = buf_size(from);
     bool header_waits = from == &s->stream->in && s->record_left == 0 && n < RECORD_HEADER;
-    /* The library is not told of the end: inside a record it would call that a bad MAC, and say so
-     * to the peer. */
+    /* Do not report the end of data to the library: inside a record it would send an alert for a
+     * bad MAC. */
     if (n == 0 || header_waits) return WOLFSSL_CBIO_ERR_WANT_READ;
     if (from == &s->stream->in) {
         if (s->record_left == 0 && !begin_record(s)) return WOLFSSL_CBIO_ERR_GENERAL;
@@ -63,7 +64,7 @@ int session_receive_callback(WOLFSSL *ssl, char *buffer, int size, void *context
     return (int)n;
 }
 
-/* A plaintext fatal alert for a certificate is the policy's, not the library's choice. */
+/* The policy chooses a plaintext fatal alert for a certificate, not the library. */
 static void choose_alert(struct session *s, const char *record, int size, uint8_t *copy)
 {
     const uint8_t *r = (const uint8_t *)record;
@@ -74,10 +75,10 @@ static void choose_alert(struct session *s, const char *record, int size, uint8_
         int alert = reason_row(h->check->reason)->alert;
         if (alert >= 0) copy[6] = (uint8_t)alert;
     }
-    /* A chain that the library cannot even read fails before it asks about it. */
+    /* A chain that the library cannot parse fails before the callback. */
     bool unread = h->check && !h->check->called && h->flight.certificates > 0 && !h->flight.group;
     if (unread && r[5] == ALERT_LEVEL_FATAL) copy[6] = ALERT_BAD_CERTIFICATE;
-    /* After a client's ChangeCipherSpec nothing is left to be negotiated. */
+    /* After a client's ChangeCipherSpec nothing is negotiated any more. */
     if (h->client.done && copy[6] == ALERT_HANDSHAKE_FAILURE) copy[6] = ALERT_UNEXPECTED_MESSAGE;
     s->alert_sent = copy[6];
 }
@@ -101,7 +102,7 @@ int session_send_callback(WOLFSSL *ssl, char *buffer, int size, void *context)
     return size;
 }
 
-/* Called for the leaf, with all that was sent: what the library thinks of it does not count. */
+/* Called for the leaf, with all certificates sent: the library's own result does not count. */
 int session_verify_callback(int ok, WOLFSSL_X509_STORE_CTX *store)
 {
     struct peer_check *check = store->userCtx;
@@ -114,9 +115,9 @@ int session_verify_callback(int ok, WOLFSSL_X509_STORE_CTX *store)
     return trust_judge(check, chain, n);
 }
 
-/* Called for each certificate that the library has parsed, or has failed to: it is stricter than
- * RFC 5280 here and there, and what it thinks of certificates does not count. A leaf whose key it
- * did not reach fails for that. */
+/* Called for each certificate that the library has parsed or failed to parse. It is stricter than
+ * RFC 5280 in places, and its result does not count. A leaf fails if the library did not reach its
+ * key. */
 int session_parsed_callback(WOLFSSL *ssl, struct DecodedCert *cert)
 {
     (void)ssl;

@@ -7,12 +7,12 @@
 #include <string.h>
 #include <wolfssl/error-ssl.h>
 
-/* An alert by its number, which the public interface lacks; it is encrypted or not as the
- * session stands. Declared in the library's internal.h, present in the static library. */
+/* Sends an alert by its number, which the public interface cannot; encrypted if the session is.
+ * Declared in the library's internal.h, present in the static library. */
 extern int SendAlert(WOLFSSL *ssl, int severity, int type);
 
-/* The longest record that holds just Finished, with the padding that libraries use: explicit nonce,
- * 16 bytes and tag; IV, 16 bytes, SHA-384 and padding. A real ClientHello is longer. */
+/* The longest record with Finished alone and the usual padding: explicit nonce, 16 bytes and tag;
+ * IV, 16 bytes, SHA-384 and padding. A real ClientHello is longer. */
 enum { FINISHED_GCM = 8 + 16 + 16, FINISHED_CBC = 16 + 80 };
 
 struct saved_session {
@@ -121,7 +121,7 @@ static bool is_own_failure(const struct session *s)
     return s->violation == ALERT_INTERNAL_ERROR || s->short_of_memory || is_beyond_library(s);
 }
 
-/* What a call of the library has come to; shortages: their count before it. */
+/* Records the result of a library call; shortages: their count before it. */
 static void note_result(struct session *s, int result, unsigned shortages)
 {
     s->error = wolfSSL_get_error(s->ssl, result);
@@ -170,13 +170,13 @@ static void note_agreed(struct session *s)
     }
 }
 
-/* The library would go on with a server whose certificate nobody has judged. */
+/* The library would accept a server whose certificate was not judged. */
 static bool server_is_verified(const struct session *s)
 {
     return s->is_server || wolfSSL_session_reused(s->ssl) == 1 || s->handshake->check->verified;
 }
 
-/* The library, which was told to verify nothing, sends no alert of its own for it. */
+/* The library verifies nothing, so it sends no alert for a certificate. */
 static void refuse_certificate(struct session *s)
 {
     const struct peer_check *check = s->handshake->check;
@@ -242,8 +242,8 @@ void session_close_notify(struct session *s)
 {
     if (s->failed || s->ended) return;
     s->ended = true;
-    /* Not wolfSSL_shutdown(): a second call of that reads, and after the end of the peer's
-     * bytes it sends nothing. */
+    /* Not wolfSSL_shutdown(): its second call reads, and it sends nothing after the peer's end of
+     * data. */
     unsigned shortages = shortage_count();
     int result = SendAlert(s->ssl, ALERT_LEVEL_WARNING, ALERT_CLOSE_NOTIFY);
     if (result == 0) return;
@@ -253,7 +253,7 @@ void session_close_notify(struct session *s)
 
 void session_fatal_alert(struct session *s, int description)
 {
-    /* A session that failed may still have something to say, but only once. */
+    /* A failed session may still send one alert. */
     if (s->ended || session_alert_sent(s) >= 0) return;
     s->ended = true;
     if (SendAlert(s->ssl, ALERT_LEVEL_FATAL, description) == 0) s->alert_sent = description;
@@ -303,8 +303,8 @@ enum reason session_explain(const struct session *s, bool closed, int *alert_rec
     return reason != REASON_OK ? reason : flight_explain(&seen, closed);
 }
 
-/* In plaintext it was read; later the library says that a message came twice, and of those that
- * may follow the handshake only Finished does, which is shorter. */
+/* A plaintext hello was parsed. An encrypted one is known by the library's error for a repeated
+ * message: apart from it only Finished gives that error, and Finished is shorter. */
 static bool is_hello_repeated(const struct session *s)
 {
     const uint8_t *header = s->record_header;

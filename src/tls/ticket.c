@@ -19,7 +19,8 @@ void ticket_keys_rotate(struct ticket_keys *keys, const struct ticket_key *next)
     keys->has_previous = true;
 }
 
-/* The generation has one size and the listener's name no NUL: no two are the same bytes. */
+/* The generation has a fixed size and the listener's name no NUL: no two scopes give the same
+ * bytes. */
 bool ticket_scope_init(struct ticket_scope *scope, const struct ticket_keys *keys,
                        struct span generation, const char *listener, const char *identity)
 {
@@ -76,7 +77,7 @@ bool ticket_open(const struct ticket_scope *scope, uint32_t now, const uint8_t n
     sealed |= reader_u16(&behind_nonce);
     bool current = memcmp(name, keys->current.name, TICKET_NAME) == 0;
     bool previous = keys->has_previous && memcmp(name, keys->previous.name, TICKET_NAME) == 0;
-    /* The time is authenticated with the rest; a forged one does not open either. */
+    /* The time is authenticated too: a forged one does not open. */
     if ((!current && !previous) || now - sealed >= TICKET_LIFETIME_S) return false;
     if (!with_key(current ? &keys->current : &keys->previous, &aes)) return false;
     associated_data(scope, name, iv, aad);
