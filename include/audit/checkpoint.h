@@ -1,6 +1,6 @@
-/* The log key, and what it signs: checkpoints. One checkpoint vouches for every line of the
- * chain up to the one it names. Whoever has the key can write another log; what protects
- * against its owner is a copy of the checkpoints elsewhere. */
+/* The log key, and what it signs: checkpoints. A checkpoint proves every line of the chain up to
+ * the one it names. The owner of the key can write another log: only a copy of the checkpoints
+ * elsewhere protects against that. */
 #ifndef AUDIT_CHECKPOINT_H
 #define AUDIT_CHECKPOINT_H
 
@@ -18,26 +18,26 @@ struct log_key {
     struct text public_base64; /* its SubjectPublicKeyInfo */
 };
 
-/* Reads a PEM file that is the user's or root's and that no one else may be able to read; makes it
- * when there is none and `make` is set (else it is only looked at: root may). Follows no symbolic
- * link. False with a sentence in errors. */
+/* Reads a PEM file, which must belong to the user or root and be unreadable for all others. make:
+ * creates a missing file; without it, root may read anybody's. Follows no symbolic link. False with
+ * a sentence in errors. */
 WARN_UNUSED bool log_key_load(const char *path, bool make, struct log_key *out,
                               struct text *errors);
-/* Makes its file anew where there is none. 0, EEXIST when there is one, or another errno. */
+/* Writes the key file again if it is missing. 0, EEXIST when it exists, or another errno. */
 WARN_UNUSED int log_key_restore(const char *path, const struct log_key *key);
 void log_key_fini(struct log_key *key);
 /* The id of a public key. */
 WARN_UNUSED bool log_key_id(struct span spki, char out[LOG_KEY_ID + 1]);
 
-/* What is signed (ECDSA with SHA-256, the signature as DER): four lines, and two more where the
- * checkpoint names the end of the run before:
+/* What is signed (ECDSA with SHA-256, the signature as DER): four lines, and two more if the
+ * checkpoint names the end of the previous run:
  *     suitegate log checkpoint
  *     the checkpoint's @timestamp
- *     the number of the line it covers, which is the one before it
+ *     the number of the line it covers, the one before it
  *     that line's hash
- *     the number of the last line of the run before
+ *     the number of the previous run's last line
  *     that line's hash
- * previous->sequence 0: it names none. */
+ * previous->sequence 0: without the last two. */
 void checkpoint_message(const char *timestamp, const struct chain *head,
                         const struct chain *previous, struct text *out);
 /* Appends the signature in base 64. */

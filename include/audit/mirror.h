@@ -1,6 +1,6 @@
-/* A further sink for the records: a thread of its own with a bounded queue, so that nothing it
- * meets ever holds the log up. When the queue fills up, records of allowed connections are left
- * out first and refusals last; what was left out is counted and told in the log itself. */
+/* A further sink for the records: a thread of its own with a bounded queue, so that it never delays
+ * the log. A filling queue drops records of allowed connections first and refusals last; the log
+ * itself records how many. */
 #ifndef AUDIT_MIRROR_H
 #define AUDIT_MIRROR_H
 
@@ -13,14 +13,14 @@
 enum {
     MIRROR_QUEUE_LIMIT = 16384,
     MIRROR_QUEUE_BYTES = 32 << 20,
-    MIRROR_TELL_S = 60,
+    MIRROR_REPORT_S = 60,
     MIRROR_END_S = 2
 };
 
 struct line;
 struct mirror;
 
-/* Who is told, on the mirror's thread, that so many records were left out. */
+/* Called on the mirror's thread with the number of dropped records. */
 struct mirror_report {
     void (*dropped)(void *context, const char *sink, uint64_t count);
     void *context;
@@ -29,15 +29,15 @@ struct mirror_report {
 /* name: as configured, a path or "-", or a syslog address. NULL when out of memory or threads. */
 WARN_UNUSED struct mirror *mirror_new(const char *name, bool is_syslog,
                                       const struct mirror_report *report);
-/* Gives what is queued a last second; nobody is told any more. */
+/* Allows one more second for what is queued; reports nothing after that. */
 void mirror_end(struct mirror *m);
-/* Waits for that, at most MIRROR_END_S; what is left goes to the operator. */
+/* Waits for that, at most MIRROR_END_S; warns the operator about the rest. */
 void mirror_free(struct mirror *m);
 
 bool mirror_is(const struct mirror *m, const char *name, bool is_syslog);
-/* Never waits. The line is shared, not taken. */
+/* Never waits. Holds its own reference to the line. */
 void mirror_add(struct mirror *m, struct line *line);
-/* Opens the file or the connection anew (rotation). */
+/* Opens the file or the connection again (rotation). */
 void mirror_reopen(struct mirror *m);
 
 #endif

@@ -1,6 +1,6 @@
-/* One audit record: typed facts in, one JSON line out (Elastic Common Schema names where
- * ECS has one). The event borrows everything it points to until audit_render() returns.
- * Holds no secret, URL path, header value or payload, and has no member for one. */
+/* One audit record: typed facts in, one JSON line out (Elastic Common Schema names where ECS has
+ * one). The event borrows everything it points to until audit_render() returns. It has no member
+ * for a secret, URL path, header value or payload. */
 #ifndef AUDIT_RECORD_H
 #define AUDIT_RECORD_H
 
@@ -28,16 +28,16 @@ bool audit_action_is_routine(enum audit_action action);
 
 enum audit_level { AUDIT_INFO, AUDIT_WARNING, AUDIT_ERROR };
 
-/* What the log's sinks need to know of a record besides its line. */
+/* What the log's sinks need besides the line. */
 struct audit_stamp {
     enum audit_action action;
     enum audit_level level;
     struct timespec at;
 };
 
-/* One leg's session, as far as it came. */
+/* One leg's session, as far as it got. */
 struct audit_leg {
-    bool known; /* there is anything to say */
+    bool known; /* the record has this leg */
     bool established, resumed;
     bool extended_master_secret, encrypt_then_mac, speaks_tls13;
     uint16_t version, suite, group;
@@ -54,16 +54,16 @@ struct audit_policy {
 
 /* What a record says about the log itself. */
 struct audit_log {
-    /* log-checkpoint: why now, the line it covers and all before it, and the signature
-     * (audit/checkpoint.h); base 64. */
+    /* log-checkpoint: why now, the last line it covers, and the signature (audit/checkpoint.h);
+     * base 64. */
     const char *trigger;
     const struct chain *head;
-    const struct chain *previous; /* the last line of the run before; NULL: not named */
+    const struct chain *previous; /* the previous run's last line; NULL: not named */
     const char *key_id, *public_key, *signature;
-    /* log-repaired: half a line that was taken out, and lines that are not there. */
+    /* log-repaired: half a line that was removed, and missing lines. */
     const struct text *torn;
     uint64_t missing_from, missing_to; /* 0: none */
-    /* log-dropped: how many records which sink did not get. */
+    /* log-dropped: how many records a sink did not get. */
     const char *sink;
     uint64_t dropped;
 };
@@ -86,7 +86,7 @@ struct audit_event {
     const char *closed_by;                    /* connection-closed only */
     const char *detail;                       /* a sentence of ours, never a peer's bytes */
 
-    const struct hello *hello; /* NULL: none was parsed */
+    const struct hello *hello; /* NULL: not parsed */
     suite_set offered;         /* of the policy's suites */
     const char *ja4;
     struct audit_leg client, upstream;
@@ -94,20 +94,20 @@ struct audit_event {
     const struct audit_log *log;    /* NULL: not about the log */
 };
 
-/* Appends one open line: one that chain_seal() has to complete, with room for that. Complete, it
- * has AUDIT_RECORD_LIMIT bytes at most, whatever peers have sent: lists are cut, and the record
- * then has their counts and the SHA-256 of the whole hello; other long texts end in "...". */
+/* Appends one open line, with room for chain_seal() to complete it. The complete line has at most
+ * AUDIT_RECORD_LIMIT bytes, whatever peers send: lists are cut, and the record then has their
+ * counts and the SHA-256 of the whole hello; other long texts end in "...". */
 enum { AUDIT_RECORD_LIMIT = 16384 };
 struct audit_stamp audit_render(const struct audit_event *event, struct text *out);
 
-/* Lists of a hello that a program keeps from one attempt to the next. */
+/* The lists of a hello that stay the same from one attempt of a program to the next. */
 enum audit_kept { KEPT_SUITES, KEPT_GROUPS, KEPT_SCHEMES, KEPT_EXTENSIONS, KEPT_LISTS };
 enum { AUDIT_KEPT_IDS = 192 };
 
 /* What a client offered in one attempt; small enough to remember. */
 struct audit_offer {
     bool present; /* there was a hello */
-    bool failed;  /* in the client's own handshake, or for its offer */
+    bool failed;  /* in the client's handshake, or because of its offer */
     uint16_t highest_version;
     suite_set approved;
     struct addr source;
@@ -116,35 +116,35 @@ struct audit_offer {
     uint16_t port;
     char listener[48];
     char connection_id[40];
-    /* audit/fallback.h: the lists one after the other, and a digest of the ALPN names.
-     * comparable: they found room. */
+    /* audit/fallback.h: the lists one after the other, and a digest of the ALPN names. comparable:
+     * all of it fitted. */
     bool comparable;
     uint8_t kept[KEPT_LISTS];
     uint16_t ids[AUDIT_KEPT_IDS];
     uint64_t alpn;
 };
 
-/* The record of what may be a retry that offers less: it names both offers. An open line too. */
+/* The record of a possible retry with a weaker offer: it has both offers. Also an open line. */
 struct audit_stamp audit_render_fallback(const struct audit_offer *before,
                                          const struct audit_offer *now, struct timespec at,
                                          const struct audit_policy *policy, struct text *out);
 
 enum { AUDIT_REPEATED_DESTINATIONS = 8 };
 
-/* Refusals of one source with one code that have no record of their own. */
+/* Refusals of one source with one code, counted instead of recorded. */
 struct audit_repeated {
-    struct addr source; /* of IPv6 the /64: the other bits are 0 */
+    struct addr source; /* for IPv6 the /64: the other bits are 0 */
     char listener[48];
     enum reason reason;
     uint64_t count;
     struct timespec first, last;
-    /* The first different ones, as host:port, and whether there were others. */
+    /* The first distinct ones, as host:port, and whether there were more. */
     char destinations[AUDIT_REPEATED_DESTINATIONS][TARGET_TEXT_SIZE];
     size_t destination_count;
     bool destinations_cut;
 };
 
-/* The record of those; an open line. */
+/* Their record; an open line. */
 struct audit_stamp audit_render_repeated(const struct audit_repeated *r, struct timespec at,
                                          const struct audit_policy *policy, struct text *out);
 

@@ -1,6 +1,6 @@
-/* The state file: the last line that is in the log, for the next process and for verify. It
- * outlives a rotation and a kill, shows when the log's end was cut off, and its lock keeps a
- * second process out. Knows nothing of the log's own file. */
+/* The state file: names the log's last line, for the next process and for verify. It survives
+ * rotations and kills, shows when the log's end was cut off, and its lock excludes a second
+ * process. Knows nothing of the log's own file. */
 #ifndef AUDIT_STATE_H
 #define AUDIT_STATE_H
 
@@ -11,30 +11,29 @@
 
 struct state_file {
     char *path;
-    int fd; /* -1: there is none */
+    int fd; /* -1: none */
     struct text scratch;
 };
 
-/* What it says. */
+/* The file's content. */
 struct state {
     struct chain last;
     ino_t inode; /* of the log's file */
 };
 
-/* Makes it where there is none and locks it. Takes the path, also when this fails. 0, or an errno
- * with a sentence in errors: EWOULDBLOCK when another process has it. */
+/* Creates it if missing, and locks it. Takes the path, also on failure. 0, or an errno with a
+ * sentence in errors: EWOULDBLOCK when another process has it. */
 WARN_UNUSED int state_open(struct state_file *s, char *path, struct text *errors);
-/* name: of the log it has to speak of; NULL: of any. False when it says nothing. */
+/* name: of the log it must belong to; NULL: any. False when it does not, or is unreadable. */
 WARN_UNUSED bool state_read(int fd, const char *name, struct state *out);
-/* Never grows the file, so that it needs no room on a full disk. Complains now and then when it
- * cannot be written. */
+/* Never grows the file, so that it works on a full disk. Warns from time to time when it fails. */
 void state_write(struct state_file *s, const struct state *is, const char *name);
 void state_sync(const struct state_file *s);
-/* Makes it anew at its path when somebody has deleted or moved it. True when it did. */
+/* Creates it again if it was deleted or moved. True when it did. */
 bool state_restore(struct state_file *s);
 void state_close(struct state_file *s);
 
-/* A lock that no second process gets, until the descriptor is closed. 0, or an errno. */
+/* Takes an exclusive lock, until the descriptor is closed. 0, or an errno. */
 WARN_UNUSED int lock_file(int fd);
 
 #endif

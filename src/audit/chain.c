@@ -44,7 +44,7 @@ bool chain_seal(struct chain *c, struct text *line)
     return true;
 }
 
-/* Without a branch a digit: a log has as many as it has bytes to hash. */
+/* No branch per digit: every line of a log is checked. */
 static bool is_hash(const char *p)
 {
     unsigned bad = 0;
@@ -55,14 +55,14 @@ static bool is_hash(const char *p)
     return !bad;
 }
 
-/* Does what ends at p end in s? */
+/* Does the part of line before p end in s? */
 static bool ends_in(const char *line, const char *p, const char *s)
 {
     size_t n = strlen(s);
     return (size_t)(p - line) >= n && memcmp(p - n, s, n) == 0;
 }
 
-/* Read from the back: in front of it stands what peers have said. */
+/* Read from the end: the part before it has peers' text. */
 bool chain_read(const char *line, size_t n, struct chain_line *out)
 {
     if (n < TAIL + CHAIN_HASH || !ends_in(line, line + n, LINE_TAIL)) return false;

@@ -56,7 +56,7 @@ bool log_key_load(const char *path, bool make, struct log_key *out, struct text 
     struct stat st;
     *out = (struct log_key){0};
     int fault = file_read_own(path, KEY_LIMIT, &pem, &st);
-    /* Who only looks at it, and is root, may look at everybody's. */
+    /* For reading only, root may use anybody's key. */
     bool any_owner = !make && geteuid() == 0, ok = false;
     if (fault == ENOENT && make)
         ok = make_key(path, out, errors);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* SHARE: how many attempts of one place may be one source's. */
+/* SHARE: how many attempts of one place one source may have. */
 enum { PLACES = 1024, WAYS = 4, SHARE = 2 };
 static const int64_t window_ns = (int64_t)FALLBACK_WINDOW_S * 1000000000;
 
@@ -40,7 +40,7 @@ static uint64_t hash(uint64_t h, const void *p, size_t n)
     return h;
 }
 
-/* From a start that peers do not know, so that they cannot choose whom they push out. */
+/* Starts from a secret value, so that peers cannot choose whom they push out. */
 static size_t place_of(const struct fallback_memory *m, const struct audit_offer *o)
 {
     uint8_t ip[16];
@@ -59,7 +59,7 @@ static bool same_attempt(const struct audit_offer *a, const struct audit_offer *
 
 /* ---- what a program keeps ---- */
 
-/* Appends to the list that is being made; signals and GREASE change from attempt to attempt. */
+/* Appends to the current list, without signals and GREASE, which change from attempt to attempt. */
 static void keep_id(struct audit_offer *o, enum audit_kept list, size_t *used, uint16_t id)
 {
     bool signal = list == KEPT_SUITES && cipher_is_signal(id);
@@ -72,7 +72,7 @@ static void keep_id(struct audit_offer *o, enum audit_kept list, size_t *used, u
     o->kept[list]++;
 }
 
-/* These follow from the length or from earlier sessions. */
+/* These depend on the length or on earlier sessions. */
 static bool extension_varies(uint16_t type)
 {
     enum { PADDING = 21, PRE_SHARED_KEY = 41, EARLY_DATA = 42 };
@@ -112,7 +112,7 @@ static struct id_list list_of(const struct audit_offer *o, enum audit_kept list)
     return l;
 }
 
-/* Is a what is left of b when some of it goes? */
+/* Is a the rest of b after some entries are removed? */
 static bool is_part_in_order(struct id_list a, struct id_list b)
 {
     size_t found = 0;
@@ -120,7 +120,7 @@ static bool is_part_in_order(struct id_list a, struct id_list b)
     return found == a.n;
 }
 
-/* The same of extensions, which some clients shuffle. */
+/* The same for extensions, in any order: some clients shuffle them. */
 static bool is_part(struct id_list a, struct id_list b)
 {
     for (size_t i = 0; i < a.n; i++) {
@@ -146,9 +146,9 @@ static bool is_reduction(const struct audit_offer *now, const struct audit_offer
     return lower || (now->highest_version == before->highest_version && fewer && others_same);
 }
 
-/* Which attempt of a full place gives way: the source's own oldest where it has its share, else
- * the oldest of all. So a source that tries one identity after the other forgets its own. */
-static struct attempt *make_way(struct attempt ways[WAYS], const struct audit_offer *now)
+/* Chooses the attempt of a full place to replace: the source's own oldest if it has its share, else
+ * the oldest of all. So a source that tries many identities replaces its own attempts. */
+static struct attempt *choose_replaced(struct attempt ways[WAYS], const struct audit_offer *now)
 {
     struct attempt *oldest = ways, *own = NULL;
     size_t share = 0;
@@ -170,7 +170,8 @@ bool fallback_notice(struct fallback_memory *m, const struct audit_offer *now, i
     bool less = mine && now_ns - mine->at_ns <= window_ns && is_reduction(now, &mine->offer);
     if (less) *before = mine->offer;
     if (now->failed)
-        *(mine ? mine : make_way(ways, now)) = (struct attempt){.at_ns = now_ns, .offer = *now};
+        *(mine ? mine : choose_replaced(ways, now)) =
+            (struct attempt){.at_ns = now_ns, .offer = *now};
     else if (mine)
         mine->at_ns = 0;
     return less;

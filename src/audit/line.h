@@ -1,4 +1,4 @@
-/* One record's line on its way to the sinks, shared by them. Private to audit/. */
+/* One record's line, shared by the sinks. Private to audit/. */
 #ifndef AUDIT_LINE_H
 #define AUDIT_LINE_H
 
@@ -11,11 +11,11 @@ struct line {
     atomic_uint holders;
     struct audit_stamp stamp;
     size_t open_size;    /* without what chain_seal() has added */
-    struct chain sealed; /* its number and hash, once it has them */
+    struct chain sealed; /* its number and hash, once sealed */
     struct text text;
 };
 
-/* Takes the text, also when this fails. NULL when out of memory. */
+/* Takes the text, also on failure. NULL when out of memory. */
 static inline struct line *line_new(struct audit_stamp stamp, struct text *text)
 {
     struct line *l = text->failed || !text->size ? NULL : malloc(sizeof *l);

@@ -50,7 +50,7 @@ static const char *name_of(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* Standard output, a pipe or a device: what is written cannot be read back. */
+/* Standard output, a pipe or a device: it cannot be read back. */
 static bool is_stream(const char *path)
 {
     struct stat st;
@@ -101,7 +101,7 @@ int logfile_open_again(const char *path, struct text *errors)
 {
     enum { FLAGS = O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY };
     bool standard = strcmp(path, "-") == 0;
-    /* A description of our own: the terminal or pipe may be shared with others. */
+    /* Open it again: the terminal or pipe may be shared with other processes. */
     const char *name = standard ? "/proc/self/fd/1" : path;
     int follow = standard ? 0 : O_NOFOLLOW;
     int fd = standard ? -1 : open(name, O_RDWR | O_CREAT | FLAGS | follow, 0640);
@@ -118,7 +118,7 @@ int logfile_open_again(const char *path, struct text *errors)
     return fd;
 }
 
-/* A file that was just made has to be in its directory after a power failure too. */
+/* A new file must be in its directory after a power failure too. */
 static void sync_directory(const char *path)
 {
     char *name = text_copy(path, strlen(path));
@@ -138,7 +138,7 @@ bool logfile_cut(struct logfile *l, size_t n)
            ftruncate(l->fd, st.st_size - (off_t)n) == 0;
 }
 
-/* The file's last bytes: from the beginning of a line where there is one. False: unreadable. */
+/* The file's last bytes, from the beginning of a line if possible. False: unreadable. */
 static bool read_tail(int fd, struct text *out)
 {
     struct stat st;
@@ -155,8 +155,8 @@ static bool read_tail(int fd, struct text *out)
     return place != NULL;
 }
 
-/* Half a line of ours was never promised to anybody: it is taken out and kept in a record. What
- * is not ours stays and gets its line end. */
+/* Half a line of ours was never confirmed to a caller: remove it and keep it in a record. Other
+ * text stays and gets a line end. */
 static void take_out_torn_line(struct logfile *l, struct text *tail)
 {
     const char *last = tail->size ? memrchr(tail->data, '\n', tail->size) : NULL;
@@ -171,7 +171,7 @@ static void take_out_torn_line(struct logfile *l, struct text *tail)
     }
     text_add_bytes(&f->torn, tail->data + whole, torn);
     bool out = logfile_cut(l, torn);
-    /* An append-only file: at least nothing is glued to it. */
+    /* An append-only file: at least end the line. */
     if (!out && write(l->fd, "\n", 1) != 1)
         diag_warning("audit file %s: %s", l->path, strerror(errno));
     text_printf(&f->detail, "The last line was cut short at %zu bytes and %s taken out. ", torn,
@@ -179,7 +179,7 @@ static void take_out_torn_line(struct logfile *l, struct text *tail)
     tail->size = whole;
 }
 
-/* The last line of the file; false when it has none that is sealed. */
+/* The last line of the file; false when it is not a sealed one. */
 static bool last_line(const struct text *tail, struct chain *out)
 {
     struct chain_line line;
@@ -205,9 +205,9 @@ static bool contradicts(const struct text *tail, const struct chain *known)
     return false;
 }
 
-/* The file that the state speaks of may have another name now, and be one batch ahead of the state:
- * its last line counts. */
-static void look_for_former_file(const struct logfile *l, ino_t inode, struct chain *head)
+/* The file that the state names may have another name now, and be one batch ahead of the state: use
+ * its last line. */
+static void find_former_file(const struct logfile *l, ino_t inode, struct chain *head)
 {
     struct text tail = {0};
     struct chain last;
@@ -232,8 +232,8 @@ static void look_for_former_file(const struct logfile *l, ino_t inode, struct ch
     free(folder);
 }
 
-/* Where does the chain go on? The state is what we know to have written; the file may be one
- * batch ahead of it when the process was killed, and behind it only when lines were lost. */
+/* Where does the chain continue? The state is what was written for certain. After a kill the file
+ * may be one batch ahead of it; it is behind only if lines were lost. */
 static void find_head(struct logfile *l, const struct text *tail)
 {
     struct chain file, state;
@@ -241,7 +241,7 @@ static void find_head(struct logfile *l, const struct text *tail)
     struct state is;
     bool has_state = state_read(l->state.fd, name_of(l->path), &is);
     bool has_file = last_line(tail, &file);
-    if (has_state && !has_file && is.inode != l->inode) look_for_former_file(l, is.inode, &is.last);
+    if (has_state && !has_file && is.inode != l->inode) find_former_file(l, is.inode, &is.last);
     if (has_state) state = is.last;
     if (tail->size && !has_file)
         text_add(&f->detail, "The file's last line is no record of this log. ");
@@ -287,9 +287,8 @@ static bool examine(struct logfile *l, struct text *errors)
     return ok;
 }
 
-/* A stream cannot be read back: the chain begins anew, and its first checkpoint names the last
- * record of the run before. A key that lies where nothing can be written is no reason to refuse
- * to start. */
+/* A stream cannot be read back: the chain begins anew, and its first checkpoint names the previous
+ * run's last record. A key in a read-only directory is no reason to refuse to start. */
 static bool find_run_before(struct logfile *l, const struct audit_config *config,
                             struct text *errors)
 {
@@ -312,7 +311,7 @@ static bool find_run_before(struct logfile *l, const struct audit_config *config
 
 static bool load_key(struct logfile *l, const struct audit_config *config, struct text *errors)
 {
-    /* What has no name of its own has a key only where one is named. */
+    /* A stream has a key only if the configuration names one. */
     if (!config->key && !l->regular) return true;
     l->key_path = logfile_key_path(config);
     l->has_key = l->key_path && log_key_load(l->key_path, true, &l->key, errors);
@@ -337,7 +336,7 @@ struct logfile *logfile_open(const struct audit_config *config, struct text *err
     l->path = text_copy(config->file, strlen(config->file));
     l->fd = l->path ? logfile_open_again(l->path, errors) : -1;
     if (l->fd >= 0) note_kind(l);
-    /* The key first: what examine() repairs must not be lost to a start that fails. */
+    /* The key first: a start that fails must not lose what examine() repairs. */
     if (l->fd >= 0 && load_key(l, config, errors) &&
         (l->regular ? examine(l, errors) : find_run_before(l, config, errors))) {
         while (l->findings.detail.size &&

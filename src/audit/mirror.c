@@ -14,7 +14,7 @@
 static const int64_t second_ns = 1000000000;
 
 struct mirror {
-    struct sink sink; /* the thread's own, but for its name */
+    struct sink sink; /* for the thread only, except its name */
     struct mirror_report report;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -26,9 +26,9 @@ struct mirror {
     int64_t dropped_since;
     bool reopen, closing;
     int64_t closing_at;
-    bool ended;     /* the thread has */
+    bool ended;     /* the thread has ended */
     bool abandoned; /* the thread frees it */
-    bool broken;    /* the thread's own: the operator has been told */
+    bool broken;    /* for the thread only: a warning was given */
 };
 
 /* ---- the queue ---- */
@@ -45,7 +45,7 @@ static bool may_wait(const struct mirror *m, const struct line *line)
 
 static void count_dropped(struct mirror *m, const struct line *line)
 {
-    /* Else a sink that is gone for good would have the log tell of its own telling. */
+    /* Do not count log-dropped records: they would cause more of themselves. */
     if (line->stamp.action == AUDIT_LOG_DROPPED) return;
     if (m->dropped++ == 0) m->dropped_since = clock_steady_ns();
 }
@@ -80,11 +80,12 @@ static void wait_until(struct mirror *m, int64_t t)
     pthread_cond_timedwait(&m->wake, &m->lock, &until);
 }
 
-/* At once when the sink works again, else once a minute. */
-static void tell_dropped(struct mirror *m, bool works)
+/* Reports at once when the sink works again, else once per minute. */
+static void report_dropped(struct mirror *m, bool works)
 {
     int64_t now = clock_steady_ns();
-    if (!m->dropped || m->closing || (!works && now < m->dropped_since + MIRROR_TELL_S * second_ns))
+    if (!m->dropped || m->closing ||
+        (!works && now < m->dropped_since + MIRROR_REPORT_S * second_ns))
         return;
     uint64_t count = m->dropped;
     m->dropped = 0;
@@ -93,7 +94,7 @@ static void tell_dropped(struct mirror *m, bool works)
     pthread_mutex_lock(&m->lock);
 }
 
-static void tell_operator(struct mirror *m, bool works)
+static void warn_operator(struct mirror *m, bool works)
 {
     if (m->broken == !works) return;
     m->broken = !works;
@@ -118,13 +119,13 @@ static void deliver(struct mirror *m)
     pthread_mutex_unlock(&m->lock);
     if (reopen && m->sink.sent == 0) sink_close(&m->sink);
     enum sink_result result = sink_write(&m->sink, line);
-    if (result == SINK_DONE || result == SINK_BROKEN) tell_operator(m, result == SINK_DONE);
+    if (result == SINK_DONE || result == SINK_BROKEN) warn_operator(m, result == SINK_DONE);
     pthread_mutex_lock(&m->lock);
     if (reopen && result == SINK_LATER) m->reopen = true;
     if (result == SINK_IMPOSSIBLE) count_dropped(m, line);
     if (result == SINK_DONE || result == SINK_IMPOSSIBLE) drop_first(m);
     line_release(line);
-    tell_dropped(m, result == SINK_DONE);
+    report_dropped(m, result == SINK_DONE);
     if (result == SINK_BROKEN && !over(m)) wait_until(m, clock_steady_ns() + second_ns);
 }
 
@@ -183,7 +184,7 @@ void mirror_end(struct mirror *m)
     pthread_mutex_unlock(&m->lock);
 }
 
-/* A lookup or a connection that does not come back is left to itself. */
+/* A thread that is stuck in a lookup or a connection is abandoned. */
 static bool join(struct mirror *m)
 {
     struct timespec until;

@@ -15,9 +15,9 @@ static const int64_t second_ns = 1000000000;
 
 static void add_checkpoint(struct output *o, const char *trigger);
 
-/* The first word in a log that goes on is a checkpoint. Never more than WRITER_CHECKPOINT_RECORDS
- * without a checkpoint: so a log from which they were taken out shows it. False when memory failed:
- * the item is gone then. */
+/* An existing log continues with a checkpoint. There are never more than WRITER_CHECKPOINT_RECORDS
+ * without a checkpoint, so that removed checkpoints show. False when out of memory: the item is
+ * freed then. */
 static bool add_pending(struct output *o, struct queued *i)
 {
     bool checkpoint = i->line->stamp.action == AUDIT_LOG_CHECKPOINT;
@@ -85,7 +85,7 @@ static struct queued *findings_item(struct output *o)
     return i;
 }
 
-/* The first one of a run names the end of the run before. */
+/* The first checkpoint of a run names the end of the previous run. */
 static void add_checkpoint(struct output *o, const char *trigger)
 {
     char when[CLOCK_TEXT_SIZE];
@@ -109,7 +109,7 @@ static void add_checkpoint(struct output *o, const char *trigger)
     text_fini(&signature);
 }
 
-/* A fallback record stands right behind the record of the attempt that shows it. */
+/* A fallback record directly follows the record of its later attempt. */
 static void notice_offer(struct output *o, struct queued *i)
 {
     struct audit_offer before;
@@ -142,7 +142,7 @@ static void add_to_mirrors(struct output *o, struct line *line)
     for (size_t i = 0; i < o->mirrors->n; i++) mirror_add(o->mirrors->items[i], line);
 }
 
-/* What is in the file is done with: drop whole lines, answer. */
+/* Removes the lines that are complete in the file, and calls back their waiting callers. */
 static void account(struct output *o)
 {
     bool any = false;
@@ -179,14 +179,14 @@ static size_t gather(const struct output *o, struct iovec parts[BATCH])
     return count;
 }
 
-/* The system may forget what a disk has refused: the next attempt writes it anew. */
+/* After a failed sync the pages may be lost: the next attempt writes the batch again. */
 static bool sync_batch(struct output *o)
 {
     o->rewrite = !logfile_sync(o->log);
     return !o->rewrite;
 }
 
-/* The same of what nobody has kept: the log tells of it when the disk is there again. */
+/* The same for records no longer kept: the log records the failure when the disk works again. */
 static bool sync_all(struct output *o)
 {
     if (!logfile_sync(o->log)) {
@@ -207,7 +207,7 @@ static bool sync_all(struct output *o)
     return true;
 }
 
-/* False, with errno, when the file took nothing or the disk did not. */
+/* False, with errno, when writing or syncing failed. */
 static bool write_batch(struct output *o)
 {
     struct iovec parts[BATCH];
@@ -218,7 +218,7 @@ static bool write_batch(struct output *o)
         if (n < 0 && errno == EINTR) return true;
         struct pollfd slow = {.fd = o->log->fd, .events = POLLOUT};
         if (n < 0 && errno == EAGAIN && poll(&slow, 1, SLOW_MS) > 0 && slow.revents == POLLOUT)
-            return true; /* a reader that is only slow */
+            return true; /* the reader is only slow */
         if (n <= 0) {
             if (n == 0) errno = ENOSPC;
             return false;
@@ -236,7 +236,7 @@ static void begin_failing(struct output *o, int fault)
         diag_error("the audit file cannot be written (%s): new connections are refused until it "
                    "can",
                    strerror(fault));
-    /* Who waits learns that it is not written; the record itself stays queued. */
+    /* Tell waiting callers that it is not written; the record stays queued. */
     for (struct queued *i = o->pending.head; i; i = i->next) queued_answer(i, false);
 }
 
@@ -248,7 +248,7 @@ static void end_failing(struct output *o)
 
 /* ---- another chain, or another file ---- */
 
-/* Seals anew what is pending, behind what the new file has to begin with. */
+/* Seals the pending records again, after those that a new file begins with. */
 static void reseal(struct output *o)
 {
     struct queued *items = o->pending.head;
@@ -270,7 +270,7 @@ static void reseal(struct output *o)
     }
 }
 
-/* What was in the deleted file is gone with it; what is pending goes into a new one. */
+/* The deleted file's records are lost; the pending ones go into a new file. */
 static bool replace_deleted(struct output *o)
 {
     struct text errors = {0};
@@ -303,22 +303,22 @@ static bool flush(struct output *o)
     return true;
 }
 
-static void tell_of_lost(struct output *o)
+static void report_lost(struct output *o)
 {
     size_t lost = atomic_load(&o->counters->lost);
-    if (lost == o->lost_told) return;
-    struct audit_log about = {.sink = "file", .dropped = lost - o->lost_told};
+    if (lost == o->lost_reported) return;
+    struct audit_log about = {.sink = "file", .dropped = lost - o->lost_reported};
     struct queued *i = own_item(o, AUDIT_LOG_DROPPED, "There was no memory.", &about, now());
     if (!i) return;
     add_pending(o, i);
-    o->lost_told = lost;
+    o->lost_reported = lost;
 }
 
-/* What is not about single records, once all of them are in the file. False with errno. */
+/* Checkpoints and syncs that are due, once all records are in the file. False with errno. */
 static bool run_due(struct output *o)
 {
     int64_t t = clock_steady_ns();
-    tell_of_lost(o);
+    report_lost(o);
     bool due = o->trigger || (o->checkpoint_ns && t >= o->checkpoint_ns);
     if (due && o->log->has_key && o->unsigned_records > 0) {
         logfile_restore(o->log);
@@ -342,8 +342,8 @@ bool output_work(struct output *o)
 
 /* ---- another file ---- */
 
-/* What cannot be written now goes into the next one. What the disk has to be told of comes before
- * the checkpoint, which is the last word. */
+/* What cannot be written now goes into the next file. Sync failures are recorded before the last
+ * checkpoint. */
 void output_conclude(struct output *o, const char *trigger)
 {
     if (!output_work(o)) return;
@@ -355,7 +355,7 @@ void output_conclude(struct output *o, const char *trigger)
         diag_error("audit file %s: %s", o->log->path, strerror(errno));
 }
 
-/* Only whole lines stay behind; the one that was cut short goes whole into the next file. */
+/* Only whole lines stay in the file; an incomplete one goes into the next file. */
 static void leave_file(struct output *o)
 {
     account(o);
@@ -380,7 +380,7 @@ static void rotate(struct output *o, int fd)
     logfile_restore(o->log);
     struct queued *i = findings_item(o);
     if (i) add_pending(o, i);
-    /* The first word of the new one: with it alone the file can be verified. */
+    /* A checkpoint first: the new file can then be verified alone. */
     if (o->log->has_key) add_checkpoint(o, "rotation");
 }
 
@@ -392,7 +392,7 @@ void output_begin(struct output *o, struct logfile *log)
     o->sync_fault = 0;
     o->unsigned_records = 0;
     o->opening = log->has_key && log->written.sequence > 0;
-    /* A new log has its first checkpoint behind its first records. */
+    /* A new log has its first checkpoint after its first records. */
     o->trigger = o->opening ? NULL : "start";
     if (o->pending.head || log->findings.detail.size)
         reseal(o);

@@ -1,4 +1,4 @@
-/* Records in a queue, and who waits for them. Private to audit/. */
+/* Records in a queue, with their waiting callers. Private to audit/. */
 #ifndef AUDIT_QUEUED_H
 #define AUDIT_QUEUED_H
 
@@ -11,7 +11,7 @@ struct queued {
     struct queued *next;
     struct line *line;
     struct audit_offer *offer;
-    struct writer_reply reply; /* answer NULL: nobody waits */
+    struct writer_reply reply; /* answer NULL: no caller waits */
 };
 
 struct record_queue {
@@ -27,14 +27,14 @@ WARN_UNUSED struct queued *queued_new(struct audit_stamp stamp, struct text *tex
                                       const struct audit_offer *offer,
                                       const struct writer_reply *reply);
 void queued_free(struct queued *i);
-/* Tells who waits, once. */
+/* Calls back the waiting caller, once. */
 void queued_answer(struct queued *i, bool written);
 
-/* What both threads count. */
+/* Counters shared by both threads. */
 struct counters {
     atomic_bool failing;                /* the file cannot be written */
     atomic_size_t queued, queued_bytes; /* records that are not yet in the file */
-    atomic_size_t lost;                 /* for want of memory */
+    atomic_size_t lost;                 /* because memory ran out */
 };
 
 void counters_add_queued(struct counters *c, const struct queued *i);

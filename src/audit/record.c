@@ -9,8 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Long strings, as JSON; what is longer is cut. With them, and everything else as long as it can
- * be, LISTS_LEAST bytes are left for the lists (tests/unit/test_record.c). */
+/* The longest strings, as JSON; longer ones are cut. If these and all else have their longest form,
+ * LISTS_LEAST bytes are left for the lists (tests/unit/test_record.c). */
 enum { NAME_MOST = 768, SENTENCE_MOST = 2048, MESSAGE_MOST = 3072, TORN_MOST = 10240 };
 /* The room for the lists of the first attempt, and of the last one. */
 enum { LISTS_USUAL = 12288, LISTS_LEAST = LISTS_USUAL / 16 };
@@ -106,7 +106,7 @@ static void message(const struct audit_event *e, struct text *out)
     }
 }
 
-/* A tunnel that was cut for its silence: neither side had ended it. */
+/* The idle timeout ended the tunnel, not a peer. */
 static bool was_cut(const struct audit_event *e)
 {
     return e->closed_by && strcmp(e->closed_by, "idle_timeout") == 0;
@@ -136,7 +136,7 @@ static void put_head(struct json *j, struct timespec at)
     json_end_object(j);
 }
 
-/* Stands last and is left open: sequence and hash follow (audit/chain.h). */
+/* Comes last and stays open: sequence and hash follow (audit/chain.h). */
 static void put_event(struct json *j, enum audit_action action, enum reason reason, bool cut,
                       int64_t duration_ns)
 {
@@ -372,7 +372,7 @@ static struct audit_stamp stamp_of(enum audit_action action, struct timespec at)
     return (struct audit_stamp){action, actions[action].level, at};
 }
 
-/* Everything in front of what such a record is about. */
+/* The members before the record's own. */
 static void put_start(struct json *j, enum audit_action action, struct timespec at,
                       const struct text *sentence, const struct audit_policy *policy)
 {

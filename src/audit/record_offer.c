@@ -5,8 +5,8 @@
 
 #include <stdio.h>
 
-/* One row per list: what it is called, what its count is called, its share of the room in
- * eighths. The counts follow the order of this table. */
+/* One row per list: its name, its count's name, its share of the room in eighths. The counts follow
+ * the order of this table. */
 static const struct {
     const char *key, *count_key;
     size_t share;
@@ -23,7 +23,7 @@ struct list_writer {
     struct json *j;
     struct offer_lists *lists;
     enum offer_list list;
-    size_t end; /* of j->out, at most */
+    size_t end; /* the largest size of j->out */
     bool full;
 };
 
@@ -98,7 +98,7 @@ static void add_weak_offer(void *arg, enum weak_kind kind, uint16_t id, const ch
     record_queue_add(arg, name, id);
 }
 
-/* What a compliant-looking hello offers besides, and would get elsewhere. */
+/* Weak offers, which other servers might accept. */
 static void put_weak_offers(struct json *j, const struct hello *h, struct offer_lists *lists)
 {
     struct list_writer l = list_begin(j, lists, OFFER_WEAK);
@@ -126,7 +126,7 @@ void record_put_tls_client(struct json *j, const struct hello *h, const char *ja
     json_end_object(j);
 }
 
-/* What a cut record says of the whole. */
+/* What a record with cut lists says about the whole hello. */
 static void put_whole(struct json *j, const struct hello *h, const struct offer_lists *lists)
 {
     json_put_bool(j, "lists_cut", true);

@@ -18,19 +18,19 @@ enum offer_list {
 
 /* The lists of one record. */
 struct offer_lists {
-    size_t room;                /* how many bytes they may have together */
-    size_t counts[OFFER_LISTS]; /* of all entries, also those that are left out */
-    bool cut;                   /* some are */
+    size_t room;                /* bytes for all of them together */
+    size_t counts[OFFER_LISTS]; /* of all entries, left out or not */
+    bool cut;                   /* some entries are left out */
 };
 
-/* The name of a suite, group or scheme, or its number where it has none. */
+/* The name of a suite, group or scheme, or its number if it has no name. */
 void record_put_id(struct json *j, const char *key, const char *name, uint16_t id);
-/* The SHA-256 of n bytes; nothing where the digest fails. */
+/* The SHA-256 of n bytes; nothing if the digest fails. */
 void record_put_sha256(struct json *j, const char *key, const void *p, size_t n);
 /* tls.client; called before record_put_client() with the same lists. */
 void record_put_tls_client(struct json *j, const struct hello *h, const char *ja4,
                            struct offer_lists *lists);
-/* suitegate.client; where a list is cut, with the counts and the SHA-256 of the hello. */
+/* suitegate.client; if a list is cut, with the counts and the SHA-256 of the hello. */
 void record_put_client(struct json *j, const struct hello *h, suite_set offered,
                        struct offer_lists *lists);
 /* One of the two offers of a fallback. */

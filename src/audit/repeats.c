@@ -12,14 +12,14 @@ static const int64_t interval_ns = (int64_t)1000000000 / REPEATS_PER_SECOND;
 
 struct repeat {
     bool used;
-    int64_t paid_until_ns; /* the time up to which the records so far have used up the rate */
-    int64_t due_ns;        /* of the count, where it is not 0 */
+    int64_t paid_until_ns; /* the time up to which the records have used the rate */
+    int64_t due_ns;        /* of the count, if that is not 0 */
     struct audit_repeated counted;
 };
 
 struct repeats {
     uint64_t seed;
-    int64_t due_ns; /* of the earliest count; 0: there is none */
+    int64_t due_ns; /* of the earliest count; 0: none */
     struct repeat places[PLACES][WAYS];
 };
 
@@ -36,7 +36,7 @@ void repeats_free(struct repeats *r)
     free(r);
 }
 
-/* FNV-1a from a start that peers do not know. */
+/* FNV-1a from a secret start. */
 static size_t place_of(const struct repeats *r, const struct audit_repeated *a)
 {
     uint8_t ip[16];
@@ -53,7 +53,7 @@ static bool same(const struct audit_repeated *a, const struct audit_repeated *b)
            strcmp(a->listener, b->listener) == 0;
 }
 
-/* Its own place, else a free one, else that of the one that was refused least recently. */
+/* The refusal's own place, else a free one, else the least recently used one. */
 static struct repeat *find(struct repeat ways[WAYS], const struct audit_repeated *refusal)
 {
     struct repeat *found = ways;

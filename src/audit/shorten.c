@@ -3,7 +3,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-/* What is long, and stands in the log itself. */
+/* Removes the long parts, which the log itself has. */
 static void leave_out(json_t *record)
 {
     static const char *const of_record[] = {"tls"};

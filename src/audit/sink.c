@@ -91,7 +91,7 @@ static int open_unix(const struct syslog_address *a)
     memcpy(to.sun_path, a->path, sizeof to.sun_path);
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), size = SEND_BUFFER;
     if (fd < 0) return -1;
-    /* Else a long record does not fit into a datagram; as much of it as the system gives. */
+    /* For long records in one datagram; the system may give less. */
     setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
     if (connect(fd, (struct sockaddr *)&to, sizeof to) == 0) return fd;
     int fault = errno;
@@ -159,7 +159,7 @@ static bool open_sink(struct sink *s)
 
 /* ---- writing ---- */
 
-/* A daemon that has closed its end would take one more message and lose it. */
+/* A send to a daemon that has closed its end would succeed once and lose the message. */
 static bool peer_is_gone(const struct sink *s)
 {
     char c;
@@ -208,16 +208,16 @@ enum sink_result sink_write(struct sink *s, const struct line *line)
         return SINK_BROKEN;
     }
     enum sink_result result = write_all(s);
-    /* Only a datagram can be too large, so nothing of it has gone out. */
+    /* Only a datagram can be too large, and none of it was sent. */
     if (result == SINK_IMPOSSIBLE && render(s, line, true)) result = write_all(s);
     if (result != SINK_LATER && result != SINK_BROKEN) s->sent = 0;
     if (result != SINK_BROKEN) return result;
-    /* A full disk: the line goes on where it stopped. */
+    /* A full disk: the line continues where it stopped. */
     if (!s->is_syslog && s->sent > 0) return result;
     int fault = errno;
     sink_close(s);
     errno = fault;
-    /* A datagram socket tells only with the next message that nobody was there; and a daemon that
-     * was restarted is there at once. */
+    /* A datagram socket reports a missing receiver only at the next message, and a restarted daemon
+     * is back at once. */
     return fresh ? SINK_BROKEN : sink_write(s, line);
 }

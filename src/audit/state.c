@@ -60,7 +60,7 @@ static bool parse(const char *text, size_t n, const char *name, struct state *ou
     return ok;
 }
 
-/* Read until it is the same twice: it may be written at this moment. */
+/* Reads until two reads are equal: the file may be written at this moment. */
 bool state_read(int fd, const char *name, struct state *out)
 {
     enum { ATTEMPTS = 20 };
@@ -110,7 +110,7 @@ bool state_restore(struct state_file *s)
         named.st_ino == open_one.st_ino)
         return false;
     int fd = open_locked(s->path, &fault);
-    if (fd < 0) return false; /* its folder is gone as well, or it is another process's */
+    if (fd < 0) return false; /* its directory is gone too, or another process has it */
     close(s->fd);
     s->fd = fd;
     return true;

@@ -13,32 +13,32 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Records that nobody waits for are gathered for GATHER_MS: a wake-up of this thread costs more
+/* Records without a waiting caller are gathered for GATHER_MS: a wake-up of this thread costs more
  * than a record. */
 enum { RETRY_MS = 200, GATHER_MS = 5 };
 static const int64_t second_ns = 1000000000;
 
 struct paths {
-    char *file, *key, *state; /* key, state NULL: there is none */
+    char *file, *key, *state; /* key, state: may be NULL */
 };
 
 struct writer {
     pthread_t thread;
     struct counters counters;
     struct mirrors mirrors;
-    struct paths paths; /* of the log in use; the controlling thread's own */
+    struct paths paths; /* of the log in use; for the controlling thread only */
     pthread_mutex_t lock;
     pthread_cond_t wake;
     /* Under lock: */
     struct record_queue incoming;
     bool stopping;
-    bool urgent; /* somebody waits for what came in */
-    bool asleep; /* whatever comes has to wake the thread */
+    bool urgent; /* a caller waits for one of them */
+    bool asleep; /* the next record must wake the thread */
     struct change change;
     char profile[16], digest[65];
     struct repeats *repeats;
 
-    struct output output; /* the thread's own */
+    struct output output; /* for the thread only */
 };
 
 /* ---- the thread ---- */
@@ -53,7 +53,7 @@ static bool something_new(const struct writer *w)
     return w->stopping || w->change.log || w->change.fd >= 0;
 }
 
-/* Until something has to be done at once, at most for so long. */
+/* Waits until there is urgent work, at most ms. */
 static void rest(struct writer *w, int64_t ms)
 {
     struct timespec until = at_ns(clock_steady_ns() + ms * 1000000);
@@ -87,7 +87,7 @@ static void queue(struct writer *w, struct queued *i)
     record_queue_add(&w->incoming, i);
 }
 
-/* With the lock held. A count that cannot be recorded is told with the lost records. */
+/* With the lock held. A count that cannot be recorded counts as a lost record. */
 static void queue_repeated(struct writer *w, const struct audit_repeated *r)
 {
     struct text line = {0};
@@ -133,7 +133,7 @@ static void *run(void *arg)
         output_work(&w->output);
         if (!stopping) continue;
         output_conclude(&w->output, "stop");
-        random_thread_fini(); /* the checkpoints' signatures took from it */
+        random_thread_fini(); /* used by the checkpoints' signatures */
         return NULL;
     }
 }
@@ -170,7 +170,7 @@ static void paths_fini(struct paths *p)
     free(p->state);
 }
 
-/* A copy must be no file that the log itself, or another copy, lives in. */
+/* A copy must not be a file of the log or of another copy. */
 static bool copies_are_apart(const struct audit_config *config, const struct paths *paths,
                              struct text *errors)
 {
@@ -189,7 +189,7 @@ static bool copies_are_apart(const struct audit_config *config, const struct pat
 }
 
 /* On a mirror's thread. */
-static void tell_dropped(void *context, const char *sink, uint64_t count)
+static void report_dropped(void *context, const char *sink, uint64_t count)
 {
     struct writer *w = context;
     struct text line = {0};
@@ -226,11 +226,11 @@ static void free_mirrors(struct mirror **items, size_t n)
     free(items);
 }
 
-/* Those that stay keep their queue. */
+/* Mirrors that stay keep their queue. */
 static bool set_mirrors(struct writer *w, const struct audit_config *config, struct text *errors)
 {
     const struct string_list *lists[] = {&config->copies, &config->syslog};
-    struct mirror_report report = {tell_dropped, w};
+    struct mirror_report report = {report_dropped, w};
     struct mirrors old;
     size_t n = config->copies.n + config->syslog.n, k = 0;
     struct mirror **items = calloc(n + 1, sizeof(struct mirror *));
@@ -259,7 +259,7 @@ static size_t writer_release(struct writer *w)
     size_t left = output_fini(&w->output);
     free_mirrors(w->mirrors.items, w->mirrors.n);
     pthread_mutex_destroy(&w->mirrors.lock);
-    /* What the mirrors told of after the thread's end. */
+    /* Records that the mirrors queued after the thread's end. */
     if (w->incoming.head) diag_warning("a further sink did not get all records; see above");
     while (w->incoming.head) queued_free(record_queue_take_first(&w->incoming));
     pthread_mutex_destroy(&w->lock);
@@ -311,7 +311,7 @@ size_t writer_free(struct writer *w)
 void writer_submit(struct writer *w, struct audit_stamp stamp, struct text *line,
                    const struct audit_offer *offer, const struct writer_reply *reply)
 {
-    /* It may have to wait for long, and many with it. */
+    /* Many records may have to wait long: use less memory. */
     if (atomic_load_explicit(&w->counters.failing, memory_order_relaxed))
         text_trim(line, CHAIN_ROOM);
     struct queued *i = queued_new(stamp, line, offer, reply);
@@ -321,7 +321,7 @@ void writer_submit(struct writer *w, struct audit_stamp stamp, struct text *line
         return;
     }
     pthread_mutex_lock(&w->lock);
-    if (stamp.action == AUDIT_PROXY_STOPPED) queue_counts(w, true); /* which is the last word */
+    if (stamp.action == AUDIT_PROXY_STOPPED) queue_counts(w, true); /* the last record */
     queue(w, i);
     bool wake = w->asleep || (reply && !w->urgent);
     w->asleep = false;
@@ -330,7 +330,7 @@ void writer_submit(struct writer *w, struct audit_stamp stamp, struct text *line
     pthread_mutex_unlock(&w->lock);
 }
 
-/* Of IPv6 a /64 counts as one source: that much a single host has to itself. */
+/* An IPv6 /64 counts as one source: one host may have all of it. */
 static struct addr source_of(const struct addr *a)
 {
     struct addr source = *a;
@@ -376,7 +376,7 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-/* On the way to the log at these paths: false with a sentence in errors. */
+/* Opens what `to` needs. False with a sentence in errors. */
 static bool prepare_change(struct writer *w, const struct audit_config *config,
                            const struct paths *to, struct change *out, struct text *errors)
 {
@@ -401,7 +401,7 @@ static bool prepare_change(struct writer *w, const struct audit_config *config,
 
 static void hand_over(struct writer *w, struct change change)
 {
-    if (w->change.log && change.fd >= 0) { /* not yet taken, and the same path */
+    if (w->change.log && change.fd >= 0) { /* same path, and still pending */
         close(change.fd);
         w->change.sync = change.sync;
         return;
