@@ -7,15 +7,15 @@
 #include "ledger/lines.h"
 
 struct checkpoint {
-    bool at_start; /* the first word of a process that goes on with the log */
-    bool at_stop;  /* the last word in it */
+    bool at_start; /* a process began with it */
+    bool at_stop;  /* a process ended with it */
     char time[ENTRY_TIME], key_id[LOG_KEY_ID + 1];
     char signature[2 * LOG_SPKI_LIMIT], public_key[2 * LOG_SPKI_LIMIT];
     struct chain head;
-    struct chain previous; /* sequence 0: it names none */
+    struct chain previous; /* sequence 0: not named */
 };
 
-/* False when the line is none, or one that lacks something. */
+/* False when the line is not a complete checkpoint. */
 WARN_UNUSED bool checkpoint_read(const struct line_view *line, struct checkpoint *out);
 
 #endif

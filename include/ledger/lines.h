@@ -1,6 +1,6 @@
-/* Reads the lines of an audit log, front to back, in bounded memory; one that gzip has packed is
- * unpacked.
- * The line that lines_next() gives belongs to the reader and holds until the next call. */
+/* Reads the lines of an audit log, front to back, in bounded memory, also if it is compressed with
+ * gzip.
+ * The reader owns the line that lines_next() returns; it is valid until the next call. */
 #ifndef LEDGER_LINES_H
 #define LEDGER_LINES_H
 
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LINES_LIMIT = 16 << 20 }; /* a longer line is given cut off, without an end */
+enum { LINES_LIMIT = 16 << 20 }; /* a longer line is cut and has no line end */
 
 struct line_view {
     const char *p; /* NUL-terminated, without its line end */
@@ -31,10 +31,10 @@ WARN_UNUSED bool lines_next(struct lines *l, struct line_view *out);
 /* The line that lines_next() will give. */
 WARN_UNUSED bool lines_peek(struct lines *l, struct line_view *out);
 bool lines_failed(const struct lines *l);
-/* Why, a clause. */
+/* Why reading failed, as a clause. */
 const char *lines_fault(const struct lines *l);
 const char *lines_name(const struct lines *l);
-/* Of the line that was given last, counted from 1. */
+/* Of the last line returned, counted from 1. */
 uint64_t lines_number(const struct lines *l);
 
 #endif

@@ -1,14 +1,14 @@
-/* What an audit log says in sum: fed record by record, in bounded memory however many there
- * are. Names beyond the bound are counted together, those with the fewest refusals first. */
+/* Summarizes an audit log: fed record by record, in bounded memory. Names beyond the bound are
+ * counted together, those with the fewest refusals first. */
 #ifndef LEDGER_REPORT_H
 #define LEDGER_REPORT_H
 
 #include "ledger/entry.h"
 
 enum {
-    REPORT_ROWS = 10000,  /* clients, and endpoints, that are told apart */
+    REPORT_ROWS = 10000,  /* clients, and endpoints, with their own row */
     REPORT_BUCKETS = 240, /* of the timeline; it coarsens before there are more */
-    REPORT_WEAK = 12      /* weak offers told of one client */
+    REPORT_WEAK = 12      /* weak offers listed per client */
 };
 
 /* A refusal that shows what is wrong. */
@@ -16,8 +16,7 @@ struct report_evidence {
     enum reason reason; /* REASON_OK: none */
     struct timespec at;
     uint64_t sequence;
-    char *connection_id,
-        *other; /* other: the endpoint of a client's, the client of an endpoint's */
+    char *connection_id, *other; /* other: for a client the endpoint, for an endpoint the client */
     char *offer, *detail;
 };
 
@@ -30,10 +29,10 @@ struct report_weak {
 struct report_row {
     char *name;
     uint64_t allowed, refused, downgrades;
-    uint64_t blamed; /* refusals that it has to mend */
+    uint64_t blamed; /* refusals that it caused */
     uint64_t reasons[REASON_COUNT];
     struct timespec last;
-    struct report_evidence newest; /* of those it is blamed for */
+    struct report_evidence newest; /* of those that it caused */
     struct report_weak weak[REPORT_WEAK];
     size_t weak_count;
 };
@@ -42,7 +41,7 @@ struct report_table {
     void *tree;
     struct report_row **rows;
     size_t n;
-    uint64_t others, others_allowed, others_refused; /* names that were put together */
+    uint64_t others, others_allowed, others_refused; /* names counted together */
 };
 
 struct report_bucket {
@@ -55,7 +54,7 @@ struct report {
     bool has_since, has_until;
     struct timespec since, until;
 
-    uint64_t records, unreadable, outside; /* outside: before since or behind until */
+    uint64_t records, unreadable, outside; /* outside: before since or after until */
     struct timespec first, last;
     uint64_t allowed, refused, closed, retries, downgrades, incidents;
     uint64_t reasons[REASON_COUNT];
@@ -67,7 +66,7 @@ struct report {
     size_t weak_count;
     void *weak_tree;
     int64_t bucket_seconds;
-    struct report_bucket *buckets; /* in order of time; those without a record are left out */
+    struct report_bucket *buckets; /* in order of time, without empty ones */
     size_t bucket_count;
     bool failed; /* out of memory */
 };
@@ -75,11 +74,11 @@ struct report {
 void report_init(struct report *r);
 void report_fini(struct report *r);
 void report_line(struct report *r, const struct line_view *line);
-/* After the last line: puts rows and names in the order of what is to be mended first. */
+/* After the last line: sorts rows and names, most urgent first. */
 void report_finish(struct report *r);
-/* The reasons with a count, most frequent first; returns how many. */
+/* The reasons with a count, most frequent first; returns their number. */
 size_t report_order_reasons(const uint64_t counts[REASON_COUNT], enum reason out[REASON_COUNT]);
-/* Makes the timeline so coarse that so many buckets, empty ones included, span it. */
+/* Coarsens the timeline to at most `most` buckets, empty ones included. */
 void report_coarsen(struct report *r, size_t most);
 
 #endif

@@ -24,7 +24,7 @@ bool entry_peek_time(const char *line, size_t n, char out[ENTRY_TIME])
     enum { FROM = sizeof start - 1, LENGTH = ENTRY_TIME - 1 };
     bool there = n > FROM + LENGTH && memcmp(line, start, FROM) == 0 && line[FROM + LENGTH] == '"';
     for (size_t i = FROM; there && i < FROM + LENGTH; i++)
-        there = line[i] >= '-' && line[i] <= 'Z'; /* nothing that a terminal obeys */
+        there = line[i] >= '-' && line[i] <= 'Z'; /* no control characters */
     if (there) memcpy(out, line + FROM, LENGTH);
     out[there ? LENGTH : 0] = '\0';
     return there;

@@ -10,7 +10,7 @@ enum { FIRST_SIZE = 256 << 10 };
 struct lines {
     char *name;
     struct input *input;
-    char *buffer; /* what was read and not yet given lies from `from` to `to` */
+    char *buffer; /* bytes read and not yet returned: from `from` to `to` */
     size_t size, from, to;
     bool ended, failed, skipping;
     bool peeked;
@@ -46,7 +46,7 @@ void lines_close(struct lines *l)
     free(l);
 }
 
-/* Room for more behind `to`, and one byte for a NUL. */
+/* Makes room after `to`, also for a NUL. */
 static bool make_room(struct lines *l)
 {
     if (l->from > 0) {
@@ -77,7 +77,7 @@ static bool read_more(struct lines *l)
     return n > 0;
 }
 
-/* Up to `stop`, which may be the line end's place; the next one begins behind `resume`. */
+/* Returns the bytes up to `stop`. ended: a line end follows them. */
 static struct line_view take(struct lines *l, size_t stop, bool ended)
 {
     struct line_view v = {l->buffer + l->from, stop - l->from, ended};

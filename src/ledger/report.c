@@ -9,7 +9,7 @@
 
 enum { WEAK_LIMIT = 1024, NAME_LIMIT = 300 };
 
-/* Each a multiple of the one before. */
+/* Each is a multiple of the previous one. */
 static const int64_t widths[] = {60,    300,    900,     3600,     21600,
                                  86400, 604800, 2419200, 29030400, 290304000};
 
@@ -73,7 +73,7 @@ static int compare(uint64_t a, uint64_t b)
     return a > b ? -1 : a < b;
 }
 
-/* What has to be mended first: most refusals of its own, then most refusals, then most used. */
+/* Most urgent first: most refusals that it caused, then most refusals, then most used. */
 static int by_weight(const void *a, const void *b)
 {
     const struct report_row *one = *(struct report_row *const *)a;
@@ -84,7 +84,7 @@ static int by_weight(const void *a, const void *b)
     return order ? order : strcmp(one->name, other->name);
 }
 
-/* Puts the lighter half together. */
+/* Merges the lighter half into one count. */
 static void table_prune(struct report_table *t)
 {
     qsort(t->rows, t->n, sizeof(struct report_row *), by_weight);
@@ -328,8 +328,7 @@ static bool in_range(const struct report *r, struct timespec at)
     return (!r->has_since || newer(at, r->since)) && (!r->has_until || !newer(at, r->until));
 }
 
-/* Half of all records say only that an allowed connection has ended: their time is all that
- * counts. */
+/* Half of all records report only the end of an allowed connection: only their time counts. */
 static bool read_line(const struct line_view *line, struct log_entry *out)
 {
     char action[ENTRY_ACTION];
@@ -377,7 +376,7 @@ void report_finish(struct report *r)
             qsort(tables[t]->rows[i]->weak, tables[t]->rows[i]->weak_count,
                   sizeof(struct report_weak), by_count);
     }
-    tdestroy(r->weak_tree, keep); /* what it is about moves now */
+    tdestroy(r->weak_tree, keep); /* its elements move now */
     r->weak_tree = NULL;
     if (r->weak_count) qsort(r->weak, r->weak_count, sizeof *r->weak, by_count);
 }

@@ -1,5 +1,5 @@
-/* The order of the lines, and what is wrong where it is not kept. What a line that is in its place
- * says is verify_record.c's. */
+/* Checks the order of the lines, and finds out what is wrong. verify_record.c reads the lines that
+ * are in order. */
 #include "verify_impl.h"
 
 #include <inttypes.h>
@@ -43,8 +43,8 @@ void verify_note(struct verify *v, const char *format, ...)
     text_printf(&v->found.notes, "%s\n", line);
 }
 
-void verify_judge(struct verify *v, enum verify_fault fault, struct place place, uint64_t sequence,
-                  const char *format, ...)
+void verify_judge(struct verify *v, enum verify_fault fault, struct log_position place,
+                  uint64_t sequence, const char *format, ...)
 {
     char line[512];
     va_list args;
@@ -67,8 +67,8 @@ static bool follows(const char *previous, const struct line_view *line,
            memcmp(hash, sealed->hash, CHAIN_HASH) == 0;
 }
 
-/* The first record of all: what is before it is not known, unless it is number 1 or a
- * checkpoint, which names it. */
+/* The very first record: what preceded it is unknown, unless it is number 1 or a checkpoint, which
+ * names it. */
 static bool begin(struct verify *v, const struct line_view *line, const struct chain_line *sealed)
 {
     struct checkpoint c;
@@ -88,8 +88,8 @@ static bool begin(struct verify *v, const struct line_view *line, const struct c
 
 /* ---- what is wrong ---- */
 
-/* The lines behind a suspect one tell what happened. */
-static void look_behind_suspect(struct verify *v, const struct line_view *line,
+/* The lines after a suspect one show what happened. */
+static void check_after_suspect(struct verify *v, const struct line_view *line,
                                 const struct chain_line *sealed, bool next_file)
 {
     struct suspect *s = &v->suspect;
@@ -150,7 +150,7 @@ static void conclude_gap(struct verify *v)
         verify_judge(v, VERIFY_REMOVED, s->place, from, "%s in front of this line", missing);
 }
 
-static void suspect(struct verify *v, struct place place, const struct line_view *line,
+static void suspect(struct verify *v, struct log_position place, const struct line_view *line,
                     const struct chain_line *sealed, bool first_of_file)
 {
     v->suspect = (struct suspect){.is = true,
@@ -181,9 +181,9 @@ static bool judge_unvouched(struct verify *v)
     return v->found.fault == VERIFY_INTACT;
 }
 
-/* The run that ends here, at the end of all or in front of the next one. Where something is signed,
- * or has to be, each run is, or the next one names its end. */
-static bool end_run(struct verify *v, struct place place)
+/* Checks the run that ends here. If anything is signed, or must be, each run has to be signed or
+ * the next one has to name its end. */
+static bool end_run(struct verify *v, struct log_position place)
 {
     if (!judge_unvouched(v)) return false;
     if (!runs_end(&v->runs))
@@ -199,7 +199,7 @@ static bool end_run(struct verify *v, struct place place)
     return true;
 }
 
-static bool begin_anew(struct verify *v, struct place place)
+static bool begin_anew(struct verify *v, struct log_position place)
 {
     if (!end_run(v, place)) return false;
     runs_begin(&v->runs);
@@ -213,7 +213,7 @@ static bool begin_anew(struct verify *v, struct place place)
     return true;
 }
 
-static void take_in_order(struct verify *v, struct place place, const struct line_view *line,
+static void take_in_order(struct verify *v, struct log_position place, const struct line_view *line,
                           const struct chain_line *sealed, bool first_of_file)
 {
     bool next = sealed->sequence == v->chain.sequence + 1;
@@ -233,8 +233,8 @@ static void take_in_order(struct verify *v, struct place place, const struct lin
     }
 }
 
-/* The run that was missed follows further on. */
-static void look_for_run(struct verify *v, const struct chain_line *sealed)
+/* Is this the missed run, out of order? */
+static void find_missed_run(struct verify *v, const struct chain_line *sealed)
 {
     if (!runs_wants(&v->runs, sealed->sequence, sealed->hash)) return;
     v->found.fault = VERIFY_REORDERED;
@@ -248,16 +248,16 @@ static void look_for_run(struct verify *v, const struct chain_line *sealed)
 void verify_line(struct verify *v, const char *file, uint64_t number, const struct line_view *line)
 {
     struct chain_line sealed;
-    struct place place = {file, number};
+    struct log_position place = {file, number};
     bool first_of_file = file != v->file;
     if (first_of_file) v->found.files++;
     v->file = file;
     bool readable = line->ended && chain_read(line->p, line->n, &sealed);
     v->found.sealed_lines += readable;
-    if (v->found.fault == VERIFY_REMOVED && readable) look_for_run(v, &sealed);
+    if (v->found.fault == VERIFY_REMOVED && readable) find_missed_run(v, &sealed);
     if (v->found.fault != VERIFY_INTACT) return;
     if (v->suspect.is)
-        look_behind_suspect(v, line, readable ? &sealed : NULL, first_of_file);
+        check_after_suspect(v, line, readable ? &sealed : NULL, first_of_file);
     else if (readable)
         take_in_order(v, place, line, &sealed, first_of_file);
     else
@@ -275,12 +275,12 @@ static void end_suspect(struct verify *v)
             v, "The last line is not complete: it is being written, or the process ended in the "
                "middle of it. It is repaired at the next start.");
     else
-        look_behind_suspect(v, &(struct line_view){"", 0, true}, NULL, false);
+        check_after_suspect(v, &(struct line_view){"", 0, true}, NULL, false);
 }
 
 void verify_end(struct verify *v)
 {
-    struct place end = {v->file ? v->file : "", 0};
+    struct log_position end = {v->file ? v->file : "", 0};
     end_suspect(v);
     if (v->found.fault != VERIFY_INTACT) return;
     if (v->has_state && v->state.sequence > v->chain.sequence)

@@ -1,4 +1,4 @@
-/* The state of a verification, which audit/verify.c and audit/verify_record.c share. */
+/* The state of a verification, for verify.c and verify_record.c. */
 #ifndef LEDGER_VERIFY_IMPL_H
 #define LEDGER_VERIFY_IMPL_H
 
@@ -8,16 +8,16 @@
 #include "ledger/runs.h"
 #include "ledger/verify.h"
 
-struct place {
+struct log_position {
     const char *file;
     uint64_t number;
 };
 
-/* What is wrong at one line, until the lines behind it have told what it was. */
+/* A line that is wrong, until the lines after it show why. */
 struct suspect {
     bool is, gap, reordered, repeated;
-    struct place place;
-    uint64_t sequence; /* that the line has; 0: it is no sealed line */
+    struct log_position place;
+    uint64_t sequence; /* of the line; 0: not a sealed line */
     bool first_of_file, ended;
 };
 
@@ -26,34 +26,34 @@ struct verify {
     char given_id[LOG_KEY_ID + 1];
     struct verify_summary found;
     bool has_state;
-    struct chain state; /* the last record that was written, as the state file says */
+    struct chain state; /* the last record written, from the state file */
     struct chain chain; /* the last good record */
     char first_hash[CHAIN_HASH];
     bool begun;
     const char *file;
     struct suspect suspect;
-    bool stopped;         /* the last record but for checkpoints says so */
+    bool stopped;         /* the last record except checkpoints is a stop */
     bool starting;        /* the last record is a process's first */
-    uint64_t own_records; /* in a row, the last ones: those about the log itself */
+    uint64_t own_records; /* the latest consecutive ones, about the log itself */
     uint64_t chain_checkpoints;
     struct runs runs;
-    struct place anew;        /* where this run begins */
-    uint64_t unsigned_before; /* records at the end of the run before */
-    /* The run before has no checkpoint, although there are some: this run has to name its end. */
+    struct log_position anew; /* the beginning of this run */
+    uint64_t unsigned_before; /* records at the end of the previous run */
+    /* The previous run has no checkpoint, although others have: this run has to name its end. */
     bool unvouched;
-    struct place unvouched_at;
+    struct log_position unvouched_at;
     uint64_t unvouched_record;
 };
 
-/* A sentence for the reader; no fault. */
+/* A sentence for the operator, not a fault. */
 void verify_note(struct verify *v, const char *format, ...) PRINTF(2, 3);
-/* The first fault counts. sequence: of the record that is at fault or missing. */
-void verify_judge(struct verify *v, enum verify_fault fault, struct place place, uint64_t sequence,
-                  const char *format, ...) PRINTF(5, 6);
+/* Only the first fault counts. sequence: of the wrong or missing record. */
+void verify_judge(struct verify *v, enum verify_fault fault, struct log_position place,
+                  uint64_t sequence, const char *format, ...) PRINTF(5, 6);
 
 bool verify_is_action(const char *name, enum audit_action action);
-/* Takes a record that follows the one before it, or judges it. */
-void verify_take_good(struct verify *v, struct place place, const struct line_view *line,
+/* Takes a record that follows the previous one, or reports its fault. */
+void verify_take_good(struct verify *v, struct log_position place, const struct line_view *line,
                       const struct chain_line *sealed);
 
 #endif

@@ -1,5 +1,5 @@
-/* A record in its place: what it says of the log, whether it agrees with the state file, and
- * whether what it signs is so. */
+/* A record in order: what it says about the log, whether it agrees with the state file, and whether
+ * its signature holds. */
 #include "verify_impl.h"
 
 #include "audit/writer.h"
@@ -12,7 +12,7 @@ bool verify_is_action(const char *name, enum audit_action action)
     return strcmp(name, audit_action_name(action)) == 0;
 }
 
-/* With the key that was given, else with the one that the checkpoint itself names. */
+/* Uses the given key, else the one in the checkpoint. */
 static bool signature_holds(const struct verify *v, const struct checkpoint *c)
 {
     uint8_t spki[LOG_SPKI_LIMIT];
@@ -28,7 +28,7 @@ static bool signature_holds(const struct verify *v, const struct checkpoint *c)
            checkpoint_valid(key, c->time, &c->head, &c->previous, c->signature);
 }
 
-/* Of a record that a process writes first. A log on standard output has no checkpoint there. */
+/* For the first record of a process. A log on standard output has no checkpoint there. */
 static void note_crash(struct verify *v, uint64_t sequence)
 {
     if (!v->stopped && v->found.records > 0)
@@ -40,7 +40,7 @@ static void note_crash(struct verify *v, uint64_t sequence)
     v->stopped = true;
 }
 
-static bool checkpoint_fits(struct verify *v, const struct checkpoint *c, struct place place,
+static bool checkpoint_fits(struct verify *v, const struct checkpoint *c, struct log_position place,
                             uint64_t sequence)
 {
     if (v->given_key.n && strcmp(c->key_id, v->given_id) != 0)
@@ -56,8 +56,8 @@ static bool checkpoint_fits(struct verify *v, const struct checkpoint *c, struct
     return v->found.fault == VERIFY_INTACT;
 }
 
-/* The first checkpoint of a run names the end of the one before. */
-static bool take_link(struct verify *v, const struct checkpoint *c, struct place place,
+/* The first checkpoint of a run names the end of the previous one. */
+static bool take_link(struct verify *v, const struct checkpoint *c, struct log_position place,
                       uint64_t sequence)
 {
     uint64_t last = v->runs.before.last;
@@ -85,11 +85,11 @@ static bool take_link(struct verify *v, const struct checkpoint *c, struct place
     }
 }
 
-static bool take_checkpoint(struct verify *v, const struct checkpoint *c, struct place place,
+static bool take_checkpoint(struct verify *v, const struct checkpoint *c, struct log_position place,
                             uint64_t sequence)
 {
     if (!checkpoint_fits(v, c, place, sequence) || !take_link(v, c, place, sequence)) return false;
-    /* The first checkpoint of a new chain stands behind its first records. */
+    /* The first checkpoint of a new chain follows its first records. */
     if (c->at_start && v->chain_checkpoints && !v->starting) note_crash(v, sequence);
     if (v->found.key_id[0] && strcmp(v->found.key_id, c->key_id) != 0)
         verify_note(v, "From record %" PRIu64 " on the log is signed with another key.", sequence);
@@ -103,9 +103,9 @@ static bool take_checkpoint(struct verify *v, const struct checkpoint *c, struct
     return true;
 }
 
-/* A process signs what it finds before it goes on, and what it leaves. */
-static bool signed_at_turns(struct verify *v, const char *action, bool own, struct place place,
-                            uint64_t sequence)
+/* A process signs the log that it finds, and the log that it leaves. */
+static bool signed_at_turns(struct verify *v, const char *action, bool own,
+                            struct log_position place, uint64_t sequence)
 {
     bool turn = verify_is_action(action, AUDIT_PROXY_STARTED) || (v->stopped && !own);
     if (v->found.checkpoints && turn && v->found.unsigned_records > v->own_records)
@@ -122,7 +122,8 @@ static bool signed_at_turns(struct verify *v, const char *action, bool own, stru
     return v->found.fault == VERIFY_INTACT;
 }
 
-static bool take_record(struct verify *v, const char *action, struct place place, uint64_t sequence)
+static bool take_record(struct verify *v, const char *action, struct log_position place,
+                        uint64_t sequence)
 {
     bool repair = verify_is_action(action, AUDIT_LOG_REPAIRED);
     bool own = repair || verify_is_action(action, AUDIT_LOG_DROPPED);
@@ -138,7 +139,8 @@ static bool take_record(struct verify *v, const char *action, struct place place
     return true;
 }
 
-static bool state_agrees(struct verify *v, const struct chain_line *sealed, struct place place)
+static bool state_agrees(struct verify *v, const struct chain_line *sealed,
+                         struct log_position place)
 {
     if (!v->has_state || sealed->sequence != v->state.sequence ||
         memcmp(sealed->hash, v->state.hash, CHAIN_HASH) == 0)
@@ -149,8 +151,10 @@ static bool state_agrees(struct verify *v, const struct chain_line *sealed, stru
     return false;
 }
 
-/* What the first run names as the end of the one before it stands behind that run. */
-static bool runs_in_order(struct verify *v, const struct chain_line *sealed, struct place place)
+/* Is the record here that the first run names as the end of its previous run? Then the runs are out
+ * of order. */
+static bool runs_in_order(struct verify *v, const struct chain_line *sealed,
+                          struct log_position place)
 {
     if (!runs_wants(&v->runs, sealed->sequence, sealed->hash)) return true;
     verify_judge(v, VERIFY_REORDERED, place, sealed->sequence,
@@ -158,7 +162,7 @@ static bool runs_in_order(struct verify *v, const struct chain_line *sealed, str
     return false;
 }
 
-void verify_take_good(struct verify *v, struct place place, const struct line_view *line,
+void verify_take_good(struct verify *v, struct log_position place, const struct line_view *line,
                       const struct chain_line *sealed)
 {
     struct checkpoint c;
