@@ -1,6 +1,5 @@
-/* The latest attempts at test listeners, for the operator who asks why one failed a second ago.
- * One for the process, fed by all workers; bounded, in memory only. The evidence is the audit
- * log: this is a view of its last moments. */
+/* The latest attempts at test listeners, for an operator who wants to know why one just failed. One
+ * per process, fed by all workers; bounded, in memory only. The evidence is the audit log. */
 #ifndef PAGE_RECENT_H
 #define PAGE_RECENT_H
 
@@ -11,7 +10,7 @@
 
 #include <time.h>
 
-/* So many of those that were refused, and as many that passed: neither pushes the other out. */
+/* RECENT_ENTRIES each of refused and of passed attempts: neither pushes the other out. */
 enum { RECENT_ENTRIES = 100, RECENT_TEXT = 512, RECENT_NAME = 64 };
 
 struct recent_entry {

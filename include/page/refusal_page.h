@@ -1,5 +1,5 @@
-/* What a refused client is shown over HTTP: to people a page, to programs text. Pure: facts in, a
- * whole HTTP/1.1 response out. */
+/* A refused client's HTTP response: a page for people, text for programs. Pure: facts in, a whole
+ * HTTP/1.1 response out. */
 #ifndef PAGE_REFUSAL_PAGE_H
 #define PAGE_REFUSAL_PAGE_H
 

@@ -1,5 +1,5 @@
-/* What a test listener answers: to people a page, to programs JSON, about the very handshake that
- * the request came through. Pure: facts in, an HTTP/1.1 response out. */
+/* A test listener's response: a page for people, JSON for programs, about the handshake of the
+ * request's own connection. Pure: facts in, an HTTP/1.1 response out. */
 #ifndef PAGE_TEST_PAGE_H
 #define PAGE_TEST_PAGE_H
 
@@ -20,11 +20,11 @@ struct test_page_facts {
     struct recent *recent;
 };
 
-/* request: a request's bytes, head included. */
+/* request: the request's bytes, from its head. */
 void test_page_render(const struct test_page_facts *facts, const uint8_t *request, size_t n,
                       struct text *out);
 
-/* It only looks at who came before. */
+/* Is it a request for the recent attempts only? */
 bool test_page_is_view(const uint8_t *request, size_t n);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 struct ring {
-    struct recent_entry entries[RECENT_ENTRIES]; /* the newest before `next` */
+    struct recent_entry entries[RECENT_ENTRIES]; /* the newest is before `next` */
     size_t next, n;
 };
 
@@ -41,7 +41,7 @@ void recent_add(struct recent *r, const struct recent_entry *entry)
     pthread_mutex_unlock(&r->lock);
 }
 
-/* The i-th newest; NULL when there are not so many. */
+/* The i-th newest; NULL when there are fewer. */
 static const struct recent_entry *newest(const struct ring *r, size_t i)
 {
     if (i >= r->n) return NULL;
@@ -55,7 +55,7 @@ static bool is_later(const struct recent_entry *a, const struct recent_entry *b)
     return a->at.tv_nsec > b->at.tv_nsec;
 }
 
-/* Both rings, newest first, for one who holds the lock. */
+/* Both rings, newest first, with the lock held. */
 static void each(const struct recent *r, void (*put)(void *arg, const struct recent_entry *e),
                  void *arg)
 {
@@ -97,7 +97,7 @@ static void put_row(void *arg, const struct recent_entry *e)
     char when[CLOCK_TEXT_SIZE], from[ADDR_TEXT_SIZE];
     clock_format(e->at, when);
     addr_format(&e->source, from);
-    /* The date and the time of day are a line each. */
+    /* The date and the time of day, one line each. */
     text_printf(out, "<tr><th scope=\"row\">%.10s<br>%s<br><span class=\"dim\">%s<br>at ", when,
                 *when ? when + 11 : "", from);
     text_add_html(out, e->listener);

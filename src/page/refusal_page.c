@@ -23,8 +23,8 @@ static void render_text(const struct refusal_page *p, const struct reason_row *r
                 row->remedy, p->connection_id);
 }
 
-/* Nothing of a peer's goes into a page but the destination, whose characters were checked
- * (RFC 1123 names, IP addresses), and still it is escaped. */
+/* The destination is the only text from a peer. Its characters were checked (RFC 1123 names, IP
+ * addresses); it is escaped all the same. */
 static void render_html(const struct refusal_page *p, const struct reason_row *row,
                         struct text *out)
 {
@@ -42,7 +42,7 @@ static void render_html(const struct refusal_page *p, const struct reason_row *r
     html_end(out);
 }
 
-/* The status line names the code: of a refused CONNECT, Java, git and .NET show that line alone. */
+/* The status line names the code: for a refused CONNECT, Java, git and .NET show only that line. */
 void refusal_page_render(const struct refusal_page *p, struct text *out)
 {
     const struct reason_row *row = reason_row(p->reason);

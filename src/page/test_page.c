@@ -21,15 +21,15 @@ static const char *group_text(const struct test_page_facts *f)
     return name ? name : "-";
 }
 
-/* Of the type of the suite; a resumed session shows none. */
+/* By the suite's key type; a resumed session has none. */
 static const char *certificate_text(const struct test_page_facts *f)
 {
     if (f->agreed.resumed) return "none, a resumed session";
     return f->key == KEY_ECDSA ? "ECDSA" : "RSA";
 }
 
-/* Those who sit at this machine, and meant it: a page from elsewhere whose name was made to lead
- * here may not read what others sent. */
+/* Only clients on this machine that use a local name: a foreign web page whose DNS name leads here
+ * (DNS rebinding) must not read what others sent. */
 static bool may_see_recent(const struct test_page_facts *f)
 {
     const char *name = f->hello->server_name;
@@ -266,7 +266,7 @@ void test_page_render(const struct test_page_facts *facts, const uint8_t *reques
         html = true;
         put_page(facts, &body);
     } else {
-        html = false; /* whatever path a client insists on */
+        html = false; /* whatever the path */
         put_json(facts, &body);
     }
     put_response(out, &r, status, html, &body);
