@@ -1,5 +1,5 @@
-/* What has become of connections, by code: for whoever shows it. Each worker has its own and is the
- * only one to write it; any thread may read it. */
+/* Counts connections by their result, for display. Each worker writes only its own counts; any
+ * thread may read them. */
 #ifndef RUNTIME_COUNTS_H
 #define RUNTIME_COUNTS_H
 
@@ -12,13 +12,13 @@ struct counts {
     unsigned long refused[REASON_COUNT]; /* by code */
 };
 
-/* One more, of a worker's own counts. */
+/* Adds one to a worker's own count. */
 static inline void counts_add_one(unsigned long *count)
 {
     __atomic_store_n(count, *count + 1, __ATOMIC_RELAXED);
 }
 
-/* Adds what it reads. */
+/* Adds `one` to `total`. */
 void counts_sum(struct counts *total, const struct counts *one);
 
 #endif

@@ -1,14 +1,14 @@
-/* Run queue: entries that still have work run in each iteration of the loop, first in, first out.
- * The sockets come first, then each entry once; where that was less than RUN_QUEUE_RUNS runs, those
- * that have queued up again run again; then the sockets are asked without waiting.
- * Embedded in the loop's owner, an entry in what runs. Must not know connections. */
+/* Run queue: runs entries with more work in each iteration of the loop, first in, first out.
+ * Sockets come first, then each entry once; entries that queued themselves again run again until
+ * there were RUN_QUEUE_RUNS runs; then the loop polls without waiting. Embedded in the loop's
+ * owner, an entry in what it runs. Must not know connections. */
 #ifndef RUNTIME_RUN_QUEUE_H
 #define RUNTIME_RUN_QUEUE_H
 
 #include <ev.h>
 #include <stdbool.h>
 
-enum { RUN_QUEUE_RUNS = 4 }; /* few entries are not asked for so often: a look costs, too */
+enum { RUN_QUEUE_RUNS = 4 }; /* so that few entries do not poll after each run: polling costs too */
 
 struct run_entry {
     struct run_entry *next, **link; /* link NULL: not queued */
@@ -24,12 +24,12 @@ struct run_queue {
 };
 
 void run_queue_init(struct run_queue *q, struct ev_loop *loop);
-/* Before the loop is destroyed; nothing is queued any more. */
+/* Before the loop is destroyed, with nothing queued. */
 void run_queue_fini(struct run_queue *q);
-/* At the end, or where it is when it waits already. run() is called once, with the entry no
- * longer queued; it may add the entry again behind the others, or free it. */
+/* Appends the entry; an entry that is queued keeps its position. run() is called once, after the
+ * entry has left the queue; it may add the entry again or free it. */
 void run_queue_add(struct run_queue *q, struct run_entry *entry);
-/* Nothing happens when it does not wait. */
+/* No effect if it is not queued. */
 void run_queue_remove(struct run_queue *q, struct run_entry *entry);
 static inline bool run_entry_waits(const struct run_entry *entry)
 {

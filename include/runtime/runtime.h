@@ -1,6 +1,6 @@
-/* All that one worker needs to serve one configuration: listeners, contexts, caches, trust.
- * Built completely, and possibly in another thread, before the worker gets it; used by that
- * worker only from then on. Connections keep the runtime they began with until they end. */
+/* What one worker needs to serve one configuration: listeners, contexts, caches, trust. Built
+ * completely, possibly in another thread, before the worker gets it; then used by that worker only.
+ * A connection keeps the runtime it began with. */
 #ifndef RUNTIME_RUNTIME_H
 #define RUNTIME_RUNTIME_H
 
@@ -15,7 +15,7 @@
 
 #include <ev.h>
 
-/* The keys of minted leaves: made once a start, the same for all. */
+/* The keys of minted leaves: generated at start, shared by all leaves. */
 struct leaf_keys {
     struct private_key keys[KEY_TYPES];
 };
@@ -24,9 +24,9 @@ struct acceptor;
 
 struct runtime_listener {
     ev_io io;
-    struct acceptor *acceptor; /* that uses io; serve/acceptor.h */
+    struct acceptor *acceptor; /* it uses io; see serve/acceptor.h */
     int fd;
-    bool borrowed; /* fd is still the former runtime's; runtime_take_over() changes that */
+    bool borrowed; /* fd belongs to the former runtime until runtime_take_over() */
     struct runtime *runtime;
     const struct listen_config *config;
     struct tls_context *own[KEY_TYPES][2]; /* without and with tickets; NULL: minted */
@@ -41,34 +41,34 @@ struct runtime {
     struct ca *ca;
     struct trust *trust;
     struct tls_context *upstream;
-    struct cache *leaves;   /* identity and key type to a server context */
-    struct cache *sessions; /* listener and identity to an upstream session */
+    struct cache *leaves;   /* server contexts by identity and key type */
+    struct cache *sessions; /* upstream sessions by listener and identity */
     struct runtime_listener *listeners;
     size_t listener_count;
     unsigned references; /* connections, and one as the worker's current runtime */
 };
 
-/* old: the runtime this one follows (its sockets are shared where the address stays), or NULL.
- * NULL with a sentence in errors. The caller has the one reference. */
+/* old: the runtime this one replaces (its sockets are shared if the address stays), or NULL. NULL
+ * with a sentence in errors. The caller gets the only reference. */
 WARN_UNUSED struct runtime *runtime_new(struct loaded_config *loaded, const struct leaf_keys *keys,
                                         struct ev_loop *loop, const struct runtime *old,
                                         struct text *errors);
 void runtime_release(struct runtime *runtime);
-/* On the worker's thread, when this runtime follows the old one: the sockets that both have are
- * this one's from now on. */
+/* On the worker's thread, when this runtime replaces the old one: takes ownership of the shared
+ * sockets. */
 void runtime_take_over(struct runtime *runtime, struct runtime *old);
 
-/* The certificate that a client is shown. */
+/* The certificate to present to a client. */
 struct leaf_request {
     const char *identity;
     bool is_ip;
-    const char *second_name; /* that a minted leaf has as well, or NULL */
+    const char *second_name; /* a minted leaf's second name, or NULL */
     enum key_type key;
     bool tickets; /* whether the context issues session tickets */
 };
 
-/* The server context for it, minted when it has to be. NULL when minting failed. Valid until the
- * next call. */
+/* Its server context, with a minted leaf if needed. NULL when minting failed. Valid until the next
+ * call. */
 WARN_UNUSED struct tls_context *runtime_server_context(struct runtime *runtime,
                                                        const struct runtime_listener *listener,
                                                        const struct leaf_request *r);
@@ -83,9 +83,9 @@ struct upstream_session {
     struct cert_facts facts;
     int64_t verified_ns; /* steady: when a full handshake showed the certificate */
 };
-/* NULL when there is none that may be used now. Valid until the next call. */
+/* NULL when no session may be used now. Valid until the next call. */
 const struct upstream_session *runtime_find_session(struct runtime *runtime, const char *key);
-/* Takes saved; copies the facts, which were verified at that steady time. */
+/* Takes saved; copies the facts. verified_ns: when they were verified, steady. */
 void runtime_keep_session(struct runtime *runtime, const char *key, struct saved_session *saved,
                           const struct cert_facts *facts, int64_t verified_ns);
 void runtime_drop_session(struct runtime *runtime, const char *key);

@@ -1,6 +1,6 @@
-/* What a worker thread has for its connections: its loop, the queues they wait in, counters, and
- * the mailbox, which is all that other threads reach. serve/worker_thread.h runs it.
- * Knows nothing of what a connection does. */
+/* What a worker thread has for its connections: its loop, their queues, counters, and the mailbox,
+ * which is the only part for other threads. serve/worker_thread.h runs it. Knows nothing of what a
+ * connection does. */
 #ifndef RUNTIME_WORKER_H
 #define RUNTIME_WORKER_H
 
@@ -33,31 +33,31 @@ struct worker_shared {
     const struct route *(*route_of)(const struct conn *c);
 };
 
-/* Embedded in what it is about; on its way at most once at a time. */
+/* Embedded in its subject; posted at most once at a time. */
 struct mail {
     struct mail *next;
     void (*deliver)(struct worker *w, struct mail *mail); /* on the worker's thread */
 };
 
-/* Those that may have to make room for others, by what they hold it for. */
+/* Connections that may have to make room: before their first bytes are complete, in a handshake, or
+ * refused and leaving. */
 enum worker_crowd { CROWD_SILENT, CROWD_HALF_OPEN, CROWD_LEAVING, WORKER_CROWDS };
 enum { WORKER_SCRATCH = 16384 };
 
-/* Begin and end are serve/'s; all but the mailbox is the worker's own thread's. */
+/* serve/ begins and ends it. Only the mailbox is for other threads. */
 struct worker {
     unsigned number;
     struct worker_shared *shared;
     struct ev_loop *loop;
     struct conn *connections;
-    struct run_queue
-        run_queue; /* connections that have used up their share and have more to move */
-    size_t count;  /* of connections */
-    bool draining; /* the loop ends with the last connection */
+    struct run_queue run_queue; /* connections that have used their share and have more to move */
+    size_t count;               /* of connections */
+    bool draining;              /* the loop ends with the last connection */
     struct counts counts;
     struct crowd crowds[WORKER_CROWDS];
     struct queue *leaving; /* the one queue of CROWD_LEAVING */
     uint64_t next_id;
-    unsigned mint_iteration; /* of the loop, when a certificate was made last */
+    unsigned mint_iteration; /* the loop's iteration of the last new certificate */
     struct ticket_keys ticket_keys;
     uint8_t scratch[WORKER_SCRATCH]; /* for one call's use */
     ev_async wake;
@@ -65,23 +65,23 @@ struct worker {
     struct mail *mail, **mail_end; /* under lock */
 };
 
-/* All zero before. Makes the loop, which is not yet running. False when out of memory. */
+/* w is zeroed. Makes the loop, which does not run yet. False when out of memory. */
 WARN_UNUSED bool worker_init(struct worker *w, unsigned number, struct worker_shared *shared);
-/* Every connection has ended; mail that is left is not delivered. */
+/* After every connection has ended. Does not deliver remaining mail. */
 void worker_fini(struct worker *w);
 
 /* From any thread. */
 void worker_post(struct worker *w, struct mail *mail);
 
 uint64_t worker_next_id(struct worker *w);
-/* May a certificate be made in this iteration of the loop? One was made. */
+/* May a certificate be made in this iteration of the loop? worker_minted(): one was made. */
 WARN_UNUSED bool worker_may_mint(const struct worker *w);
 void worker_minted(struct worker *w);
 /* source: NULL for CROWD_LEAVING. */
 void worker_crowd_join(struct worker *w, enum worker_crowd crowd, struct source *source,
                        struct waiter *waiter);
 void worker_crowd_leave(struct worker *w, enum worker_crowd crowd, struct waiter *waiter);
-/* A connection no longer counts for max_connections nor for its source, which may be NULL. */
+/* A connection no longer counts for max_connections and its source. source may be NULL. */
 void worker_uncount(struct worker *w, struct source *source);
 /* A connection is freed. */
 void worker_connection_ended(struct worker *w);

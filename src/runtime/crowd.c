@@ -7,7 +7,7 @@
 struct queue {
     struct queue *next, *before; /* of its level */
     struct queue **home;
-    struct waiter *oldest, **end; /* end: where the next waiter goes */
+    struct waiter *oldest, **end; /* end: the place for the next waiter */
     size_t count;
 };
 
@@ -81,7 +81,7 @@ void crowd_leave(struct crowd *c, struct waiter *w)
         q->end = w->link;
     *w = (struct waiter){0};
     take_from_level(c, q);
-    /* Counts change by one: where the largest queue was alone, it still is the largest. */
+    /* Counts change by one: if only this queue had `most`, it is still the largest. */
     if (q->count == c->most && !c->levels[q->count].first) c->most--;
     q->count--;
     if (q->count > 0) {

@@ -21,7 +21,7 @@ static bool read_pem(const char *path, struct text *out, struct stat *st, struct
     return !fault;
 }
 
-/* forbidden: permission bits. What a symbolic link leads to counts: certbot's are links. */
+/* forbidden: permission bits. Checks the target of a symbolic link: certbot uses links. */
 static bool read_key(const struct loaded_config *loaded, const char *path, mode_t forbidden,
                      struct text *out, struct text *errors)
 {
@@ -39,7 +39,8 @@ static void note_end(struct loaded_config *loaded, const char *what, time_t end,
     if (copy) more[loaded->end_count++] = (struct expiry){copy, end, warn_from};
 }
 
-/* A month before its end; one that is short-lived anyway, a third of its life, but a week. */
+/* Warn 30 days ahead, or for short-lived certificates at a third of the lifetime, at least 7
+ * days. */
 static void note_certificate(struct loaded_config *loaded, const char *what, const struct cert *c)
 {
     time_t before = (c->not_after - c->not_before) / 3;
@@ -76,7 +77,7 @@ static void load_ca(struct loaded_config *loaded, struct text *errors)
     ca_free(ca);
 }
 
-/* Most likely a file of another CA, or a CA that was left out: its list would never be asked. */
+/* Probably another CA's file, or a missing CA: the list would never be used. */
 static void note_strange_crls(struct loaded_config *loaded, const struct trust *trust)
 {
     struct text issuers = {0};

@@ -14,19 +14,19 @@ static void unlink_entry(struct run_queue *q, struct run_entry *entry)
     entry->next = NULL;
 }
 
-/* Runs every entry once, and returns how many there were. One that is added meanwhile is not among
- * them: the mark is where they end. */
+/* Runs every queued entry once and returns the count. `end` separates them from entries added
+ * meanwhile. */
 static unsigned run_all(struct run_queue *q)
 {
-    struct run_entry mark = {0};
+    struct run_entry end = {0};
     unsigned runs = 0;
-    run_queue_add(q, &mark);
-    for (; q->first != &mark; runs++) {
+    run_queue_add(q, &end);
+    for (; q->first != &end; runs++) {
         struct run_entry *entry = q->first;
         unlink_entry(q, entry);
         entry->run(entry->owner);
     }
-    run_queue_remove(q, &mark);
+    run_queue_remove(q, &end);
     return runs;
 }
 

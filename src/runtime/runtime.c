@@ -11,7 +11,7 @@
 
 enum { LEAVES_LIMIT = 1024, SESSIONS_LIMIT = 1024, LEAF_KEY_SIZE = HELLO_NAME_SIZE + 32 };
 static const int64_t session_lifetime_ns = (int64_t)3600 * 1000000000;
-static const time_t leaf_renewal = (time_t)86400; /* a leaf this near its end is minted anew */
+static const time_t leaf_renewal = (time_t)86400; /* a leaf this near its end is minted again */
 
 struct leaf {
     struct tls_context *context;
@@ -61,7 +61,7 @@ static bool open_listener(struct runtime *runtime, size_t i, const struct runtim
         return false;
     }
     bool minted = l->config->certificates.n == 0;
-    l->keys.ecdsa_group = 0x0017; /* minted leaves are on secp256r1 */
+    l->keys.ecdsa_group = 0x0017; /* minted leaves use secp256r1 */
     for (int k = 0; k < KEY_TYPES; k++) {
         const struct own_certificate *own = &runtime->loaded->own[i][k];
         bool usable = (policy->allowed & suite_set_of_key((enum key_type)k)) != 0;
@@ -172,8 +172,8 @@ static struct leaf *mint(struct runtime *runtime, const struct leaf_request *r)
     return NULL;
 }
 
-/* Also after the clock was set back to before the leaf begins. Where the CA bounds its lifetime,
- * another leaf would be no better. */
+/* False also if the clock was set back to before the leaf begins. If the CA bounds its lifetime, a
+ * new leaf would be no better. */
 static bool serves(const struct leaf *leaf, const struct cert *ca, time_t now)
 {
     const struct lifetime *l = &leaf->lifetime;

@@ -21,15 +21,15 @@ struct source {
     /* When its last connection and its last new certificate would have been due at the allowed
      * rate (the "theoretical arrival time" of the generic cell rate algorithm, ITU-T I.371). */
     int64_t handshake_due_ns, mint_due_ns;
-    struct source *newer, *older; /* without a connection: by when the last one left */
+    struct source *newer, *older; /* if idle: ordered by the last departure */
     struct queue *queues[];
 };
 
 struct sources {
     pthread_mutex_t lock;
     unsigned workers;
-    /* Multiply-shift hashing is universal: who does not know these numbers cannot choose addresses
-     * that collide more often than random ones do. */
+    /* Multiply-shift hashing is universal: without these numbers, nobody can choose addresses that
+     * collide more often than random ones. */
     uint64_t factors[KEY_WORDS], offset;
     struct source *newest, *oldest; /* without a connection */
     size_t idle;
@@ -103,7 +103,7 @@ static void forget(struct sources *s, struct source *source)
     free(source);
 }
 
-/* The oldest ones whose rates say nothing any more; always one when there are too many. */
+/* Forgets the oldest ones whose rates have recovered; always one if there are too many. */
 static void forget_some(struct sources *s, int64_t now_ns)
 {
     for (int i = 0; i < EXPIRED_A_CALL && s->oldest; i++) {

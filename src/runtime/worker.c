@@ -70,7 +70,7 @@ void worker_post(struct worker *w, struct mail *mail)
     pthread_mutex_lock(&w->lock);
     *w->mail_end = mail;
     w->mail_end = &mail->next;
-    /* Within the lock: once the mail can be taken, the worker may end and be freed. */
+    /* With the lock held: once the mail can be taken, the worker may end and be freed. */
     ev_async_send(w->loop, &w->wake);
     pthread_mutex_unlock(&w->lock);
 }
