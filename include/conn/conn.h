@@ -11,11 +11,11 @@
 
 struct conn;
 
-/* What has been accepted. */
+/* An accepted connection. */
 struct arrival {
     int fd;
     struct addr peer;
-    struct source *source; /* it is one of this source's; NULL: out of memory */
+    struct source *source; /* counts this connection; NULL: out of memory */
     enum reason refuse;    /* REASON_OK: serve it */
     const char *detail;    /* of the refusal, or NULL */
 };
@@ -23,10 +23,10 @@ struct arrival {
 /* Takes the socket. May end and free the connection before it returns. */
 void conn_start(struct worker *worker, struct runtime_listener *listener,
                 const struct arrival *arrival);
-/* The drain is over: end now. */
+/* Ends it now: the drain is over. */
 void conn_shut_down(struct conn *c);
-/* Of a connection that waits in a crowd: its source; refuse it, because others need its place
- * (greedy: because its source has taken too many); close it, since its refusal is on record. */
+/* For a connection in a crowd: when it started; its source; refuse it, because others need its
+ * place (greedy: because its source has too many); close it, since its refusal is recorded. */
 int64_t conn_started_ns(const struct waiter *waiter); /* steady */
 struct source *conn_source(const struct waiter *waiter);
 void conn_yield(struct waiter *waiter, bool greedy);

@@ -15,10 +15,10 @@
 #include "policy/verdict.h"
 #include "runtime/worker.h"
 
-/* How a refusal is told, decided when it is made. */
+/* How a refusal is answered, decided when it is made. */
 enum refusal_form {
-    FORM_CLOSE, /* flush what the library queued, then close */
-    FORM_FRONT, /* as the listener's type says it before TLS */
+    FORM_CLOSE, /* send what the library queued, then close */
+    FORM_FRONT, /* as the listener's type answers before TLS */
     FORM_HTTP,  /* a plain HTTP answer, where TLS was expected */
     FORM_ALERT, /* a fatal alert of ours, in plaintext */
     FORM_PAGE,  /* a page in the client's own TLS session */
@@ -29,7 +29,7 @@ enum { CONNECTION_ID_SIZE = 40, ALPN_LIMIT = 1024 };
 /* What only the time before the relay needs. */
 struct setup {
     struct target_scan scan; /* of a forward listener's request */
-    struct buf request; /* what came in the client's own TLS session; see conn_collect_request() */
+    struct buf request;      /* received in the client's TLS session; see conn_collect_request() */
     struct hello_reader reader;
     struct hello hello; /* a view into reader.message */
     bool has_hello;
@@ -44,20 +44,20 @@ struct setup {
     size_t address_count;
 
     struct peer_check check;
-    int64_t verified_ns;                /* when the upstream's certificate was, steady */
-    struct cert_facts known_facts;      /* of the session that is offered for resumption */
+    int64_t verified_ns;                /* when the upstream's certificate was verified, steady */
+    struct cert_facts known_facts;      /* of the session offered for resumption */
     char alpn[ALPN_LIMIT];              /* offered upstream, comma-separated */
     uint8_t alpn_wire[ALPN_LIMIT];      /* the same, length-prefixed */
-    char agreed_alpn[FLIGHT_ALPN_SIZE]; /* to answer the client with, "" for none */
+    char agreed_alpn[FLIGHT_ALPN_SIZE]; /* to send to the client, "" for none */
     size_t alpn_wire_size;
-    bool without_h2, without_resumption; /* of a second dial */
+    bool without_h2, without_resumption; /* for a second dial */
     bool resuming;
-    bool answered, left_unanswered; /* the client, after our flight in its handshake */
+    bool answered, left_unanswered; /* the client, after our flight */
 
     enum refusal_form form;
     int answer_alert;         /* to the client, -1: none */
     const char *proxy_status; /* error type */
-    char detail[288];         /* of the refusal, where it is not a constant */
+    char detail[288];         /* of the refusal, if not a constant */
     unsigned http;
 };
 
@@ -76,7 +76,7 @@ struct conn {
     const struct front *front; /* of the listener's type */
     struct conn *next, **link;
 
-    struct source *source; /* while it is counted */
+    struct source *source; /* while counted for it */
     struct waiter waiter;
     enum worker_crowd crowd; /* the one it waits in, or WORKER_CROWDS */
 
@@ -86,16 +86,16 @@ struct conn {
     int64_t started_ns, active_ns;
 
     struct leg client, upstream;
-    struct setup *setup; /* NULL once the relay stands */
+    struct setup *setup; /* NULL once the relay runs */
     struct direction to_upstream, to_client;
 
     struct addr peer, upstream_address;
-    const struct route *route; /* to it, once it is looked for */
+    const struct route *route; /* to the upstream, once known */
     struct target target;      /* where the client wants to go; host "" until known */
     char identity[HELLO_NAME_SIZE];
     bool identity_is_ip;
-    bool expects_tls; /* the client does: what it is answered is TLS */
-    bool saw_bytes;   /* a first byte came */
+    bool expects_tls; /* the client expects TLS in answers */
+    bool saw_bytes;   /* the first byte has come */
     char id[CONNECTION_ID_SIZE];
 
     enum reason reason; /* the first verdict */
@@ -103,14 +103,14 @@ struct conn {
     const char *closed_by;
     int alert_sent, alert_received;
     struct mail mail; /* the audit writer's answer */
-    bool written;     /* what it says */
+    bool written;     /* its result */
     struct run_entry run_entry;
     bool waiting_for_audit, recorded;
-    bool counted;        /* among the connections that max_connections is about */
-    bool rerun;          /* there is something left to do that no socket will announce */
-    bool given_a_moment; /* this state's deadline was moved, as this process stood still */
-    size_t discarded;    /* bytes read and thrown away while the last ones go out */
-    int unsent;          /* bytes in the sockets' send queues when last looked at */
+    bool counted;        /* for max_connections */
+    bool rerun;          /* has more work that no socket event announces */
+    bool given_a_moment; /* this state's deadline was extended after a stall of the process */
+    size_t discarded;    /* bytes read and dropped while the last ones are sent */
+    int unsent;          /* bytes in the sockets' send queues at the last check */
 };
 
 /* conn.c */
@@ -121,15 +121,15 @@ void conn_run(struct conn *c);
 void conn_on_leg(struct ev_loop *loop, ev_io *io, int events);
 void setup_free(struct setup *a);
 const struct config *conn_config(const struct conn *c);
-/* It no longer counts against max_connections: it is refused or has ended. */
+/* It no longer counts for max_connections: it is refused or has ended. */
 void conn_uncount(struct conn *c);
 
-/* What the state table calls, by file. */
+/* Called by the state table, by file. */
 enum step waiting_step(struct conn *c);
 void conn_end(struct conn *c);
 void conn_refuse_for_shutdown(struct conn *c);
-enum step conn_greeting_step(struct conn *c); /* what the front says */
-enum step conn_exchange_step(struct conn *c); /* what the route says */
+enum step conn_greeting_step(struct conn *c); /* the front's */
+enum step conn_exchange_step(struct conn *c); /* the route's */
 enum step conn_responder_step(struct conn *c);
 void conn_responder_overdue(struct conn *c);
 void conn_responder_shut_down(struct conn *c);
@@ -146,26 +146,27 @@ void upstream_handshake_overdue(struct conn *c);
 enum step relay_step(struct conn *c); /* relay.c */
 void relay_idle(struct conn *c);
 void relay_shut_down(struct conn *c);
-void relay_give_up(struct conn *c);  /* the queues were given their time */
+void relay_give_up(struct conn *c);  /* the time for the queues is over */
 enum step page_step(struct conn *c); /* refusal.c */
 void page_overdue(struct conn *c);
 enum step linger_step(struct conn *c); /* linger.c */
 void linger_overdue(struct conn *c);
 
-/* reach.c: resolves the next hop and dials it; dials the addresses that were found; goes on. */
+/* reach.c: resolves the next hop and dials it; dials the addresses found; continues once
+ * connected. */
 enum step reach_begin(struct conn *c);
 enum step reach_dial(struct conn *c);
 enum step reach_done(struct conn *c);
-/* Gives up what is under way. */
+/* Cancels lookup and dial. */
 void reach_abandon(struct conn *c);
 
 /* upstream.c */
 enum step upstream_start_handshake(struct conn *c);
 enum step upstream_failed(struct conn *c, enum reason reason, int alert);
 
-/* client.c: the identity that is presented and verified. */
+/* client.c: sets the identity that is presented and verified. */
 void client_set_identity(struct conn *c);
-/* The target's name; of a target by address the hello's, where that has one. */
+/* The target's name; for a target by address the hello's server name, if any. */
 const char *client_target_name(const struct conn *c);
 enum step client_start_handshake(struct conn *c, const char *alpn);
 
@@ -173,8 +174,8 @@ enum step client_start_handshake(struct conn *c, const char *alpn);
 void relay_begin(struct conn *c);
 int relay_events(struct conn *c, struct leg *l);
 
-/* refusal.c: the request in the client's own TLS session, collected in attempt.request: all of its
- * head, or as much as shows that it is none or too large. */
+/* refusal.c: collects the request of the client's TLS session in setup->request: its whole head, or
+ * enough to see that it is not one or too large. */
 enum request_status { REQUEST_HERE, REQUEST_WAIT, REQUEST_GONE };
 enum request_status conn_collect_request(struct conn *c);
 
@@ -185,7 +186,7 @@ enum step conn_refuse_with(struct conn *c, enum reason reason, int alert, const 
 enum step conn_refuse_destination(struct conn *c);
 /* Queues the refusal as a plain HTTP answer. */
 void refusal_http(struct conn *c);
-/* refusal.c: the refusal is recorded, or could not be. */
+/* refusal.c: the refusal is recorded, or recording failed. */
 void conn_audit_answered(struct conn *c, bool written);
 bool hello_wants_http(const struct setup *a);
 
@@ -193,7 +194,7 @@ bool hello_wants_http(const struct setup *a);
 void evidence_refused(struct conn *c, bool wait);
 void evidence_opened(struct conn *c);
 void evidence_closed(struct conn *c);
-/* For a test listener's operator (page/recent.h); of other listeners nothing is kept. */
+/* For a test listener's operator (page/recent.h); no effect for other listeners. */
 void evidence_recent(const struct conn *c);
 
 #endif

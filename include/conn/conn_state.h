@@ -1,4 +1,4 @@
-/* The states of a connection by name, and what a step may say. For conn/, front/ and route/. */
+/* The states of a connection by name, and the results of a step. For conn/, front/ and route/. */
 #ifndef CONN_CONN_STATE_H
 #define CONN_CONN_STATE_H
 
@@ -9,7 +9,7 @@ enum conn_state {
     CONN_STATES
 };
 
-/* A step's result: look at the state again, or wait for an event. */
+/* A step's result: run the state's step again, or wait for an event. */
 enum step { STEP_AGAIN, STEP_WAIT };
 
 #endif

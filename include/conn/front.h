@@ -1,5 +1,5 @@
 /* How the clients of one listener type arrive, and what they get: one row per type, each in a file
- * of front/. The code of a connection asks its front, never the type. */
+ * of front/. Connection code uses the front, never the type. */
 #ifndef CONN_FRONT_H
 #define CONN_FRONT_H
 
@@ -11,7 +11,7 @@
 
 struct conn;
 
-/* What answers the client instead of an upstream: the state RESPONDER. */
+/* Answers the client instead of an upstream, in the state RESPONDER. */
 struct responder {
     enum step (*step)(struct conn *c);
     void (*overdue)(struct conn *c);
@@ -19,28 +19,29 @@ struct responder {
 };
 
 struct front {
-    enum conn_state first; /* GREETING, or HELLO where TLS comes first */
-    /* At accept: sets c->target where it is known then. NULL: it is not. */
+    enum conn_state first; /* GREETING, or HELLO if TLS comes first */
+    /* At accept: sets c->target. NULL: it is not known then. */
     void (*begin)(struct conn *c);
-    /* The step of GREETING, which learns c->target. NULL: that state does not occur. */
+    /* The step of GREETING, which reads c->target. NULL: that state does not occur. */
     enum step (*greet)(struct conn *c);
     /* The name that is presented to the client and verified upstream; borrowed from c. */
     const char *(*identity)(const struct conn *c);
-    /* What this type asks of a hello beyond the policy. NULL: nothing. */
+    /* This type's conditions for a hello beyond the policy. NULL: none. */
     enum reason (*judge)(const struct conn *c);
-    /* The hello is allowed: goes on. */
+    /* The hello is allowed: continues. */
     enum step (*hello_judged)(struct conn *c);
-    /* The upstream is connected and the client's hello is not here yet: goes on. NULL: the hello
+    /* The upstream is connected before the client's hello has come: continues. NULL: the hello
      * always comes first. */
     enum step (*connected)(struct conn *c);
-    /* Queues a refusal for a client that does not expect TLS yet. NULL: it always does. */
+    /* Queues a refusal for a client that does not expect TLS yet. NULL: clients always expect
+     * TLS. */
     void (*refuse)(struct conn *c);
-    /* The client's handshake is done: goes on. */
+    /* The client's handshake is done: continues. */
     void (*handshake_done)(struct conn *c);
 
-    bool client_names_target;          /* and must not reach this machine's own addresses by it */
+    bool client_names_target;          /* and must not reach this machine's own addresses */
     const struct responder *responder; /* NULL: there is an upstream */
-    size_t discard_limit; /* bytes read in vain for a client that is refused or answered */
+    size_t discard_limit;              /* bytes to drop from a client after its answer */
 };
 
 enum { FRONT_DISCARD_LIMIT = 1 << 20 };

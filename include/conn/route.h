@@ -12,15 +12,15 @@
 struct conn;
 
 struct route {
-    /* Is this the way to c->target? Of the last row: always. */
+    /* Is this the way to c->target? Always true for the last row. */
     bool (*applies)(const struct conn *c);
-    /* What to resolve and dial on the way to c->target; borrowed from c or its configuration. */
+    /* What to resolve and dial to reach c->target; borrowed from c or its configuration. */
     const struct target *(*next_hop)(const struct conn *c);
-    /* May the client not be led to this address of the next hop? */
+    /* Is this address of the next hop forbidden for the client? */
     bool (*is_forbidden)(const struct conn *c, const struct addr *a);
-    /* The step of EXCHANGE, within connect_timeout: says to the next hop what comes before TLS and
-     * reads its answer, then returns reach_done() or a refusal. What is behind that answer stays in
-     * the leg and is read as TLS. NULL: there is nothing to exchange. */
+    /* The step of EXCHANGE, within connect_timeout: sends the next hop what precedes TLS and reads
+     * its answer, then returns reach_done() or a refusal. Bytes after that answer stay in the leg
+     * and are read as TLS. NULL: there is nothing to exchange. */
     enum step (*exchange)(struct conn *c);
 };
 

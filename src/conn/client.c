@@ -1,4 +1,4 @@
-/* The client's leg: its hello, who it wants to talk to, its handshake. */
+/* The client's leg: its hello, its target's identity, its handshake. */
 #include "conn/conn_impl.h"
 
 #include "base/clock.h"
@@ -21,7 +21,7 @@ void client_set_identity(struct conn *c)
     struct addr ip;
     c->identity_is_ip = addr_from_ip(name, 0, &ip);
     if (c->identity_is_ip)
-        addr_format_ip(&ip, c->identity); /* one spelling, for caches and certificates */
+        addr_format_ip(&ip, c->identity); /* one spelling for caches and certificates */
     else
         snprintf(c->identity, sizeof c->identity, "%s", name);
 }
@@ -96,7 +96,7 @@ enum step hello_step(struct conn *c)
     return hello_refused(c, status, a->reader.alert);
 }
 
-/* A client of a TLS port that keeps silent for so long waits for the other side to begin. */
+/* A client that is silent on a TLS port probably waits for the server to begin. */
 void client_hello_overdue(struct conn *c)
 {
     const struct hello_reader *reader = &c->setup->reader;
@@ -104,7 +104,7 @@ void client_hello_overdue(struct conn *c)
                   buf_size(&reader->message) == 0;
     bool speaks_second = silent && !c->front->responder;
     if (speaks_second) {
-        c->saw_bytes = true; /* its silence says enough for a record */
+        c->saw_bytes = true; /* its silence deserves a record */
         c->detail = "It said nothing: perhaps it waits for the server to speak first, as in SMTP, "
                     "IMAP, POP3, FTP and MySQL; here TLS has to start with the first byte.";
     }
@@ -125,8 +125,8 @@ static bool with_tickets(const struct hello *h)
     return !h->has_session_ticket || may_have_ticket(h);
 }
 
-/* A client of a test listener that asks for this machine by its name may not say so: Java sends
- * no name that has no dot. */
+/* The own name of this machine, for clients of a test listener that do not send it: Java sends no
+ * server name without a dot. */
 static const char *second_name(const struct conn *c)
 {
     struct addr ip;
@@ -173,14 +173,14 @@ static enum step start_handshake(struct conn *c)
     c->client.tls = new_session(c, c->setup->agreed_alpn);
     if (!c->client.tls || !session_hello(c->client.tls, hello))
         return conn_refuse(c, REASON_INTERNAL_ERROR);
-    c->client.readable = true; /* who has gone meanwhile has not seen our certificate */
+    c->client.readable = true; /* a client that left has not seen our certificate */
     conn_set_state(c, CONN_CLIENT_HANDSHAKE);
     return STEP_AGAIN;
 }
 
-/* A new certificate costs a signature by the CA, so neither a source nor all of them together may
- * keep a worker busy with new names: a source has a rate, and a worker makes one an iteration of
- * its loop. Known names are served in between. */
+/* A new certificate costs a signature by the CA. So that new names cannot keep a worker busy, each
+ * source has a rate, and a worker makes one certificate per iteration of its loop. Known names are
+ * served in between. */
 enum step client_start_handshake(struct conn *c, const char *alpn)
 {
     snprintf(c->setup->agreed_alpn, sizeof c->setup->agreed_alpn, "%s", alpn);
@@ -189,7 +189,8 @@ enum step client_start_handshake(struct conn *c, const char *alpn)
     return STEP_AGAIN;
 }
 
-/* A source pays for what is made for it, not for waiting behind another with the same name. */
+/* Only the connection for which a certificate is made counts for its source's rate, not those that
+ * wait for the same name. */
 enum step client_certificate_step(struct conn *c)
 {
     if (!has_to_mint(c)) return start_handshake(c); /* made meanwhile */
@@ -218,7 +219,7 @@ void client_handshake_overdue(struct conn *c)
     conn_refuse_with(c, REASON_CLIENT_HANDSHAKE_FAILED, REASON_ALERT_NONE, NULL);
 }
 
-/* The client had our certificate before it, said nothing more and went. */
+/* The client received our certificate and left without another byte. */
 static bool left_at_certificate(const struct conn *c)
 {
     const struct flight *flight = session_flight(c->client.tls);
@@ -240,7 +241,7 @@ static enum step handshake_failed(struct conn *c)
     enum reason fault = session_fault(c->client.tls);
     if (fault == REASON_CLIENT_RENEGOTIATION || fault == REASON_INTERNAL_ERROR)
         return conn_refuse_with(c, fault, c->alert_sent, NULL);
-    /* What our parser does not look into, the library may still not be able to read. */
+    /* The library may fail on parts that our parser does not check. */
     bool unread = c->alert_sent == ALERT_DECODE_ERROR && !session_flight(c->client.tls)->has_hello;
     if (unread) return conn_refuse(c, REASON_CLIENT_MALFORMED_HELLO);
     c->detail = reason_rejection(c->alert_received);
@@ -249,7 +250,7 @@ static enum step handshake_failed(struct conn *c)
     return conn_refuse(c, REASON_CLIENT_HANDSHAKE_FAILED);
 }
 
-/* What the client has to say to our flight. False: nothing yet. */
+/* Reads the client's answer to our flight. False: nothing yet. */
 static bool read_on(struct conn *c)
 {
     struct setup *a = c->setup;
@@ -277,7 +278,7 @@ enum step client_handshake_step(struct conn *c)
         struct agreed agreed = session_agreed(c->client.tls);
         if (!agreed_is_allowed(&agreed, conn_config(c)->policy.allowed, true))
             return conn_refuse(c, REASON_INTERNAL_ERROR);
-        /* In a resumed handshake the client speaks last, and then sends its request. */
+        /* In a resumed handshake the client sends the last flight, then its request. */
         if (agreed.resumed) leg_acknowledge(&c->client);
         if (c->reason != REASON_OK)
             conn_set_state(c, CONN_PAGE);

@@ -17,18 +17,18 @@ enum deadline {
     DEADLINE_HELLO,
     DEADLINE_CONNECT,
     DEADLINE_HANDSHAKE,
-    DEADLINE_IDLE, /* counted from the last byte that went out */
+    DEADLINE_IDLE, /* counted from the last byte sent */
     DEADLINE_LAST,
     DEADLINE_LINGER,
 };
 enum { LAST_MS = 1000, LINGER_MS = 2000 };
 enum reads { READS_NOTHING, READS_CLIENT, READS_UPSTREAM, READS_BOTH, READS_RELAY };
-/* When queued bytes go out: after each step; in the step itself, since flushing again behind its
- * back could take away the very event that would make it look at what is still to be moved; or not
- * before the record of the refusal is written. */
+/* When queued bytes are sent: after each step; by the step itself, since another flush could
+ * consume the event that makes it move the rest; or not before the record of the refusal is
+ * written. */
 enum writes { WRITES_AFTER, WRITES_SELF, WRITES_HELD };
-/* For what a connection holds a place among those that make room when all are taken (crowd.h):
- * none; its first bytes; its handshake; or it is refused and about to leave. */
+/* Whether a connection may have to make room for others (crowd.h): no; it sends its first bytes; it
+ * is in a handshake; or it is refused and leaving. */
 enum place { PLACE_FREE, PLACE_HELLO, PLACE_HANDSHAKE, PLACE_LEAVING };
 
 #define TO(name) (1u << CONN_##name)
@@ -41,7 +41,7 @@ struct state_row {
     enum place place;
     enum deadline deadline;
     void (*on_deadline)(struct conn *c);
-    void (*on_shutdown)(struct conn *c); /* NULL: it ends by itself */
+    void (*on_shutdown)(struct conn *c); /* NULL: the state ends by itself */
     unsigned successors;
 };
 
@@ -169,7 +169,7 @@ int64_t conn_started_ns(const struct waiter *waiter)
 void conn_yield(struct waiter *waiter, bool greedy)
 {
     struct conn *c = conn_of(waiter);
-    c->saw_bytes = true; /* on record, hence not among those that only are counted */
+    c->saw_bytes = true; /* recorded, so not only counted */
     c->detail = "All places were taken and it had not said what it wants, so it had to make room: "
                 "of the connections of the source with the most of these, it was the oldest.";
     conn_refuse(c, greedy ? REASON_SOURCE_LIMIT_REACHED : REASON_LIMIT_REACHED);
@@ -220,7 +220,7 @@ void setup_free(struct setup *a)
 void conn_uncount(struct conn *c)
 {
     if (!c->counted) return;
-    change_crowd(c, WORKER_CROWDS); /* its queues are its source's */
+    change_crowd(c, WORKER_CROWDS); /* first: the source holds the queues */
     worker_uncount(c->worker, c->source);
     c->source = NULL;
     c->counted = false;
@@ -268,7 +268,7 @@ void conn_run(struct conn *c)
 {
     struct run_queue *queue = &c->worker->run_queue;
     run_steps(c);
-    /* A record on its way to the file holds a pointer to this connection. */
+    /* A pending record has a pointer to this connection. */
     if (c->state == CONN_DONE && !c->waiting_for_audit) {
         conn_free(c);
         return;
@@ -291,7 +291,7 @@ void conn_on_leg(struct ev_loop *loop, ev_io *io, int events)
     struct conn *c = io->data;
     struct leg *l = io == &c->client.io ? &c->client : &c->upstream;
     if (events & EV_READ) l->readable = true;
-    /* Who waits in the queue has its share soon, and no second one before the others. */
+    /* A queued connection has its share soon, and no second one before the others. */
     if (!run_entry_waits(&c->run_entry)) conn_run(c);
 }
 
@@ -300,7 +300,7 @@ static void run_again(void *owner)
     conn_run(owner);
 }
 
-/* Nanoseconds until time is up in this state. Activity in a relay only moves a mark. */
+/* Nanoseconds until this state's deadline. Activity in a relay only sets active_ns. */
 static int64_t time_left(const struct conn *c)
 {
     int64_t deadline = c->deadline_ns;
@@ -309,8 +309,8 @@ static int64_t time_left(const struct conn *c)
     return deadline - clock_steady_ns();
 }
 
-/* After a stall of this process a timer fires before the loop has asked the sockets: what has
- * arrived is read first, so that no deadline hits a peer who kept it. */
+/* After a stall of this process a timer fires before the loop polls the sockets: read first what
+ * has arrived, so that no deadline hits a peer that kept it. */
 static void catch_up(struct conn *c)
 {
     c->client.readable = c->client.fd >= 0;
@@ -318,9 +318,9 @@ static void catch_up(struct conn *c)
     run_steps(c);
 }
 
-/* The timer came late, so this process stood still. What it was late for to ask, such as a name
- * or the rest of a handshake, gets a moment: once a state, or a loop that is always late would
- * never end one. */
+/* A late timer means that this process was stalled. What the state waits for, such as a name or the
+ * rest of a handshake, then gets more time: once per state, since a loop that is always late would
+ * never end. */
 static bool give_a_moment(struct conn *c, int64_t left)
 {
     enum { STALL_MS = 100, MOMENT_MS = 1000 };
@@ -429,7 +429,7 @@ void conn_start(struct worker *worker, struct runtime_listener *listener,
     c->state = front->first;
     conn_set_state(c, c->state);
     if (arrival->refuse != REASON_OK) {
-        c->saw_bytes = true; /* refused for what it is, not for what it said */
+        c->saw_bytes = true; /* refused before anything was read */
         c->detail = arrival->detail;
         conn_refuse(c, arrival->refuse);
     }

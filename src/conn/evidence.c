@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What stands of a leg's session. */
+/* Describes a leg's session as far as it got. */
 static void describe_leg(const struct session *s, bool server_side, struct audit_leg *out,
                          struct agreed *facts)
 {
@@ -24,7 +24,7 @@ static void describe_leg(const struct session *s, bool server_side, struct audit
     out->group = facts->group;
     out->next_protocol = facts->alpn;
     if (out->established || !flight || !flight->has_hello) return;
-    /* A handshake that failed: what the server's flight said so far. */
+    /* A handshake that failed: what the server's flight has shown so far. */
     out->version = flight->version;
     out->suite = flight->suite;
     out->group = flight->group;
@@ -42,8 +42,8 @@ static void describe_certificate(const struct cert_facts *facts, struct audit_le
     out->not_after = facts->not_after;
 }
 
-/* Did the attempt fail for what the client offered, or in its own handshake? Only that makes a
- * client try again with less. */
+/* Did the attempt fail because of the client's offer, or in its own handshake? Only then does a
+ * client retry with a weaker offer. */
 static bool failed_for_client(enum reason reason)
 {
     bool denied = reason == REASON_CLIENT_DENIED || reason == REASON_DESTINATION_DENIED ||

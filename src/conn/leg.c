@@ -29,7 +29,7 @@ size_t leg_fill(struct leg *l)
     }
     size_t room = buf_room(in);
     ssize_t n = recv(l->fd, place, room, 0);
-    /* Less than was asked for: the socket is empty, and will say when it is not. */
+    /* Less than requested: the socket is empty, and an event will announce more. */
     l->readable = n == (ssize_t)room || (n < 0 && errno == EINTR);
     if (n > 0) {
         buf_commit(in, (size_t)n);

@@ -1,6 +1,5 @@
-/* The end of a connection. What is queued goes out, our side is shut down, and the peers'
- * ends are awaited: closing a socket with unread bytes would reset the connection and destroy
- * what is still on its way. */
+/* The end of a connection. Sends what is queued, shuts down our side and waits for the peers to
+ * end: closing a socket with unread bytes would reset the connection and lose bytes in transit. */
 #include "conn/conn_impl.h"
 
 #include "base/clock.h"
@@ -10,7 +9,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-/* True when nothing is to be awaited from this leg any more. */
+/* True when this leg needs no more waiting. */
 static bool settle_leg(struct conn *c, struct leg *l)
 {
     if (l->fd < 0) return true;
@@ -47,7 +46,7 @@ static int unsent_bytes(const struct leg *l)
     return n;
 }
 
-/* Is there still progress? */
+/* Is the peer still receiving, within the idle timeout? */
 static bool goes_on(struct conn *c)
 {
     int unsent = unsent_bytes(&c->client) + unsent_bytes(&c->upstream);

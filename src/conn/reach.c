@@ -1,4 +1,4 @@
-/* Reaching the upstream: its addresses and the TCP connection, by the way that its route says. */
+/* Reaches the upstream by its route: its addresses and the TCP connection. */
 #include "conn/conn_impl.h"
 
 #include "net/listener.h"
@@ -22,7 +22,7 @@ enum step reach_dial(struct conn *c)
     return a->dial ? STEP_WAIT : conn_refuse(c, REASON_INTERNAL_ERROR);
 }
 
-/* Leaves out the addresses that are forbidden; refuses when none is left. */
+/* Removes forbidden addresses; refuses when none is left. */
 static enum step dial_allowed(struct conn *c)
 {
     struct setup *a = c->setup;

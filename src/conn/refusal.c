@@ -17,7 +17,7 @@ static void choose_tls_answer(struct conn *c, int alert)
     if (c->reason == REASON_CLIENT_PLAINTEXT_HTTP) {
         a->form = FORM_HTTP;
     } else if (c->client.tls) {
-        /* The library has said what it had to say, but for our own failures. */
+        /* The library has sent its alert, except for our own failures. */
         if (c->reason == REASON_INTERNAL_ERROR && c->alert_sent < 0) a->form = FORM_ALERT;
         a->answer_alert = alert;
     } else if (row->leg != LEG_UPSTREAM && alert >= 0) {
@@ -26,7 +26,7 @@ static void choose_tls_answer(struct conn *c, int alert)
     } else if (row->leg == LEG_EITHER) {
         a->form = FORM_CLOSE;
     } else if (row->leg == LEG_UPSTREAM && c->alert_received == ALERT_NO_APPLICATION_PROTOCOL) {
-        a->form = FORM_ALERT; /* as the client would have got it there (RFC 7301) */
+        a->form = FORM_ALERT; /* as the upstream would have sent it (RFC 7301) */
         a->answer_alert = ALERT_NO_APPLICATION_PROTOCOL;
     } else if (judged && row->http && c->reason != REASON_CLIENT_SERVER_NAME_MISMATCH) {
         a->form = hello_wants_http(a) ? FORM_PAGE : FORM_ALERT;
@@ -45,11 +45,12 @@ static void choose_answer(struct conn *c, int alert, const char *proxy_status)
         a->form = row->http ? FORM_FRONT : FORM_CLOSE;
     else
         choose_tls_answer(c, alert == REASON_ALERT_AS_SENT ? row->alert : alert);
-    /* The record says what this leg will be sent. */
+    /* The record has the alert that this leg will get. */
     if (a->form == FORM_ALERT && row->leg != LEG_UPSTREAM) c->alert_sent = a->answer_alert;
 }
 
-/* Of a request that is no CONNECT; where TLS had to start, the hello reader has its first bytes. */
+/* Is it a HEAD request instead of CONNECT? If TLS was expected, the hello reader has its first
+ * bytes. */
 static bool asked_by_head(const struct conn *c)
 {
     const struct hello_reader *reader = &c->setup->reader;
@@ -86,8 +87,8 @@ static void answer_alert(struct conn *c)
         c->client.broken = true;
 }
 
-/* The record stands (or cannot): now the peers may know. */
-static enum step tell(struct conn *c)
+/* The refusal is recorded (or recording failed): answer now. */
+static enum step send_answer(struct conn *c)
 {
     if (c->setup->form == FORM_PAGE)
         return client_start_handshake(c, c->setup->hello.alpn.n ? "http/1.1" : "");
@@ -102,7 +103,7 @@ enum step conn_refuse_with(struct conn *c, enum reason reason, int alert, const 
 {
     reach_abandon(c);
     if (c->reason != REASON_OK) {
-        /* What fails while a refusal is told changes nothing: that one is on record. */
+        /* A failure while a refusal is answered changes nothing: the refusal is recorded. */
         conn_set_state(c, CONN_FLUSH);
         return STEP_AGAIN;
     }
@@ -111,7 +112,7 @@ enum step conn_refuse_with(struct conn *c, enum reason reason, int alert, const 
     conn_uncount(c);
     if (reason == REASON_AUDIT_UNAVAILABLE) {
         evidence_refused(c, false);
-        return tell(c);
+        return send_answer(c);
     }
     conn_set_state(c, CONN_AUDIT);
     evidence_refused(c, true);
@@ -133,7 +134,7 @@ void conn_audit_answered(struct conn *c, bool written)
 {
     c->waiting_for_audit = false;
     if (!written) {
-        /* Not on record, so no outcome may be told: closed, or said to be for that reason. */
+        /* Not recorded, so the real reason must not be shown: close, or answer with this one. */
         struct setup *a = c->setup;
         c->reason = REASON_AUDIT_UNAVAILABLE;
         enum refusal_form before = a->form;
@@ -143,7 +144,7 @@ void conn_audit_answered(struct conn *c, bool written)
         if (c->client.tls) buf_fini(&c->client.stream.out);
         buf_fini(&c->upstream.stream.out);
     }
-    tell(c);
+    send_answer(c);
     conn_run(c);
 }
 

@@ -4,11 +4,11 @@
 
 #include "base/clock.h"
 
-/* A leg's out queue is filled up to here; with one more record it stays in one block. */
+/* The most that a leg's out queue is filled with: one more record still fits into its block. */
 enum { QUEUE_HIGH = 47 * 1024 };
 
-/* What a direction may spend before it is the other connections' turn: payload, and for each
- * record as much as opening and sealing an empty one costs. */
+/* What a direction may use before other connections have their turn: payload bytes, plus a cost per
+ * record: that of opening and sealing an empty one. */
 enum { SHARE = 64 * 1024, RECORD_COST = 512 };
 
 static void setup_over(struct conn *c)
@@ -37,7 +37,7 @@ static void end_direction(struct conn *c, struct direction *d, struct leg *to, b
     if (!truncated) session_close_notify(to->tls);
 }
 
-/* Neither side is told that this was the proper end. */
+/* Ends both directions without close_notify. */
 static void abort_relay(struct conn *c, const char *by)
 {
     end_direction(c, &c->to_upstream, &c->upstream, true, by);
@@ -47,13 +47,13 @@ static void abort_relay(struct conn *c, const char *by)
 static bool pump(struct conn *c, struct direction *d, struct leg *from, struct leg *to,
                  const char *by);
 
-/* The upstream ended without close_notify. That is worth a code only where it ended first and
- * the client was there to miss something (RFC 5246 section 7.2.1 lets who was told of the end
- * close at once). A client's own end counts even while it lies unread in the socket. */
+/* The upstream ended without close_notify. It gets a code only if it ended first and the client was
+ * still there (RFC 5246 section 7.2.1: a peer that receives close_notify may close at once). A
+ * client's own end counts even if it is still unread in the socket. */
 static void note_truncation(struct conn *c)
 {
     c->client.readable = true;
-    c->client.taken = 0; /* its end may lie behind what this run has read */
+    c->client.taken = 0; /* its end may be unread */
     (void)pump(c, &c->to_upstream, &c->client, &c->upstream, "client");
     bool listens =
         c->to_upstream.state == DIRECTION_OPEN && !c->client.broken && !c->client.write_failed;
@@ -83,8 +83,8 @@ static void upstream_wants_renegotiation(struct conn *c)
     abort_relay(c, "upstream");
 }
 
-/* Moves what is there, until the source has no more, the receiver's queue is full or the share
- * is spent. True when there may be more that no socket will announce. */
+/* Moves payload until the source has no more, the receiver's queue is full or the share is used.
+ * True when there may be more that no socket event announces. */
 static bool pump(struct conn *c, struct direction *d, struct leg *from, struct leg *to,
                  const char *by)
 {
@@ -121,7 +121,7 @@ static bool pump(struct conn *c, struct direction *d, struct leg *from, struct l
     return d->state == DIRECTION_OPEN;
 }
 
-/* A drained direction ends the receiver's TCP side as well: nothing can follow. */
+/* A drained direction also shuts down the receiver's TCP side: nothing can follow. */
 static void settle(struct direction *d, struct leg *to)
 {
     if (to->broken || to->write_failed) {
@@ -148,7 +148,7 @@ enum step relay_step(struct conn *c)
     size_t up = buf_size(&c->upstream.stream.out), down = buf_size(&c->client.stream.out);
     leg_flush(&c->upstream);
     leg_flush(&c->client);
-    /* A socket that has not taken all says when it takes more. */
+    /* A socket that has not accepted all announces when it accepts more. */
     c->rerun = (more_up && buf_size(&c->upstream.stream.out) == 0) ||
                (more_down && buf_size(&c->client.stream.out) == 0);
     if (buf_size(&c->upstream.stream.out) < up || buf_size(&c->client.stream.out) < down)
@@ -163,7 +163,7 @@ enum step relay_step(struct conn *c)
     return STEP_AGAIN;
 }
 
-/* A leg is read while what it brings has a place to go. */
+/* A leg is read while there is room for its bytes. */
 int relay_events(struct conn *c, struct leg *l)
 {
     const struct direction *d = l == &c->client ? &c->to_upstream : &c->to_client;
@@ -172,7 +172,7 @@ int relay_events(struct conn *c, struct leg *l)
     return d->state == DIRECTION_OPEN && room && !l->stream.end_of_data && !l->broken ? EV_READ : 0;
 }
 
-/* Ended by us: what is queued gets a moment to go out. */
+/* Ended by us: gives the queues some time. */
 static void end_by_proxy(struct conn *c, const char *by)
 {
     c->closed_by = by;

@@ -12,8 +12,8 @@ void upstream_handshake_overdue(struct conn *c)
     conn_refuse_with(c, REASON_UPSTREAM_TIMEOUT, REASON_ALERT_AS_SENT, "connection_read_timeout");
 }
 
-/* Sessions are bound to the listener, the identity and the port; the policy and the trust
- * are the runtime's, and so is the cache. */
+/* Sessions are bound to the listener, the identity and the port; policy and trust belong to the
+ * runtime, as the cache does. */
 static void session_key(const struct conn *c, char out[2 * HELLO_NAME_SIZE])
 {
     snprintf(out, 2 * HELLO_NAME_SIZE, "%s %s %u", c->listener->config->name, c->identity,
@@ -35,9 +35,9 @@ static void forget_session(struct conn *c)
     runtime_drop_session(c->runtime, key);
 }
 
-/* HTTP/2 forbids the CBC suites (RFC 9113 section 9.2.2): h2 is offered only where the
- * client's own suite will be a GCM one, and not to an upstream that then chose CBC. Names
- * that the library's comma-separated list cannot carry are left out. */
+/* HTTP/2 forbids the CBC suites (RFC 9113 section 9.2.2): h2 is offered only if the client's own
+ * suite will be a GCM one, and not again to an upstream that chose CBC. Names that do not fit into
+ * the library's comma-separated list are left out. */
 static void choose_offer(struct conn *c)
 {
     struct setup *a = c->setup;
@@ -96,7 +96,7 @@ enum step upstream_start_handshake(struct conn *c)
                                          a->alpn, &offer, &a->check, known->saved);
     a->resuming = known && c->upstream.tls;
     a->verified_ns = a->resuming ? known->verified_ns : 0;
-    if (known && !a->resuming) forget_session(c); /* past the lifetime its server gave it */
+    if (known && !a->resuming) forget_session(c); /* past the lifetime that its server set */
     if (!a->resuming)
         c->upstream.tls = session_client(c->runtime->upstream, &c->upstream.stream, server_name,
                                          a->alpn, &offer, &a->check, NULL);
@@ -106,7 +106,7 @@ enum step upstream_start_handshake(struct conn *c)
     return STEP_AGAIN;
 }
 
-/* Once more, from the dial on: what was learnt is that one offer was too much. */
+/* Dials again, without the offer that failed. */
 static enum step redial(struct conn *c)
 {
     leg_close(&c->upstream, c->runtime->loop);
@@ -121,7 +121,7 @@ static enum step handshake_failed(struct conn *c)
     struct session *s = c->upstream.tls;
     enum reason reason = a->check.reason;
     if (reason == REASON_OK && a->resuming) {
-        /* A server that forgot the session and cannot say so (RFC 5077 section 3.4). */
+        /* A server that has lost the session but cannot signal it (RFC 5077 section 3.4). */
         forget_session(c);
         a->without_resumption = true;
         return redial(c);
