@@ -1,5 +1,4 @@
-/* A forward listener: an HTTP proxy that knows CONNECT (RFC 9110 section 9.3.6) and nothing else.
- */
+/* A forward listener: an HTTP proxy for CONNECT (RFC 9110 section 9.3.6) only. */
 #include "conn/conn_impl.h"
 #include "rows.h"
 

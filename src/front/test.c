@@ -1,5 +1,5 @@
-/* A test listener: TLS from the first byte. It answers one request itself, about the handshake that
- * the request came through, and closes. The hello is kept until then. */
+/* A test listener: TLS from the first byte. It answers one request itself, about that connection's
+ * handshake, and closes. The hello is kept until then. */
 #include "conn/conn_impl.h"
 #include "rows.h"
 
@@ -8,7 +8,7 @@
 
 #include <sys/socket.h>
 
-/* Where the client wanted to go: here. */
+/* The client's target is this listener. */
 static void begin(struct conn *c)
 {
     struct sockaddr_storage own = {0};
@@ -100,5 +100,5 @@ const struct front front_test = {.first = CONN_HELLO,
                                  .hello_judged = hello_judged,
                                  .handshake_done = handshake_done,
                                  .responder = &responder,
-                                 /* It may send any request, and gets its answer all the same. */
+                                 /* It may send a request of any size and still gets its answer. */
                                  .discard_limit = 64 << 20};
