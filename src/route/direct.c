@@ -1,4 +1,4 @@
-/* Straight to the target: TLS is the first thing that is exchanged. */
+/* Directly to the target; TLS begins at once. */
 #include "conn/conn_impl.h"
 #include "rows.h"
 
@@ -13,9 +13,9 @@ static const struct target *next_hop(const struct conn *c)
     return &c->target;
 }
 
-/* A client elsewhere must not reach through this proxy what only this machine or its link can,
- * such as a service on loopback or a cloud's metadata: neither by address nor by a name that leads
- * there. What the operator has named is allowed. */
+/* A client on another machine must not reach through this proxy what only this machine or its link
+ * can reach, such as a service on loopback or a cloud's metadata, by address or by name. Addresses
+ * that the operator names are allowed. */
 static bool is_forbidden(const struct conn *c, const struct addr *a)
 {
     return c->front->client_names_target && !addr_is_loopback(&c->peer) && addr_special_kind(a) &&
