@@ -1,6 +1,6 @@
-/* Accepts a worker's connections and decides which are served: limits, allow_clients, a drain, an
- * audit log that cannot be written. Makes room when all places are taken, and rests when there is
- * none. The worker's own thread only. */
+/* Accepts a worker's connections and decides which are served, by limits, allow_clients, a drain,
+ * and whether the audit log can be written. Makes room when all places are taken, and pauses when
+ * it cannot. For the worker's own thread only. */
 #ifndef SERVE_ACCEPTOR_H
 #define SERVE_ACCEPTOR_H
 
@@ -11,8 +11,8 @@
 
 struct acceptor {
     struct worker *worker;
-    struct runtime *runtime; /* the one whose listeners it accepts from; borrowed */
-    ev_timer pause;          /* accepting rests while it is active */
+    struct runtime *runtime; /* accepts from its listeners; borrowed */
+    ev_timer pause;          /* no accepting while it is active */
 };
 
 void acceptor_init(struct acceptor *a, struct worker *worker);
@@ -20,7 +20,7 @@ void acceptor_init(struct acceptor *a, struct worker *worker);
 void acceptor_use(struct acceptor *a, struct runtime *runtime);
 /* Accepts nothing more from these listeners. */
 void acceptor_stop(struct runtime *runtime);
-/* Accepts what is in their queues already, and closes those that are the runtime's own. */
+/* Accepts the connections already in their queues, and closes the sockets that the runtime owns. */
 void acceptor_leave(struct acceptor *a, struct runtime *runtime);
 
 #endif

@@ -1,6 +1,5 @@
-/* The listeners' addresses before any socket of theirs is opened: whether they are to be had, and
- * which port the kernel gives those that take any. running is the configuration that is in use,
- * or NULL. */
+/* Checks the listeners' addresses before their sockets are opened, and has the kernel choose ports
+ * for those with port 0. running: the configuration in use, or NULL. */
 #ifndef SERVE_ADDRESSES_H
 #define SERVE_ADDRESSES_H
 
@@ -12,12 +11,12 @@ struct addresses_reserved {
     size_t n;
 };
 
-/* A listener that the running configuration does not have must not be somebody else's: false,
- * with a sentence each in errors. */
+/* Is each address free that the running configuration does not have? False with one sentence each
+ * in errors. */
 WARN_UNUSED bool addresses_probe(const struct loaded_config *loaded,
                                  const struct loaded_config *running, struct text *errors);
-/* Puts a port in place of every 0 in loaded->listener_addresses; a listener that runs under the
- * same name keeps its port. False with a sentence in errors. Ended with addresses_release(). */
+/* Replaces every port 0 in loaded->listener_addresses; a running listener with the same name keeps
+ * its port. False with a sentence in errors. Ended with addresses_release(), also on failure. */
 WARN_UNUSED bool addresses_reserve(struct loaded_config *loaded,
                                    const struct loaded_config *running,
                                    struct addresses_reserved *out, struct text *errors);

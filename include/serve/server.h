@@ -6,15 +6,15 @@
 #include "base/attr.h"
 #include "base/text.h"
 
-/* Called once when all listeners stand, instead of telling standard output: their addresses, in
- * the order of the configuration. */
+/* Called once when all listeners are open, with their addresses in the configuration's order,
+ * instead of printing them to standard output. */
 struct server_ready {
-    void (*tell)(void *arg, const struct addr *addresses, size_t n);
+    void (*report)(void *arg, const struct addr *addresses, size_t n);
     void *arg;
 };
 
 /* Runs until a signal ends it. False with sentences in errors when it could not start; false also
- * when records could not be written. ready may be NULL. The TLS library has been started. */
+ * when records could not be written. ready may be NULL. The TLS library must be started. */
 WARN_UNUSED bool server_run(const char *config_file, const struct server_ready *ready,
                             struct text *errors);
 

@@ -1,5 +1,5 @@
 /* Runs a worker: its thread, the runtime it follows, its drain and end.
- * All functions are for the one thread that controls the worker. */
+ * All functions are for the controlling thread. */
 #ifndef SERVE_WORKER_THREAD_H
 #define SERVE_WORKER_THREAD_H
 
@@ -9,33 +9,32 @@
 
 struct worker_thread;
 
-/* Called on the worker's thread: it follows the runtime that it was sent; its loop is over. */
+/* Called on the worker's thread: it uses the new runtime; its loop has ended. */
 struct worker_events {
     void (*runtime_taken)(void *arg);
     void (*ended)(void *arg);
     void *arg;
 };
 
-/* With its loop, which is not yet running; runtimes are built on it. shared and events outlive it;
- * the key is copied. NULL when out of memory. */
+/* Creates it with a loop that does not run yet; runtimes are built on that. shared and events
+ * outlive it; the key is copied. NULL when out of memory. */
 WARN_UNUSED struct worker_thread *worker_thread_new(unsigned number, struct worker_shared *shared,
                                                     const struct worker_events *events,
                                                     const struct ticket_key *first_key);
 struct ev_loop *worker_thread_loop(struct worker_thread *t);
-/* Takes the runtime, also when this fails. */
+/* Takes the runtime, also on failure. */
 WARN_UNUSED bool worker_thread_start(struct worker_thread *t, struct runtime *runtime);
-/* Follow this runtime; not again before the former one is taken. Takes it. */
+/* Switches to this runtime, which it takes. Not again before runtime_taken() was called. */
 void worker_thread_change_runtime(struct worker_thread *t, struct runtime *runtime);
-/* Seal session tickets with this key from now on. False when the former one is still on its
- * way. */
+/* Seals session tickets with this key from now on. False while the former key is still pending. */
 bool worker_thread_change_ticket_key(struct worker_thread *t, const struct ticket_key *key);
-/* Stop accepting, and end with the last connection. */
+/* Stops accepting; the thread ends with its last connection. */
 void worker_thread_drain(struct worker_thread *t);
-/* End all connections. */
+/* Ends all connections. */
 void worker_thread_shut_down(struct worker_thread *t);
-/* Waits until the thread has ended (after a drain), adds what it has counted, and frees it. */
+/* Waits until the thread has ended (after a drain), adds its counts, and frees it. */
 void worker_thread_join(struct worker_thread *t, struct counts *total);
-/* For one that was never started. */
+/* For a thread that was never started. */
 void worker_thread_free(struct worker_thread *t);
 
 #endif

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 enum {
-    ACCEPTS_A_WAKE_UP = 16,  /* each may cost a parsed hello: the others wait so long */
-    EXTRA_CONNECTIONS = 512, /* refused ones on their way out, beyond max_connections */
+    ACCEPTS_A_WAKE_UP = 16,  /* each may cost a parsed hello, and the others wait */
+    EXTRA_CONNECTIONS = 512, /* refused and leaving, beyond max_connections */
 };
 static const double pause_s = 0.05;
 
@@ -42,14 +42,14 @@ static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
     if (!a->worker->draining) start(a->runtime);
 }
 
-/* A source that holds so large a part of all places is why they are taken. */
+/* A source with this fraction of all places is the cause of the shortage. */
 enum { GREEDY_SHARE = 8 };
-/* Half-open connections yield before silent ones only where one source has so many times as many
- * of them, or the first of them is so many times as old: the silent ones are then other clients
- * that have just come. */
+/* Half-open connections are dropped before silent ones only if one source has this many times as
+ * many of them, or the first of them is this many times as old: the silent ones are then other
+ * clients that have just come. */
 enum { HALF_OPEN_FACTOR = 8 };
 
-static struct waiter *who_yields(const struct worker *w)
+static struct waiter *choose_refused(const struct worker *w)
 {
     const struct crowd *silent = &w->crowds[CROWD_SILENT], *half = &w->crowds[CROWD_HALF_OPEN];
     struct waiter *quiet = crowd_first(silent), *begun = crowd_first(half);
@@ -60,10 +60,10 @@ static struct waiter *who_yields(const struct worker *w)
     return more || older ? begun : quiet;
 }
 
-/* Lets one connection go that has not said what it wants yet; false when there is none. */
+/* Refuses one connection that has not finished its hello or handshake; false when there is none. */
 static bool make_room(struct worker *w, unsigned max_connections)
 {
-    struct waiter *waiter = who_yields(w);
+    struct waiter *waiter = choose_refused(w);
     if (!waiter) return false;
     struct source *source = conn_source(waiter);
     unsigned held = sources_connections(w->shared->sources, source);
@@ -78,7 +78,7 @@ static void admit(struct worker *w, const struct runtime_listener *l, struct arr
     unsigned active = __atomic_add_fetch(&w->shared->active, 1, __ATOMIC_RELAXED);
     a->source = sources_enter(w->shared->sources, &a->peer, &config->proxy.per_source,
                               clock_steady_ns(), &verdict);
-    /* First: the other refusals wait for a record that could not be written. */
+    /* First: other refusals would wait for a record that cannot be written. */
     if (!writer_available(w->shared->writer)) {
         a->refuse = REASON_AUDIT_UNAVAILABLE;
     } else if (w->draining) {
@@ -97,8 +97,8 @@ static void admit(struct worker *w, const struct runtime_listener *l, struct arr
     }
 }
 
-/* Refused connections on their way out have places of their own, and give them up, the oldest
- * first, when those are taken. */
+/* Refused connections that are leaving have extra places. When these are taken, the oldest is
+ * closed. */
 static bool cut_one(struct worker *w)
 {
     struct waiter *oldest = crowd_first(&w->crowds[CROWD_LEAVING]);
@@ -114,14 +114,14 @@ static bool has_place(struct worker *w, size_t max_connections)
     return true;
 }
 
-/* False when accepting has to rest. */
+/* False when accepting has to pause. */
 static bool accept_some(struct worker *w, struct runtime_listener *l, int most)
 {
     static int64_t last_complaint;
     unsigned max_connections = l->runtime->loaded->config->proxy.max_connections;
     for (int i = 0; i < most; i++) {
         struct arrival a = {.refuse = REASON_OK};
-        /* What could not be put on record is not accepted either. */
+        /* Do not accept what could not be recorded. */
         if (!has_place(w, max_connections) || !writer_has_room(w->shared->writer)) return false;
         switch (listener_accept(l->fd, &a.fd, &a.peer)) {
         case ACCEPT_NONE:

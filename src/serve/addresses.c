@@ -8,8 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* The running listener that has this one's address, or NULL. One on any free port is known by its
- * name, and keeps the port it was given. */
+/* The running listener with this one's address, or NULL. One on port 0 is found by its name, and
+ * keeps its port. */
 static const struct addr *running_address(const struct loaded_config *running,
                                           const struct loaded_config *loaded, size_t i)
 {
@@ -52,7 +52,7 @@ void addresses_release(struct addresses_reserved *r)
     free(r->fds);
 }
 
-/* A port that one listener was given may be another's by now. */
+/* A port chosen for one listener may be configured for another by now. */
 static bool is_twice(const struct loaded_config *loaded, struct text *errors)
 {
     for (size_t i = 0; i < loaded->config->listener_count; i++)

@@ -24,7 +24,7 @@ struct server {
     struct worker_shared shared;
     struct worker_events events;
     struct worker_thread **workers;
-    struct runtime **runtimes; /* the one each worker was given last */
+    struct runtime **runtimes; /* the last one given to each worker */
     unsigned count, started, ended;
     unsigned runtimes_taken; /* atomic: since the last reload */
     bool start_recorded, reloading, reload_again;
@@ -58,7 +58,7 @@ static void to_one_line(char *s)
         if (*s == '\n') *s = ' ';
 }
 
-/* Tells the operator what runs out, and puts it into the record of this start or reload. */
+/* Warns the operator about what expires, and adds it to the record of this start or reload. */
 static void record_with_warnings(struct server *s, enum audit_action action)
 {
     struct text warnings = {0};
@@ -115,7 +115,7 @@ static bool build_runtimes(struct server *s, struct loaded_config *loaded,
     return true;
 }
 
-/* Gates for all workers. follow: after those that run. */
+/* Builds the runtimes of all workers. follow: they replace the running ones. */
 static bool open_runtimes(struct server *s, struct loaded_config *loaded, struct runtime **runtimes,
                           bool follow, struct text *errors)
 {
@@ -168,7 +168,7 @@ static void reload(struct server *s)
     s->reload_again = s->reloading; /* one at a time */
     if (s->reloading) return;
     if (!try_reload(s, &errors)) {
-        /* The file may have been rotated all the same. */
+        /* The audit file may have been rotated all the same. */
         struct text unused = {0};
         if (!writer_reopen(s->shared.writer, &s->loaded->config->audit, NULL, &unused))
             diag_error("the audit file cannot be opened anew: %s", text_string(&unused));
@@ -205,14 +205,14 @@ static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
 }
 
 /* On a worker's thread. */
-static void tell_runtime_taken(void *arg)
+static void report_runtime_taken(void *arg)
 {
     struct server *s = arg;
     __atomic_add_fetch(&s->runtimes_taken, 1, __ATOMIC_RELEASE);
     ev_async_send(s->loop, &s->runtime_taken);
 }
 
-/* Loaded is what every worker uses. */
+/* The reload is complete when every worker uses the new configuration. */
 static void on_runtime_taken(struct ev_loop *loop, ev_async *async, int events)
 {
     (void)loop;
@@ -249,7 +249,7 @@ static void on_term(struct ev_loop *loop, ev_signal *signal, int events)
     (void)events;
     struct server *s = signal->data;
     if (s->draining) {
-        /* Asked twice: no more waiting. */
+        /* A second signal: wait no longer. */
         ev_timer_stop(loop, &s->drain_over);
         each_started(s, worker_thread_shut_down);
         return;
@@ -263,7 +263,7 @@ static void on_term(struct ev_loop *loop, ev_signal *signal, int events)
 }
 
 /* On a worker's thread. */
-static void tell_ended(void *arg)
+static void report_ended(void *arg)
 {
     struct server *s = arg;
     __atomic_add_fetch(&s->ended, 1, __ATOMIC_RELEASE);
@@ -294,7 +294,7 @@ static void ignore_signals(void)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL);
-    sigaction(SIGXFSZ, &ignore, NULL); /* an audit file at its limit is an error like others */
+    sigaction(SIGXFSZ, &ignore, NULL); /* a file at its limit: an ordinary write error */
 }
 
 static bool start_workers(struct server *s, struct text *errors)
@@ -311,7 +311,7 @@ static bool start_workers(struct server *s, struct text *errors)
     explicit_bzero(&key, sizeof key);
     if (!ok) return false;
     if (!open_runtimes(s, s->loaded, s->runtimes, false, errors)) return false;
-    /* Before any connection's. */
+    /* Before any connection's record. */
     record_with_warnings(s, AUDIT_PROXY_STARTED);
     s->start_recorded = true;
     sigfillset(&all);
@@ -324,7 +324,7 @@ static bool start_workers(struct server *s, struct text *errors)
     return s->started == s->count;
 }
 
-/* To standard output, unless the records go there. */
+/* Prints to standard output, unless the records go there. */
 static void announce(const struct server *s)
 {
     const struct config *c = s->loaded->config;
@@ -372,7 +372,7 @@ static void watch_signals(struct server *s)
 static void serve(struct server *s, const struct server_ready *ready)
 {
     if (ready)
-        ready->tell(ready->arg, s->loaded->listener_addresses, s->loaded->config->listener_count);
+        ready->report(ready->arg, s->loaded->listener_addresses, s->loaded->config->listener_count);
     else
         announce(s);
     ev_run(s->loop, 0);
@@ -398,7 +398,7 @@ bool server_run(const char *config_file, const struct server_ready *ready, struc
     ignore_signals();
     raise_descriptors(s.loaded->config);
     s.loop = ev_default_loop(EVFLAG_NOENV);
-    s.events = (struct worker_events){tell_runtime_taken, tell_ended, &s};
+    s.events = (struct worker_events){report_runtime_taken, report_ended, &s};
     s.shared.front_of = front_of;
     s.shared.route_of = route_of;
     s.shared.recent = recent_new();

@@ -15,11 +15,11 @@ struct worker_thread {
     struct acceptor acceptor;
     pthread_t thread;
     const struct worker_events *events;
-    struct runtime *runtime;                 /* that it follows */
-    struct runtime *next_runtime;            /* on its way */
-    struct ticket_key next_ticket_key;       /* the worker's while it is on its way */
+    struct runtime *runtime;                 /* in use */
+    struct runtime *next_runtime;            /* sent, not yet taken */
+    struct ticket_key next_ticket_key;       /* for the worker while it is pending */
     bool ticket_key_on_way;                  /* atomic */
-    bool asked_to_drain, asked_to_shut_down; /* the controlling thread's */
+    bool asked_to_drain, asked_to_shut_down; /* for the controlling thread */
     struct mail runtime_mail, ticket_mail, drain_mail, shut_down_mail;
 };
 
@@ -40,7 +40,7 @@ static void change_runtime(struct worker *w, struct mail *mail)
     acceptor_stop(old);
     runtime_take_over(next, old);
     acceptor_use(&t->acceptor, next);
-    acceptor_leave(&t->acceptor, old); /* clients in its queues are served */
+    acceptor_leave(&t->acceptor, old); /* serve the clients in its queues */
     runtime_release(old);
     t->events->runtime_taken(t->events->arg);
 }
@@ -156,7 +156,7 @@ void worker_thread_join(struct worker_thread *t, struct counts *total)
 
 void worker_thread_free(struct worker_thread *t)
 {
-    runtime_release(t->next_runtime); /* it ended before it could take it */
+    runtime_release(t->next_runtime); /* the thread ended before taking it */
     worker_fini(&t->worker);
     explicit_bzero(&t->next_ticket_key, sizeof t->next_ticket_key);
     free(t);
