@@ -1,5 +1,5 @@
-/* Runs a list of jobs on a few threads at once and waits for all of them. A job sees the shared
- * context and its own argument. Where threads cannot be had, the caller's does the work. */
+/* Runs a list of jobs on a few threads at once and waits for all of them. A job gets the shared
+ * context and its own argument. If no threads can be created, the caller's thread does the work. */
 #ifndef CHECK_JOBS_H
 #define CHECK_JOBS_H
 
@@ -12,7 +12,7 @@ struct job {
 
 enum { JOBS_THREADS = 16 };
 
-/* threads: at once, the caller's included; at most JOBS_THREADS. */
+/* threads: including the caller's; at most JOBS_THREADS. */
 void jobs_run(const struct job *jobs, size_t n, void *context, unsigned threads);
 
 #endif

@@ -1,16 +1,16 @@
-/* What the facts of a scan mean under the policy: a verdict, and each thing that led to it. */
+/* Judges the facts of a scan under the policy: a verdict, and the items that led to it. */
 #ifndef CHECK_JUDGE_H
 #define CHECK_JUDGE_H
 
 #include "check/advice.h"
 #include "check/scan.h"
 
-/* In the order of the exit status that one of several hosts decides: the worst first. */
+/* Worst first: the worst host decides the exit status. */
 enum compliance { NOT_COMPLIANT, COULD_NOT_TELL, COMPLIANT_WITH_FINDINGS, COMPLIANT };
 
 enum item_kind {
     ITEM_PROBLEM, /* not compliant because of this */
-    ITEM_DOUBT,   /* could not be told because of this */
+    ITEM_DOUBT,   /* no verdict because of this */
     ITEM_FINDING, /* accepted though outside the policy: a client could be downgraded */
     ITEM_NOTE,
     ITEM_KINDS
@@ -22,9 +22,9 @@ struct item {
     enum item_kind kind;
     const char *code;           /* static */
     char subject[ITEM_SUBJECT]; /* what it is about, "" for the server as a whole */
-    char *text;                 /* a clause; NULL when out of memory */
-    enum advice_topic topic;    /* what to change; ADVICE_NONE */
-    unsigned addresses;         /* one bit an address it was seen at */
+    char *text;                 /* a clause; NULL if memory ran out */
+    enum advice_topic topic;    /* what to change, or ADVICE_NONE */
+    unsigned addresses;         /* one bit per address that has it */
 };
 
 struct judgement {
@@ -34,15 +34,15 @@ struct judgement {
     bool failed; /* out of memory */
 };
 
-/* scans: one an address, of which at least one. name: what the certificate has to be for. */
-/* more: it has addresses that were not asked. */
+/* scans: one per address, at least one. name: the one that the certificate must have. more: the
+ * host has addresses that were not scanned. */
 void judge_scans(const struct scan *scans, size_t n, const char *name, bool more,
                  struct judgement *out);
-/* One that ends before any address is known: code and text of a doubt. */
+/* For a check that ended before any address was known: code and text of a doubt. */
 void judge_unknown(const char *code, const char *text, struct judgement *out);
-/* Of one address of the scans judged. */
+/* The verdict on one of the addresses. */
 enum compliance judge_address(const struct judgement *j, size_t address);
-/* Is this the gravest kind of item that calls for this advice? */
+/* Is this the worst kind of item with this advice? */
 bool judge_wants_advice(const struct judgement *j, enum item_kind kind, enum advice_topic topic);
 void judgement_fini(struct judgement *j);
 

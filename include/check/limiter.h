@@ -1,5 +1,5 @@
-/* How many connections may be open at once to one address, whatever hosts and threads they are
- * for. One limiter a run, shared by all threads. */
+/* Limits the open connections to one address, for all hosts and threads. One limiter per run,
+ * shared by all threads. */
 #ifndef CHECK_LIMITER_H
 #define CHECK_LIMITER_H
 
@@ -11,7 +11,7 @@ struct limiter;
 
 WARN_UNUSED struct limiter *limiter_new(void);
 void limiter_free(struct limiter *l);
-/* Waits for a place, until the deadline (steady nanoseconds). True: limiter_leave() is due. */
+/* Waits for a place, until the deadline (steady nanoseconds). True: call limiter_leave() later. */
 WARN_UNUSED bool limiter_enter(struct limiter *l, const struct addr *address, int64_t deadline);
 void limiter_leave(struct limiter *l, const struct addr *address);
 

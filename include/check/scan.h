@@ -1,5 +1,5 @@
-/* All that one address of a server accepts, found out by asking. A struct scan is facts only;
- * check/judge.h says what they mean. Ended with scan_fini(). */
+/* Finds out what one address of a server accepts, by asking. A struct scan has facts only;
+ * check/judge.h judges them. Ended with scan_fini(). */
 #ifndef CHECK_SCAN_H
 #define CHECK_SCAN_H
 
@@ -12,13 +12,13 @@ enum fact { FACT_UNKNOWN, FACT_NO, FACT_YES };
 enum {
     SCAN_VERSIONS = 6,                      /* SSL 2.0 to TLS 1.3 */
     SCAN_CONNECTIONS = LIMITER_CONNECTIONS, /* at once to one host */
-    SCAN_PROTOCOLS = 2                      /* of ALPN that are asked for */
+    SCAN_PROTOCOLS = 2                      /* ALPN protocols to ask for */
 };
 
 struct scan_version {
     uint16_t version;
     enum fact accepted;
-    uint16_t suites[OTHER_CIPHERS]; /* by number; of SSL 2.0: none, see kinds */
+    uint16_t suites[OTHER_CIPHERS]; /* by number; for SSL 2.0 none, see kinds */
     size_t suite_count;
     uint32_t kinds[REPLY_SSLV2_KINDS];
     size_t kind_count;
@@ -33,16 +33,16 @@ struct scan_approved {
 
 enum scan_key { SCAN_KEY_ECDSA, SCAN_KEY_RSA, SCAN_KEY_OTHER, SCAN_KEYS };
 
-/* A chain as it was sent to who asked for this type of key. */
+/* The chain sent for this type of key. */
 struct scan_certificate {
-    bool cut;     /* it has more than could be read */
-    bool differs; /* a real handshake was shown another one */
+    bool cut;     /* the chain has more than was read */
+    bool differs; /* a real handshake got another one */
     struct buf der;
     struct span chain[REPLY_CERTIFICATES];
     size_t count;
-    enum fact valid; /* judged by the proxy's own rules; unknown where no real handshake was made */
+    enum fact valid; /* by the proxy's own rules; unknown without a real handshake */
     enum reason reason;
-    const char *fault; /* a static sentence that says more, or NULL */
+    const char *fault; /* a static sentence with details, or NULL */
 };
 
 struct scan_features {
@@ -57,16 +57,16 @@ struct scan {
     enum probe_outcome outcome; /* PROBE_ANSWERED: the rest is filled in */
     int fault;
     char detail[PROBE_SMTP_TEXT];
-    bool any_hello;       /* a ServerHello came, of whatever sort */
+    bool any_hello;       /* a ServerHello of any version came */
     int first_alert;      /* its answer to the first hello of TLS 1.2 or 1.3, -1: none */
     bool incomplete;      /* time or descriptors ran out before everything was asked */
-    int incomplete_fault; /* the errno, 0: time, or a server that answers no more */
+    int incomplete_fault; /* the errno; 0: no time, or a server that stopped answering */
     bool out_of_time;     /* incomplete for that reason */
     struct scan_version versions[SCAN_VERSIONS];
     struct scan_approved approved[SUITE_COUNT];
-    uint16_t order[SUITE_COUNT]; /* as the server picks them */
+    uint16_t order[SUITE_COUNT]; /* as the server chooses them */
     size_t order_count;
-    enum fact server_order; /* its own, whatever the client's is */
+    enum fact server_order; /* the server ignores the client's order */
     uint16_t groups[OTHER_CURVES];
     size_t group_count;
     uint16_t weak_schemes[WEAK_SCHEMES];
@@ -75,19 +75,19 @@ struct scan {
     struct scan_features features;
 };
 
-/* What certificates are judged by. */
+/* For judging certificates. */
 struct scan_trust {
     const struct text *anchors;
     const char *name;
     struct policy policy;
 };
 
-/* threads: connections at once. Facts into out, which was zeroed. */
+/* threads: connections at once. out: zeroed before. */
 void scan_run(struct probe_target *t, const struct scan_trust *trust, unsigned threads,
               struct scan *out);
 void scan_fini(struct scan *s);
 
-/* The approved suites that it accepts, as indexes, in its order as far as that is known. */
+/* The indexes of the approved suites that it accepts, in its order as far as known. */
 size_t scan_accepted(const struct scan *s, size_t out[SUITE_COUNT]);
 
 static inline const struct scan_version *scan_version(const struct scan *s, uint16_t version)

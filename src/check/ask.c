@@ -46,7 +46,7 @@ void ask_pause(const struct scanning *g, unsigned tries)
     nanosleep(&t, NULL);
 }
 
-/* Has this version been given the whole first wait? If not, it is now. */
+/* Claims the version's one use of the whole first wait. False if it was used before. */
 static bool take_wait(struct scanning *g, const struct offer *offer)
 {
     size_t i = offer ? (size_t)(offer->version - SSL_3_0 + 1) : 0;
@@ -67,8 +67,7 @@ static bool is_refusal(const struct probe *p)
     return p->outcome == PROBE_CLOSED || p->outcome == PROBE_SILENT;
 }
 
-/* What it picked of an offer, in whatever version: one that answers with an older version than
- * the newest that was offered speaks that version. */
+/* Records what it chose from an offer, also in an older version than the newest one offered. */
 static void note_hello(struct scanning *g, const struct offer *offer, const struct reply *r)
 {
     if (!offer || r->kind != REPLY_HELLO || r->version < SSL_3_0 || r->version > offer->version)
@@ -86,8 +85,8 @@ static void note_hello(struct scanning *g, const struct offer *offer, const stru
 
 bool ask_is_no(struct scanning *g, unsigned round)
 {
-    /* Not as many questions between two offers as before: a server that closes every second,
-     * third or fourth connection closes one of these as well. */
+    /* One question more in each round: a server that closes every second, third or fourth
+     * connection closes one of these too. */
     for (unsigned i = 0; i <= round; i++) {
         ask_settle_delay(round);
         if (!ask_answers(g)) return false;
@@ -102,8 +101,8 @@ void ask_settle_delay(unsigned round)
     nanosleep(&t, NULL);
 }
 
-/* For one who asks alone: true when there was an answer, or when closing is one. One round is
- * enough for a server that keeps silent: that costs the patience of two. */
+/* While asking alone: true when there was an answer, or when closing is one. A silent server gets
+ * one round: that already costs two waits. */
 static bool ask_alone(struct scanning *g, const struct offer *offer, enum probe_depth depth,
                       struct probe *p)
 {
@@ -136,8 +135,8 @@ void ask(struct scanning *g, const struct offer *offer, enum probe_depth depth, 
         note_hello(g, offer, &p->reply);
         if (over) return;
         if (p->outcome == PROBE_NO_TIME || p->outcome == PROBE_FAILED) break;
-        /* The first word: nothing is known that it could be compared with. One that was reset, and
-         * one of several mail servers behind an address, is asked again. */
+        /* For the first hello there is no known offer. Repeat it after a close, and for one of
+         * several mail servers behind an address. */
         bool again = p->outcome == PROBE_CLOSED || p->outcome == PROBE_NO_STARTTLS;
         if (g->known_version == 0 && (tries > 0 || !again)) return;
         if (tries > 0) ask_pause(g, tries);

@@ -1,4 +1,4 @@
-/* What is wrong with a server's certificates, told so that the cause can be seen. */
+/* Judges a server's certificates, with sentences that name the cause. */
 #include "certificates.h"
 #include "base/clock.h"
 #include "pki/name.h"
@@ -81,7 +81,7 @@ static bool is_self_signed(const struct cert *c)
     return cert_issued_by(c, c);
 }
 
-/* What was sent, and the way in it from the leaf to where no further issuer is. */
+/* The certificates sent, and the path in them from the leaf to the last issuer found. */
 struct chain {
     struct cert certs[REPLY_CERTIFICATES];
     size_t n;
@@ -103,7 +103,7 @@ static void read_chain(const struct scan_certificate *c, struct chain *out)
     }
 }
 
-/* Where the chain ends that does not lead to a trusted CA. */
+/* Where a chain ends that does not lead to a trusted CA. */
 static void explain_trust(const struct chain *chain, struct text *out)
 {
     const struct cert *last = chain->path[chain->length - 1];
@@ -127,7 +127,7 @@ static void explain_trust(const struct chain *chain, struct text *out)
     text_add(out, " (an intermediate that the server has to send, or a CA for --ca FILE)");
 }
 
-/* Which one of the chain, and why. What a root is signed with does not count. */
+/* Which certificate of the chain is at fault, and why. A root's signature does not count. */
 static void explain_each(const struct chain *chain, enum reason r, struct text *out)
 {
     time_t now = time(NULL);
@@ -152,7 +152,7 @@ static void explain_each(const struct chain *chain, enum reason r, struct text *
     }
 }
 
-/* A sentence as the end of another. */
+/* Appends a sentence as a clause. */
 static void add_fault_clause(const char *sentence, struct text *out)
 {
     text_printf(out, ": %c%.*s", sentence[0] | 0x20, (int)strlen(sentence) - 2, sentence + 1);
@@ -199,7 +199,7 @@ static void add_fault(const struct judged_at *at, const struct scan_certificate 
     text_fini(&why);
 }
 
-/* No handshake came as far as judging it: what can be seen in it all the same. */
+/* No handshake judged the certificate: reports what its contents show. */
 static void judge_unjudged(const struct judged_at *at, const struct scan *s, size_t key,
                            const char *name)
 {

@@ -1,12 +1,12 @@
-/* What is wrong with the certificates that a server has shown. Private to check/. */
+/* Judges the certificates that a server has sent. Private to check/. */
 #ifndef CHECK_CERTIFICATES_H
 #define CHECK_CERTIFICATES_H
 
 #include "finding.h"
 
-/* What is wrong with each. name: what they have to be for. */
+/* Adds an item for each fault. name: the one that they must have. */
 void judge_certificates(const struct judged_at *at, const struct scan *s, const char *name);
-/* Its key is of a kind that no approved suite goes with, so that no handshake comes about. */
+/* Does no approved suite support its kind of key? Then no handshake is possible. */
 bool judge_key_is_foreign(const struct scan_certificate *c);
 
 #endif

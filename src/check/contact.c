@@ -1,22 +1,22 @@
-/* The first words to a server: whether it speaks TLS at all, something that it accepts, and how
- * much of one hello it can stand. */
+/* The first hellos to a server: does it speak TLS, what is one offer that it accepts, and how large
+ * a hello does it accept? */
 #include "parts.h"
 
-/* Suites that most servers have one of, for the first word: the policy's come before these. */
+/* For the first hello: most servers have one of these. The policy's come before them. */
 static const uint16_t common_suites[] = {0xcca8, 0xcca9, 0xc013, 0xc014, 0xc009, 0xc00a, 0x009e,
                                          0x009f, 0x0033, 0x0039, 0x009c, 0x009d, 0x003c, 0x003d,
                                          0x002f, 0x0035, 0x000a, 0x0005, 0x0004};
 
-/* In the order that tells most soonest. A server that stays silent at the first is given one with
- * nothing that could be too much for it. */
-static const struct word {
+/* The most informative first. The second one is minimal, for a server that did not answer the
+ * first. */
+static const struct first_offer {
     uint16_t version;
     bool bare, few; /* no extensions but server_name; eight suites at most */
-} words[] = {{TLS_1_2, false, false}, {TLS_1_2, true, true},  {TLS_1_2, false, true},
-             {TLS_1_3, false, false}, {TLS_1_2, true, false}, {TLS_1_0, true, false},
-             {TLS_1_0, true, true},   {SSL_3_0, true, true}};
+} offers[] = {{TLS_1_2, false, false}, {TLS_1_2, true, true},  {TLS_1_2, false, true},
+              {TLS_1_3, false, false}, {TLS_1_2, true, false}, {TLS_1_0, true, false},
+              {TLS_1_0, true, true},   {SSL_3_0, true, true}};
 
-/* Which failure says most when nothing succeeds. */
+/* Which failure to report when nothing succeeds: the highest. */
 static int weight(enum probe_outcome outcome)
 {
     switch (outcome) {
@@ -43,16 +43,16 @@ static void note_failure(struct scan *s, const struct probe *p)
     if (p->outcome == PROBE_NOT_TLS && name) strncpy(s->detail, name, sizeof s->detail - 1);
 }
 
-static size_t first_suites(const struct word *word, uint16_t *out)
+static size_t first_suites(const struct first_offer *first, uint16_t *out)
 {
     size_t n = 0;
-    if (word->version == TLS_1_3) {
+    if (first->version == TLS_1_3) {
         memcpy(out, ask_tls13, sizeof ask_tls13);
         return ASK_TLS13;
     }
-    for (size_t i = 0; i < SUITE_COUNT && word->version == TLS_1_2; i++) out[n++] = suites[i].id;
+    for (size_t i = 0; i < SUITE_COUNT && first->version == TLS_1_2; i++) out[n++] = suites[i].id;
     for (size_t i = 0; i < COUNT_OF(common_suites); i++)
-        if (!word->few || n < CHUNK_SMALLEST) out[n++] = common_suites[i];
+        if (!first->few || n < CHUNK_SMALLEST) out[n++] = common_suites[i];
     return n;
 }
 
@@ -62,7 +62,7 @@ static bool is_final(enum probe_outcome outcome)
            outcome == PROBE_NO_TIME || outcome == PROBE_FAILED;
 }
 
-/* The last thing to try with one that closes at every other word. */
+/* The last attempt, for a server that closes at all other hellos. */
 static bool speaks_sslv2(struct scanning *g)
 {
     struct probe p;
@@ -73,13 +73,14 @@ static bool speaks_sslv2(struct scanning *g)
     return speaks;
 }
 
-/* One word; whether a ServerHello came. *alive: something came that is TLS. */
-static bool say(struct scanning *g, const struct word *word, bool *alive, bool *final)
+/* True when a ServerHello came. *answered_tls: something came that is TLS. */
+static bool try_offer(struct scanning *g, const struct first_offer *first, bool *answered_tls,
+                      bool *final)
 {
     uint16_t list[SUITE_COUNT + COUNT_OF(common_suites) + ASK_TLS13];
-    struct offer offer = ask_offer_of(g, word->version, list, first_suites(word, list));
+    struct offer offer = ask_offer_of(g, first->version, list, first_suites(first, list));
     struct probe p;
-    offer.bare = word->bare;
+    offer.bare = first->bare;
     ask(g, &offer, PROBE_HELLO, &p);
     bool answered = p.outcome == PROBE_ANSWERED;
     bool hello = answered && p.reply.kind == REPLY_HELLO;
@@ -87,26 +88,28 @@ static bool say(struct scanning *g, const struct word *word, bool *alive, bool *
         g->scan->any_hello = true;
         g->known_version = p.reply.version;
         g->known_suite = p.reply.suite;
-        g->bare = word->bare;
+        g->bare = first->bare;
     }
-    if (answered && word->version >= TLS_1_2 && g->scan->first_alert < 0)
+    if (answered && first->version >= TLS_1_2 && g->scan->first_alert < 0)
         g->scan->first_alert = p.reply.alert;
-    if (!answered && !*alive) note_failure(g->scan, &p);
-    *alive = *alive || answered;
+    if (!answered && !*answered_tls) note_failure(g->scan, &p);
+    *answered_tls = *answered_tls || answered;
     *final = is_final(p.outcome);
     probe_fini(&p);
     return hello;
 }
 
-/* Until a ServerHello comes. One that came only without extensions may come with them, too. */
+/* Tries offers until a ServerHello comes. A server that needed an offer without extensions may
+ * accept the suite with them. */
 static bool find_known(struct scanning *g)
 {
-    bool alive = false, final = false, hello = false;
+    bool answered_tls = false, final = false, hello = false;
     unsigned silent = 0;
-    for (size_t i = 0; i < COUNT_OF(words) && !hello && silent < 2; i++) {
-        hello = say(g, &words[i], &alive, &final);
-        silent += !alive && (g->scan->outcome == PROBE_SILENT || g->scan->outcome == PROBE_SLOW);
-        if (final && !alive) return false;
+    for (size_t i = 0; i < COUNT_OF(offers) && !hello && silent < 2; i++) {
+        hello = try_offer(g, &offers[i], &answered_tls, &final);
+        silent +=
+            !answered_tls && (g->scan->outcome == PROBE_SILENT || g->scan->outcome == PROBE_SLOW);
+        if (final && !answered_tls) return false;
     }
     if (hello && g->bare) {
         struct offer offer = ask_offer_of(g, g->known_version, &g->known_suite, 1);
@@ -116,10 +119,10 @@ static bool find_known(struct scanning *g)
         if (ask_is_hello(&p, g->known_version)) g->bare = false;
         probe_fini(&p);
     }
-    return alive;
+    return answered_tls;
 }
 
-/* How many suites may stand in one hello: a suite that it accepts, among so many others. */
+/* How many suites does the server accept in one hello? Offers a known suite among many others. */
 static void measure_chunk(struct scanning *g)
 {
     uint16_t list[CHUNK_LARGEST];

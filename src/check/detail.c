@@ -44,7 +44,7 @@ static void find_order(void *context, size_t arg)
         struct offer offer = ask_offer_of(g, TLS_1_2, reversed, n);
         struct probe p;
         ask(g, &offer, PROBE_HELLO, &p);
-        /* It took the client's first: its own order, or the client's. The other way tells. */
+        /* It chose the client's first suite: ask in the reverse order. */
         bool hello = ask_is_hello(&p, TLS_1_2);
         uint16_t first = p.reply.suite;
         probe_fini(&p);
@@ -65,7 +65,7 @@ static void find_order(void *context, size_t arg)
     }
 }
 
-/* Which of these it picks, with these suites; 0: none. */
+/* The group that it chooses, with these suites; 0: none. */
 static uint16_t picked_group(struct scanning *g, const uint16_t *list, size_t n,
                              const uint16_t *groups, size_t count)
 {
@@ -79,8 +79,8 @@ static uint16_t picked_group(struct scanning *g, const uint16_t *list, size_t n,
     return group;
 }
 
-/* The curve of its ECDSA certificate, where it has no other certificate: without that curve in
- * the offer such a server refuses all. */
+/* The curve of its ECDSA certificate if it has no other certificate: the server refuses every offer
+ * without that curve. */
 static uint16_t needed_group(const struct scan *s)
 {
     const struct scan_certificate *c = &s->certificates[SCAN_KEY_ECDSA];
@@ -156,7 +156,7 @@ static void find_features(void *context, size_t arg)
     probe_fini(&p);
 }
 
-/* An older version than it could have, with the signal that this is a second try (RFC 7507). */
+/* Offers an older version than possible, with the signal for a retry (RFC 7507). */
 static void ask_fallback(void *context, size_t arg)
 {
     (void)arg;
@@ -171,7 +171,7 @@ static void ask_fallback(void *context, size_t arg)
             older = v;
     }
     if (!newest || !older) return;
-    size_t room = g->chunk - 1; /* the signal counts as one */
+    size_t room = g->chunk - 1; /* the signal counts as a suite */
     size_t n = older->suite_count < room ? older->suite_count : room;
     struct offer offer = ask_offer_of(g, older->version, older->suites, n);
     struct probe p;
@@ -226,8 +226,8 @@ static void note_weak_scheme(struct scanning *g, uint16_t scheme)
     pthread_mutex_unlock(&g->lock);
 }
 
-/* Would it sign with SHA-1 or worse, if a client asked for that only? arg: the type of key; where
- * both are offered, Java chooses a suite whose key it then has no signature for. */
+/* Does it sign with SHA-1 or worse if a client offers nothing else? arg: the type of key. One type
+ * at a time: otherwise Java chooses a suite whose key it has no signature for. */
 static void find_weak_schemes(void *context, size_t arg)
 {
     struct scanning *g = context;
@@ -273,7 +273,7 @@ static void fetch_certificate(void *context, size_t arg)
     probe_fini(&p);
 }
 
-/* Is the certificate that was judged the one that was fetched? */
+/* Is the judged certificate the fetched one? */
 static bool is_leaf(const struct scan_certificate *c, const char *sha256)
 {
     uint8_t digest[32];
@@ -303,7 +303,7 @@ static void note_proof(struct scanning *g, size_t i, const struct proof *proof,
     }
 }
 
-/* One real handshake with this suite, others being offered or not. False when the library has no
+/* One real handshake that must choose suite `one` of those offered. False when the library has no
  * context for it. */
 static bool shake_hands(struct scanning *g, suite_set one, suite_set offered,
                         struct peer_check *check, struct proof *proof)
@@ -317,8 +317,8 @@ static bool shake_hands(struct scanning *g, suite_set one, suite_set offered,
     return tls != NULL;
 }
 
-/* A suite of the other type of key that the server would not pick: with it the library offers
- * signatures of both types. Some servers, Java's among them, want those of their whole chain. */
+/* A suite of the other type of key that the server would not choose: with it the library offers
+ * signatures of both types. Some servers, such as Java's, need those of their whole chain. */
 static suite_set companion(const struct scan *s, size_t suite)
 {
     for (size_t i = 0; i < SUITE_COUNT; i++)
@@ -332,7 +332,7 @@ static bool came_to_nothing(const struct proof *p)
     return p->outcome != PROBE_ANSWERED || p->reason == REASON_UPSTREAM_CLOSED_HANDSHAKE;
 }
 
-/* A second try is made alone, and only believed if the server still answers. */
+/* A retry is made alone, and counts only if the server still answers. */
 static bool prove_once(struct scanning *g, struct trust *trust, suite_set one, suite_set offered,
                        bool alone, struct peer_check *check, struct proof *proof)
 {
@@ -371,7 +371,7 @@ static void prove(struct scanning *g, struct trust *trust, size_t i)
         else if (over)
             break;
         if (tries + 1 == ASK_TRIES) {
-            proof.outcome = PROBE_CLOSED; /* not its last word */
+            proof.outcome = PROBE_CLOSED; /* to be tried again */
             break;
         }
         if (tries > 0) ask_pause(g, tries);
@@ -380,7 +380,7 @@ static void prove(struct scanning *g, struct trust *trust, size_t i)
     cert_facts_fini(&check.facts);
 }
 
-/* The proxy's own judge on each suite that the server accepts. */
+/* Real handshakes, with the proxy's own rules, for each suite that the server accepts. */
 static void prove_suites(void *context, size_t arg)
 {
     (void)arg;
@@ -397,7 +397,7 @@ static void prove_suites(void *context, size_t arg)
 
 void detail_find(struct scanning *g, unsigned threads)
 {
-    /* find_groups() looks at the certificates. */
+    /* find_groups() needs the certificates. */
     const struct job first[] = {{fetch_certificate, SCAN_KEY_ECDSA},
                                 {fetch_certificate, SCAN_KEY_RSA},
                                 {fetch_certificate, SCAN_KEY_OTHER}};

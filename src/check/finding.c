@@ -49,7 +49,7 @@ const char *finding_sentence(enum reason r, char out[FINDING_SENTENCE])
     return out;
 }
 
-/* A connection stood, or would have if we had the certificate that the server asks for. */
+/* A connection was established, or only lacked the client certificate that the server requests. */
 bool scan_is_proved(const struct scan_approved *a)
 {
     const struct proof *p = &a->proof;

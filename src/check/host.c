@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Of the time given, one answer gets this share before the server has shown its speed. */
+/* The part of the time for one answer, until the server's speed is known. */
 enum { WAIT_SHARE = 6 };
 static const int64_t longest_wait = (int64_t)10 * 1000000000;
 
@@ -15,7 +15,7 @@ struct checking {
     const struct host_options *options;
     struct host_report *report;
     struct addr addresses[LOOKUP_LIMIT];
-    unsigned threads; /* an address */
+    unsigned threads; /* per address */
     int64_t deadline;
     bool is_ip;
 };
@@ -59,7 +59,7 @@ void host_check(const struct host_options *options, const struct target *target,
     case LOOKUP_FOUND:
         break;
     }
-    /* All addresses at once, with no more connections together than one would get. */
+    /* All addresses at once share the connections that one address would get. */
     unsigned n = (unsigned)out->scan_count;
     c.threads = n < SCAN_CONNECTIONS ? SCAN_CONNECTIONS / n : 1;
     out->scans = calloc(n, sizeof *out->scans);

@@ -23,7 +23,7 @@ const char *compliance_code(enum compliance v)
     return codes[v];
 }
 
-/* An address that told nothing of its TLS. */
+/* An address that did not answer with TLS. */
 static void judge_outcome(const struct judged_at *at, const struct scan *s, bool another)
 {
     const char *detail = s->detail;
@@ -79,8 +79,8 @@ static bool refuses_all(const struct scan *s)
     return !s->any_hello;
 }
 
-/* No hello was accepted. Only an alert that is about versions tells of versions: servers that do
- * not serve a name send 112, 40 or 80, or close the connection. */
+/* No hello was accepted. Only an alert about versions proves a version fault: servers without the
+ * requested name send 112, 40 or 80, or close the connection. */
 static void judge_refusal(const struct judged_at *at, int alert, const char *name)
 {
     struct addr ip;
@@ -139,14 +139,14 @@ static size_t allowed_groups(const struct scan *s)
     return allowed;
 }
 
-/* What to change where it refuses the groups and signatures of the policy. */
+/* What to change if it refuses the policy's groups and signatures. */
 static enum advice_topic topic_of_refusal(const struct scan *s)
 {
     if (s->group_count > 0 && allowed_groups(s) == 0) return ADVICE_GROUPS;
     return s->weak_scheme_count > 0 ? ADVICE_SIGNATURES : ADVICE_LIBRARY;
 }
 
-/* A suite that it picks, and with which no connection comes about. */
+/* A suite that it chooses, but without a complete handshake. */
 static void judge_proof(const struct judged_at *at, const struct scan *s, size_t i, bool proved)
 {
     const struct proof *p = &s->approved[i].proof;
@@ -157,7 +157,7 @@ static void judge_proof(const struct judged_at *at, const struct scan *s, size_t
                     suites[i].openssl);
         return;
     }
-    /* Told with the certificate. */
+    /* Reported with the certificate. */
     const struct scan_certificate *c = &s->certificates[suites[i].key];
     if (reason_is_certificate(p->reason) || c->cut || judge_key_is_foreign(c)) return;
     bool refused = p->reason == REASON_UPSTREAM_NO_APPROVED_SUITE;
@@ -278,7 +278,7 @@ enum compliance judge_address(const struct judgement *j, size_t address)
     return verdict_of(j, 1u << address);
 }
 
-/* A version of which nobody knows. */
+/* Is it unknown for a version whether it is accepted? */
 static bool is_open(const struct scan *s)
 {
     for (size_t i = 0; i < SCAN_VERSIONS; i++)
@@ -310,7 +310,7 @@ static void judge_one(const struct judged_at *at, const struct scan *s, const ch
     else if (s->incomplete || is_open(s))
         finding_add(at, ITEM_DOUBT, "incomplete", "", ADVICE_NONE,
                     "not everything could be asked: it answers no more");
-    /* Nothing against it is not enough: there has to be a connection that stood. */
+    /* Compliance needs an established connection, not just no findings. */
     if (!scan_any_proved(s) && !has_kind(at->judgement, ITEM_PROBLEM, at->address) &&
         !has_kind(at->judgement, ITEM_DOUBT, at->address))
         finding_add(at, ITEM_DOUBT, "no_handshake", "", ADVICE_NONE,
@@ -345,7 +345,7 @@ void judge_unknown(const char *code, const char *text, struct judgement *out)
 
 bool judge_wants_advice(const struct judgement *j, enum item_kind kind, enum advice_topic topic)
 {
-    for (size_t i = 0; i < j->n; i++) /* the gravest first */
+    for (size_t i = 0; i < j->n; i++) /* the worst first */
         if (j->items[i].topic == topic) return j->items[i].kind == kind;
     return false;
 }

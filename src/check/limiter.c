@@ -42,7 +42,7 @@ void limiter_free(struct limiter *l)
     free(l);
 }
 
-/* The place of this address, made when there is none; NULL when out of memory. */
+/* The entry of this address, created if missing; NULL when out of memory. */
 static struct busy *find(struct limiter *l, const struct addr *address)
 {
     for (struct busy *b = l->first; b; b = b->next)

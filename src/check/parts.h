@@ -4,12 +4,12 @@
 
 #include "ask.h"
 
-/* contact.c: the first word, and how much of one hello the server can stand. False when it tells
- * nothing of its TLS. */
+/* contact.c: the first hello, and how large a hello the server accepts. False when it does not
+ * answer with TLS. */
 bool contact_make(struct scanning *g);
 /* versions.c: which versions, and which suites in each. */
 void versions_find(struct scanning *g, unsigned threads);
-/* detail.c: what it does with TLS 1.2, or with the newest version below. */
+/* detail.c: what it does with TLS 1.2, or the newest version below. */
 void detail_find(struct scanning *g, unsigned threads);
 
 #endif

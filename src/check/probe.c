@@ -13,8 +13,8 @@
 enum { RECEIVE_SIZE = 16384 };
 static const int64_t second_ns = 1000000000;
 
-/* Once a server has shown how fast it is, one that drops what it does not like is not given
- * the whole first patience at every offer. */
+/* Once the server's speed is known, the wait is shorter: a server that drops offers silently must
+ * not cost first_wait each time. */
 static int64_t patience(const struct probe_target *t)
 {
     enum { TIMES = 10 };
@@ -35,11 +35,11 @@ static void note_speed(struct probe_target *t, int64_t took)
 struct talk {
     struct probe_target *target;
     struct channel channel;
-    struct stream stream; /* of a handshake that is done to its end */
+    struct stream stream; /* for a full handshake */
     int64_t started, deadline;
-    bool any;         /* a byte of the server's has come */
+    bool any;         /* a byte has come from the server */
     bool entered;     /* the limiter has let it in */
-    unsigned flights; /* handshake flights of ours that went out */
+    unsigned flights; /* our handshake flights sent */
 };
 
 static enum probe_outcome no_answer(const struct talk *k, enum channel_status status)
@@ -83,7 +83,7 @@ static enum probe_outcome start_smtp(struct talk *k, struct probe *out)
     }
 }
 
-/* Connected, and where TLS begins. PROBE_ANSWERED, or why not. finish() is due in any case. */
+/* Connects, up to the beginning of TLS. PROBE_ANSWERED, or why not. Call finish() in any case. */
 static enum probe_outcome begin(struct talk *k, struct probe_target *t, bool patient,
                                 struct probe *out)
 {
@@ -134,7 +134,7 @@ static enum probe_outcome receive_reply(struct talk *k, enum probe_depth depth, 
         size_t got;
         enum channel_status status =
             channel_receive(&k->channel, block, sizeof block, &got, k->deadline);
-        /* A flight that stops behind the ServerHello has still told that much. */
+        /* A flight that stops after the ServerHello still has that answer. */
         if (status != CHANNEL_OK)
             return r->kind == REPLY_HELLO ? PROBE_ANSWERED : no_answer(k, status);
         k->any = true;
@@ -157,7 +157,7 @@ void probe_run(struct probe_target *t, const struct offer *offer, enum probe_dep
                   (offer ? offer_write(offer, random, &hello) : offer_write_sslv2(random, &hello));
         out->outcome = PROBE_FAILED;
         out->fault = ENOMEM;
-        /* What was sent in vain may have been answered all the same. */
+        /* There may be an answer even if sending failed. */
         if (ok && channel_send(&k.channel, buf_head(&hello), buf_size(&hello), k.deadline) !=
                       CHANNEL_TIMEOUT)
             out->outcome = receive_reply(&k, depth, &out->reply);
@@ -172,7 +172,7 @@ void probe_fini(struct probe *p)
     reply_fini(&p->reply);
 }
 
-/* What is to be sent goes out, then more comes in. False: it ends here. */
+/* Sends what is queued, then receives. False: the connection ended. */
 static bool exchange(struct talk *k, struct session *s, struct proof *out)
 {
     struct buf *send = &k->stream.out, *in = &k->stream.in;
@@ -220,7 +220,7 @@ static void shake_hands(struct talk *k, struct session *s, const struct flight_o
             int alert;
             out->reason = session_explain(s, k->stream.end_of_data, &alert);
         }
-        /* The last word: a close_notify or the library's alert. */
+        /* Send the last record: a close_notify or the library's alert. */
         struct buf *last = &k->stream.out;
         if (channel_send(&k->channel, buf_head(last), buf_size(last), k->deadline) == CHANNEL_OK)
             buf_consume(last, buf_size(last));
@@ -250,7 +250,7 @@ void probe_handshake(struct probe_target *t, const struct tls_context *context,
         session_free(s);
     }
     out->verified = check->verified;
-    /* The second one is sent only when the server's key exchange was found good. */
+    /* The second flight is sent only after the server's key exchange was accepted. */
     out->keys_agreed = k.flights > 1;
     finish(&k);
 }

@@ -9,7 +9,7 @@
 static const uint16_t versions[SCAN_VERSIONS] = {SSL_2_0, SSL_3_0, TLS_1_0,
                                                  TLS_1_1, TLS_1_2, TLS_1_3};
 
-/* Who wants to be alone comes next, however many others keep asking. */
+/* A retry that wants to be alone is next, however many others ask. */
 static void init_asking(pthread_rwlock_t *lock)
 {
     pthread_rwlockattr_t attributes;

@@ -6,7 +6,7 @@
 
 enum { CHUNKS = OTHER_CIPHERS / CHUNK_SMALLEST };
 
-/* Of these suites, all that it accepts: what it picks is taken out until it picks none. */
+/* Finds all of these suites that it accepts: removes each chosen one until it chooses none. */
 static void enumerate(struct scanning *g, struct scan_version *v, uint16_t *list, size_t n)
 {
     while (n > 0) {
@@ -61,7 +61,7 @@ void versions_find(struct scanning *g, unsigned threads)
         ask_note_incomplete(g, ENOMEM);
         return;
     }
-    /* The newest first: a server that hangs at old ones has told the rest by then. */
+    /* The newest first: a server may hang at old ones. */
     for (size_t i = SCAN_VERSIONS; i-- > 0;) {
         uint16_t version = g->scan->versions[i].version;
         if (version == TLS_1_3) jobs[n++] = (struct job){enumerate_tls13, i};
