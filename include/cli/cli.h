@@ -1,4 +1,4 @@
-/* The command line: one function a subcommand. Each gets its own arguments (argv[0] is the
+/* The command line: one function per subcommand. Each gets its own arguments (argv[0] is the
  * subcommand's name), prints, and returns the exit status. */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
@@ -32,16 +32,16 @@ enum cli_operands {
     CLI_FILE_OR_NONE,
     CLI_FILES,    /* one or more */
     CLI_OPERANDS, /* any number */
-    CLI_COMMAND   /* a command with options of its own: ours end at the first word */
+    CLI_COMMAND   /* a command with its own options: ours end at the first word */
 };
 
 struct cli_syntax {
-    unsigned options; /* CLI_WITH() of each */
+    unsigned options; /* a set of CLI_WITH() */
     enum cli_operands operands;
     const char *help;
 };
 
-/* What was given: NULL or false where an option was not. */
+/* The options given; NULL or false for the others. */
 struct cli_options {
     const char *config, *key_type, *out, *key, *since, *until;
     const char *cas[CLI_CAS];
@@ -52,11 +52,11 @@ struct cli_options {
     size_t operand_count;
 };
 
-/* -1: go on; else the exit status, after help or an error was printed. */
+/* -1: go on; else the exit status, after printing help or an error. */
 int cli_parse(int argc, char **argv, const struct cli_syntax *syntax, struct cli_options *out);
 
-/* The roots that servers are judged by: the system's, those of the environment's SSL_CERT_FILE, and
- * --ca. False with a sentence in errors when one cannot be read. */
+/* The roots for judging servers: the system's, those of SSL_CERT_FILE in the environment, and --ca.
+ * False with a sentence in errors when one cannot be read. */
 WARN_UNUSED bool cli_anchors(const struct cli_options *options, struct text *out,
                              struct text *errors);
 

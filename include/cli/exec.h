@@ -1,5 +1,5 @@
-/* The parts of suitegate exec: its folder with a throw-away CA and the proxy that runs in a
- * process of its own; the environment of COMMAND; the report. */
+/* The parts of suitegate exec: a temporary directory with a CA, and a process that runs the proxy;
+ * the environment of COMMAND; the report. */
 #ifndef CLI_EXEC_H
 #define CLI_EXEC_H
 
@@ -12,39 +12,38 @@
 
 enum { EXEC_PATH = 4096 };
 
-/* A folder that only this user can read, and the process that serves from it. */
+/* A directory that only this user can read, and the proxy's process. */
 struct exec_proxy {
     char folder[EXEC_PATH]; /* "": none */
     pid_t process;          /* 0: none */
     uint16_t port;          /* on 127.0.0.1 */
 };
 
-/* The folder with CA, bundles and configuration, and the proxy, listening. False with sentences
- * in errors; exec_proxy_end() is due all the same. */
+/* Creates the directory with CA, bundles and configuration, and starts the proxy, which listens
+ * then. False with sentences in errors; call exec_proxy_end() in any case. */
 WARN_UNUSED bool exec_proxy_start(struct exec_proxy *p, const struct cli_options *options,
                                   struct text *errors);
-/* Lets it write its last record, and waits. False when it ended otherwise than asked. */
+/* Stops it after its last record, and waits. False when it failed. */
 bool exec_proxy_stop(struct exec_proxy *p);
-/* After that went wrong: what the proxy has said. */
+/* After a failure: appends the proxy's own messages. */
 void exec_proxy_complain(const struct exec_proxy *p, struct text *errors);
-/* Removes the folder with all that is in it. */
+/* Removes the directory with its files. */
 void exec_proxy_end(struct exec_proxy *p);
-/* A file's path in the folder. */
+/* A file's path in the directory. */
 void exec_proxy_path(const struct exec_proxy *p, const char *name, char out[EXEC_PATH]);
 
-/* Sets the environment of this process, which is about to become COMMAND. False when out of
- * memory. */
+/* Sets the environment of this process, before it executes COMMAND. False when out of memory. */
 WARN_UNUSED bool exec_environment(const struct exec_proxy *p);
 
-/* What the audit log of the run says. */
+/* Counts from the run's audit log. */
 struct exec_summary {
     unsigned long connections, refused;
 };
-/* status: of COMMAND as a shell would have it. Appends the report, as text or JSON. False with a
- * sentence in errors when the log cannot be read. */
+/* status: of COMMAND, as in a shell. Appends the report, as text or JSON. False with a sentence in
+ * errors when the log cannot be read. */
 WARN_UNUSED bool exec_report(const struct exec_proxy *p, int status, bool json,
                              struct exec_summary *summary, struct text *out, struct text *errors);
-/* The exit status of all: 1 refused, else COMMAND's, else 3 no connection, else 0. */
+/* The exit status of exec: 1 refused, else COMMAND's, else 3 no connection, else 0. */
 int exec_status(const struct exec_summary *summary, int status);
 
 #endif

@@ -1,4 +1,4 @@
-/* suitegate log: one function a subcommand, as in cli/cli.h, where cli_log() itself stands. */
+/* suitegate log: one function per subcommand, as in cli/cli.h, which has cli_log() itself. */
 #ifndef CLI_LOG_H
 #define CLI_LOG_H
 
@@ -9,7 +9,7 @@ int cli_log_verify(int argc, char **argv);
 int cli_log_report(int argc, char **argv);
 int cli_log_tail(int argc, char **argv);
 
-/* The configured audit log: its audit section, or NULL after an error was printed. */
+/* The configuration, for its audit section; NULL after printing an error. */
 struct config;
 WARN_UNUSED struct config *cli_log_config(const char *file);
 

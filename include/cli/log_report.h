@@ -1,5 +1,5 @@
-/* The report as JSON, and as a page: one self-contained HTML file without scripts or anything
- * from a network. What peers have said is escaped. */
+/* The report as JSON, and as a page: one self-contained HTML file without scripts or anything from
+ * a network. Text from peers is escaped. */
 #ifndef CLI_LOG_REPORT_H
 #define CLI_LOG_REPORT_H
 

@@ -45,7 +45,7 @@ static int complain(const char *path, int fault)
     return CLI_CANNOT;
 }
 
-/* The key first: a certificate without its key would be of no use. */
+/* The key first: a certificate without its key is useless. */
 static int write_pair(const char *directory, const struct text *certificate, const struct text *key)
 {
     char pem[4096], private[4096];

@@ -104,7 +104,7 @@ static bool add_target(struct check *c, const char *s)
     return true;
 }
 
-/* One line of a list: a host, or nothing. -1 to go on. */
+/* One line of a list: a host, or empty. -1: go on. */
 static int read_line(struct check *c, const char *path, unsigned number, char *line)
 {
     line[strcspn(line, "#\r")] = '\0';
@@ -118,7 +118,7 @@ static int read_line(struct check *c, const char *path, unsigned number, char *l
     return CLI_USAGE;
 }
 
-/* One host a line; what follows a # does not count. */
+/* One host per line; # begins a comment. */
 static int read_list(struct check *c, const char *path)
 {
     struct text list = {0};
@@ -128,10 +128,10 @@ static int read_list(struct check *c, const char *path)
         fprintf(stderr, "suitegate check: %s: %s\n", path, strerror(fault));
         status = CLI_CANNOT;
     }
-    static const char mark[] = "\xef\xbb\xbf"; /* what some editors begin UTF-8 with */
+    static const char bom[] = "\xef\xbb\xbf"; /* the byte order bom of some editors */
     char *rest = list.data;
     unsigned number = 0;
-    if (rest && strncmp(rest, mark, sizeof mark - 1) == 0) rest += sizeof mark - 1;
+    if (rest && strncmp(rest, bom, sizeof bom - 1) == 0) rest += sizeof bom - 1;
     for (char *line; !fault && status < 0 && (line = strsep(&rest, "\n")) != NULL;)
         status = read_line(c, path, ++number, line);
     text_fini(&list);
@@ -200,7 +200,7 @@ static int report(const struct check *c, bool json)
     return status;
 }
 
-/* The options; -1 to go on. */
+/* Reads the options. -1: go on. */
 static int read_options(struct check *c, const struct cli_options *o)
 {
     uint64_t timeout_ms = 60000;
@@ -215,7 +215,7 @@ static int read_options(struct check *c, const struct cli_options *o)
     }
     struct addr ip;
     size_t length = o->name ? strlen(o->name) : 0;
-    if (length > 1 && o->name[length - 1] == '.') length--; /* that of the root */
+    if (length > 1 && o->name[length - 1] == '.') length--; /* the root's dot */
     if (o->name && (length >= sizeof c->name ||
                     (!hello_name_is_valid(o->name, length) && !addr_from_ip(o->name, 0, &ip)))) {
         fprintf(stderr, "suitegate check: --name is a host name or an IP address\n");
@@ -239,7 +239,7 @@ static int read_options(struct check *c, const struct cli_options *o)
     return CLI_USAGE;
 }
 
-/* A CA file that cannot be used is an error now, not a fault of every host. */
+/* Reports an unusable CA file once, now, instead of for every host. */
 static bool try_anchors(const struct scan_trust *trust, struct text *errors)
 {
     struct trust *t =

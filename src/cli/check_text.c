@@ -8,7 +8,7 @@
 
 enum { LABEL = 16, HOST_COLUMNS = 40, VERDICT_COLUMNS = 23, BECAUSE_COLUMNS = 30 };
 
-/* A label and words behind it, wrapped under each other. */
+/* A label, then words, wrapped in a column. */
 static void put_fact(struct text *out, const char *label, const char *words)
 {
     struct text wrapped = {0};
@@ -48,7 +48,7 @@ static bool same_suites(const struct scan_version *a, const struct scan_version 
            memcmp(a->suites, b->suites, a->suite_count * sizeof *a->suites) == 0;
 }
 
-/* Those of one old version, and of the others that have the same. */
+/* The suites of one old version, and of the other versions with the same. */
 static void add_old_suites(const struct scan *s, size_t i, struct text *words)
 {
     const struct scan_version *v = &s->versions[i];
@@ -65,7 +65,7 @@ static void add_old_suites(const struct scan *s, size_t i, struct text *words)
     }
 }
 
-/* Those of TLS 1.2 are findings by name, those of TLS 1.3 stand in a note. */
+/* TLS 1.2's suites are findings, by name; TLS 1.3's are in a note. */
 static void put_other_suites(const struct scan *s, struct text *out)
 {
     const struct scan_version *newest = scan_version(s, TLS_1_2);
@@ -187,7 +187,7 @@ static void put_scan(const struct host_report *r, size_t i, struct text *out)
     put_features(s, out);
 }
 
-/* Several of one kind that differ in their subject are told in one sentence. */
+/* Items that differ only in their subject become one sentence. */
 static size_t put_item(const struct host_report *r, size_t i, struct text *out)
 {
     const struct judgement *j = &r->judgement;
@@ -235,7 +235,7 @@ static void put_items(const struct host_report *r, enum item_kind kind, struct t
     }
 }
 
-/* Lines of a setting, each under the other. */
+/* The lines of a setting, in a column. */
 static void put_setting(const struct advice *a, struct text *out)
 {
     const char *p = a->text;
@@ -247,7 +247,7 @@ static void put_setting(const struct advice *a, struct text *out)
     }
 }
 
-/* True when there was any. */
+/* True when there was some. */
 static bool put_advice(const struct judgement *j, enum item_kind kind, const char *heading,
                        struct text *out)
 {
@@ -277,7 +277,7 @@ void check_put_host(const struct host_report *r, struct text *out)
                more ? "What to change for the findings" : "What to change", out);
 }
 
-/* The gravest thing, and how many more, behind so many blanks. */
+/* The worst item and the number of others, after `indent` blanks. */
 static void add_summary(const struct judgement *j, int indent, struct text *out)
 {
     struct text words = {0};
@@ -289,7 +289,7 @@ static void add_summary(const struct judgement *j, int indent, struct text *out)
     text_fini(&words);
 }
 
-/* One host. The reason stands in a column of its own, or below where that would be narrow. */
+/* One host. The reason has its own column, or is below if that would be narrow. */
 static void put_row(const struct host_report *r, int width, struct text *out)
 {
     const struct judgement *j = &r->judgement;

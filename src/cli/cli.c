@@ -42,7 +42,7 @@ static bool take(const struct row *row, struct cli_options *out)
     return true;
 }
 
-/* The letters of getopt_long(), and its long options: their value is the row. */
+/* The letters and long options for getopt_long(); an option's value is its row. */
 static void describe(const struct cli_syntax *syntax, char letters[2 * CLI_OPTIONS + 3],
                      struct option options[CLI_OPTIONS + 2])
 {
@@ -114,7 +114,7 @@ static bool count_certificate(void *arg, struct span der)
     return true;
 }
 
-/* A file without a certificate is a mistake: better said here than as untrusted servers. */
+/* A file without a certificate is a mistake: report it here instead of untrusted servers. */
 static bool add_anchors(const char *path, struct text *out, struct text *errors)
 {
     enum { LARGEST = 64 << 20 };
@@ -129,7 +129,7 @@ static bool add_anchors(const char *path, struct text *out, struct text *errors)
         text_printf(errors, "%s holds no CA certificate that can be read (PEM is expected)\n",
                     path);
     text_add_bytes(out, text_string(&pem), pem.size);
-    text_add(out, "\n"); /* the next file's first line stands alone */
+    text_add(out, "\n"); /* the next file begins on a new line */
     text_fini(&pem);
     return ok && certificates > 0;
 }
@@ -138,7 +138,7 @@ bool cli_anchors(const struct cli_options *options, struct text *out, struct tex
 {
     const char *own = getenv("SSL_CERT_FILE");
     bool ok = true;
-    /* A machine without the system's roots has --ca. */
+    /* Without the system's roots, --ca is enough. */
     if (access(TRUST_SYSTEM_BUNDLE, R_OK) == 0 || options->ca_count == 0)
         ok = add_anchors(TRUST_SYSTEM_BUNDLE, out, errors);
     if (own && *own) ok = add_anchors(own, out, errors) && ok;

@@ -30,12 +30,12 @@ static const char help[] =
 
 enum { CANNOT_RUN = 126, NOT_FOUND = 127, OF_SIGNAL = 128 };
 
-/* All that are passed on, and what ends the wait. */
+/* The signals that are passed on to COMMAND. */
 static const int passed_signals[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
 
-/* What the caller has set, which COMMAND is to find again. */
+/* The caller's settings, restored for COMMAND. */
 struct inherited {
-    bool closed[STDERR_FILENO + 1]; /* standard streams that were */
+    bool closed[STDERR_FILENO + 1]; /* standard streams that were closed */
     sigset_t mask;
     struct sigaction child, pipe;
 };
@@ -44,8 +44,8 @@ static void take_signals(struct inherited *before)
 {
     sigset_t set;
     struct sigaction standard = {.sa_handler = SIG_DFL}, ignored = {.sa_handler = SIG_IGN};
-    /* Without it the end of a process would go unnoticed; a reader of the report that goes away
-     * must not keep us from cleaning up. */
+    /* SIGCHLD reports the end of a process. A closed pipe for the report must not prevent our
+     * cleanup. */
     sigaction(SIGCHLD, &standard, &before->child);
     sigaction(SIGPIPE, &ignored, &before->pipe);
     sigemptyset(&set);
@@ -54,7 +54,7 @@ static void take_signals(struct inherited *before)
     sigprocmask(SIG_BLOCK, &set, &before->mask);
 }
 
-/* Descriptors 0 to 2 are taken, so that nothing of ours is mistaken for one of them. */
+/* Opens descriptors 0 to 2, so that no descriptor of ours becomes one of them. */
 static void fill_standard_streams(struct inherited *before)
 {
     int fd;
@@ -62,9 +62,9 @@ static void fill_standard_streams(struct inherited *before)
     if (fd > STDERR_FILENO) close(fd);
 }
 
-/* told: takes the errno of what went wrong; closed when COMMAND runs. */
-static void become(const struct exec_proxy *p, char **command, const struct inherited *before,
-                   pid_t parent, int told)
+/* fault_pipe: gets the errno of a failure; closed when COMMAND runs. */
+static void run_command(const struct exec_proxy *p, char **command, const struct inherited *before,
+                        pid_t parent, int fault_pipe)
 {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(CLI_CANNOT);
@@ -78,12 +78,12 @@ static void become(const struct exec_proxy *p, char **command, const struct inhe
         execvp(command[0], command);
         fault = errno;
     }
-    if (write(told, &fault, sizeof fault) != sizeof fault) _exit(CLI_CANNOT);
+    if (write(fault_pipe, &fault, sizeof fault) != sizeof fault) _exit(CLI_CANNOT);
     _exit(CANNOT_RUN);
 }
 
-/* A key that was pressed at the terminal has reached COMMAND already, if that is still in our
- * group. A terminal that goes away tells the leader of its session only. */
+/* A key pressed at the terminal has already reached COMMAND if that is still in our process group.
+ * A terminal that closes signals only the leader of its session. */
 static void pass_on(pid_t child, const siginfo_t *info)
 {
     bool key = info->si_code == SI_KERNEL && getpgid(child) == getpgrp();
@@ -91,7 +91,7 @@ static void pass_on(pid_t child, const siginfo_t *info)
     if (!key || hang_up) kill(child, info->si_signo);
 }
 
-/* Until COMMAND ends: its status as a shell would have it. */
+/* Waits until COMMAND ends. Returns its status, as in a shell. */
 static int await(pid_t child)
 {
     sigset_t set;
@@ -109,7 +109,7 @@ static int await(pid_t child)
     }
 }
 
-/* One that came while the proxy was started ends it all: COMMAND has not seen it. */
+/* A signal that came while the proxy started ends everything: COMMAND did not get it. */
 static int early_signal(void)
 {
     static const int fatal[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT};
@@ -120,10 +120,10 @@ static int early_signal(void)
     return 0;
 }
 
-/* How COMMAND went. */
+/* The result of COMMAND. */
 struct outcome {
     bool started;
-    int status; /* as a shell would have it; when it was not started, ours */
+    int status; /* as in a shell; our own if it was not started */
 };
 
 static struct outcome run(const struct exec_proxy *p, char **command,
@@ -136,7 +136,7 @@ static struct outcome run(const struct exec_proxy *p, char **command,
         fprintf(stderr, "suitegate exec: no process: %s\n", strerror(errno));
         return (struct outcome){.status = CLI_CANNOT};
     }
-    if (child == 0) become(p, command, before, parent, ends[1]);
+    if (child == 0) run_command(p, command, before, parent, ends[1]);
     close(ends[1]);
     ssize_t n = read(ends[0], &fault, sizeof fault);
     close(ends[0]);
@@ -146,8 +146,8 @@ static struct outcome run(const struct exec_proxy *p, char **command,
     return (struct outcome){.status = fault == ENOENT ? NOT_FOUND : CANNOT_RUN};
 }
 
-/* Opened before anything runs: better told now than after an hour, and no former report stays
- * as if it were this one. Standard error without a name; -1 when it cannot be opened. */
+/* Opens the report before anything runs, so that an error shows at once and no old report remains.
+ * Standard error if there is no name; -1 when it cannot be opened. */
 static int open_report(const char *file)
 {
     if (!file) return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -174,7 +174,7 @@ static bool write_report(int fd, const char *file, const struct text *out)
     return fault == 0;
 }
 
-/* The folder is gone before the report is told: whoever reads that may end us. */
+/* Removes the directory before writing the report: its reader may end us. */
 static int conclude(struct exec_proxy *p, const struct cli_options *options, int report_fd,
                     int status, bool recorded)
 {
@@ -190,14 +190,14 @@ static int conclude(struct exec_proxy *p, const struct cli_options *options, int
     return ok && recorded ? exec_status(&summary, status) : CLI_CANNOT;
 }
 
-/* One of nothing would be taken for one of what ran. */
+/* Removes the report if nothing ran: an empty one would mislead. */
 static void remove_report(const char *file, int fd)
 {
     struct stat st;
     if (file && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) unlink(file);
 }
 
-/* All but the command line. */
+/* Everything after the command line is parsed. */
 static int execute(const struct cli_options *options, struct inherited *before, int report_fd)
 {
     struct exec_proxy proxy;

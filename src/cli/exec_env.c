@@ -28,7 +28,7 @@ static const char *const unset[] = {
 #undef UNSET
 };
 
-/* The caller's value stays in front: of two that differ, the last one counts. */
+/* Appends to the caller's value: the last of two settings counts. */
 static bool append_words(const char *name, const char *words, bool always)
 {
     const char *before = getenv(name);
@@ -40,7 +40,7 @@ static bool append_words(const char *name, const char *words, bool always)
     return ok;
 }
 
-/* Java splits its options at blanks, outside of quotes. */
+/* Java splits options at blanks outside quotes. */
 static bool set_java(const struct exec_proxy *p)
 {
     char store[EXEC_PATH];
@@ -51,7 +51,7 @@ static bool set_java(const struct exec_proxy *p)
                 "-Dhttps.proxyPort=%u -Dhttp.nonProxyHosts= -Djavax.net.ssl.trustStoreType=PKCS12 "
                 "'-Djavax.net.ssl.trustStore=%s'",
                 p->port, p->port, store);
-    /* The later two count more where the caller has them. */
+    /* The last two have precedence if the caller sets them. */
     bool ok = append_words("JAVA_TOOL_OPTIONS", text_string(&words), true) &&
               append_words("JDK_JAVA_OPTIONS", text_string(&words), false) &&
               append_words("_JAVA_OPTIONS", text_string(&words), false);
@@ -59,13 +59,13 @@ static bool set_java(const struct exec_proxy *p)
     return ok;
 }
 
-/* Beats http.proxy of the user's own configuration. */
+/* Overrides http.proxy of the user's own configuration. */
 static bool set_git(const char *proxy)
 {
     const char *before = getenv("GIT_CONFIG_COUNT");
     unsigned long count = before ? strtoul(before, NULL, 10) : 0;
     char name[64], value[16];
-    if (count > GIT_ENTRIES_LIMIT) return true; /* git would not take them either */
+    if (count > GIT_ENTRIES_LIMIT) return true; /* git refuses them too */
     snprintf(name, sizeof name, "GIT_CONFIG_KEY_%lu", count);
     if (setenv(name, "http.proxy", 1) != 0) return false;
     snprintf(name, sizeof name, "GIT_CONFIG_VALUE_%lu", count);
@@ -81,7 +81,7 @@ static bool set_wget(const struct exec_proxy *p)
     return setenv("SYSTEM_WGETRC", path, 1) == 0;
 }
 
-/* An empty part of the list stands for PHP's own folder. */
+/* An empty part of the list means PHP's own directory. */
 static bool set_php(const struct exec_proxy *p)
 {
     char folder[EXEC_PATH];

@@ -20,8 +20,8 @@
 
 enum { OWNER_ONLY = 0600, FOLDER_MODE = 0700, TREE_DEPTH = 16 };
 
-/* Patient: a client that is slow, because much else runs, does not fail for that; nor does one
- * that works hard, since it is the only source here. */
+/* Generous limits: a client on a busy machine may be slow, and all connections come from one
+ * source. */
 static const char configuration[] = "[proxy]\n"
                                     "workers = 1\n"
                                     "max_connections_per_source = 0\n"
@@ -68,7 +68,7 @@ static bool write_text(const struct exec_proxy *p, const char *name, const struc
 static bool make_folder(struct exec_proxy *p, struct text *errors)
 {
     const char *base = getenv("TMPDIR");
-    /* These cannot be told to every client: some take lists of folders, some have quotes. */
+    /* Not every client supports these: some read lists of directories, some use quotes. */
     if (base && strpbrk(base, "\"':\n")) base = NULL;
     char path[EXEC_PATH - 64], whole[EXEC_PATH - 64];
     snprintf(path, sizeof path, "%s/suitegate-XXXXXX", base && *base ? base : "/tmp");
@@ -77,7 +77,7 @@ static bool make_folder(struct exec_proxy *p, struct text *errors)
                     strerror(errno));
         return false;
     }
-    /* COMMAND may run elsewhere. */
+    /* COMMAND may run in another directory. */
     char *absolute = realpath(path, NULL);
     snprintf(whole, sizeof whole, "%s", absolute ? absolute : path);
     free(absolute);
@@ -85,7 +85,7 @@ static bool make_folder(struct exec_proxy *p, struct text *errors)
     return true;
 }
 
-/* What COMMAND reads: every CA that it may trust, the throw-away one included. */
+/* Writes what COMMAND reads: every CA that it may trust, with the temporary one. */
 static bool write_trust(const struct exec_proxy *p, const struct text *anchors,
                         const struct text *ca, struct text *errors)
 {
@@ -113,7 +113,7 @@ static bool write_trust(const struct exec_proxy *p, const struct text *anchors,
     return ok;
 }
 
-/* wget has no variable for its CAs but the one of its system-wide settings. */
+/* wget has no variable for its CAs, only one for its system-wide settings. */
 static bool write_wget(const struct exec_proxy *p, struct text *errors)
 {
     enum { LARGEST = 1 << 20 };
@@ -121,7 +121,7 @@ static bool write_wget(const struct exec_proxy *p, struct text *errors)
     struct text settings = {0};
     const char *before = getenv("SYSTEM_WGETRC");
     exec_proxy_path(p, "bundle.pem", bundle);
-    /* Where there are none, ours are all. */
+    /* Without system-wide settings, use ours alone. */
     if (file_read(before ? before : "/etc/wgetrc", LARGEST, &settings, NULL) != 0)
         text_fini(&settings);
     text_printf(&settings, "\nca_certificate = %s\n", bundle);
@@ -150,10 +150,10 @@ static bool write_folder(const struct exec_proxy *p, const struct cli_options *o
     return ok;
 }
 
-/* In the proxy's process. It makes the folder, so that there is somebody to remove it whenever
- * the parent is gone. What it tells: a line with the port and the folder, or else the errors. */
+/* In the proxy's process. It creates the directory, so that it can remove it if the parent is
+ * killed. It writes to the pipe: a line with the port and the directory, or the errors. */
 
-struct telling {
+struct ready_pipe {
     int fd;
     const struct exec_proxy *proxy;
     bool done;
@@ -172,9 +172,9 @@ static bool write_all(int fd, const char *p, size_t n)
 }
 
 /* From here on the server's own watchers take its signals. */
-static void tell_ready(void *arg, const struct addr *addresses, size_t n)
+static void report_ready(void *arg, const struct addr *addresses, size_t n)
 {
-    struct telling *t = arg;
+    struct ready_pipe *t = arg;
     char line[EXEC_PATH + 16];
     sigset_t none;
     int length = snprintf(line, sizeof line, "%u %s", n > 0 ? addr_port(&addresses[0]) : 0u,
@@ -186,7 +186,7 @@ static void tell_ready(void *arg, const struct addr *addresses, size_t n)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* Its words go to a file: the terminal is COMMAND's. */
+/* Sends its messages to a file: the terminal belongs to COMMAND. */
 static bool leave_terminal(const struct exec_proxy *p, struct text *errors)
 {
     char path[EXEC_PATH];
@@ -206,11 +206,11 @@ static int serve(struct exec_proxy *p, const struct cli_options *options, int pi
 {
     struct text errors = {0};
     char path[EXEC_PATH];
-    struct telling telling = {.fd = pipe_end, .proxy = p};
-    struct server_ready ready = {tell_ready, &telling};
+    struct ready_pipe ready_pipe = {.fd = pipe_end, .proxy = p};
+    struct server_ready ready = {report_ready, &ready_pipe};
     int status = CLI_CANNOT;
-    /* Nothing of the caller's is held. A Ctrl-C is for COMMAND; that the parent is gone is for us.
-     * All signals wait until the server takes them. */
+    /* Close the caller's descriptors. Ctrl-C is for COMMAND; the parent's death is for us. All
+     * signals wait until the server's watchers run. */
     if (pipe_end > STDERR_FILENO + 1) close_range(STDERR_FILENO + 1, (unsigned)pipe_end - 1, 0);
     close_range((unsigned)pipe_end + 1, ~0u, 0);
     setpgid(0, 0);
@@ -221,40 +221,40 @@ static int serve(struct exec_proxy *p, const struct cli_options *options, int pi
         exec_proxy_path(p, "suitegate.ini", path);
         if (server_run(path, &ready, &errors)) status = CLI_DONE;
     }
-    if (!telling.done) {
+    if (!ready_pipe.done) {
         (void)!write_all(pipe_end, text_string(&errors), errors.size);
         exec_proxy_end(p);
     } else if (getppid() != parent) {
-        exec_proxy_end(p); /* who would have done it was killed */
+        exec_proxy_end(p); /* the parent was killed */
     }
     text_fini(&errors);
     return status;
 }
 
-/* In the parent again. */
+/* In the parent. */
 
 static bool await_proxy(struct exec_proxy *p, int pipe_end, struct text *errors)
 {
     char block[512];
-    struct text told = {0};
+    struct text received = {0};
     for (ssize_t n; (n = read(pipe_end, block, sizeof block)) != 0;) {
         if (n < 0 && errno != EINTR) break;
-        if (n > 0) text_add_bytes(&told, block, (size_t)n);
+        if (n > 0) text_add_bytes(&received, block, (size_t)n);
     }
     char *folder = NULL;
-    unsigned long port = strtoul(text_string(&told), &folder, 10);
+    unsigned long port = strtoul(text_string(&received), &folder, 10);
     bool ok = port > 0 && port <= UINT16_MAX && strncmp(folder, " /", 2) == 0;
     if (ok) {
         p->port = (uint16_t)port;
         snprintf(p->folder, sizeof p->folder, "%s", folder + 1);
     } else {
-        text_printf(errors, "the private proxy did not start\n%s", text_string(&told));
+        text_printf(errors, "the private proxy did not start\n%s", text_string(&received));
     }
-    text_fini(&told);
+    text_fini(&received);
     return ok;
 }
 
-/* A pipe that no standard descriptor is taken for. */
+/* A pipe above the standard descriptors. */
 static bool open_pipe(int ends[2])
 {
     enum { FIRST = STDERR_FILENO + 1 };
@@ -311,7 +311,7 @@ void exec_proxy_complain(const struct exec_proxy *p, struct text *errors)
     exec_proxy_path(p, "operator.log", path);
     text_add(errors, "the private proxy did not end as it should\n");
     if (file_read(path, LARGEST, &words, NULL) == 0) text_add(errors, text_string(&words));
-    /* Then it could not even say so. */
+    /* On a full disk it could not write a message. */
     if (statvfs(p->folder, &fs) == 0 && fs.f_bavail == 0)
         text_printf(errors, "%s: %s\n", p->folder, strerror(ENOSPC));
     text_fini(&words);

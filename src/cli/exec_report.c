@@ -9,13 +9,13 @@
 
 enum { WEAK_LIMIT = 64, NAMES_SHOWN = 4 };
 
-/* One host and port that COMMAND wanted. */
+/* One host and port that COMMAND connected to. */
 struct endpoint {
     char *name;
     unsigned long allowed, refused;
-    unsigned long unused; /* allowed, and closed by a client that had sent nothing */
+    unsigned long unused; /* allowed, then closed by the client without payload */
     unsigned long codes[REASON_COUNT];
-    char *offered, *cipher; /* of the last refusal; of the last one allowed; NULL: none */
+    char *offered, *cipher; /* of the last refusal; of the last allowed one; NULL: none */
     char *weak[WEAK_LIMIT];
     size_t weak_count;
     unsigned long more_weak;
@@ -68,7 +68,7 @@ static void note_weak(void *arg, const char *name)
 
 static void note(struct endpoints *all, const struct log_entry *e)
 {
-    /* What was still under way when COMMAND ended was given up by it. */
+    /* COMMAND gave up connections that were open when it ended. */
     bool ours = e->reason == REASON_SHUTTING_DOWN;
     bool refused = !ours && strcmp(e->action, audit_action_name(AUDIT_CONNECTION_REFUSED)) == 0;
     bool opened = strcmp(e->action, audit_action_name(AUDIT_CONNECTION_OPENED)) == 0;
@@ -231,7 +231,7 @@ bool exec_report(const struct exec_proxy *p, int status, bool json, struct exec_
     bool readable = true;
     while (lines_next(lines, &line)) {
         struct log_entry e;
-        readable = entry_read(&line, &e) && readable; /* it may have been a refusal */
+        readable = entry_read(&line, &e) && readable; /* it may be a refusal */
         if (!e.root) continue;
         note(&all, &e);
         entry_fini(&e);

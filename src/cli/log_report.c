@@ -28,7 +28,7 @@ static const char *const blame_words[] = {"the clients", "the endpoints", "this 
 
 /* ---- text ---- */
 
-/* Words that peers may have had a hand in. */
+/* Words that may contain text from peers. */
 static void put_visible(struct text *out, int indent, const char *words)
 {
     struct text visible = {0};
@@ -243,7 +243,7 @@ static void print_text(struct text *out, struct report *r)
 
 /* ---- the command ---- */
 
-/* A time, or how long ago. */
+/* Reads a time, or a duration before now. */
 static bool parse_time(const char *s, struct timespec *out)
 {
     static const uint64_t most = (uint64_t)3650 * 86400000;

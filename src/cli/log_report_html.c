@@ -8,7 +8,7 @@
 
 enum { COLUMNS = 60, SERIES = 6, ROWS_SHOWN = 25, FIXES_SHOWN = 10, OFFERS_SHOWN = 40 };
 
-/* Told apart by people who see colours otherwise too (Okabe and Ito). */
+/* Colours that colour-blind people can distinguish (Okabe and Ito). */
 static const char style[] =
     ":root{color-scheme:light dark;--fg:#1b1f24;--soft:#57606a;--bg:#fff;--card:#f6f8fa;"
     "--line:#d0d7de;--ok:#009e73;--bad:#d55e00;--s0:#d55e00;--s1:#0072b2;--s2:#cc79a7;"
@@ -49,7 +49,7 @@ static const char style[] =
     "*{print-color-adjust:exact;-webkit-print-color-adjust:exact}h2{break-after:avoid}"
     "tr,.card{break-inside:avoid}.plot{height:7cm}}\n";
 
-/* What peers may have chosen: visible characters only, and those escaped. */
+/* Text that peers may have chosen: visible characters only, escaped. */
 static void put_foreign(struct text *out, const char *s, size_t most)
 {
     struct text visible = {0};

@@ -30,9 +30,9 @@ struct tail {
     const char *path;
     bool refused_only, colours;
     int fd;
-    struct input *input; /* standard input, and what is packed: from front to back; else NULL */
-    struct text pending; /* read, and no whole line yet */
-    bool failed;         /* standard output is gone */
+    struct input *input; /* standard input or compressed: front to back; else NULL */
+    struct text pending; /* read, but not yet a whole line */
+    bool failed;         /* standard output is closed */
 };
 
 /* ---- one record ---- */
@@ -128,11 +128,11 @@ static void print_pending(struct tail *t)
     }
     t->pending.size = (size_t)(end - p);
     memmove(t->pending.data, p, t->pending.size);
-    if (t->pending.size > LINE_LIMIT) t->pending.size = 0; /* no record of ours */
+    if (t->pending.size > LINE_LIMIT) t->pending.size = 0; /* not one of our records */
     if (fflush(stdout) != 0) t->failed = true;
 }
 
-/* True when there was something. */
+/* True when something was read. */
 static bool read_some(struct tail *t)
 {
     char block[65536];
@@ -154,7 +154,7 @@ static bool read_some(struct tail *t)
     return true;
 }
 
-/* To where the last records begin. False: it cannot be said, as in a pipe. */
+/* Seeks to the first of the last records. False when it cannot seek, as in a pipe. */
 static bool go_back(struct tail *t)
 {
     struct stat st;
@@ -174,7 +174,7 @@ static bool go_back(struct tail *t)
     return n >= 0 && lseek(t->fd, at, SEEK_SET) == at;
 }
 
-/* The name leads to another file now, or the file has become shorter. */
+/* Switches to a new file of that name; starts again if the file has become shorter. */
 static void follow_rotation(struct tail *t)
 {
     struct stat here, there;

@@ -186,11 +186,11 @@ static void describe_json(const struct verify_summary *s, struct text *out)
 
 struct source {
     struct lines *lines;
-    uint64_t first; /* the number of its first record; 0: none can be read */
+    uint64_t first; /* the number of its first record; 0: none is readable */
     char time[ENTRY_TIME];
 };
 
-/* Runs that began anew have the same numbers. */
+/* By time too: runs that began anew have the same numbers. */
 static int by_first(const void *a, const void *b)
 {
     const struct source *one = a, *other = b;
@@ -207,8 +207,8 @@ static bool note_first(struct source *s, const struct line_view *line)
     return true;
 }
 
-/* The first record that can be read. A line in front of it that cannot must not put the whole file
- * in another's place. */
+/* Finds the first readable record. An unreadable line before it must not change the order of the
+ * files. */
 static void find_first(const char *path, struct source *s)
 {
     enum { LINES_LOOKED_AT = 1000 };
@@ -259,8 +259,8 @@ static bool read_key(const char *path, struct text *spki, struct text *errors)
     return errors->size == 0;
 }
 
-/* What the state beside one of the files says; read before them, so that a log that grows
- * meanwhile is never behind it. */
+/* Reads the state file beside one of the files, before the files, so that a growing log is never
+ * behind it. */
 static bool read_state(char **paths, size_t n, struct chain *out)
 {
     for (size_t i = 0; i < n; i++)
