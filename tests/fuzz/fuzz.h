@@ -1,5 +1,5 @@
-/* What the fuzz targets share: a check that also holds without NDEBUG's mercy, and pieces of
- * pseudo-random size, so that one input is read cut up in many ways. */
+/* Shared by the fuzz targets: a check that NDEBUG does not remove, and pieces of pseudo-random
+ * size, so that one input is split in many ways. */
 #ifndef FUZZ_H
 #define FUZZ_H
 
@@ -21,7 +21,7 @@
 /* libFuzzer calls it; declared for -Wmissing-prototypes. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A heap block of exactly n bytes, so that a read behind it is seen. */
+/* A heap block of exactly n bytes, so that a read past its end is detected. */
 static inline uint8_t *fuzz_copy(const uint8_t *p, size_t n)
 {
     uint8_t *copy = malloc(n ? n : 1);

@@ -1,7 +1,7 @@
 /* Certificates, distinguished names, name constraints and paths. First byte: what the rest is.
- * 0: a certificate, taken as leaf, issuer and anchor of itself; 1: two names, the first byte of
- * the rest saying where the second begins; 2: name constraints, asked about a certificate's names
- * that are the constraints' own bases as well. */
+ * 0: a certificate, as leaf, issuer and anchor of itself; 1: two names, the next byte is where
+ * the second begins; 2: name constraints, for a certificate whose names are the constraints' own
+ * bases. */
 #include "fuzz.h"
 
 #include "pki/cert.h"
@@ -50,7 +50,7 @@ static void compare_names(struct span all)
     uint32_t x, y;
     CHECK(name_hash(a, &x) == name_hash(b, &y));
     CHECK(x == y || !name_hash(a, &x));
-    /* Malformed ones are equal only to the same bytes, and in no subtree. */
+    /* Malformed names are equal only to the same bytes, and in no subtree. */
     CHECK(name_is_within(a, b) == name_is_within(b, a));
 }
 
@@ -61,7 +61,7 @@ static void ask_constraints(struct span all)
     c.san = (struct span){all.p + 1, all.p[0]};
     struct span constraints = {all.p + 1 + c.san.n, all.n - 1 - c.san.n};
     bool allowed = constraints_allow(constraints, &c);
-    /* Fewer names are never refused where more are allowed. */
+    /* If all names are allowed, fewer are allowed too. */
     c.san.n = 0;
     if (allowed) CHECK(constraints_allow(constraints, &c));
 }

@@ -1,6 +1,6 @@
-/* A client's plaintext after its hello. First byte: how the rest is cut up, and in its lowest bit
- * whether the session is resumed. The result must not depend on the cuts, and what is admitted is
- * well-formed whatever came. */
+/* A client's plaintext after its hello. First byte: how the rest is split; its lowest bit: the
+ * session is resumed. The result must not depend on the splits, and what is admitted is well-formed
+ * for any input. */
 #include "fuzz.h"
 
 #include "policy/client_flight.h"

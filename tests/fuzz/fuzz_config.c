@@ -1,4 +1,4 @@
-/* The configuration: what is accepted must print as something that reads back as the same. */
+/* The configuration: an accepted one must print as text that reads back as the same. */
 #include "fuzz.h"
 
 #include "config/config.h"
@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     uint8_t *copy = fuzz_copy(data, size);
     struct config *c = config_parse((const char *)copy, size, "suitegate.ini", &errors);
     free(copy);
-    /* A refusal has its reason, and only a refusal has. */
+    /* There are errors if and only if it is refused. */
     CHECK((c == NULL) == (errors.size > 0));
     if (c) {
         CHECK(c->proxy.workers > 0);

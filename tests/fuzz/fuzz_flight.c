@@ -1,5 +1,5 @@
-/* The server's plaintext flight. First byte: how the rest is cut up; second: what was
- * offered. The result must not depend on the cuts. */
+/* The server's plaintext flight. First byte: how the rest is split; second: what was offered. The
+ * result must not depend on the splits. */
 #include "fuzz.h"
 
 #include "policy/flight.h"

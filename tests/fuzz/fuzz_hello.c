@@ -1,5 +1,5 @@
-/* ClientHello: reader, parser, verdict and JA4. First byte: how the rest is cut up.
- * The result must not depend on the cuts. */
+/* ClientHello: reader, parser, verdict and JA4. First byte: how the rest is split. The result must
+ * not depend on the splits. */
 #include "fuzz.h"
 
 #include "policy/hello.h"
@@ -109,7 +109,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(verdict_of_status(status) < REASON_COUNT);
     hello_reader_fini(&whole);
     hello_reader_fini(&cut);
-    /* And as a message without records, which reaches the parser with any content. */
+    /* Also as a message without records: any content reaches the parser. */
     uint8_t *copy = fuzz_copy(p, n);
     check_parsed((struct span){copy, n});
     free(copy);

@@ -1,5 +1,5 @@
-/* A log that may be packed. First byte: how the rest is cut up, on its way in through a pipe and on
- * its way out. What is read must not depend on the cuts, but that damage costs some of the bytes
+/* A log that may be compressed. First byte: how the rest is split, into the pipe and out of the
+ * reader. The result must not depend on the splits, except that damage may cost some of the bytes
  * before it. */
 #include "fuzz.h"
 
@@ -12,14 +12,14 @@
 
 enum {
     INPUT_MOST = 1 << 16,
-    OUTPUT_MOST = 1 << 17, /* a bomb is read no further */
+    OUTPUT_MOST = 1 << 17, /* the limit for a decompression bomb */
     ROOM = 10000,
     PIPE_SIZE = 1 << 20,
-    PIECES = 200, /* a pipe of this size has 256 pages, each piece one */
+    PIECES = 200, /* a pipe of this size has 256 pages, one per piece */
     PIPE_PIECE = 4096
 };
 
-/* Up to its end, its fault or OUTPUT_MOST. */
+/* What was read up to the end, a fault or OUTPUT_MOST. */
 struct seen {
     uint8_t p[OUTPUT_MOST];
     size_t n;
@@ -74,7 +74,7 @@ static void read_file(struct seen *s, const uint8_t *p, size_t n)
     close(fd);
 }
 
-/* One read(2) gives one piece. */
+/* One read(2) returns one piece. */
 static void read_pipe(struct seen *s, const uint8_t *p, size_t n, uint32_t *seed)
 {
     int ends[2];
@@ -109,7 +109,7 @@ static void check_unpacked(const struct seen *s, const uint8_t *p, size_t n)
     CHECK(!s->fault[0] && s->n == n && memcmp(s->p, p, n) == 0);
 }
 
-/* The same in one step, as the library has it. */
+/* Compares with the library's result in one step. */
 static void check_packed(const struct seen *s, const uint8_t *p, size_t n)
 {
     static uint8_t out[OUTPUT_MOST + 1];

@@ -1,5 +1,5 @@
-/* An audit log that others have had a hand in: verify, report and tail read it line by line.
- * What verify calls intact has records whose numbers follow each other. */
+/* An altered audit log: verify, report and tail read it line by line. In a log that verify reports
+ * as intact, the records' numbers are consecutive. */
 #include "fuzz.h"
 
 #include "ledger/report.h"

@@ -1,6 +1,6 @@
-/* A server's answer to an offer, and the offer. First byte: how the rest is cut up, and in its
- * lowest bit whether SSL 2.0 was asked for; the result must not depend on the cuts. The same
- * bytes are an offer's parts, and what is written of them must parse. */
+/* A server's answer to an offer, and the offer. First byte: how the rest is split; its lowest bit:
+ * SSL 2.0 was offered. The result must not depend on the splits. The same bytes are also the parts
+ * of an offer, and the written offer must parse. */
 #include "fuzz.h"
 
 #include "policy/hello.h"
@@ -50,7 +50,7 @@ static void check_same(const struct reply *a, const struct reply *b)
     CHECK(reply_alien_name(a) == reply_alien_name(b));
 }
 
-/* One that is too large in one piece may have been understood before in several. */
+/* A reply too large in one piece may be recognized earlier in several pieces. */
 static void check_reply(const uint8_t *p, size_t n, uint32_t seed)
 {
     struct reply whole, cut;

@@ -1,12 +1,12 @@
-/* The dialogue in front of TLS. First byte: how the rest is cut up; all of it is what the server
- * says, whenever it is asked. The result must not depend on the cuts. */
+/* The dialogue before TLS. First byte: how the rest is split; the rest is the server's replies. The
+ * result must not depend on the splits. */
 #include "fuzz.h"
 
 #include "check/smtp.h"
 
 enum { STEPS = 3 };
 
-/* Where it ends, what was asked for on the way, and how many bytes each reply had. */
+/* Where it ends, the commands on the way, and the size of each reply. */
 struct heard {
     enum smtp_status status;
     size_t steps, ends[STEPS], used;
@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(whole.smtp.step == cut.smtp.step && whole.smtp.offered == cut.smtp.offered);
     CHECK(whole.smtp.n == cut.smtp.n && whole.smtp.lines == cut.smtp.lines);
     CHECK(memcmp(whole.smtp.line, cut.smtp.line, sizeof whole.smtp.line) == 0);
-    /* A piece that ends with a reply has SMTP_SEND where more bytes would have had SMTP_MORE. */
+    /* A piece that ends with a reply gives SMTP_SEND; with more bytes it would be SMTP_MORE. */
     CHECK(whole.used == cut.used && is_final(whole.status) == is_final(cut.status));
     if (!is_final(whole.status)) {
         CHECK(whole.used == size - 1);
@@ -56,7 +56,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     CHECK(whole.status == cut.status);
     CHECK(memchr(whole.smtp.line, 0, sizeof whole.smtp.line));
-    /* What a refusal is told with: a whole line of digits and text. */
+    /* A refusal has a whole line of digits and text. */
     if (whole.status == SMTP_READY) CHECK(whole.steps == 2 && whole.smtp.line[0] == '2');
     if (whole.status == SMTP_WITHOUT) CHECK(whole.steps == 1 && !whole.smtp.offered);
     if (whole.status == SMTP_REFUSED) CHECK(whole.smtp.line[0] != '2' && whole.smtp.line[2]);

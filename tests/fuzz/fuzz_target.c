@@ -18,8 +18,8 @@ static void check_target(const struct target *t)
     CHECK(strcmp(again.host, t->host) == 0);
 }
 
-/* Counted in another way than the parser does: what was accepted is framed by one Host at most,
- * which HTTP/1.0 alone may leave out, and by one length. */
+/* Counts independently of the parser: an accepted request has at most one Host, which only HTTP/1.0
+ * may omit, and at most one length. */
 static void check_fields(const char *p, size_t n)
 {
     char *head = malloc(n + 1);
@@ -51,13 +51,13 @@ static enum target_status parse(struct target_scan *scan, const uint8_t *p, size
         size_t skipped = target_empty_lines(p, n);
         CHECK(skipped < *used && memcmp(p + skipped, "CONNECT ", 8) == 0);
         check_fields((const char *)p + skipped, *used - skipped);
-        /* What was accepted holds no byte that a log or a header could trip over. */
+        /* An accepted request has no byte that is harmful in a log or a header. */
         CHECK(!memchr(p, '\0', *used));
     }
     return status;
 }
 
-/* A final status of a beginning is that of the whole. */
+/* A final status for a prefix is the status of the whole. */
 static void check_growth(const uint8_t *p, size_t n, enum target_status whole, size_t whole_used)
 {
     uint32_t seed = (uint32_t)n;

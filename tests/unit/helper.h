@@ -1,5 +1,5 @@
-/* What the unit tests share: bytes from hexadecimal text and from data/, and a builder of
- * ClientHellos and records. Test code only; running out of room or of memory aborts. */
+/* Shared by the unit tests: bytes from hexadecimal text and from data/, and a builder of
+ * ClientHellos and records. Test code only; running out of room or memory aborts. */
 #ifndef UNIT_HELPER_H
 #define UNIT_HELPER_H
 
@@ -37,7 +37,7 @@ UNUSED static void blob_number(struct blob *b, uint32_t v, size_t width)
     }
 }
 
-/* Hexadecimal digits; anything else between them is skipped. */
+/* Appends hexadecimal digits; skips all other characters. */
 UNUSED static void blob_hex(struct blob *b, const char *hex)
 {
     static const char digits[] = "0123456789abcdef";
@@ -51,7 +51,7 @@ UNUSED static void blob_hex(struct blob *b, const char *hex)
     }
 }
 
-/* A hole for a length of `width` bytes; blob_close() fills it with what came since. */
+/* Leaves room for a length of `width` bytes; blob_close() writes it. */
 UNUSED static size_t blob_open(struct blob *b, size_t width)
 {
     blob_number(b, 0, width);
@@ -85,13 +85,13 @@ UNUSED static uint8_t *exact(const uint8_t *p, size_t n)
     return copy;
 }
 
-/* A ClientHello: lists as hexadecimal text, NULL where the extension is absent. */
+/* A ClientHello: lists as hexadecimal text, NULL for no extension. */
 struct hello_spec {
     uint16_t version;
     const char *suites, *compression, *versions, *groups, *schemes, *points, *alpn;
     const char *renegotiation; /* renegotiated_connection */
     const char *name;
-    const char *more; /* whole further extensions */
+    const char *more; /* further whole extensions */
     bool no_extensions;
 };
 

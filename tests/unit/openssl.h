@@ -1,5 +1,5 @@
-/* Certificates and CRLs for the unit tests, made with the openssl command line in a
- * directory of their own. Test code only. */
+/* Certificates and CRLs for the unit tests, made with the openssl command line in a temporary
+ * directory. Test code only. */
 #ifndef UNIT_OPENSSL_H
 #define UNIT_OPENSSL_H
 
@@ -26,11 +26,11 @@ UNUSED static void run(const char *command)
     text_fini(&line);
 }
 
-/* What run() commands may call:
+/* Functions for run()'s commands:
  *   key NAME...                      makes NAME.key (P-256)
  *   cert NAME CN KEY EXT BY [...]    makes NAME.pem for KEY.key, signed by BY.pem with BY.key,
- *                                    or by itself where BY is "self"; more options of openssl ca
- *   crl NAME BY [...]                makes NAME.crl of all that was revoked so far
+ *                                    or by itself if BY is "self"; more options of openssl ca
+ *   crl NAME BY [...]                makes NAME.crl of all revoked so far
  *   revoke NAME BY */
 static const char openssl_library[] =
     "key() { for k; do openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "
@@ -77,7 +77,7 @@ UNUSED static int openssl_begin(const char *more)
     return 0;
 }
 
-/* A group's tear down. */
+/* A group's teardown. */
 UNUSED static int openssl_end(void **state)
 {
     char command[128];

@@ -1,5 +1,5 @@
-/* SHA-256 (FIPS 180-4) for the JA4 tests: policy/ is handed its hash, and these tests link
- * no cryptography. Slow and simple. */
+/* SHA-256 (FIPS 180-4) for the JA4 tests: policy/ gets its hash from the caller, and these tests
+ * link no cryptography. Slow and simple. */
 #ifndef UNIT_SHA256_H
 #define UNIT_SHA256_H
 

@@ -1,6 +1,6 @@
-/* A client session and a server session that talk in memory, for the unit tests: a pump moves the
- * bytes between their streams, in pieces if wished, and does what the sessions' owners do. Test
- * code only. */
+/* A client session and a server session connected in memory, for the unit tests: a pump moves the
+ * bytes between their streams, optionally in pieces, and acts as the sessions' owners. Test code
+ * only. */
 #ifndef UNIT_TLS_PAIR_H
 #define UNIT_TLS_PAIR_H
 
@@ -41,7 +41,7 @@ struct pair {
     struct ticket_scope scope;
     const char *alpn; /* the server's answer */
     bool tickets;
-    size_t piece;       /* bytes that are moved at a time; 0: all there are */
+    size_t piece;       /* bytes moved at a time; 0: all */
     enum reason judged; /* why the client's owner ends it */
     int judged_alert;
 };
@@ -104,8 +104,7 @@ UNUSED static int world_end(void **state)
     return 0;
 }
 
-/* Both sides' contexts for one suite, and what a client asks for. Change it before pair_client().
- */
+/* Both sides' contexts for one suite, and the client's offer. Change it before pair_client(). */
 UNUSED static struct pair pair_new(const struct suite *suite, bool tickets)
 {
     struct policy policy = {.profile = PROFILE_2021,
@@ -150,7 +149,7 @@ UNUSED static void pair_free(struct pair *p)
     tls_context_free(p->server_context);
 }
 
-/* Moves one piece. What the client's owner has against it is kept in judged. */
+/* Moves one piece. judged: why the client's owner refuses it. */
 static size_t move(struct pair *p, struct side *from, struct side *to)
 {
     size_t n = buf_size(&from->stream.out);
@@ -202,7 +201,7 @@ static size_t in_flight(const struct pair *p)
     return buf_size(&p->client.stream.out) + buf_size(&p->server.stream.out);
 }
 
-/* Until nobody has anything to say. */
+/* Until neither side sends any more. */
 UNUSED static void pair_shake(struct pair *p)
 {
     shake(&p->client);
@@ -218,8 +217,8 @@ UNUSED static bool pair_agreed(const struct pair *p)
     return p->client.status == SESSION_OK && p->server.status == SESSION_OK;
 }
 
-/* What arrives of n bytes that one side writes, in `got`. The status is that of the last read:
- * SESSION_WANT_BYTES where all goes well. */
+/* One side writes n bytes; `got` is what arrives. Returns the status of the last read:
+ * SESSION_WANT_BYTES on success. */
 UNUSED static enum session_status pair_carry(struct pair *p, struct side *from, struct side *to,
                                              struct buf *got)
 {
