@@ -39,7 +39,7 @@ struct setup {
 
     struct lookup *lookup;
     struct dial *dial;
-    unsigned exchanged; /* how far the route is with what comes before TLS; 0 at its begin */
+    unsigned exchanged; /* the route's own progress before TLS; 0 at the beginning */
     struct addr addresses[LOOKUP_LIMIT];
     size_t address_count;
 

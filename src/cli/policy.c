@@ -39,7 +39,7 @@ static void print_text(struct text *out)
     }
 }
 
-/* Which profiles but the first, which has all, it is in. */
+/* The profiles that have the suite, except the first, which has all suites. */
 static void put_profiles(struct json *j, const struct suite *s)
 {
     for (unsigned p = 1; p < PROFILES; p++) {

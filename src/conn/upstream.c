@@ -69,7 +69,7 @@ enum step upstream_failed(struct conn *c, enum reason reason, int alert)
     return conn_refuse(c, reason);
 }
 
-/* Judges the last n bytes that came. False: refused for what they say. */
+/* Judges the last n bytes received. False: refused because of them. */
 static bool judge(struct conn *c, size_t n)
 {
     int alert;
@@ -102,7 +102,7 @@ enum step upstream_start_handshake(struct conn *c)
                                          a->alpn, &offer, &a->check, NULL);
     if (!c->upstream.tls) return conn_refuse(c, REASON_INTERNAL_ERROR);
     conn_set_state(c, CONN_UPSTREAM_HANDSHAKE);
-    (void)judge(c, buf_size(&c->upstream.stream.in)); /* that came before the session was there */
+    (void)judge(c, buf_size(&c->upstream.stream.in)); /* received before the session existed */
     return STEP_AGAIN;
 }
 
