@@ -12,7 +12,7 @@
 struct conn;
 
 struct route {
-    /* Is this the way to c->target? Always true for the last row. */
+    /* Is this the way to c->target? Not called for the last row, which is the default. */
     bool (*applies)(const struct conn *c);
     /* What to resolve and dial to reach c->target; borrowed from c or its configuration. */
     const struct target *(*next_hop)(const struct conn *c);

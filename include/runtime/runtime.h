@@ -15,7 +15,7 @@
 
 #include <ev.h>
 
-/* The keys of minted leaves: generated at start, shared by all leaves. */
+/* The keys of minted leaves: generated when first needed, shared by all leaves. */
 struct leaf_keys {
     struct private_key keys[KEY_TYPES];
 };
