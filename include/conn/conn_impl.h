@@ -55,7 +55,7 @@ struct setup {
     bool answered, left_unanswered; /* the client, after our flight */
 
     enum refusal_form form;
-    int answer_alert;         /* to the client, -1: none */
+    int form_alert;           /* to the client, -1: none */
     const char *proxy_status; /* error type */
     char detail[288];         /* of the refusal, if not a constant */
     unsigned http;

@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* After the 200, or on a fixed listener. */
-static void choose_tls_answer(struct conn *c, int alert)
+static void choose_tls_form(struct conn *c, int alert)
 {
     struct setup *a = c->setup;
     const struct reason_row *row = reason_row(c->reason);
@@ -19,34 +19,34 @@ static void choose_tls_answer(struct conn *c, int alert)
     } else if (c->client.tls) {
         /* The library has sent its alert, except for our own failures. */
         if (c->reason == REASON_INTERNAL_ERROR && c->alert_sent < 0) a->form = FORM_ALERT;
-        a->answer_alert = alert;
+        a->form_alert = alert;
     } else if (row->leg != LEG_UPSTREAM && alert >= 0) {
         a->form = FORM_ALERT;
-        a->answer_alert = alert;
+        a->form_alert = alert;
     } else if (row->leg == LEG_EITHER) {
         a->form = FORM_CLOSE;
     } else if (row->leg == LEG_UPSTREAM && c->alert_received == ALERT_NO_APPLICATION_PROTOCOL) {
         a->form = FORM_ALERT; /* as the upstream would have sent it (RFC 7301) */
-        a->answer_alert = ALERT_NO_APPLICATION_PROTOCOL;
+        a->form_alert = ALERT_NO_APPLICATION_PROTOCOL;
     } else if (judged && row->http && c->reason != REASON_CLIENT_SERVER_NAME_MISMATCH) {
         a->form = hello_wants_http(a) ? FORM_PAGE : FORM_ALERT;
-        a->answer_alert = ALERT_INTERNAL_ERROR;
+        a->form_alert = ALERT_INTERNAL_ERROR;
     }
 }
 
-static void choose_answer(struct conn *c, int alert, const char *proxy_status)
+static void choose_form(struct conn *c, int alert, const char *proxy_status)
 {
     struct setup *a = c->setup;
     const struct reason_row *row = reason_row(c->reason);
     a->http = row->http;
     a->proxy_status = proxy_status ? proxy_status : row->error;
-    a->answer_alert = REASON_ALERT_NONE;
+    a->form_alert = REASON_ALERT_NONE;
     if (!c->expects_tls)
         a->form = row->http ? FORM_FRONT : FORM_CLOSE;
     else
-        choose_tls_answer(c, alert == REASON_ALERT_AS_SENT ? row->alert : alert);
+        choose_tls_form(c, alert == REASON_ALERT_AS_SENT ? row->alert : alert);
     /* The record has the alert that this leg will get. */
-    if (a->form == FORM_ALERT && row->leg != LEG_UPSTREAM) c->alert_sent = a->answer_alert;
+    if (a->form == FORM_ALERT && row->leg != LEG_UPSTREAM) c->alert_sent = a->form_alert;
 }
 
 /* Is it a HEAD request instead of CONNECT? If TLS was expected, the hello reader has its first
@@ -76,9 +76,9 @@ void refusal_http(struct conn *c)
     text_fini(&text);
 }
 
-static void answer_alert(struct conn *c)
+static void send_alert(struct conn *c)
 {
-    int alert = c->setup->answer_alert;
+    int alert = c->setup->form_alert;
     uint8_t record[ALERT_RECORD_SIZE];
     record_write_alert(alert, record);
     if (c->client.tls)
@@ -94,7 +94,7 @@ static enum step send_answer(struct conn *c)
         return client_start_handshake(c, c->setup->hello.alpn.n ? "http/1.1" : "");
     if (c->setup->form == FORM_HTTP) refusal_http(c);
     if (c->setup->form == FORM_FRONT) c->front->refuse(c);
-    if (c->setup->form == FORM_ALERT) answer_alert(c);
+    if (c->setup->form == FORM_ALERT) send_alert(c);
     conn_set_state(c, CONN_FLUSH);
     return STEP_AGAIN;
 }
@@ -108,7 +108,7 @@ enum step conn_refuse_with(struct conn *c, enum reason reason, int alert, const 
         return STEP_AGAIN;
     }
     c->reason = reason;
-    choose_answer(c, alert, proxy_status);
+    choose_form(c, alert, proxy_status);
     conn_uncount(c);
     if (reason == REASON_AUDIT_UNAVAILABLE) {
         evidence_refused(c, false);
@@ -139,7 +139,7 @@ void conn_audit_answered(struct conn *c, bool written)
         c->reason = REASON_AUDIT_UNAVAILABLE;
         enum refusal_form before = a->form;
         bool plain = before == FORM_HTTP || before == FORM_FRONT;
-        choose_answer(c, REASON_ALERT_NONE, NULL);
+        choose_form(c, REASON_ALERT_NONE, NULL);
         a->form = plain ? before : FORM_CLOSE;
         if (c->client.tls) buf_fini(&c->client.stream.out);
         buf_fini(&c->upstream.stream.out);
