@@ -34,7 +34,7 @@ FUZZ_SECONDS ?= 600
 HEADERS := $(sort $(wildcard include/*/*.h include/*/*.def src/*/*.h src/*/*.def))
 FORMATTED := $(SOURCES) $(filter %.h,$(HEADERS)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c tests/tools/*.c)
 
-.PHONY: FORCE all packages library run test programs unit functional fuzz fuzz-short asan covered soak bench bench-instructions lint lint-format lint-layering lint-cppcheck lint-documentation format docs install clean help
+.PHONY: FORCE all packages library run test programs unit functional fuzz fuzz-short asan covered mutants soak bench bench-instructions lint lint-format lint-layering lint-cppcheck lint-documentation format docs install clean help
 .DEFAULT_GOAL := all
 
 # As many processes at once as there are processors, unless the caller said how many.
@@ -48,6 +48,7 @@ help:
 	@echo 'make test     get what is needed, build, run all tests (about seven minutes)'
 	@echo 'make asan     unit and functional tests under ASan and UBSan'
 	@echo 'make covered  find the tests that make asan may leave out, as others run their code'
+	@echo 'make mutants  small faults in the program, and whether a test notices (MUTANTS="SEED COUNT")'
 	@echo 'make lint     format, static analysis, layering, documentation (with clang 14, as in Debian 12)'
 	@echo 'make soak     the long tests      make fuzz   fuzz for FUZZ_SECONDS each (600)'
 	@echo 'make bench    cost beside nginx, HAProxy, sslsplit, Squid and mitmproxy (ten minutes)'
@@ -89,14 +90,15 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcore.a $(wildcard tests/unit/*.h)
 	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(WRAPPED:%=-Wl,--wrap=%) $< $(CORE_LIBS) \
 	    -lcmocka -o $@
 # Calls that the test itself answers.
-$(BUILD)/unit/test_session_faults: private WRAPPED := malloc calloc realloc free \
-    suitegate_random session_handshake session_read session_write session_close_notify
-$(BUILD)/unit/test_relay_steps: private WRAPPED := session_read session_write session_close_notify \
-    session_renegotiation_asked session_fault session_alert_sent session_alert_received \
-    session_handshake_done leg_fill leg_flush leg_end evidence_opened evidence_closed conn_uncount \
-    conn_set_state
-$(BUILD)/unit/test_connection_faults: private WRAPPED := malloc calloc realloc suitegate_random \
-    ca_mint
+SESSION_FAULTS := malloc calloc realloc free suitegate_random session_handshake session_read \
+    session_write session_close_notify
+CONNECTION_FAULTS := malloc calloc realloc suitegate_random ca_mint
+RELAY_STEPS := session_read session_write session_close_notify session_renegotiation_asked \
+    session_fault session_alert_sent session_alert_received session_handshake_done leg_fill \
+    leg_flush leg_end evidence_opened evidence_closed conn_uncount conn_set_state
+$(BUILD)/unit/test_session_faults: private WRAPPED := $(SESSION_FAULTS)
+$(BUILD)/unit/test_connection_faults: private WRAPPED := $(CONNECTION_FAULTS)
+$(BUILD)/unit/test_relay_steps: private WRAPPED := $(RELAY_STEPS)
 
 certs/ca.pem: | $(BUILD)/suitegate
 	@[ -e $@ ] || $(BUILD)/suitegate ca init --out certs
@@ -154,6 +156,16 @@ covered: all
 	@COVERED_FOLDER=$(abspath $(COVERAGE)) /usr/bin/python3 -B tests/tools/covered.py \
 	    $(abspath $(COVERAGE)/suitegate) .make/functional.sh $(BUILD)/functional \
 	    tests/functional/test_*.py
+
+# How good the tests are: faults put into copies of the tree, two at a time. About an hour.
+MUTANTS ?= 1 150
+mutants: export MUTANTS_CC = $(CC) -std=c11 -w -O2 -fno-strict-aliasing $(CPPFLAGS_ALL)
+mutants: export MUTANTS_LIBS = $(LIBS)
+mutants: export MUTANTS_WRAPPED = test_session_faults $(SESSION_FAULTS)
+mutants: export WOLFSSL := $(WOLFSSL)
+mutants: all
+	@.make/deps.sh test
+	@/usr/bin/python3 -B tests/tools/mutants.py $(MUTANTS)
 
 # Fuzz targets: clang's libFuzzer over the pure rooms; fuzz_log and fuzz_cert over pki too, fuzz_log
 # over audit and ledger, fuzz_smtp over one file of check.

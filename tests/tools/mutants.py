@@ -1,0 +1,324 @@
+"""Small faults in copies of the program, and whether a test notices: `make mutants`.
+
+usage: mutants.py [SEED [COUNT]]   (with what the Makefile puts into the environment)
+
+Picks COUNT places in the rooms below at random, each with one operator, and tries each in a copy
+of the tree: unit programs first, then the functional tests of that file. A mutant that does not
+compile, or whose object code is another's, is replaced by the next one. One seed and one tree
+always give the same mutants. The table of survivors is build/mutants/table.txt.
+"""
+
+import concurrent.futures
+import contextlib
+import pathlib
+import queue
+import random
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import os
+
+ROOMS = ("policy", "pki", "tls", "audit", "ledger", "page", "runtime", "conn", "front", "route")
+WORK = pathlib.Path("build/mutants").absolute()
+SLOTS = 2  # mutants at once
+UNIT_SECONDS, FUNCTIONAL_SECONDS = 60, 400
+LAST = ("test_jobs", "test_ca", "test_mirror")  # slow unit programs, if nothing faster notices
+
+# Which functional tests run a file: the first row whose beginning fits.
+FUNCTIONAL = (
+    ("policy/hello", "client_leg wire_judged ordinary"),
+    ("policy/target", "connect forward"),
+    ("policy/client_flight", "records wire_judged"),
+    ("policy/assess", "test_listener schema"),
+    ("policy/ja4", "client_leg clients"),
+    ("policy/offer", "check check_hostile"), ("policy/reply", "check check_hostile"),
+    ("policy/server_hello", "check upstream_leg"), ("policy/flight", "upstream_leg wire_judged"),
+    ("policy/", "ordinary client_leg upstream_leg cli"),
+    ("pki/ca", "cli key_files ordinary"), ("pki/keys", "key_files cli upstream_leg"),
+    ("pki/pkcs12", "key_files"), ("pki/random", "ordinary"), ("pki/", "upstream_leg chains"),
+    ("tls/ticket", "tickets"), ("tls/", "tickets records relay client_leg upstream_leg"),
+    ("audit/repeats", "repeats sources"), ("audit/fallback", "fallback"),
+    ("audit/mirror", "sinks"), ("audit/sink", "sinks"),
+    ("audit/record", "schema repeats sinks log"), ("audit/", "log evidence sinks runs"),
+    ("ledger/report", "report"), ("ledger/", "report runs log packed"),
+    ("page/refusal", "forward schema"), ("page/", "test_listener"),
+    ("runtime/", "sources fairness operations tickets forward"),
+    ("conn/relay", "relay operations deadlines fairness"),
+    ("conn/refusal", "evidence forward operations client_leg"),
+    ("conn/client", "client_leg deadlines tickets sources ordinary"),
+    ("conn/upstream", "upstream_leg deadlines forward"), ("conn/reach", "resolved forward deadlines"),
+    ("conn/evidence", "evidence schema test_listener"),
+    ("conn/", "relay operations deadlines sources fairness evidence"),
+    ("front/test", "test_listener"), ("front/", "forward connect client_leg"),
+    ("route/", "forward"),
+)
+
+SWAPS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==",
+         "&&": "||", "||": "&&", "+": "-", "-": "+"}
+MASKED = re.compile(r"""/\*.*?\*/ | //[^\n]* | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' |
+                        ^[ ]*\#(?:[^\n]*\\\n)*[^\n]* | \b(?:static_)?assert\([^;]*; |
+                        \bdiag_(?!due)\w+\([^;]*;""", re.X | re.S | re.M)
+BINARY = re.compile(r"(?<=[ ])(<=|>=|==|!=|<|>|&&|\|\||\+|-)(?=[ \n])")
+CONSTANT = re.compile(r"(?<![\w.])(0x[0-9a-fA-F]+|\d+)[uUlL]*(?![\w.\"])")
+STATEMENT = re.compile(r"(?:\(void\))?!?[*\w][\w.>*\[\]-]*"
+                       r"(?:\([^;{}]*\)|(?:\+\+|--)| [-+|&^]?=(?!=)[^;{}]*);")
+LEADS = re.compile(r"^ +(?=[\w*(])", re.M)
+WORDS = re.compile(r"(?:return|if|for|while|switch|case|default|goto|do|else|sizeof)\b")
+
+
+def masked(text):
+    """The text with what is no code blanked, at the same places."""
+    return MASKED.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
+
+
+def closing(code, at):
+    """The place of the parenthesis that ends the one at `at`."""
+    depth = 0
+    for place in range(at, len(code)):
+        depth += {"(": 1, ")": -1}.get(code[place], 0)
+        if depth == 0:
+            return place
+    raise ValueError("a parenthesis is open at the end")
+
+
+def statements(code):
+    """Where a statement may begin: on a line of its own, or behind a condition."""
+    starts = [m.end() for m in LEADS.finditer(code)]
+    for m in re.finditer(r"\b(?:if|while|for) \(", code):
+        end = closing(code, m.end() - 1)
+        starts += [end + 2] if code[end + 1:end + 2] == " " else []
+    starts += [m.end() for m in re.finditer(r"\belse (?=[\w*(])", code)]
+    return sorted(set(starts))
+
+
+def places(text):
+    """(place, old, new) of each mutant of one file."""
+    code = masked(text)
+    for m in BINARY.finditer(code):
+        yield m.start(), m[0], SWAPS[m[0]]
+    for m in re.finditer(r"\b(?:if|while) \(", code):
+        end = closing(code, m.end() - 1) + 1
+        yield m.end() - 1, text[m.end() - 1:end], f"(!{text[m.end() - 1:end]})"
+    for m in CONSTANT.finditer(code):
+        yield m.start(), m[0], f"({m[0]} + 1)"
+    for m in re.finditer(r"\breturn (true|false);", code):
+        yield m.start(1), m[1], "false" if m[1] == "true" else "true"
+    for m in re.finditer(r"\b(?:break|continue);", code):
+        yield m.start(), m[0], ";"
+    for start in statements(code):
+        m = STATEMENT.match(code, start)
+        if m and not WORDS.match(code, start) and not re.match(r"break|continue", m[0]):
+            old = text[start:m.end()]
+            yield start, old, ";" + "\n" * old.count("\n")
+
+
+def candidates(seed):
+    """All mutants as (file, place, old, new), in the order of this seed."""
+    found = []
+    for room in ROOMS:
+        for path in sorted(pathlib.Path("src", room).glob("*.c")):
+            found += [(str(path), *one) for one in sorted(set(places(path.read_text())))]
+    random.Random(seed).shuffle(found)
+    return found
+
+
+def words(name):
+    return shlex.split(os.environ[name])
+
+
+def quiet(command, folder, **options):
+    return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,
+                          text=True, check=False, **options)
+
+
+def must(command, folder):
+    done = quiet(command, folder)
+    if done.returncode:
+        sys.exit(f"mutants: {shlex.join(map(str, command))}\n{done.stderr}")
+    return done.stdout
+
+
+def object_of(source):
+    return "build/" + source[4:-2] + ".o"
+
+
+def compiled(folder, source):
+    """The object code of one file, or None."""
+    out = object_of(source)
+    (folder / out).parent.mkdir(parents=True, exist_ok=True)
+    done = quiet([*words("MUTANTS_CC"), "-c", source, "-o", out], folder)
+    return None if done.returncode else (folder / out).read_bytes()
+
+
+class Base:
+    """The unchanged program in WORK/0 and its unit programs, as objects: to link one statically
+    takes a tenth of a second."""
+
+    def __init__(self, pool):
+        self.folder = WORK / "0"
+        shutil.rmtree(WORK, ignore_errors=True)
+        for name in ("src", "include", "tests", "conf", ".make"):
+            shutil.copytree(name, self.folder / name)
+        for name in ("Makefile", "README.md"):
+            shutil.copy(name, self.folder)
+        (self.folder / "build/unit").mkdir(parents=True)
+        (self.folder / "build/wolfssl").symlink_to(pathlib.Path(os.environ["WOLFSSL"]).absolute())
+        sources = sorted(str(p) for p in pathlib.Path("src").glob("*/*.c"))
+        self.code = dict(zip(sources, pool.map(lambda s: compiled(self.folder, s), sources)))
+        self.objects = [object_of(s) for s in sources]
+        self.wrapped, *calls = words("MUTANTS_WRAPPED")
+        self.wrap = [f"-Wl,--wrap={call}" for call in calls]
+        core = [o for o in self.objects if o != object_of("src/cli/main.c")]
+        must(["ar", "rcs", "build/libcore.a", *core], self.folder)
+        names = sorted(p.stem for p in pathlib.Path("tests/unit").glob("test_*.c"))
+        self.uses = dict(zip(names, pool.map(self.first_link, names)))
+        red = [found for found in pool.map(
+            lambda name: noticed_by_unit(self, self.folder, [name]), names) if found]
+        if red:
+            sys.exit(f"mutants: these fail without a mutant: {', '.join(red)}")
+
+    def first_link(self, name):
+        """Compiles a unit program; what of the program's files it can reach."""
+        must([*words("MUTANTS_CC"), "-c", f"tests/unit/{name}.c", "-o", f"build/unit/{name}.o"],
+             self.folder)
+        return set(re.findall(r"\w+\.o\b", self.link(name, self.folder)))
+
+    def link(self, name, folder, *changed_objects):
+        wrap = self.wrap if name == self.wrapped else []
+        return must(["cc", *wrap, "-Wl,-t,-t", f"build/unit/{name}.o", *changed_objects,
+                     "build/libcore.a", *words("MUTANTS_LIBS"), "build/libcore.a", "-lcmocka",
+                     "-o", f"build/unit/{name}"], folder)
+
+    def programs_for(self, source):
+        """Those that can notice a change in this file, the likeliest first."""
+        file = pathlib.Path(source)
+        names = [n for n, used in self.uses.items() if file.with_suffix(".o").name in used]
+        return sorted(names, key=lambda n: (n in LAST, file.stem not in n, n))
+
+
+def noticed_by_unit(base, folder, names, *changed_objects):
+    """The first program that fails, or None; who hangs fails too."""
+    for name in names:
+        base.link(name, folder, *changed_objects)
+        try:
+            if quiet([f"build/unit/{name}"], folder, timeout=UNIT_SECONDS).returncode:
+                return name
+        except subprocess.TimeoutExpired:
+            return f"{name} (hangs)"
+    return None
+
+
+def noticed_by_functional(folder, slot, source):
+    """The functional test that fails first, or None."""
+    names = next((row for start, row in FUNCTIONAL if source[4:].startswith(start)), "").split()
+    env = {**os.environ, "SUITEGATE": str(folder / "build/suitegate"),
+           "SUITEGATE_TEST_SLOT": str(slot)}
+    for name in names:
+        command = ["/usr/bin/python3", "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
+                   "--tb=no", f"--basetemp={folder}/build/tmp", f"tests/functional/test_{name}.py"]
+        with subprocess.Popen(command, cwd=folder, env=env, stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
+            try:
+                said = run.communicate(timeout=FUNCTIONAL_SECONDS)[0]
+            except subprocess.TimeoutExpired:
+                run.send_signal(signal.SIGINT)  # its fixtures end what they began
+                said = run.communicate()[0] + f"\nFAILED {name} (hangs)"
+        if run.returncode not in (0, 5):
+            found = re.search(r"^(?:FAILED|ERROR) \S*?(test_\S+.*)", said, re.M)
+            return found[1].split(" - ")[0] if found else f"test_{name}"
+    return None
+
+
+@contextlib.contextmanager
+def changed(folder, mutant):
+    """The mutant's text in this copy of the tree."""
+    source, at, old, new = mutant
+    path = folder / source
+    text = path.read_text()
+    path.write_text(text[:at] + new + text[at + len(old):])
+    yield
+    path.write_text(text)
+
+
+def attempt(base, slots, mutant, code):
+    """Who notices this mutant: ("unit" or "functional" or "survived", a name)."""
+    slot = slots.get()
+    folder, source = WORK / str(slot), mutant[0]
+    try:
+        with changed(folder, mutant):
+            (folder / object_of(source)).write_bytes(code)
+            found = noticed_by_unit(base, folder, base.programs_for(source), object_of(source))
+            if found:
+                return "unit", found
+            must(["cc", *base.objects, *words("MUTANTS_LIBS"), "-o", "build/suitegate"], folder)
+            found = noticed_by_functional(folder, slot, source)
+            return ("functional", found) if found else ("survived", "")
+    finally:
+        (folder / object_of(source)).write_bytes(base.code[source])
+        slots.put(slot)
+
+
+def choose(base, slots, pool, seed, count):
+    """[(mutant, its object code)] and how many were skipped."""
+    def code_of(mutant):
+        slot = slots.get()
+        folder = WORK / str(slot)
+        with changed(folder, mutant):
+            code = compiled(folder, mutant[0])
+        (folder / object_of(mutant[0])).write_bytes(base.code[mutant[0]])
+        slots.put(slot)
+        return code
+
+    chosen, seen, skipped = [], set(base.code.values()), {"not compiled": 0, "same code": 0}
+    order = candidates(seed)
+    for start in range(0, len(order), SLOTS):
+        pair = order[start:start + SLOTS]
+        for mutant, code in zip(pair, pool.map(code_of, pair)):
+            if len(chosen) == count:
+                return chosen, skipped
+            if code is None or code in seen:
+                skipped["same code" if code else "not compiled"] += 1
+                continue
+            seen.add(code)
+            chosen.append((mutant, code))
+    return chosen, skipped
+
+
+def row(mutant):
+    """file:line, then the old line and the new one."""
+    source, at, old, new = mutant
+    text = pathlib.Path(source).read_text()
+    after = text[:at] + new + text[at + len(old):]
+    first, line = text.count("\n", 0, at), text.count("\n", 0, at) + 1
+    last = first + old.count("\n") + 1
+    return "\n".join([f"{source}:{line}", *("  - " + s.strip() for s in text.split("\n")[first:last]),
+                      *("  + " + s.strip() for s in after.split("\n")[first:last] if s.strip())])
+
+
+def main():
+    seed, count = (int(a) for a in (sys.argv[1:] + ["1", "150"][len(sys.argv) - 1:])[:2])
+    slots = queue.Queue()
+    with concurrent.futures.ThreadPoolExecutor(SLOTS) as pool:
+        base = Base(pool)
+        for slot in range(SLOTS):
+            slots.put(slot + 1)
+            shutil.copytree(base.folder, WORK / str(slot + 1), symlinks=True)
+        chosen, skipped = choose(base, slots, pool, seed, count)
+        print(f"seed {seed}: {len(chosen)} mutants; skipped {skipped}", flush=True)
+        done = {pool.submit(attempt, base, slots, mutant, code): mutant for mutant, code in chosen}
+        results = {}
+        for one in concurrent.futures.as_completed(done):
+            results[done[one]] = verdict, name = one.result()
+            print(f"{len(results)}/{len(chosen)} {verdict} {name} {row(done[one])}", flush=True)
+    counts = {v: sum(r[0] == v for r in results.values()) for v in ("unit", "functional", "survived")}
+    survivors = [row(m) for m in sorted(results) if results[m][0] == "survived"]
+    summary = f"seed {seed}: {len(results)} tried, skipped {skipped}, noticed or not: {counts}"
+    (WORK / "table.txt").write_text("\n".join([summary, "", *survivors, ""]))
+    print("\n".join(survivors + [summary, f"see {WORK / 'table.txt'}"]))
+
+
+if __name__ == "__main__":
+    main()
