@@ -87,18 +87,20 @@ $(BUILD)/libcore.a: $(CORE)
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcore.a $(wildcard tests/unit/*.h)
 	@mkdir -p $(@D)
 	@echo "cc $<"
-	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(WRAPPED:%=-Wl,--wrap=%) $< $(CORE_LIBS) \
-	    -lcmocka -o $@
+	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(WRAPPED_$*:%=-Wl,--wrap=%) $< \
+	    $(CORE_LIBS) -lcmocka -o $@
 # Calls that the test itself answers.
-SESSION_FAULTS := malloc calloc realloc free suitegate_random session_handshake session_read \
-    session_write session_close_notify
-CONNECTION_FAULTS := malloc calloc realloc suitegate_random ca_mint
-RELAY_STEPS := session_read session_write session_close_notify session_renegotiation_asked \
-    session_fault session_alert_sent session_alert_received session_handshake_done leg_fill \
-    leg_flush leg_end evidence_opened evidence_closed conn_uncount conn_set_state
-$(BUILD)/unit/test_session_faults: private WRAPPED := $(SESSION_FAULTS)
-$(BUILD)/unit/test_connection_faults: private WRAPPED := $(CONNECTION_FAULTS)
-$(BUILD)/unit/test_relay_steps: private WRAPPED := $(RELAY_STEPS)
+WRAPPED_test_connection_faults := malloc calloc realloc suitegate_random ca_mint
+WRAPPED_test_relay_steps := session_read session_write session_close_notify \
+    session_renegotiation_asked session_fault session_alert_sent session_alert_received \
+    session_handshake_done leg_fill leg_flush leg_end evidence_opened evidence_closed conn_uncount \
+    conn_set_state
+WRAPPED_test_session_faults := malloc calloc realloc free suitegate_random session_handshake \
+    session_read session_write session_close_notify
+WRAPPED_test_conn := session_handshake session_agreed session_read session_write \
+    session_renegotiation_asked conn_refuse client_start_handshake conn_set_state conn_run
+WRAPPED_test_ticket := random_bytes
+WRAPPED_test_writer := output_take
 
 certs/ca.pem: | $(BUILD)/suitegate
 	@[ -e $@ ] || $(BUILD)/suitegate ca init --out certs
@@ -161,7 +163,7 @@ covered: all
 MUTANTS ?= 1 150
 mutants: export MUTANTS_CC = $(CC) -std=c11 -w -O2 -fno-strict-aliasing $(CPPFLAGS_ALL)
 mutants: export MUTANTS_LIBS = $(LIBS)
-mutants: export MUTANTS_WRAPPED = test_session_faults $(SESSION_FAULTS)
+mutants: export MUTANTS_WRAPPED = $(foreach t,$(UNIT:tests/unit/%.c=%),$(WRAPPED_$t:%=$t:%))
 mutants: export WOLFSSL := $(WOLFSSL)
 mutants: all
 	@.make/deps.sh test

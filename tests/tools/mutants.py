@@ -169,8 +169,7 @@ class Base:
         sources = sorted(str(p) for p in pathlib.Path("src").glob("*/*.c"))
         self.code = dict(zip(sources, pool.map(lambda s: compiled(self.folder, s), sources)))
         self.objects = [object_of(s) for s in sources]
-        self.wrapped, *calls = words("MUTANTS_WRAPPED")
-        self.wrap = [f"-Wl,--wrap={call}" for call in calls]
+        self.wrapped = [w.split(":") for w in words("MUTANTS_WRAPPED")]
         core = [o for o in self.objects if o != object_of("src/cli/main.c")]
         must(["ar", "rcs", "build/libcore.a", *core], self.folder)
         names = sorted(p.stem for p in pathlib.Path("tests/unit").glob("test_*.c"))
@@ -187,7 +186,7 @@ class Base:
         return set(re.findall(r"\w+\.o\b", self.link(name, self.folder)))
 
     def link(self, name, folder, *changed_objects):
-        wrap = self.wrap if name == self.wrapped else []
+        wrap = [f"-Wl,--wrap={call}" for program, call in self.wrapped if program == name]
         return must(["cc", *wrap, "-Wl,-t,-t", f"build/unit/{name}.o", *changed_objects,
                      "build/libcore.a", *words("MUTANTS_LIBS"), "build/libcore.a", "-lcmocka",
                      "-o", f"build/unit/{name}"], folder)
@@ -243,22 +242,31 @@ def changed(folder, mutant):
     path.write_text(text)
 
 
-def attempt(base, slots, mutant, code):
-    """Who notices this mutant: ("unit" or "functional" or "survived", a name)."""
+def attempt(base, slots, mutant, code, functional):
+    """What notices this mutant, or None."""
     slot = slots.get()
     folder, source = WORK / str(slot), mutant[0]
     try:
         with changed(folder, mutant):
             (folder / object_of(source)).write_bytes(code)
-            found = noticed_by_unit(base, folder, base.programs_for(source), object_of(source))
-            if found:
-                return "unit", found
+            if not functional:
+                return noticed_by_unit(base, folder, base.programs_for(source), object_of(source))
             must(["cc", *base.objects, *words("MUTANTS_LIBS"), "-o", "build/suitegate"], folder)
-            found = noticed_by_functional(folder, slot, source)
-            return ("functional", found) if found else ("survived", "")
+            return noticed_by_functional(folder, slot, source)
     finally:
         (folder / object_of(source)).write_bytes(base.code[source])
         slots.put(slot)
+
+
+def attempts(base, slots, pool, chosen, functional):
+    """Those that nothing notices; says what notices the others."""
+    kind, left = "functional" if functional else "unit", []
+    running = [(pool.submit(attempt, base, slots, *one, functional), one) for one in chosen]
+    for number, (result, one) in enumerate(running, 1):
+        name = result.result()
+        left += [] if name else [one]
+        print(f"{kind} {number}/{len(chosen)} {name or 'survives'} {row(one[0])}", flush=True)
+    return left
 
 
 def choose(base, slots, pool, seed, count):
@@ -308,16 +316,14 @@ def main():
             shutil.copytree(base.folder, WORK / str(slot + 1), symlinks=True)
         chosen, skipped = choose(base, slots, pool, seed, count)
         print(f"seed {seed}: {len(chosen)} mutants; skipped {skipped}", flush=True)
-        done = {pool.submit(attempt, base, slots, mutant, code): mutant for mutant, code in chosen}
-        results = {}
-        for one in concurrent.futures.as_completed(done):
-            results[done[one]] = verdict, name = one.result()
-            print(f"{len(results)}/{len(chosen)} {verdict} {name} {row(done[one])}", flush=True)
-    counts = {v: sum(r[0] == v for r in results.values()) for v in ("unit", "functional", "survived")}
-    survivors = [row(m) for m in sorted(results) if results[m][0] == "survived"]
-    summary = f"seed {seed}: {len(results)} tried, skipped {skipped}, noticed or not: {counts}"
-    (WORK / "table.txt").write_text("\n".join([summary, "", *survivors, ""]))
-    print("\n".join(survivors + [summary, f"see {WORK / 'table.txt'}"]))
+        unnoticed = attempts(base, slots, pool, chosen, False)
+        survivors = attempts(base, slots, pool, unnoticed, True)
+    summary = (f"seed {seed}: {len(chosen)} tried, skipped {skipped}, noticed by unit tests "
+               f"{len(chosen) - len(unnoticed)}, by functional tests "
+               f"{len(unnoticed) - len(survivors)}, survived {len(survivors)}")
+    table = "\n".join([*(row(mutant) for mutant, _ in survivors), summary])
+    (WORK / "table.txt").write_text(table + "\n")
+    print(f"{table}\nsee {WORK / 'table.txt'}")
 
 
 if __name__ == "__main__":

@@ -543,6 +543,31 @@ static void server_names(void **state)
     assert_int_equal(parse(&message, &h, &alert), HELLO_MALFORMED);
 }
 
+/* The longest name that has a place is 255 bytes long, without its final dot. */
+static void longest_server_name(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t n;
+        bool dot, fits;
+    } rows[] = {{254, false, true},  {255, false, true}, {255, true, true},
+                {256, false, false}, {256, true, false}, {257, false, false}};
+    for (size_t i = 0; i < N_OF(rows); i++) {
+        char name[300];
+        struct hello h;
+        uint8_t alert;
+        struct hello_spec s = plain;
+        memset(name, 'a', sizeof name);
+        snprintf(name + rows[i].n, sizeof name - rows[i].n, "%s", rows[i].dot ? "." : "");
+        s.name = name;
+        blob_hello(&message, &s);
+        enum hello_status status = parse(&message, &h, &alert);
+        if (status != (rows[i].fits ? HELLO_COMPLETE : HELLO_MALFORMED))
+            fail_msg("%zu bytes: status %d", rows[i].n, (int)status);
+        if (rows[i].fits) assert_int_equal(strlen(h.server_name), rows[i].n);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest reader[] = {
@@ -562,6 +587,7 @@ int main(void)
         cmocka_unit_test(parser_versions),
         cmocka_unit_test(names),
         cmocka_unit_test(server_names),
+        cmocka_unit_test(longest_server_name),
     };
     return cmocka_run_group_tests_name("hello reader", reader, NULL, NULL) +
            cmocka_run_group_tests_name("hello parser", parser, NULL, NULL);

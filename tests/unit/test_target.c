@@ -194,6 +194,10 @@ static const struct {
     {"SSH", "SSH-2.0-OpenSSH_9\r\n", TARGET_NOT_HTTP},
     {"method of one word and a line end", "CONNECT\r\n\r\n", TARGET_NOT_HTTP},
     {"space first", " CONNECT a.test:443 HTTP/1.1\r\n\r\n", TARGET_NOT_HTTP},
+    {"a method of 24 letters", "ABCDEFGHIJKLMNOPQRSTUVWX a.test:443 HTTP/1.1\r\n\r\n",
+     TARGET_NOT_CONNECT},
+    {"a method of 25 letters", "ABCDEFGHIJKLMNOPQRSTUVWXY a.test:443 HTTP/1.1\r\n\r\n",
+     TARGET_NOT_HTTP},
     {"a very long word", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA / HTTP/1.1\r\n\r\n",
      TARGET_NOT_HTTP},
 

@@ -2,10 +2,24 @@
 #include "helper.h"
 #include "tls/ticket.h"
 
+#include <limits.h>
 #include <string.h>
 
 enum { SIZE = 123 };
 static const uint32_t SEALED = 0xfffffff0; /* the counter of seconds may pass its end */
+
+/* The linker leads all calls here (the Makefile says so). */
+bool __real_random_bytes(void *out, size_t n);
+bool __wrap_random_bytes(void *out, size_t n);
+
+static unsigned draws_left = UINT_MAX; /* then the kernel has no more */
+
+bool __wrap_random_bytes(void *out, size_t n)
+{
+    if (draws_left == 0) return false;
+    draws_left--;
+    return __real_random_bytes(out, n);
+}
 
 struct sealed {
     uint8_t name[TICKET_NAME], iv[TICKET_IV], tag[TICKET_TAG], bytes[SIZE];
@@ -149,6 +163,23 @@ static void no_key_of_zeros(void **state)
     assert_false(opened(&scope, s));
 }
 
+/* No ticket without a nonce of its own, and no key of half its bytes. */
+static void nothing_without_randomness(void **state)
+{
+    (void)state;
+    struct ticket_key key;
+    struct ticket_keys keys = first_keys();
+    struct ticket_scope scope = scope_of(&keys, "front", "a.test");
+    struct sealed s = {0};
+    draws_left = 0;
+    assert_false(ticket_seal(&scope, SEALED, s.name, s.iv, s.tag, s.bytes, SIZE));
+    assert_false(ticket_key_generate(&key));
+    draws_left = 1;
+    assert_false(ticket_key_generate(&key));
+    draws_left = UINT_MAX;
+    (void)seal(&scope);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -158,6 +189,7 @@ int main(void)
         cmocka_unit_test(a_key_lives_for_two_rotations),
         cmocka_unit_test(lives_for_an_hour),
         cmocka_unit_test(no_key_of_zeros),
+        cmocka_unit_test(nothing_without_randomness),
     };
     return cmocka_run_group_tests_name("ticket", tests, NULL, NULL);
 }

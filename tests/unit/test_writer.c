@@ -2,11 +2,13 @@
  * file cannot be written for a while, is opened anew, or is a pipe that nobody reads. */
 #include "helper.h"
 
-#include "audit/writer.h"
+#include "../../src/audit/output.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -15,7 +17,7 @@
 enum { LINE_SIZE = 1000, ALARM_SECONDS = 10 };
 
 static char directory[] = "/tmp/suitegate-writer-XXXXXX";
-static char path[64], other[64];
+static char path[64], other[64], third[64];
 
 /* ---- who waits for records ---- */
 
@@ -49,6 +51,22 @@ static void pause_ms(long ms)
         if (turn_ > 2000) fail_msg("waited for " #condition); \
         pause_ms(5);                                          \
     }
+
+/* The linker leads the writer's call here (the Makefile says so), so that its thread can be held
+ * between two rounds. */
+void __real_output_take(struct output *o, struct queued *items);
+void __wrap_output_take(struct output *o, struct queued *items);
+
+static pthread_mutex_t hold = PTHREAD_MUTEX_INITIALIZER;
+static atomic_uint rounds;
+
+void __wrap_output_take(struct output *o, struct queued *items)
+{
+    atomic_fetch_add(&rounds, 1);
+    pthread_mutex_lock(&hold);
+    pthread_mutex_unlock(&hold);
+    __real_output_take(o, items);
+}
 
 static unsigned told[200];
 
@@ -180,6 +198,8 @@ static void limit_files(rlim_t size)
     l.rlim_cur = size == RLIM_INFINITY ? l.rlim_max : size;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &l), 0);
 }
+
+static int each(void **state);
 
 /* ---- tests ---- */
 
@@ -321,17 +341,17 @@ static void a_cut_end(void **state)
     char missing[64];
     snprintf(missing, sizeof missing, "\"missing_from\":4,\"missing_to\":%u}",
              (unsigned)look_at(content, n).chain.sequence);
-    char *third = content;
-    for (unsigned i = 0; i < 3; i++) third = memchr(third, '\n', n) + 1;
-    assert_int_equal(truncate(path, third - content), 0);
+    char *cut = content;
+    for (unsigned i = 0; i < 3; i++) cut = memchr(cut, '\n', n) + 1;
+    assert_int_equal(truncate(path, cut - content), 0);
     w = begin(path);
     submit(w, 10);
     assert_int_equal(writer_free(w), 0);
     size_t m = read_file(path, content, sizeof content);
-    struct found f = look_at(third, m - (size_t)(third - content));
+    struct found f = look_at(cut, m - (size_t)(cut - content));
     assert_int_equal(f.repairs, 1);
     assert_int_equal(f.first, 10);
-    assert_non_null(memmem(third, 4096, missing, strlen(missing)));
+    assert_non_null(memmem(cut, 4096, missing, strlen(missing)));
 }
 
 /* room: what the file still takes; nothing, half a line, a line and a half. */
@@ -433,6 +453,51 @@ static void another_log(void **state)
     check_file(path, 0, 2);
     struct found f = check_file(other, 2, 4);
     assert_int_equal(f.chain.sequence, 2 + f.checkpoints);
+}
+
+static size_t descriptors(void)
+{
+    size_t n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    assert_non_null(d);
+    while (readdir(d)) n++;
+    closedir(d);
+    return n;
+}
+
+/* More reloads than the thread has seen: the last one counts, and no descriptor is left. */
+static void reloads_in_a_row(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *paths[4];
+        const char *last;
+    } rows[] = {
+        {{other, other}, other}, {{other, other, other}, other},
+        {{path, path}, path},    {{path, other, other}, other},
+        {{other, third}, third}, {{other, third, third}, third},
+    };
+    for (size_t i = 0; i < N_OF(rows); i++) {
+        each(state);
+        size_t open_before = descriptors();
+        struct writer *w = begin_with_first();
+        pthread_mutex_lock(&hold);
+        unsigned before = atomic_load(&rounds);
+        submit(w, 1);
+        WAIT_FOR(atomic_load(&rounds) > before);
+        for (size_t k = 0; rows[i].paths[k]; k++) reopen(w, rows[i].paths[k]);
+        pthread_mutex_unlock(&hold);
+        WAIT_FOR(answered(2, 0));
+        submit(w, 2);
+        assert_int_equal(writer_free(w), 0);
+        assert_int_equal(descriptors(), open_before);
+        bool stays = rows[i].last == path;
+        struct found old = check_file(path, 0, stays ? 3 : 2);
+        if (stays) continue;
+        struct found new = check_file(rows[i].last, 2, 3);
+        assert_int_equal(new.chain.sequence, 1 + new.checkpoints);
+        assert_int_equal(old.chain.sequence, 2 + old.checkpoints);
+    }
 }
 
 static void a_deleted_file(void **state)
@@ -626,6 +691,7 @@ static int set_up(void **state)
     if (!mkdtemp(directory)) return 1;
     snprintf(path, sizeof path, "%s/audit", directory);
     snprintf(other, sizeof other, "%s/other", directory);
+    snprintf(third, sizeof third, "%s/third", directory);
     snprintf(key_path, sizeof key_path, "%s.key", path);
     snprintf(state_path, sizeof state_path, "%s.state", path);
     signal(SIGXFSZ, SIG_IGN);
@@ -636,15 +702,12 @@ static int set_up(void **state)
 static int each(void **state)
 {
     (void)state;
-    char beside[80];
-    unlink(path);
-    unlink(other);
-    unlink(key_path);
-    unlink(state_path);
-    snprintf(beside, sizeof beside, "%s.key", other);
-    unlink(beside);
-    snprintf(beside, sizeof beside, "%s.state", other);
-    unlink(beside);
+    static const char *const names[] = {path, other, third}, *const ends[] = {"", ".key", ".state"};
+    for (size_t i = 0; i < N_OF(names) * N_OF(ends); i++) {
+        char name[80];
+        snprintf(name, sizeof name, "%s%s", names[i / N_OF(ends)], ends[i % N_OF(ends)]);
+        unlink(name);
+    }
     alarm(ALARM_SECONDS);
     return 0;
 }
@@ -682,6 +745,7 @@ int main(void)
         TEST(a_rotation),
         TEST(checkpoints_around_a_rotation),
         TEST(another_log),
+        TEST(reloads_in_a_row),
         TEST(a_deleted_file),
         TEST(a_checkpoint_after_many),
         TEST(a_pipe_that_nobody_reads),

@@ -1,0 +1,330 @@
+/* A connection at moments that no peer brings about at will: a handshake that ended outside the
+ * policy, a refusal that could not be recorded, a queue that is exactly full. */
+#include "helper.h"
+
+#include "conn/conn_impl.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* The linker leads the calls of other files here (the Makefile says so). */
+static struct agreed agreed;
+static enum reason refused;
+static unsigned begun, reads;
+static size_t payload;
+static enum conn_state state_set;
+
+enum session_status __wrap_session_handshake(struct session *s);
+struct agreed __wrap_session_agreed(const struct session *s);
+enum session_status __wrap_session_read(struct session *s, void *p, size_t n, size_t *got);
+bool __wrap_session_write(struct session *s, const void *p, size_t n);
+bool __wrap_session_renegotiation_asked(const struct session *s);
+enum step __wrap_conn_refuse(struct conn *c, enum reason reason);
+enum step __wrap_client_start_handshake(struct conn *c, const char *alpn);
+void __wrap_conn_set_state(struct conn *c, enum conn_state state);
+void __wrap_conn_run(struct conn *c);
+void __real_conn_run(struct conn *c);
+
+enum session_status __wrap_session_handshake(struct session *s)
+{
+    (void)s;
+    return SESSION_OK;
+}
+
+struct agreed __wrap_session_agreed(const struct session *s)
+{
+    (void)s;
+    return agreed;
+}
+
+enum session_status __wrap_session_read(struct session *s, void *p, size_t n, size_t *got)
+{
+    (void)s;
+    (void)p;
+    assert_true(payload <= n);
+    *got = payload;
+    reads++;
+    return SESSION_OK;
+}
+
+bool __wrap_session_write(struct session *s, const void *p, size_t n)
+{
+    static const uint8_t zeros[WORKER_SCRATCH];
+    (void)p;
+    /* A queue stands for a session: see the tests of the relay. */
+    return !s || buf_append((struct buf *)s, zeros, n);
+}
+
+bool __wrap_session_renegotiation_asked(const struct session *s)
+{
+    (void)s;
+    return false;
+}
+
+enum step __wrap_conn_refuse(struct conn *c, enum reason reason)
+{
+    (void)c;
+    refused = reason;
+    return STEP_WAIT;
+}
+
+enum step __wrap_client_start_handshake(struct conn *c, const char *alpn)
+{
+    (void)c;
+    (void)alpn;
+    begun++;
+    return STEP_WAIT;
+}
+
+void __wrap_conn_set_state(struct conn *c, enum conn_state state)
+{
+    (void)c;
+    state_set = state;
+}
+
+void __wrap_conn_run(struct conn *c)
+{
+    (void)c;
+}
+
+static void go_on(struct conn *c)
+{
+    (void)c;
+    begun++;
+}
+
+/* ---- a connection that has what these moments need ---- */
+
+static const struct front front = {.handshake_done = go_on};
+static struct config config;
+static struct loaded_config loaded = {.config = &config};
+static struct runtime runtime = {.loaded = &loaded};
+static struct worker worker;
+static struct setup setup;
+
+static struct conn new_conn(enum conn_state state)
+{
+    config.policy.allowed = policy_profile_suites(PROFILE_2021);
+    setup = (struct setup){.without_h2 = true};
+    refused = REASON_OK;
+    begun = reads = 0;
+    state_set = CONN_STATES;
+    return (struct conn){.worker = &worker,
+                         .runtime = &runtime,
+                         .front = &front,
+                         .setup = &setup,
+                         .state = state,
+                         .client = {.fd = -1},
+                         .upstream = {.fd = -1},
+                         .alert_sent = -1,
+                         .alert_received = -1};
+}
+
+/* ---- the check after each handshake ---- */
+
+enum { ECDSA_GCM = 0xc02b, RSA_CBC = 0xc027, RSA_KEY_EXCHANGE = 0x009c, P224 = 21, X25519 = 29 };
+
+static const struct {
+    const char *what;
+    struct agreed agreed;
+    bool allowed;
+} ends[] = {
+    {"as it should be", {.version = TLS_1_2, .suite = ECDSA_GCM, .group = X25519}, true},
+    {"resumed", {.version = TLS_1_2, .suite = ECDSA_GCM, .resumed = true}, true},
+    {"an older version", {.version = TLS_1_1, .suite = ECDSA_GCM, .group = X25519}, false},
+    {"another suite", {.version = TLS_1_2, .suite = RSA_KEY_EXCHANGE, .group = X25519}, false},
+    {"another group", {.version = TLS_1_2, .suite = ECDSA_GCM, .group = P224}, false},
+    {"HTTP/2 with CBC",
+     {.version = TLS_1_2, .suite = RSA_CBC, .group = X25519, .alpn = "h2"},
+     false},
+};
+
+static void expect_end(const char *what, bool allowed)
+{
+    if (begun != allowed || refused != (allowed ? REASON_OK : REASON_INTERNAL_ERROR))
+        fail_msg("%s: %u, %d", what, begun, (int)refused);
+}
+
+static void what_the_client_agreed_to(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_OF(ends); i++) {
+        struct conn c = new_conn(CONN_CLIENT_HANDSHAKE);
+        agreed = ends[i].agreed;
+        (void)client_handshake_step(&c);
+        expect_end(ends[i].what, ends[i].allowed);
+    }
+}
+
+static void what_the_upstream_agreed_to(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_OF(ends); i++) {
+        for (unsigned proved = 0; proved < 2; proved++) {
+            struct conn c = new_conn(CONN_UPSTREAM_HANDSHAKE);
+            agreed = ends[i].agreed;
+            setup.check.verified = proved && !agreed.resumed;
+            setup.resuming = proved && agreed.resumed;
+            (void)upstream_handshake_step(&c);
+            expect_end(ends[i].what, ends[i].allowed && proved);
+        }
+    }
+}
+
+/* ---- a refusal that could not be recorded ---- */
+
+static const char said[] = "what the library had to say";
+
+static struct conn refused_conn(bool client_tls)
+{
+    struct conn c = new_conn(CONN_AUDIT);
+    c.expects_tls = true;
+    c.reason = REASON_CLIENT_HANDSHAKE_FAILED;
+    c.client.tls = client_tls ? (struct session *)&c.client.stream.out : NULL;
+    setup.form = FORM_CLOSE;
+    assert_true(buf_append(&c.client.stream.out, said, sizeof said));
+    assert_true(buf_append(&c.upstream.stream.out, said, sizeof said));
+    return c;
+}
+
+static void no_outcome_is_told_that_is_not_on_record(void **state)
+{
+    (void)state;
+    for (unsigned written = 0; written < 2; written++) {
+        for (unsigned tls = 0; tls < 2; tls++) {
+            struct conn c = refused_conn(tls);
+            c.waiting_for_audit = true;
+            conn_audit_answered(&c, written);
+            bool told = written || !tls; /* before TLS: the answer to a CONNECT */
+            assert_int_equal(buf_size(&c.client.stream.out), told ? sizeof said : 0);
+            assert_int_equal(buf_size(&c.upstream.stream.out), written ? sizeof said : 0);
+            assert_int_equal(c.reason,
+                             written ? REASON_CLIENT_HANDSHAKE_FAILED : REASON_AUDIT_UNAVAILABLE);
+            assert_false(c.waiting_for_audit);
+            assert_int_equal(state_set, CONN_FLUSH);
+            stream_fini(&c.client.stream);
+            stream_fini(&c.upstream.stream);
+        }
+    }
+}
+
+/* Nobody is told an outcome in TLS; who speaks plain HTTP is told that nothing can be recorded. */
+static void what_is_told_instead(void **state)
+{
+    (void)state;
+    static const enum refusal_form forms[] = {FORM_ALERT, FORM_PAGE, FORM_HTTP};
+    for (size_t i = 0; i < N_OF(forms); i++) {
+        struct conn c = new_conn(CONN_AUDIT);
+        c.expects_tls = true;
+        c.reason = REASON_CLIENT_NO_APPROVED_SUITE;
+        setup.form = forms[i];
+        setup.answer_alert = ALERT_INTERNAL_ERROR;
+        conn_audit_answered(&c, false);
+        struct buf *out = &c.client.stream.out;
+        if (forms[i] == FORM_HTTP)
+            assert_non_null(memmem(buf_head(out), buf_size(out), "audit_unavailable", 17));
+        else
+            assert_int_equal(buf_size(out), 0);
+        assert_int_equal(begun, 0);
+        assert_int_equal(state_set, CONN_FLUSH);
+        stream_fini(&c.client.stream);
+    }
+}
+
+/* A shutdown, and the end, of a connection whose record is on its way: it is there when the
+ * writer answers. */
+static void a_record_on_its_way_keeps_its_connection(void **state)
+{
+    (void)state;
+    struct conn c = new_conn(CONN_AUDIT);
+    c.waiting_for_audit = true;
+    conn_shut_down(&c);
+    assert_int_equal(c.state, CONN_AUDIT);
+    assert_int_equal(c.reason, REASON_OK);
+    c.state = CONN_DONE;
+    __real_conn_run(&c); /* would free what is not on the heap */
+    assert_true(c.waiting_for_audit);
+}
+
+/* ---- the relay ---- */
+
+enum { QUEUE_HIGH = 47 * 1024, SHARE = 64 * 1024, RECORD_COST = 512 };
+
+static void fill(struct buf *b, size_t n)
+{
+    uint8_t *p = calloc(1, n);
+    assert_non_null(p);
+    assert_true(buf_append(b, p, n));
+    free(p);
+}
+
+static void a_full_queue_takes_no_more(void **state)
+{
+    (void)state;
+    for (size_t n = QUEUE_HIGH - 1; n <= QUEUE_HIGH + 1; n++) {
+        struct conn c = new_conn(CONN_RELAY);
+        unsigned room = n < QUEUE_HIGH;
+        fill(&c.upstream.stream.out, n);
+        c.upstream.tls = (struct session *)&c.upstream.stream.out;
+        c.to_client.state = DIRECTION_CLOSED;
+        assert_int_equal(relay_events(&c, &c.client), room ? EV_READ : 0);
+        payload = 1;
+        assert_int_equal(relay_step(&c), STEP_WAIT);
+        assert_int_equal(reads, room);
+        assert_int_equal(c.to_upstream.bytes, room);
+        stream_fini(&c.upstream.stream);
+    }
+}
+
+/* Payload counts, and each record: nobody has more by making them small. */
+static void a_share_ends_exactly(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 512, 1536, 15872};
+    for (size_t i = 0; i < N_OF(sizes); i++) {
+        struct conn c = new_conn(CONN_RELAY);
+        c.to_client.state = DIRECTION_CLOSED;
+        payload = sizes[i];
+        assert_int_equal(relay_step(&c), STEP_WAIT);
+        assert_int_equal(reads, SHARE / (payload + RECORD_COST));
+        assert_true(c.rerun);
+    }
+}
+
+/* Only bytes that go out keep a tunnel from being idle. */
+static void a_blocked_reader_is_idle(void **state)
+{
+    (void)state;
+    int ends_of_it[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends_of_it), 0);
+    for (unsigned blocked = 0; blocked < 2; blocked++) {
+        struct conn c = new_conn(CONN_RELAY);
+        c.client.fd = ends_of_it[0];
+        c.active_ns = 5;
+        c.to_upstream.state = DIRECTION_CLOSED;
+        fill(&c.client.stream.out, QUEUE_HIGH);
+        while (blocked && send(c.client.fd, said, sizeof said, MSG_NOSIGNAL) > 0)
+            ;
+        assert_int_equal(relay_step(&c), STEP_WAIT);
+        assert_int_equal(c.active_ns == 5, blocked);
+        assert_int_equal(buf_size(&c.client.stream.out), blocked ? QUEUE_HIGH : 0);
+        stream_fini(&c.client.stream);
+    }
+    close(ends_of_it[0]);
+    close(ends_of_it[1]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_the_client_agreed_to),
+        cmocka_unit_test(what_the_upstream_agreed_to),
+        cmocka_unit_test(no_outcome_is_told_that_is_not_on_record),
+        cmocka_unit_test(what_is_told_instead),
+        cmocka_unit_test(a_record_on_its_way_keeps_its_connection),
+        cmocka_unit_test(a_full_queue_takes_no_more),
+        cmocka_unit_test(a_share_ends_exactly),
+        cmocka_unit_test(a_blocked_reader_is_idle),
+    };
+    return cmocka_run_group_tests_name("conn", tests, NULL, NULL);
+}
