@@ -15,6 +15,7 @@ import time
 import pytest
 
 import wire
+from gate import PATIENCE
 from scene import at, how, scene, sent_alert, standing_still, wait_until  # noqa: F401 (fixtures)
 from upstreams import Sink, TlsPeer, echo, nginx
 
@@ -475,6 +476,27 @@ def test_a_slow_reader_is_not_idle(scene, how, pki):
                     time.sleep(0.03)
         assert got == size
     assert at(s.opened_closed()[0][1], "suitegate.closed_by") == "upstream"
+
+
+def test_a_tunnel_whose_client_has_stopped_reading_is_idle(scene, how, pki):
+    """What is queued for it does not hold the end."""
+    ended = threading.Event()
+
+    def source(tls, _):
+        with contextlib.suppress(OSError):
+            while True:
+                tls.send(bytes(MIB))
+        ended.set()
+
+    with TlsPeer(wire.server_context(pki.ec), source) as upstream:
+        s = scene(upstream.port, proxy={"idle_timeout": "1s"})
+        fds = s.settled_fds()
+        tls = wire.Tls(s.tunnel(how, receive_buffer=65536), s.context(how), name="localhost")
+        with tls.handshake():
+            closed = s.gate.wait_record(action="connection-closed")
+            assert at(closed, "suitegate.closed_by") == "idle_timeout"
+            assert ended.wait(PATIENCE)
+            s.wait_baseline(fds)
 
 
 def test_a_slow_upstream_slows_the_client(scene, how, pki):
