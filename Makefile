@@ -100,7 +100,7 @@ WRAPPED_test_session_faults := malloc calloc realloc free suitegate_random sessi
 WRAPPED_test_conn := session_handshake session_agreed session_read session_write \
     session_renegotiation_asked conn_refuse client_start_handshake conn_set_state conn_run
 WRAPPED_test_ticket := random_bytes
-WRAPPED_test_writer := output_take
+WRAPPED_test_writer := output_take fdatasync ftruncate
 
 certs/ca.pem: | $(BUILD)/suitegate
 	@[ -e $@ ] || $(BUILD)/suitegate ca init --out certs

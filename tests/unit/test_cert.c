@@ -456,6 +456,44 @@ static void expect_read(struct span certificate, const char *what, bool expected
     free(copy);
 }
 
+/* A number is read as it is, up to a limit that no path reaches. */
+static void path_lengths(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *integer; /* its content */
+        int length;          /* -1: the certificate is refused */
+    } table[] = {
+        {"00", 0},
+        {"01", 1},
+        {"7f", 127},
+        {"0080", 128},
+        {"00ff", 255},
+        {"0100", 256},
+        {"012c", 300},
+        {"7fff", 32767},
+        {"008000", 32768},
+        {"00ffff", 65535},
+        {"010000", CERT_NUMBER_LIMIT},
+        {"7fffffffff", CERT_NUMBER_LIMIT},
+        {"80", -1},
+        {"ff00", -1},
+        {"0001", -1},
+        {"", -1},
+    };
+    for (size_t i = 0; i < N_OF(table); i++) {
+        char rest[128];
+        struct cert c;
+        unsigned n = (unsigned)strlen(table[i].integer) / 2;
+        snprintf(rest, sizeof rest,
+                 "a3%02x 30%02x 30%02x 0603551d13 0101ff 04%02x 30%02x 0101ff 02%02x %s", 21 + n,
+                 19 + n, 17 + n, 7 + n, 5 + n, n, table[i].integer);
+        bool read = cert_parse(build(NULL, NULL, rest), &c);
+        if (read != (table[i].length >= 0)) fail_msg("%s: %d", table[i].integer, read);
+        if (read) assert_int_equal(c.path_length, table[i].length);
+    }
+}
+
 #define KEY_ID "300a 0603551d0e 0403 0401aa"
 #define KEY_USAGE "300b 0603551d0f 0404 03020780"
 
@@ -592,19 +630,13 @@ static int finish(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),
-        cmocka_unit_test(other_kinds),
-        cmocka_unit_test(malformed_names),
-        cmocka_unit_test(addresses),
-        cmocka_unit_test(facts),
-        cmocka_unit_test(extensions),
-        cmocka_unit_test(damaged),
-        cmocka_unit_test(pss_parameters),
-        cmocka_unit_test(each_name),
-        cmocka_unit_test(each_name_malformed),
-        cmocka_unit_test(signature_names),
-        cmocka_unit_test(fields),
-        cmocka_unit_test(extension_values),
+        cmocka_unit_test(names),           cmocka_unit_test(other_kinds),
+        cmocka_unit_test(malformed_names), cmocka_unit_test(addresses),
+        cmocka_unit_test(facts),           cmocka_unit_test(extensions),
+        cmocka_unit_test(damaged),         cmocka_unit_test(pss_parameters),
+        cmocka_unit_test(each_name),       cmocka_unit_test(each_name_malformed),
+        cmocka_unit_test(signature_names), cmocka_unit_test(fields),
+        cmocka_unit_test(path_lengths),    cmocka_unit_test(extension_values),
     };
     return cmocka_run_group_tests_name("cert", tests, NULL, finish);
 }

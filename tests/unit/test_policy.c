@@ -157,6 +157,58 @@ static void sets(void **state)
     text_fini(&names);
 }
 
+/* As the IANA registry "TLS Supported Groups" names them. */
+static void names_of_groups(void **state)
+{
+    (void)state;
+    static const struct {
+        uint16_t id;
+        const char *name;
+    } table[] = {
+        {0x0001, "sect163k1"},
+        {0x0002, "sect163r1"},
+        {0x0003, "sect163r2"},
+        {0x0004, "sect193r1"},
+        {0x0005, "sect193r2"},
+        {0x0006, "sect233k1"},
+        {0x0007, "sect233r1"},
+        {0x0008, "sect239k1"},
+        {0x0009, "sect283k1"},
+        {0x000a, "sect283r1"},
+        {0x000b, "sect409k1"},
+        {0x000c, "sect409r1"},
+        {0x000d, "sect571k1"},
+        {0x000e, "sect571r1"},
+        {0x000f, "secp160k1"},
+        {0x0010, "secp160r1"},
+        {0x0011, "secp160r2"},
+        {0x0012, "secp192k1"},
+        {0x0013, "secp192r1"},
+        {0x0014, "secp224k1"},
+        {0x0015, "secp224r1"},
+        {0x0016, "secp256k1"},
+        {0x001a, "brainpoolP256r1"},
+        {0x001b, "brainpoolP384r1"},
+        {0x001c, "brainpoolP512r1"},
+        {0x001e, "x448"},
+        {0x0100, "ffdhe2048"},
+        {0x0101, "ffdhe3072"},
+        {0x0102, "ffdhe4096"},
+        {0x0103, "ffdhe6144"},
+        {0x0104, "ffdhe8192"},
+        {0x0200, "MLKEM512"},
+        {0x0201, "MLKEM768"},
+        {0x0202, "MLKEM1024"},
+        {0x11eb, "SecP256r1MLKEM768"},
+        {0x11ec, "X25519MLKEM768"},
+        {0x6399, "X25519Kyber768Draft00"},
+    };
+    for (size_t i = 0; i < N_OF(table); i++) {
+        assert_non_null(group_name(table[i].id));
+        assert_string_equal(group_name(table[i].id), table[i].name);
+    }
+}
+
 static void groups(void **state)
 {
     (void)state;
@@ -363,6 +415,7 @@ int main(void)
         cmocka_unit_test(description_tells_differences),
         cmocka_unit_test(sets),
         cmocka_unit_test(groups),
+        cmocka_unit_test(names_of_groups),
         cmocka_unit_test(schemes),
         cmocka_unit_test(cipher_names),
         cmocka_unit_test(grease),

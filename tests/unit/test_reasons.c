@@ -177,12 +177,61 @@ static void names(void **state)
     assert_string_equal(reason_downgrade_name(DOWNGRADE_POSSIBLE), "possible");
 }
 
+/* TLS alerts as RFC 5246 section 7.2 and the IANA registry name them. */
+static void alert_names(void **state)
+{
+    (void)state;
+    static const struct {
+        int alert;
+        const char *name;
+    } table[] = {
+        {0, "close_notify"},
+        {10, "unexpected_message"},
+        {20, "bad_record_mac"},
+        {21, "decryption_failed"},
+        {22, "record_overflow"},
+        {30, "decompression_failure"},
+        {40, "handshake_failure"},
+        {41, "no_certificate"},
+        {42, "bad_certificate"},
+        {43, "unsupported_certificate"},
+        {44, "certificate_revoked"},
+        {45, "certificate_expired"},
+        {46, "certificate_unknown"},
+        {47, "illegal_parameter"},
+        {48, "unknown_ca"},
+        {49, "access_denied"},
+        {50, "decode_error"},
+        {51, "decrypt_error"},
+        {60, "export_restriction"},
+        {70, "protocol_version"},
+        {71, "insufficient_security"},
+        {80, "internal_error"},
+        {86, "inappropriate_fallback"},
+        {90, "user_canceled"},
+        {100, "no_renegotiation"},
+        {109, "missing_extension"},
+        {110, "unsupported_extension"},
+        {112, "unrecognized_name"},
+        {113, "bad_certificate_status_response"},
+        {116, "certificate_required"},
+        {120, "no_application_protocol"},
+    };
+    size_t at = 0;
+    for (int alert = 0; alert < 256; alert++) {
+        bool known = at < N_OF(table) && table[at].alert == alert;
+        assert_string_equal(reason_alert_name(alert), known ? table[at].name : "unknown");
+        at += known;
+    }
+    assert_int_equal(at, N_OF(table));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_code), cmocka_unit_test(codes_are_unique),
         cmocka_unit_test(rejections), cmocka_unit_test(sentences),
-        cmocka_unit_test(names),
+        cmocka_unit_test(names),      cmocka_unit_test(alert_names),
     };
     return cmocka_run_group_tests_name("reasons", tests, NULL, NULL);
 }

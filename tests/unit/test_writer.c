@@ -5,6 +5,7 @@
 #include "../../src/audit/output.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -66,6 +67,29 @@ void __wrap_output_take(struct output *o, struct queued *items)
     pthread_mutex_lock(&hold);
     pthread_mutex_unlock(&hold);
     __real_output_take(o, items);
+}
+
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+int __real_ftruncate(int fd, off_t size);
+int __wrap_ftruncate(int fd, off_t size);
+
+static atomic_uint bad_syncs; /* so many fail */
+static atomic_bool append_only;
+
+int __wrap_fdatasync(int fd)
+{
+    if (atomic_load(&bad_syncs) == 0) return __real_fdatasync(fd);
+    atomic_fetch_sub(&bad_syncs, 1);
+    errno = EIO;
+    return -1;
+}
+
+int __wrap_ftruncate(int fd, off_t size)
+{
+    if (!atomic_load(&append_only)) return __real_ftruncate(fd, size);
+    errno = EPERM;
+    return -1;
 }
 
 static unsigned told[200];
@@ -261,6 +285,19 @@ static void only_one_writer(void **state)
     assert_int_equal(writer_free(w), 0);
 }
 
+/* A new file of the same name does not help: the state is the first writer's. */
+static void only_one_writer_of_a_state(void **state)
+{
+    (void)state;
+    struct writer *w = begin(path);
+    assert_int_equal(rename(path, other), 0);
+    char says[160];
+    snprintf(says, sizeof says, "audit state %s: another process is writing this log", state_path);
+    assert_cannot_open(path, says);
+    assert_int_equal(rename(other, path), 0);
+    assert_int_equal(writer_free(w), 0);
+}
+
 static void a_key_for_others_is_none(void **state)
 {
     (void)state;
@@ -314,6 +351,51 @@ static void half_a_line_from_before(void **state)
     assert_int_equal(check_file(path, 0, 2).repairs, 1);
     size_t n = read_file(path, content, sizeof content);
     assert_non_null(memmem(content, n, "\"torn\":\"{\\\"@timestamp\\\":\\\"2026-\"", 32));
+}
+
+/* Of a file that may only be appended to, half a line cannot be taken out: it gets an end. */
+static void half_a_line_that_stays(void **state)
+{
+    (void)state;
+    static const char half[] = "{\"@timestamp\":\"2026-";
+    struct writer *w = begin(path);
+    submit(w, 0);
+    assert_int_equal(writer_free(w), 0);
+    size_t before = size_of(path);
+    append_to(path, half);
+    atomic_store(&append_only, true);
+    w = begin(path);
+    atomic_store(&append_only, false);
+    submit(w, 1);
+    assert_int_equal(writer_free(w), 0);
+    size_t n = read_file(path, content, sizeof content), behind = before + strlen(half);
+    assert_memory_equal(content + before, half, strlen(half));
+    assert_memory_equal(content + behind, "\n{", 2);
+    struct found f = look_at(content + behind + 1, n - behind - 1);
+    assert_int_equal(f.repairs, 1);
+    assert_int_equal(f.first, 1);
+    assert_int_equal(f.last, 2);
+    assert_non_null(memmem(content, n, "cannot be taken out", 19));
+}
+
+/* What a disk has refused may be lost: the log says so once it is there again. */
+static void a_disk_with_an_error(void **state)
+{
+    (void)state;
+    struct writer *w = begin_with_first();
+    reopen(w, path); /* a checkpoint, and a sync with it */
+    for (unsigned i = 1; i < 4; i++) {
+        atomic_store(&bad_syncs, 1);
+        submit(w, i);
+        assert_true(rename(path, other) == 0);
+        reopen(w, path);
+        WAIT_FOR(size_of(path) > 0);
+        WAIT_FOR(atomic_load(&bad_syncs) == 0);
+        WAIT_FOR(writer_available(w));
+    }
+    assert_int_equal(writer_free(w), 0);
+    size_t n = read_file(path, content, sizeof content);
+    assert_non_null(memmem(content, n, "The disk had an error", 21));
 }
 
 /* What is not ours is not taken away. */
@@ -645,6 +727,25 @@ static void counted_refusals(void **state)
     look_at_file(path);
 }
 
+/* Of IPv6 all of a /64 is one source, and its count names the first address of it. */
+static void counted_refusals_of_a_network(void **state)
+{
+    (void)state;
+    struct writer *w = begin(path);
+    unsigned counted = 0;
+    for (unsigned i = 0; i < 1000; i++) {
+        struct addr source;
+        char ip[48];
+        snprintf(ip, sizeof ip, "2001:db8:1:2:%x:%x:%x:%x", i, 3 * i, 5 * i, i + 1);
+        assert_true(addr_from_ip(ip, 1234, &source));
+        counted += writer_count_refusal(w, &source, "front", "", REASON_CLIENT_NOT_TLS, NULL);
+    }
+    assert_true(counted > 0);
+    assert_int_equal(writer_free(w), 0);
+    assert_int_equal(counts_in_file(), counted);
+    assert_non_null(strstr(content, "\"ip\":\"2001:db8:1:2::\""));
+}
+
 /* More sources than have a place: the count that makes way is written too. */
 static void displaced_counts(void **state)
 {
@@ -735,12 +836,15 @@ int main(void)
         TEST(in_order),
         TEST(no_file),
         TEST(only_one_writer),
+        TEST(only_one_writer_of_a_state),
         TEST(a_key_for_others_is_none),
         TEST(the_chain_goes_on),
         TEST(half_a_line_from_before),
+        TEST(half_a_line_that_stays),
         TEST(half_a_line_of_others),
         TEST(a_cut_end),
         TEST(a_full_disk),
+        TEST(a_disk_with_an_error),
         TEST(the_same_file_again),
         TEST(a_rotation),
         TEST(checkpoints_around_a_rotation),
@@ -753,6 +857,7 @@ int main(void)
         TEST(a_bounded_queue),
         TEST(a_bounded_queue_of_bytes),
         TEST(counted_refusals),
+        TEST(counted_refusals_of_a_network),
         TEST(displaced_counts),
         TEST(no_count_while_the_file_fails),
     };
