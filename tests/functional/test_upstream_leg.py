@@ -141,7 +141,9 @@ def test_the_first_flight_is_judged(scene, how, name):
     answer, end, code, alert, error, downgrade = HANDSHAKES[name]
     with Scripted(answer, end=end) as upstream:
         s = scene(upstream.port)
-        check_page(s.get(how), code, 502, error)
+        answer = s.get(how)
+        check_page(answer, code, 502, error)
+        assert f"\nDestination:  127.0.0.1:{upstream.port}\n" in answer.body
         # A peer that has closed reads nothing; only one that reads can tell what came.
         if end == "read" and alert is not ANY:
             fatal = [a for a in upstream.alerts() if a[0] == 2]

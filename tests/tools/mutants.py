@@ -10,6 +10,7 @@ always give the same mutants. The table of survivors is build/mutants/table.txt.
 
 import concurrent.futures
 import contextlib
+import os
 import pathlib
 import queue
 import random
@@ -19,7 +20,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import os
 
 ROOMS = ("policy", "pki", "tls", "audit", "ledger", "page", "runtime", "conn", "front", "route")
 WORK = pathlib.Path("build/mutants").absolute()
@@ -27,34 +27,29 @@ SLOTS = 2  # mutants at once
 UNIT_SECONDS, FUNCTIONAL_SECONDS = 60, 400
 LAST = ("test_jobs", "test_ca", "test_mirror")  # slow unit programs, if nothing faster notices
 
-# Which functional tests run a file: the first row whose beginning fits.
-FUNCTIONAL = (
-    ("policy/hello", "client_leg wire_judged ordinary"),
-    ("policy/target", "connect forward"),
-    ("policy/client_flight", "records wire_judged"),
-    ("policy/assess", "test_listener schema"),
-    ("policy/ja4", "client_leg clients"),
-    ("policy/offer", "check check_hostile"), ("policy/reply", "check check_hostile"),
-    ("policy/server_hello", "check upstream_leg"), ("policy/flight", "upstream_leg wire_judged"),
-    ("policy/", "ordinary client_leg upstream_leg cli"),
-    ("pki/ca", "cli key_files ordinary"), ("pki/keys", "key_files cli upstream_leg"),
-    ("pki/pkcs12", "key_files"), ("pki/random", "ordinary"), ("pki/", "upstream_leg chains"),
-    ("tls/ticket", "tickets"), ("tls/", "tickets records relay client_leg upstream_leg"),
-    ("audit/repeats", "repeats sources"), ("audit/fallback", "fallback"),
-    ("audit/mirror", "sinks"), ("audit/sink", "sinks"),
-    ("audit/record", "schema repeats sinks log"), ("audit/", "log evidence sinks runs"),
-    ("ledger/report", "report"), ("ledger/", "report runs log packed"),
-    ("page/refusal", "forward schema"), ("page/", "test_listener"),
-    ("runtime/", "sources fairness operations tickets forward"),
-    ("conn/relay", "relay operations deadlines fairness"),
-    ("conn/refusal", "evidence forward operations client_leg"),
-    ("conn/client", "client_leg deadlines tickets sources ordinary"),
-    ("conn/upstream", "upstream_leg deadlines forward"), ("conn/reach", "resolved forward deadlines"),
-    ("conn/evidence", "evidence schema test_listener"),
-    ("conn/", "relay operations deadlines sources fairness evidence"),
-    ("front/test", "test_listener"), ("front/", "forward connect client_leg"),
-    ("route/", "forward"),
-)
+# Which functional tests run a file: the first row that its name begins with.
+FUNCTIONAL = {
+    "policy/hello": "client_leg wire_judged ordinary", "policy/target": "connect forward",
+    "policy/client_flight": "records wire_judged", "policy/flight": "upstream_leg wire_judged",
+    "policy/assess": "test_listener schema", "policy/offer": "check check_hostile",
+    "policy/reply": "check check_hostile", "policy/": "ordinary client_leg upstream_leg check cli",
+    "pki/ca": "cli key_files ordinary", "pki/keys": "key_files cli upstream_leg",
+    "pki/pkcs12": "key_files", "pki/random": "ordinary", "pki/": "upstream_leg chains",
+    "tls/": "tickets records relay client_leg upstream_leg",
+    "audit/repeats": "repeats sources", "audit/fallback": "fallback", "audit/mirror": "sinks",
+    "audit/sink": "sinks", "audit/record": "schema repeats log",
+    "audit/": "log evidence sinks runs repeats",
+    "ledger/report": "report", "ledger/": "report runs log packed",
+    "page/refusal": "forward schema upstream_leg", "page/": "test_listener",
+    "runtime/": "sources fairness operations tickets forward upstream_leg",
+    "conn/relay": "relay operations deadlines fairness",
+    "conn/refusal": "evidence forward upstream_leg operations client_leg",
+    "conn/client": "client_leg deadlines tickets sources ordinary",
+    "conn/upstream": "upstream_leg deadlines forward", "conn/reach": "resolved forward deadlines",
+    "conn/evidence": "evidence schema fallback test_listener",
+    "conn/": "relay operations deadlines sources fairness evidence",
+    "front/test": "test_listener", "": "forward connect client_leg",
+}
 
 SWAPS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==",
          "&&": "||", "||": "&&", "+": "-", "-": "+"}
@@ -212,7 +207,7 @@ def noticed_by_unit(base, folder, names, *changed_objects):
 
 def noticed_by_functional(folder, slot, source):
     """The functional test that fails first, or None."""
-    names = next((row for start, row in FUNCTIONAL if source[4:].startswith(start)), "").split()
+    names = next(row for start, row in FUNCTIONAL.items() if source[4:].startswith(start)).split()
     env = {**os.environ, "SUITEGATE": str(folder / "build/suitegate"),
            "SUITEGATE_TEST_SLOT": str(slot)}
     for name in names:
