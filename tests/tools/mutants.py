@@ -17,14 +17,12 @@ import random
 import re
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 
 ROOMS = ("policy", "pki", "tls", "audit", "ledger", "page", "runtime", "conn", "front", "route")
 WORK = pathlib.Path("build/mutants").absolute()
 SLOTS = 2  # mutants at once
-UNIT_SECONDS, FUNCTIONAL_SECONDS = 60, 400
 LAST = ("test_jobs", "test_ca", "test_mirror")  # slow unit programs, if nothing faster notices
 
 # Which functional tests run a file: the first row that its name begins with.
@@ -124,13 +122,13 @@ def words(name):
     return shlex.split(os.environ[name])
 
 
-def quiet(command, folder, **options):
+def run(command, folder, **environment):
     return subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, check=False, **options)
+                          text=True, check=False, env={**os.environ, **environment})
 
 
 def must(command, folder):
-    done = quiet(command, folder)
+    done = run(command, folder)
     if done.returncode:
         sys.exit(f"mutants: {shlex.join(map(str, command))}\n{done.stderr}")
     return done.stdout
@@ -144,16 +142,16 @@ def compiled(folder, source):
     """The object code of one file, or None."""
     out = object_of(source)
     (folder / out).parent.mkdir(parents=True, exist_ok=True)
-    done = quiet([*words("MUTANTS_CC"), "-c", source, "-o", out], folder)
+    done = run([*words("MUTANTS_CC"), "-c", source, "-o", out], folder)
     return None if done.returncode else (folder / out).read_bytes()
 
 
 class Base:
     """The unchanged program in WORK/0 and its unit programs, as objects: to link one statically
-    takes a tenth of a second."""
+    takes a tenth of a second. The copies WORK/1 and so on have a mutant at a time."""
 
     def __init__(self, pool):
-        self.folder = WORK / "0"
+        self.folder, self.slots = WORK / "0", queue.Queue()
         shutil.rmtree(WORK, ignore_errors=True)
         for name in ("src", "include", "tests", "conf", ".make"):
             shutil.copytree(name, self.folder / name)
@@ -164,27 +162,29 @@ class Base:
         sources = sorted(str(p) for p in pathlib.Path("src").glob("*/*.c"))
         self.code = dict(zip(sources, pool.map(lambda s: compiled(self.folder, s), sources)))
         self.objects = [object_of(s) for s in sources]
-        self.wrapped = [w.split(":") for w in words("MUTANTS_WRAPPED")]
         core = [o for o in self.objects if o != object_of("src/cli/main.c")]
         must(["ar", "rcs", "build/libcore.a", *core], self.folder)
         names = sorted(p.stem for p in pathlib.Path("tests/unit").glob("test_*.c"))
-        self.uses = dict(zip(names, pool.map(self.first_link, names)))
-        red = [found for found in pool.map(
-            lambda name: noticed_by_unit(self, self.folder, [name]), names) if found]
-        if red:
-            sys.exit(f"mutants: these fail without a mutant: {', '.join(red)}")
+        self.uses = dict(zip(names, pool.map(self.compile_unit, names)))
+        red = list(pool.map(lambda name: noticed_by_unit(self, self.folder, [name]), names))
+        if any(red):
+            sys.exit(f"mutants: these fail without a mutant: {', '.join(filter(None, red))}")
+        for slot in range(1, SLOTS + 1):
+            shutil.copytree(self.folder, WORK / str(slot), symlinks=True)
+            self.slots.put(slot)
 
-    def first_link(self, name):
-        """Compiles a unit program; what of the program's files it can reach."""
+    def compile_unit(self, name):
+        """The program's files that this unit program reaches."""
         must([*words("MUTANTS_CC"), "-c", f"tests/unit/{name}.c", "-o", f"build/unit/{name}.o"],
              self.folder)
         return set(re.findall(r"\w+\.o\b", self.link(name, self.folder)))
 
-    def link(self, name, folder, *changed_objects):
-        wrap = [f"-Wl,--wrap={call}" for program, call in self.wrapped if program == name]
-        return must(["cc", *wrap, "-Wl,-t,-t", f"build/unit/{name}.o", *changed_objects,
-                     "build/libcore.a", *words("MUTANTS_LIBS"), "build/libcore.a", "-lcmocka",
-                     "-o", f"build/unit/{name}"], folder)
+    def link(self, name, folder, *changed):
+        wrapped = [pair.split(":") for pair in words("MUTANTS_WRAPPED")]
+        wrap = [f"-Wl,--wrap={call}" for program, call in wrapped if program == name]
+        return must(["cc", *wrap, "-Wl,-t,-t", f"build/unit/{name}.o", *changed, "build/libcore.a",
+                     *words("MUTANTS_LIBS"), "build/libcore.a", "-lcmocka", "-o",
+                     f"build/unit/{name}"], folder)
 
     def programs_for(self, source):
         """Those that can notice a change in this file, the likeliest first."""
@@ -192,71 +192,59 @@ class Base:
         names = [n for n, used in self.uses.items() if file.with_suffix(".o").name in used]
         return sorted(names, key=lambda n: (n in LAST, file.stem not in n, n))
 
-
-def noticed_by_unit(base, folder, names, *changed_objects):
-    """The first program that fails, or None; who hangs fails too."""
-    for name in names:
-        base.link(name, folder, *changed_objects)
+    @contextlib.contextmanager
+    def copy(self, mutant):
+        """A copy of the tree with this mutant in its text: its number and its folder."""
+        slot = self.slots.get()
+        folder, (source, at, old, new) = WORK / str(slot), mutant
+        text = (folder / source).read_text()
+        (folder / source).write_text(text[:at] + new + text[at + len(old):])
         try:
-            if quiet([f"build/unit/{name}"], folder, timeout=UNIT_SECONDS).returncode:
-                return name
-        except subprocess.TimeoutExpired:
-            return f"{name} (hangs)"
+            yield slot, folder
+        finally:
+            (folder / source).write_text(text)
+            (folder / object_of(source)).write_bytes(self.code[source])
+            self.slots.put(slot)
+
+
+def noticed_by_unit(base, folder, names, *changed):
+    """The first program that fails or hangs, or None."""
+    for name in names:
+        base.link(name, folder, *changed)
+        if run(["timeout", "60", f"build/unit/{name}"], folder).returncode:
+            return name
     return None
 
 
 def noticed_by_functional(folder, slot, source):
-    """The functional test that fails first, or None."""
+    """The functional test that fails first, or the file that takes too long, or None."""
     names = next(row for start, row in FUNCTIONAL.items() if source[4:].startswith(start)).split()
-    env = {**os.environ, "SUITEGATE": str(folder / "build/suitegate"),
-           "SUITEGATE_TEST_SLOT": str(slot)}
     for name in names:
-        command = ["/usr/bin/python3", "-B", "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider",
-                   "--tb=no", f"--basetemp={folder}/build/tmp", f"tests/functional/test_{name}.py"]
-        with subprocess.Popen(command, cwd=folder, env=env, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as run:
-            try:
-                said = run.communicate(timeout=FUNCTIONAL_SECONDS)[0]
-            except subprocess.TimeoutExpired:
-                run.send_signal(signal.SIGINT)  # its fixtures end what they began
-                said = run.communicate()[0] + f"\nFAILED {name} (hangs)"
-        if run.returncode not in (0, 5):
-            found = re.search(r"^(?:FAILED|ERROR) \S*?(test_\S+.*)", said, re.M)
-            return found[1].split(" - ")[0] if found else f"test_{name}"
+        done = run(["timeout", "--signal=INT", "600", "/usr/bin/python3", "-B", "-m", "pytest",
+                    "-q", "-x", "-p", "no:cacheprovider", "--tb=no",
+                    f"--basetemp={folder}/build/tmp", f"tests/functional/test_{name}.py"], folder,
+                   SUITEGATE=str(folder / "build/suitegate"), SUITEGATE_TEST_SLOT=str(slot))
+        if done.returncode not in (0, 5):
+            found = re.search(r"^(?:FAILED|ERROR) \S*?(test_\S+)", done.stdout, re.M)
+            return found[1] if found else f"test_{name}"
     return None
 
 
-@contextlib.contextmanager
-def changed(folder, mutant):
-    """The mutant's text in this copy of the tree."""
-    source, at, old, new = mutant
-    path = folder / source
-    text = path.read_text()
-    path.write_text(text[:at] + new + text[at + len(old):])
-    yield
-    path.write_text(text)
-
-
-def attempt(base, slots, mutant, code, functional):
+def attempt(base, mutant, code, functional):
     """What notices this mutant, or None."""
-    slot = slots.get()
-    folder, source = WORK / str(slot), mutant[0]
-    try:
-        with changed(folder, mutant):
-            (folder / object_of(source)).write_bytes(code)
-            if not functional:
-                return noticed_by_unit(base, folder, base.programs_for(source), object_of(source))
-            must(["cc", *base.objects, *words("MUTANTS_LIBS"), "-o", "build/suitegate"], folder)
-            return noticed_by_functional(folder, slot, source)
-    finally:
-        (folder / object_of(source)).write_bytes(base.code[source])
-        slots.put(slot)
+    source = mutant[0]
+    with base.copy(mutant) as (slot, folder):
+        (folder / object_of(source)).write_bytes(code)
+        if not functional:
+            return noticed_by_unit(base, folder, base.programs_for(source), object_of(source))
+        must(["cc", *base.objects, *words("MUTANTS_LIBS"), "-o", "build/suitegate"], folder)
+        return noticed_by_functional(folder, slot, source)
 
 
-def attempts(base, slots, pool, chosen, functional):
+def attempts(base, pool, chosen, functional):
     """Those that nothing notices; says what notices the others."""
     kind, left = "functional" if functional else "unit", []
-    running = [(pool.submit(attempt, base, slots, *one, functional), one) for one in chosen]
+    running = [(pool.submit(attempt, base, *one, functional), one) for one in chosen]
     for number, (result, one) in enumerate(running, 1):
         name = result.result()
         left += [] if name else [one]
@@ -264,29 +252,24 @@ def attempts(base, slots, pool, chosen, functional):
     return left
 
 
-def choose(base, slots, pool, seed, count):
+def choose(base, pool, seed, count):
     """[(mutant, its object code)] and how many were skipped."""
     def code_of(mutant):
-        slot = slots.get()
-        folder = WORK / str(slot)
-        with changed(folder, mutant):
-            code = compiled(folder, mutant[0])
-        (folder / object_of(mutant[0])).write_bytes(base.code[mutant[0]])
-        slots.put(slot)
-        return code
+        with base.copy(mutant) as (_, folder):
+            return compiled(folder, mutant[0])
 
     chosen, seen, skipped = [], set(base.code.values()), {"not compiled": 0, "same code": 0}
     order = candidates(seed)
     for start in range(0, len(order), SLOTS):
-        pair = order[start:start + SLOTS]
-        for mutant, code in zip(pair, pool.map(code_of, pair)):
+        some = order[start:start + SLOTS]
+        for mutant, code in zip(some, pool.map(code_of, some)):
             if len(chosen) == count:
                 return chosen, skipped
             if code is None or code in seen:
                 skipped["same code" if code else "not compiled"] += 1
-                continue
+            else:
+                chosen.append((mutant, code))
             seen.add(code)
-            chosen.append((mutant, code))
     return chosen, skipped
 
 
@@ -294,25 +277,21 @@ def row(mutant):
     """file:line, then the old line and the new one."""
     source, at, old, new = mutant
     text = pathlib.Path(source).read_text()
-    after = text[:at] + new + text[at + len(old):]
-    first, line = text.count("\n", 0, at), text.count("\n", 0, at) + 1
-    last = first + old.count("\n") + 1
-    return "\n".join([f"{source}:{line}", *("  - " + s.strip() for s in text.split("\n")[first:last]),
-                      *("  + " + s.strip() for s in after.split("\n")[first:last] if s.strip())])
+    first = text.count("\n", 0, at)
+    versions = [("  - ", text), ("  + ", text[:at] + new + text[at + len(old):])]
+    lines = [mark + line.strip() for mark, version in versions
+             for line in version.split("\n")[first:first + old.count("\n") + 1] if line.strip()]
+    return "\n".join([f"{source}:{first + 1}", *lines])
 
 
 def main():
-    seed, count = (int(a) for a in (sys.argv[1:] + ["1", "150"][len(sys.argv) - 1:])[:2])
-    slots = queue.Queue()
+    seed, count = map(int, (sys.argv[1:] + ["1", "150"][len(sys.argv) - 1:]))
     with concurrent.futures.ThreadPoolExecutor(SLOTS) as pool:
         base = Base(pool)
-        for slot in range(SLOTS):
-            slots.put(slot + 1)
-            shutil.copytree(base.folder, WORK / str(slot + 1), symlinks=True)
-        chosen, skipped = choose(base, slots, pool, seed, count)
+        chosen, skipped = choose(base, pool, seed, count)
         print(f"seed {seed}: {len(chosen)} mutants; skipped {skipped}", flush=True)
-        unnoticed = attempts(base, slots, pool, chosen, False)
-        survivors = attempts(base, slots, pool, unnoticed, True)
+        unnoticed = attempts(base, pool, chosen, False)
+        survivors = attempts(base, pool, unnoticed, True)
     summary = (f"seed {seed}: {len(chosen)} tried, skipped {skipped}, noticed by unit tests "
                f"{len(chosen) - len(unnoticed)}, by functional tests "
                f"{len(unnoticed) - len(survivors)}, survived {len(survivors)}")

@@ -4,6 +4,8 @@
 
 #include "conn/conn_impl.h"
 
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -314,6 +316,42 @@ static void a_blocked_reader_is_idle(void **state)
     close(ends_of_it[1]);
 }
 
+/* ---- the end ---- */
+
+/* Who takes what is queued in the kernel, however slowly, is waited for; a refusal is not. */
+static void how_long_the_end_lasts(void **state)
+{
+    (void)state;
+    enum { HOUR_MS = 3600000 };
+    static const struct {
+        enum conn_state state;
+        uint64_t idle_timeout;
+        bool queued, progress, goes_on;
+    } rows[] = {
+        {CONN_LINGER, HOUR_MS, true, true, true},  {CONN_LINGER, HOUR_MS, false, true, false},
+        {CONN_LINGER, 1, true, false, false},      {CONN_FLUSH, HOUR_MS, true, true, false},
+        {CONN_FLUSH, HOUR_MS, false, true, false},
+    };
+    for (size_t i = 0; i < N_OF(rows); i++) {
+        int pair[2], unsent = 0;
+        struct listen_config listen = {.idle_timeout = rows[i].idle_timeout};
+        struct runtime_listener listener = {.config = &listen};
+        struct conn c = new_conn(rows[i].state);
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+        c.listener = &listener;
+        c.client.fd = pair[0];
+        if (rows[i].queued) assert_int_equal(write(pair[0], said, sizeof said), sizeof said);
+        assert_int_equal(ioctl(pair[0], SIOCOUTQ, &unsent), 0);
+        assert_int_equal(unsent > 0, rows[i].queued);
+        c.unsent = rows[i].progress ? unsent + 1 : unsent;
+        linger_overdue(&c);
+        assert_int_equal(state_set, rows[i].goes_on ? rows[i].state : CONN_DONE);
+        assert_int_equal(c.unsent, unsent);
+        close(pair[0]);
+        close(pair[1]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -325,6 +363,7 @@ int main(void)
         cmocka_unit_test(a_full_queue_takes_no_more),
         cmocka_unit_test(a_share_ends_exactly),
         cmocka_unit_test(a_blocked_reader_is_idle),
+        cmocka_unit_test(how_long_the_end_lasts),
     };
     return cmocka_run_group_tests_name("conn", tests, NULL, NULL);
 }
