@@ -309,3 +309,16 @@ def test_a_reload_to_another_log_and_back_is_no_crash(make_log):
     gate.stop()
     report = intact(gate.audit_path)
     assert report["notes"] == [] and report["unsigned_records"] == 0
+
+
+def test_a_new_chain_says_nothing_of_how_the_one_before_it_ended(make_forward):
+    """A process that was killed is told of where its own chain goes on, and only there."""
+    first = make_forward(audit={"file": "-"})
+    refuse_many(first.port, 3)
+    first.expected_exit = -signal.SIGKILL
+    first.kill()
+    text = first.stdout
+    second = make_forward(audit={"file": "-"})
+    second.stop()
+    notes = intact("-", input=text + second.stdout)["notes"]
+    assert len(notes) == 1 and "A new chain begins" in notes[0], notes
