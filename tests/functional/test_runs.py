@@ -15,7 +15,7 @@ from logs import (ZEROS, fault_of, hash_of, intact, is_checkpoint, killed, signa
                   written_key)
 from names import unshare
 from refusals import Load, refuse_many
-from scene import wait_until
+from scene import at, wait_until
 
 STREAM = {"file": "-", "key": "log.key"}
 
@@ -94,6 +94,13 @@ def test_what_comes_before_the_first_run_is_told(runs):
                                    if order != (0, 1, 2)], ids=str)
 def test_another_order_of_the_runs_shows(runs, order):
     assert fault(*(runs.texts[i] for i in order))[0] == "reordered"
+
+
+def test_a_run_that_comes_too_late_is_told_in_one_sentence(runs):
+    report = verify("-", input=b"".join(runs.texts[i] for i in (0, 2, 1)).decode())[1]
+    assert report["fault"]["sentence"] == (
+        "the run before this one, which ended with record 7, should stand in front of it, and "
+        "stands further on")
 
 
 def test_a_run_that_was_put_in_twice_shows(runs):
