@@ -438,6 +438,16 @@ static void bounded(void **test)
     }
 }
 
+/* How many bytes the items of an array have. */
+static size_t array_size(const struct text *t, const char *key)
+{
+    const char *place = strstr(text_string(t), key);
+    assert_non_null(place);
+    const char *from = strchr(place, '['), *to = strchr(place, ']');
+    assert_true(from && to && from < to);
+    return (size_t)(to - from);
+}
+
 /* Nothing is left out that fits, and what is left out is counted. */
 static void cut_lists_are_counted(void **test)
 {
@@ -469,6 +479,10 @@ static void cut_lists_are_counted(void **test)
                 digits);
     assert_has(&t, text_string(&wanted));
     assert_in_range(t.size, AUDIT_RECORD_LIMIT / 2, AUDIT_RECORD_LIMIT - CHAIN_ROOM);
+    /* Of the room in eighths the suites have three and the weak offers two. */
+    size_t suites_size = array_size(&t, "\"supported_ciphers\""),
+           weak_size = array_size(&t, "\"weak_offers\"");
+    assert_in_range(2 * suites_size, 3 * weak_size - 300, 3 * weak_size + 300);
     text_fini(&t);
     text_fini(&wanted);
 }

@@ -643,6 +643,40 @@ static void a_pipe_that_nobody_reads(void **state)
     close(fd);
 }
 
+/* What waits for a further sink goes on waiting over a reload that keeps it. */
+static void a_reload_keeps_what_waits_for_a_copy(void **state)
+{
+    (void)state;
+    enum { LINES = 20, PIPE = 4096 };
+    char *copies[] = {other};
+    struct text errors = {0};
+    struct audit_config config = config_of(path);
+    config.copies.items = copies;
+    config.copies.n = 1;
+    assert_int_equal(mkfifo(other, 0600), 0);
+    int fd = open(other, O_RDWR | O_NONBLOCK);
+    assert_true(fd >= 0);
+    assert_int_equal(fcntl(fd, F_SETPIPE_SZ, PIPE), PIPE);
+    struct writer *w = writer_new(&config, &policy, &errors);
+    assert_non_null(w);
+    yes = no = 0;
+    for (unsigned i = 0; i < LINES; i++) submit(w, i);
+    WAIT_FOR(answered(LINES, 0));
+    assert_true(writer_reopen(w, &config, NULL, &errors));
+    size_t n = 0;
+    struct found f = {0};
+    for (unsigned turn = 0; f.last < LINES; turn++) {
+        ssize_t got = read(fd, content + n, sizeof content - n);
+        n += got > 0 ? (size_t)got : 0;
+        if (n > 0 && content[n - 1] == '\n') f = look_at(content, n);
+        if (turn > 1000) fail_msg("the copy has %u lines", f.last);
+        pause_ms(5);
+    }
+    assert_int_equal(f.first, 0);
+    assert_int_equal(writer_free(w), 0);
+    close(fd);
+}
+
 /* Nothing holds the end of the process, and what did not get out is counted. */
 static void the_end_beside_a_full_pipe(void **state)
 {
@@ -853,6 +887,7 @@ int main(void)
         TEST(a_deleted_file),
         TEST(a_checkpoint_after_many),
         TEST(a_pipe_that_nobody_reads),
+        TEST(a_reload_keeps_what_waits_for_a_copy),
         TEST(the_end_beside_a_full_pipe),
         TEST(a_bounded_queue),
         TEST(a_bounded_queue_of_bytes),
