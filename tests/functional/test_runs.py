@@ -12,7 +12,7 @@ import pytest
 from forgery import Forger, chained_again, sealed, with_member
 from gate import Gate, StartError, run
 from logs import (ZEROS, fault_of, hash_of, intact, is_checkpoint, killed, signature_holds,
-                  written_key)
+                  verify, written_key)
 from names import unshare
 from refusals import Load, refuse_many
 from scene import at, wait_until

@@ -220,7 +220,7 @@ static void what_is_told_instead(void **state)
         c.expects_tls = true;
         c.reason = REASON_CLIENT_NO_APPROVED_SUITE;
         setup.form = forms[i];
-        setup.answer_alert = ALERT_INTERNAL_ERROR;
+        setup.form_alert = ALERT_INTERNAL_ERROR;
         conn_audit_answered(&c, false);
         struct buf *out = &c.client.stream.out;
         if (forms[i] == FORM_HTTP)
