@@ -27,7 +27,7 @@ static const struct assess_item *find(const struct assessment *a, const char *na
     return NULL;
 }
 
-/* What one item says of one hello. */
+/* What one item says about one hello. */
 static const struct {
     const char *about;
     struct hello_spec spec;
@@ -181,7 +181,7 @@ static void every_item(void **state)
     assert_int_equal(wrong, 0);
 }
 
-/* Whatever the hello: the same items in the same order, a sentence each. */
+/* For any hello: the same items in the same order, one sentence each. */
 static void same_items(void **state)
 {
     (void)state;
@@ -204,7 +204,7 @@ static void same_items(void **state)
     assess_fini(&first);
 }
 
-/* Only the suites that this policy allows are approved; the others of the eight are no worse. */
+/* Approved are only the suites that this policy allows; the others of the eight are not worse. */
 static void narrowed(void **state)
 {
     (void)state;
@@ -245,7 +245,7 @@ static void each_weak(void **state)
     assert_int_equal(seen.n[WEAK_COMPRESSION], 1);
 }
 
-/* The largest hello there can be: named are so many, counted are all suites. */
+/* The largest possible hello: not all suites are named, but all are counted. */
 static void bounded(void **state)
 {
     (void)state;

@@ -44,7 +44,7 @@ static void reserve_and_commit(void **state)
     buf_fini(&b);
 }
 
-/* What cannot be had leaves the queue as it was. */
+/* A request that fails leaves the queue unchanged. */
 static void too_much(void **state)
 {
     (void)state;
@@ -59,8 +59,8 @@ static void too_much(void **state)
     buf_fini(&b);
 }
 
-/* 100,000 steps of a fixed pseudo-random walk; the queue holds counters, so that every byte
- * out of place shows. */
+/* 100,000 steps of a fixed pseudo-random walk. The queue holds counters, so a misplaced byte
+ * shows. */
 static void model(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* The local CA: what it mints is checked by openssl, in a directory of its own. */
+/* The local CA: openssl checks what it mints, in a temporary directory. */
 #include "helper.h"
 
 #include "pki/ca.h"
@@ -139,7 +139,7 @@ static void leaves(void **state)
     }
 }
 
-/* Another name or address does not pass. */
+/* Another name or address is refused. */
 static void leaf_is_for_one_identity(void **state)
 {
     (void)state;
@@ -165,7 +165,7 @@ static void serials_differ(void **state)
     ca_free(ca);
 }
 
-/* An hour back, thirty days on, and never beyond the CA on either side. */
+/* From an hour ago to thirty days ahead, and always within the CA's own validity. */
 static void dates(void **state)
 {
     (void)state;
@@ -226,7 +226,7 @@ static void intermediate(void **state)
     text_fini(&key);
 }
 
-/* What cannot be a CA is refused with its file's name. */
+/* A file that cannot be a CA is refused by its name. */
 static void unusable(void **state)
 {
     (void)state;
@@ -239,7 +239,7 @@ static void unusable(void **state)
         "-addext keyUsage=critical,digitalSignature",
         /* short key */
         "openssl req -x509 -newkey rsa:1024 -nodes -keyout x.key -out x.pem -days 9 -subj /CN=x",
-        /* another's key */
+        /* the key of another CA */
         "openssl req -x509 -newkey rsa:2048 -nodes -keyout x.key -out x.pem -days 9 -subj /CN=x "
         "&& openssl genrsa -out x.key 2048",
         /* encrypted key */

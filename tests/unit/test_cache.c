@@ -1,4 +1,4 @@
-/* The bounded map: what it holds, what goes first, and that each value is freed once. */
+/* The bounded map: what it holds, what it drops first, and that each value is freed once. */
 #include "helper.h"
 
 #include "base/cache.h"
@@ -24,7 +24,7 @@ static void put_number(struct cache *c, const char *key, unsigned n)
     cache_put(c, key, value);
 }
 
-/* The number behind a key, -1 where there is none. */
+/* The number stored for a key, -1 if there is none. */
 static int number(struct cache *c, const char *key)
 {
     unsigned *value = cache_get(c, key);
@@ -57,7 +57,7 @@ static void replaced(void **state)
     assert_int_equal(freed[1], 1);
     assert_int_equal(number(c, "a"), 2);
     assert_int_equal(cache_count(c), 1);
-    /* In a full cache a replacement drops nobody else. */
+    /* In a full cache a replacement drops no other entry. */
     put_number(c, "b", 3);
     put_number(c, "c", 4);
     put_number(c, "d", 5);
@@ -92,7 +92,7 @@ static void dropped(void **state)
     assert_int_equal(freed[4], 1);
 }
 
-/* The least recently used goes first, and a look counts as use. */
+/* The least recently used entry goes first; a lookup counts as use. */
 static void order_of_use(void **state)
 {
     (void)state;
@@ -114,7 +114,7 @@ static void order_of_use(void **state)
     cache_free(c);
 }
 
-/* More keys than there are buckets: the bound holds, and the newest are all there. */
+/* More keys than buckets: the bound holds, and the newest keys are all found. */
 static void many(void **state)
 {
     (void)state;

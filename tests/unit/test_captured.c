@@ -1,6 +1,5 @@
-/* Hellos of real clients (and constructed ones of clients that do not run here), from
- * data/: what the parser reads in them, the verdict and the JA4. The facts were read from
- * the same files by a second, independent reader. */
+/* Hellos of real clients, and constructed ones of clients that do not run here, from data/: what
+ * the parser reads in them, the verdict and the JA4. Another reader gave the expected facts. */
 #include "helper.h"
 #include "sha256.h"
 
@@ -138,7 +137,7 @@ static void post_quantum(void **state)
     hello_reader_fini(&r);
 }
 
-/* Windows Server 2012 R2 has GCM with ECDSA only: an RSA certificate gets it CBC. */
+/* Windows Server 2012 R2 has GCM with ECDSA only: with an RSA certificate it gets CBC. */
 static void schannel_2012r2_with_rsa(void **state)
 {
     (void)state;

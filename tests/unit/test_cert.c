@@ -73,7 +73,7 @@ static void names(void **state)
     }
 }
 
-/* Only a dNSName counts, whichever comes first; a NUL hides nothing. */
+/* Only a dNSName counts, in any order; a NUL hides nothing. */
 static void other_kinds(void **state)
 {
     (void)state;
@@ -95,7 +95,7 @@ static void other_kinds(void **state)
     c = with_san();
     assert_false(cert_matches_name(&c, name));
     c = (struct cert){0};
-    assert_false(cert_matches_name(&c, name)); /* no subjectAltName: the subject is not asked */
+    assert_false(cert_matches_name(&c, name)); /* no subjectAltName: the subject is not used */
 }
 
 /* A length that runs past the end ends the search. */
@@ -290,7 +290,7 @@ static void add_line(void *arg, const char *name)
     text_printf(arg, "%s\n", name);
 }
 
-/* Cut anywhere, or with any one byte changed: refused or read, never read past its end. */
+/* Cut anywhere, or with one byte changed: refused or read, but never read past its end. */
 static void damaged(void **state)
 {
     (void)state;
@@ -362,7 +362,7 @@ static void each_name(void **state)
     text_fini(&said);
 }
 
-/* A length that runs past the end ends it; nothing is read behind. */
+/* A length that runs past the end ends the list; nothing after it is read. */
 static void each_name_malformed(void **state)
 {
     (void)state;
@@ -423,8 +423,8 @@ static void signature_names(void **state)
     }
 }
 
-/* A certificate with no more than it has to have, but for the fields that a row gives; it is of
- * version 3 unless that is among them. Nobody has signed it. */
+/* A certificate with the mandatory fields only, and the fields of one row. It is of version 3
+ * unless the row says otherwise. It has no valid signature. */
 static struct span build(const char *version, const char *serial, const char *rest)
 {
     static uint8_t room[1024];
@@ -497,7 +497,7 @@ static void path_lengths(void **state)
 #define KEY_ID "300a 0603551d0e 0403 0401aa"
 #define KEY_USAGE "300b 0603551d0f 0404 03020780"
 
-/* RFC 5280 section 4.1: what is optional in what is signed, each once and in its order. */
+/* RFC 5280 section 4.1: the optional fields of TBSCertificate, each once and in order. */
 static void fields(void **state)
 {
     (void)state;
@@ -543,7 +543,7 @@ static void fields(void **state)
                     table[i].read);
 }
 
-/* One extension 2.5.29.ID of this value. */
+/* One extension 2.5.29.ID with this value. */
 static struct span build_extended(uint8_t id, const char *value)
 {
     char rest[256];
@@ -576,15 +576,15 @@ static void extension_values(void **state)
         {USAGE, "03020780", true},
         {USAGE, "03020106", true},
         {USAGE, "0303078000", true},
-        {USAGE, "030100", true},       /* of no bits */
-        {USAGE, "0300", false},        /* does not say how many bits are unused */
-        {USAGE, "030107", false},      /* seven unused of none */
+        {USAGE, "030100", true},       /* no bits */
+        {USAGE, "0300", false},        /* no count of unused bits */
+        {USAGE, "030107", false},      /* seven unused bits of none */
         {USAGE, "03020880", false},    /* more than a byte */
         {USAGE, "0302ff80", false},    /* more than a byte */
         {USAGE, "03020781", false},    /* an unused bit is set */
         {USAGE, "03030780 40", false}, /* an unused bit is set */
         {USAGE, "040207 80", false},   /* no BIT STRING */
-        {USAGE, "03020780 00", false}, /* more behind it */
+        {USAGE, "03020780 00", false}, /* trailing bytes */
         {BASIC, "3000", true},
         {BASIC, "30030101ff", true},
         {BASIC, "30060101ff 020100", true},
@@ -595,8 +595,8 @@ static void extension_values(void **state)
         {BASIC, "30060101ff 020180", false},        /* negative */
         {BASIC, "30090101ff 020100 020100", false}, /* two numbers */
         {BASIC, "3002 0100", false},                /* a BOOLEAN of no bytes */
-        {BASIC, "3004 0102ffff", false},            /* and of two */
-        {BASIC, "30030101ff 00", false},            /* more behind it */
+        {BASIC, "3004 0102ffff", false},            /* a BOOLEAN of two */
+        {BASIC, "30030101ff 00", false},            /* trailing bytes */
         {POLICY, "3003 800100", true},
         {POLICY, "3006 800100 810100", true},
         {POLICY, "3004 80020000", false}, /* a zero before the number */
@@ -607,9 +607,9 @@ static void extension_values(void **state)
         {PURPOSE, "3003 020100", false}, /* no OID */
         {ANY_POLICY, "020100", true},
         {ANY_POLICY, "02020001", false},  /* a zero before the number */
-        {ANY_POLICY, "020100 00", false}, /* more behind it */
+        {ANY_POLICY, "020100 00", false}, /* trailing bytes */
         {KEY_IDENTIFIER, "0401aa", true},
-        {KEY_IDENTIFIER, "0401aa 00", false}, /* more behind it */
+        {KEY_IDENTIFIER, "0401aa 00", false}, /* trailing bytes */
         {ANY_POLICY, "0200", false},          /* a number of no bytes */
         {ANY_POLICY, "0201ff", false},        /* negative */
     };

@@ -1,4 +1,4 @@
-/* The chain's definition, against hashes that another program made, and its reader. */
+/* The chain's definition, compared with hashes by another program, and its reader. */
 #include "helper.h"
 
 #include "audit/chain.h"
@@ -104,7 +104,7 @@ static void checkpoints(void **state)
     assert_false(checkpoint_valid(spki, "2026-01-01T00:00:00.001Z", &head, &none, s));
     assert_false(checkpoint_valid(spki, "2026-01-01T00:00:00.000Z", &head, &none, "AAAA"));
     assert_false(checkpoint_valid(spki, "2026-01-01T00:00:00.000Z", &head, &none, "no base 64!"));
-    /* A run before can neither be added nor taken away, nor be another. */
+    /* The link to the run before cannot be added, removed or changed. */
     assert_false(checkpoint_valid(spki, "2026-01-01T00:00:00.000Z", &head, &before, s));
     struct text linked = {0};
     assert_true(checkpoint_sign(&key, "2026-01-01T00:00:00.000Z", &head, &before, &linked));

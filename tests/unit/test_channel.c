@@ -1,4 +1,4 @@
-/* A TCP connection that is waited for: real sockets on the loopback address. */
+/* A TCP connection with waiting calls: real sockets on the loopback address. */
 #include "helper.h"
 
 #include "base/clock.h"
@@ -37,7 +37,7 @@ static void stop_listening(void)
     listener = -1;
 }
 
-/* A connection with both its ends. */
+/* A connection and both its ends. */
 static int connected(void **state)
 {
     (void)state;
@@ -52,7 +52,7 @@ static int ended(void **state)
     (void)state;
     channel_close(&channel);
     assert_int_equal(channel.fd, -1);
-    channel_close(&channel); /* once more does nothing */
+    channel_close(&channel); /* a second close does nothing */
     if (peer >= 0) close(peer);
     peer = -1;
     stop_listening();
@@ -91,7 +91,7 @@ static void both_ways(void **state)
     assert_memory_equal(block, "pong!", 5);
 }
 
-/* What is large goes out as the peer takes it. */
+/* Much data goes out as the peer takes it. */
 static void large(void **state)
 {
     (void)state;
@@ -120,13 +120,12 @@ static void receive_deadline(void **state)
     int64_t took = (clock_steady_ns() - before) / 1000000;
     assert_int_equal(got, 0);
     assert_in_range(took, 100, 2000);
-    /* Then it goes on. */
     assert_int_equal(send(peer, "a", 1, 0), 1);
     assert_int_equal(receive(block, sizeof block, &got, 5000), CHANNEL_OK);
     assert_int_equal(got, 1);
 }
 
-/* Bytes that never cease do not hold up the clock. */
+/* An endless stream of bytes does not hold up the deadline. */
 static void deadline_is_over(void **state)
 {
     (void)state;
@@ -139,7 +138,7 @@ static void deadline_is_over(void **state)
     assert_int_equal(got, 1);
 }
 
-/* A peer that takes nothing. */
+/* A peer that reads nothing. */
 static void send_deadline(void **state)
 {
     (void)state;
@@ -162,7 +161,7 @@ static void end(void **state)
         assert_int_equal(receive(block, sizeof block, &got, 5000), CHANNEL_END);
         assert_int_equal(got, 0);
     }
-    /* The other way still stands. */
+    /* The other direction still works. */
     assert_int_equal(channel_send(&channel, "more", 4, in_ms(5000)), CHANNEL_OK);
     assert_int_equal(recv(peer, block, sizeof block, 0), 4);
 }
@@ -229,7 +228,7 @@ static void refused(void **state)
     assert_int_equal(channel.fd, -1);
 }
 
-/* The queue of a listener that accepts nothing is full: no answer comes. */
+/* The listener's queue is full and it accepts nothing, so no answer comes. */
 static void open_deadline(void **state)
 {
     (void)state;

@@ -14,7 +14,7 @@ static const struct {
     const char *name, *bytes;
     bool abbreviated;
     int alert;            /* -1: none */
-    const char *admitted; /* where there is none */
+    const char *admitted; /* if there is none */
 } cases[] = {
     {"in order", RECORD_KEY RECORD_CCS, false, -1, RECORD_KEY RECORD_CCS},
     {"resumed", RECORD_CCS, true, -1, RECORD_CCS},

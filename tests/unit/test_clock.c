@@ -1,4 +1,4 @@
-/* Calendar time as text. Nothing here looks at the clock's speed. */
+/* Calendar time as text. No test depends on the clock's speed. */
 #include "helper.h"
 
 #include "base/clock.h"

@@ -170,7 +170,7 @@ static void all_options(void **state)
     config_free(c);
 }
 
-/* What is printed reads back as the same from any folder: its paths are absolute. */
+/* Printed text reads back as the same configuration from any folder: its paths are absolute. */
 static void printed(void **state)
 {
     (void)state;
@@ -194,7 +194,7 @@ static void printed(void **state)
     text_fini(&second);
 }
 
-/* text; the line of the error; a part of what it says. */
+/* The text, the line of the error, a part of its message. */
 static const struct {
     const char *text;
     unsigned line;
@@ -350,7 +350,7 @@ static void line_of(struct text *t, const char *start, size_t n, bool mark, bool
     if (newline) text_add(t, "\n");
 }
 
-/* 198 characters are a line, 199 are refused by their number; nothing is cut in silence. */
+/* 198 characters are a line; 199 are refused with the line's number. Nothing is cut silently. */
 static void line_lengths(void **state)
 {
     (void)state;
@@ -437,7 +437,7 @@ static void who_and_where(void **state)
     config_free(c);
 }
 
-/* A small table is one source's, if it likes; half of a large one is left to others. */
+/* One source may have all of a small table, and half of a large one. */
 static void a_source_s_part(void **state)
 {
     (void)state;

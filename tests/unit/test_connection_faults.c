@@ -1,7 +1,7 @@
-/* One whole connection when the machine fails it: CONNECT, dial, both handshakes, a new
- * certificate, payload both ways and the end. Each request of the worker's thread for memory, then
- * each for randomness, then the new certificate, is refused once. The connection ends, what is
- * carried is what was sent, and no record accuses a peer of what was our lack of memory. */
+/* One whole connection when the machine fails: CONNECT, dial, both handshakes, a new certificate,
+ * payload both ways and the end. Each memory request of the worker's thread fails once, then each
+ * request for randomness, then the new certificate. The connection ends, what is relayed is what
+ * was sent, and no record blames a peer for our lack of memory. */
 #include "tls_pair.h"
 
 #include "conn/conn_impl.h"
@@ -19,7 +19,7 @@
 
 static const char ping[] = "ping", pong[] = "pong";
 
-/* ---- what is refused: only to the thread that is the worker ---- */
+/* ---- what fails: in the worker's thread only ---- */
 
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t count, size_t n);
@@ -35,7 +35,7 @@ bool __wrap_ca_mint(struct ca *ca, const char *identity, bool is_ip, const char 
 
 struct gauge {
     const char *what;
-    size_t count, fails; /* the request with this number is refused; 0: none */
+    size_t count, fails; /* the request with this number fails; 0: none */
 };
 
 static struct gauge memory = {.what = "memory"}, randomness = {.what = "randomness"},
@@ -88,10 +88,9 @@ static struct proxy {
     pthread_t upstream_thread;
     struct text upstream_chain;
     struct trust *trust; /* the CA's, for the client */
-    const char
-        *preface; /* what the upstream answers to hello[] before TLS; NULL: it is not asked */
+    const char *preface; /* what the upstream answers to hello[] before TLS; NULL: it gets none */
     size_t preface_size;
-    size_t proved; /* records before randomness failed: the library does not say that it did */
+    size_t proved; /* records before randomness failed: the library does not report that */
 } proxy;
 
 static void put_file(const char *name, mode_t mode, const char *text)
@@ -105,7 +104,7 @@ static void put_file(const char *name, mode_t mode, const char *text)
     assert_int_equal(chmod(path, mode), 0);
 }
 
-/* ---- a peer: a session over a socket, driven to its end ---- */
+/* ---- a peer: a session over a socket, run to its end ---- */
 
 struct peer {
     int fd;
@@ -149,7 +148,7 @@ static void peer_begin_server(struct peer *p)
               !session_hello(p->side.tls, (struct span){buf_head(message), buf_size(message)});
 }
 
-/* The client says ping when it can and hangs up at pong; the server answers ping with pong. */
+/* The client sends ping when it can and closes at pong; the server answers ping with pong. */
 static void peer_talk(struct peer *p)
 {
     char block[512];
@@ -178,7 +177,7 @@ static void peer_run(struct peer *p)
 {
     char block[8192];
     int alert;
-    bool told = false; /* the server's answer; it waits for the client's end then */
+    bool told = false; /* the server has answered and waits for the client's end */
     if (p->client) peer_talk(p);
     while (peer_flush(p) && !p->over) {
         ssize_t n = recv(p->fd, block, sizeof block, 0);
@@ -207,7 +206,7 @@ static const struct policy policy = {
 
 static const char hello[] = "hello, hop\n";
 
-/* False: it goes away. */
+/* False: the peer leaves. */
 static bool exchange_preface(int fd)
 {
     char got[sizeof hello] = "";
@@ -324,7 +323,7 @@ static bool connect_once(void)
     return whole;
 }
 
-/* The code with which somebody else was accused since then; REASON_OK: none. */
+/* The code that has blamed a peer since then; REASON_OK: none. */
 static enum reason accused(const struct counts *before)
 {
     for (int r = REASON_OK + 1; r < REASON_COUNT; r++) {
@@ -346,7 +345,7 @@ static void refuse_each(struct gauge *g)
         struct counts before = proxy.counts;
         g->fails = at;
         whole += connect_once();
-        /* Of randomness the library does not say that it got none. */
+        /* The library does not report that it got no randomness. */
         enum reason code = g == &randomness ? REASON_OK : accused(&before);
         if (code != REASON_OK)
             fail_msg("request %zu for %s: %s", at, g->what, reason_row(code)->code);
@@ -383,7 +382,7 @@ static void the_new_certificate(void **state)
     assert_true(proxy.counts.refused[REASON_INTERNAL_ERROR] > 0);
 }
 
-/* ---- a route with something to say before TLS ---- */
+/* ---- a route with an exchange before TLS ---- */
 
 static bool always(const struct conn *c)
 {
@@ -403,7 +402,7 @@ static bool never(const struct conn *c, const struct addr *a)
     return false;
 }
 
-/* Says hello[] once, and goes on behind a line that begins with +. */
+/* Sends hello[] once, and continues after a line that begins with +. */
 static enum step exchange(struct conn *c)
 {
     struct buf *in = &c->upstream.stream.in;
@@ -440,7 +439,7 @@ static void a_route_exchanges_before_tls(void **state)
         {PREFACE("+ go on\n"), true, REASON_OK},
         {PREFACE("- go away\n"), false, REASON_UPSTREAM_UNREACHABLE},
         {PREFACE(""), false, REASON_UPSTREAM_TIMEOUT}, /* connect_timeout is for this, too */
-        /* What is glued to the answer is read as TLS: a fatal alert. */
+        /* What follows the answer is read as TLS: a fatal alert. */
         {PREFACE("+ go on\n\x15\x03\x03\x00\x02\x02\x46"), false, REASON_UPSTREAM_PROTOCOL_REFUSED},
 #undef PREFACE
     };
@@ -458,7 +457,7 @@ static void a_route_exchanges_before_tls(void **state)
     proxy.shared.route_of = route_of;
 }
 
-/* ---- the log of all of them ---- */
+/* ---- the log of all connections ---- */
 
 static void no_record_is_missing(void **state)
 {

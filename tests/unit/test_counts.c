@@ -1,4 +1,4 @@
-/* runtime/counts: every count of every worker is in the sum. */
+/* runtime/counts: the sum includes every count of every worker. */
 #include "runtime/counts.h"
 
 #include "helper.h"

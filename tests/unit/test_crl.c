@@ -1,5 +1,5 @@
-/* Revocation lists that openssl makes: only an issuer that has one is asked, and a list that
- * is stale or not signed by the issuer's key answers nothing. */
+/* Revocation lists made by openssl: a list applies to its own issuer only, and a list that is stale
+ * or not signed by the issuer's key gives no answer. */
 #include "openssl.h"
 
 #include "pki/crl.h"
@@ -22,7 +22,7 @@ static enum crl_answer answer(struct crl_set *set, const struct cert *c, const s
 {
     time_t until = now + (time_t)1000 * 86400;
     enum crl_answer a = crl_check(set, c, issuer, now, &until);
-    /* Where a list cleared it, the answer ends with the list. */
+    /* If a list cleared the certificate, the answer expires with the list. */
     if (a != CRL_PASS) assert_true(until == now + (time_t)1000 * 86400);
     return a;
 }
@@ -69,7 +69,7 @@ static void answers(void **state)
         {"empty.crl", CRL_PASS, CRL_PASS},
         {"other.crl", CRL_PASS, CRL_PASS}, /* of another issuer */
         {"both.crl", CRL_PASS, CRL_REVOKED},
-        {"forged.crl", CRL_UNKNOWN, CRL_UNKNOWN}, /* the issuer's name, another's key */
+        {"forged.crl", CRL_UNKNOWN, CRL_UNKNOWN}, /* the issuer's name, another key */
     };
     check_rows(rows, N_OF(rows));
     assert_int_equal(answer(NULL, &bad, &ca, time(NULL)), CRL_PASS);
@@ -86,7 +86,7 @@ static void stale(void **state)
     assert_int_equal(answer(set, &good, &ca, expiry - 1), CRL_PASS);
     assert_int_equal(answer(set, &good, &ca, expiry + 1), CRL_UNKNOWN);
     assert_int_equal(answer(set, &good, &ca, now - 2 * day), CRL_UNKNOWN);
-    /* A key that did not sign it is not remembered as one that did. */
+    /* A key that did not sign it is not remembered as its signer. */
     struct cert impostor = ca;
     impostor.spki = other.spki;
     impostor.modulus = other.modulus;
@@ -113,8 +113,8 @@ static void not_a_list(void **state)
     }
 }
 
-/* RFC 5280 section 5.2 and 5.3: what is critical and not understood makes a list partial.
- * Such a list may revoke, and lists no certificate as good. */
+/* RFC 5280 sections 5.2 and 5.3: an unknown critical extension makes a list partial. A partial list
+ * can revoke a certificate, but clears none. */
 static void partial(void **state)
 {
     (void)state;
@@ -122,8 +122,8 @@ static void partial(void **state)
         {"delta.crl", CRL_UNKNOWN, CRL_REVOKED},     {"delta-empty.crl", CRL_UNKNOWN, CRL_UNKNOWN},
         {"shard.crl", CRL_UNKNOWN, CRL_REVOKED},     {"only-ca.crl", CRL_UNKNOWN, CRL_REVOKED},
         {"not-critical.crl", CRL_PASS, CRL_REVOKED}, {"with-full.crl", CRL_PASS, CRL_REVOKED},
-        {"indirect.crl", CRL_UNKNOWN, CRL_UNKNOWN}, /* both serials are another issuer's */
-        {"by-hand.crl", CRL_PASS, CRL_REVOKED},     /* the same without what is critical */
+        {"indirect.crl", CRL_UNKNOWN, CRL_UNKNOWN}, /* both serials belong to another issuer */
+        {"by-hand.crl", CRL_PASS, CRL_REVOKED},     /* the same without critical extensions */
     };
     check_rows(rows, N_OF(rows));
 }
@@ -140,7 +140,7 @@ static void pss(void **state)
     check_rows(rows, N_OF(rows));
 }
 
-/* openssl ca writes no certificateIssuer into an entry, so this list is put together here. */
+/* openssl ca writes no certificateIssuer into an entry, so this list is built here. */
 static const char by_hand[] =
     "by_hand() { "
     "serial() { openssl x509 -in $1.pem -noout -serial | sed 's/.*=/0x/'; }; "

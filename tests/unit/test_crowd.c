@@ -1,4 +1,4 @@
-/* Who makes room: the oldest of the source that has the most. */
+/* Which connection makes room: the oldest one of the source that has the most. */
 #include "helper.h"
 
 #include "runtime/crowd.h"
@@ -24,13 +24,13 @@ static void the_largest_source_first(void **state)
     assert_null(home_b);
     assert_ptr_equal(crowd_first(&c), &a[1]);
     crowd_leave(&c, &a[1]);
-    crowd_leave(&c, &a[1]); /* it is in no crowd now */
+    crowd_leave(&c, &a[1]); /* it has left */
     assert_null(home_a);
     assert_null(crowd_first(&c));
     crowd_fini(&c);
 }
 
-/* Whoever comes last does not make room for those who hold a place. */
+/* The newest source does not make room for those that hold a place. */
 static void of_equal_ones_the_first(void **state)
 {
     (void)state;
@@ -44,7 +44,7 @@ static void of_equal_ones_the_first(void **state)
     }
     crowd_join(&c, &homes[0], &second);
     crowd_leave(&c, &second);
-    /* It has had one again for less time than the others. */
+    /* This source has had one again for less time than the others. */
     assert_ptr_equal(crowd_first(&c), &w[1]);
     for (size_t i = 1; i < EACH; i++) {
         assert_ptr_equal(crowd_first(&c), &w[i]);
@@ -55,7 +55,7 @@ static void of_equal_ones_the_first(void **state)
     crowd_fini(&c);
 }
 
-/* Against a list that is searched. */
+/* Compared with a simple list. */
 struct model {
     struct waiter waiter;
     int source; /* -1: out */

@@ -1,4 +1,4 @@
-/* Writing DER: every width of a length, and running out of room; what is written reads back. */
+/* Writing DER: every width of a length, and no room left; what is written reads back. */
 #include "helper.h"
 
 #include "pki/der.h"
@@ -76,7 +76,7 @@ static void lengths(void **state)
     }
 }
 
-/* The last byte of the header is the one that does not fit. */
+/* The last byte of the header does not fit. */
 static void room(void **state)
 {
     (void)state;
@@ -93,12 +93,12 @@ static void room(void **state)
         assert_true(d.failed);
         assert_int_equal(der_result(&d).n, 0);
         der_bytes(&d, payload, 0);
-        assert_true(d.failed); /* for good */
+        assert_true(d.failed); /* permanently */
         free(tight);
     }
 }
 
-/* Only what was written since is wrapped; each around the other. */
+/* Wraps only what was written since; wraps can be nested. */
 static void nested(void **state)
 {
     (void)state;

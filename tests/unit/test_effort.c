@@ -1,6 +1,6 @@
-/* What a crafted chain costs: its names are as long as the chain may be, look alike to the end and
- * have their attributes in another order wherever they are named. Counted in bytes that the
- * comparison of names reads, so that the test is the same on every machine. */
+/* What a crafted chain costs. Its names are as long as a chain allows, differ only at the end, and
+ * have their attributes in another order each time. Counts the bytes that the comparison of names
+ * reads, so the result is the same on every machine. */
 #include "openssl.h"
 
 #include "pki/trust.h"
@@ -15,7 +15,7 @@ static uint8_t counted_u8(struct reader *r)
 }
 
 #define reader_u8 counted_u8
-#include "../../src/pki/name.c" /* in place of the library's */
+#include "../../src/pki/name.c" /* instead of the library's */
 #undef reader_u8
 
 enum {
@@ -23,7 +23,7 @@ enum {
     VALUE = 112,    /* bytes of an attribute: a chain of FLIGHT_CHAIN_LIMIT has 62 KB */
     NAME_SIZE = ATTRIBUTES * (VALUE + 16) + 16,
     CERT_SIZE = 2 * NAME_SIZE + 256,
-    SIGNATURES = 24 /* that are looked at for one chain */
+    SIGNATURES = 24 /* checked for one chain */
 };
 
 static uint8_t room[FLIGHT_CHAIN_LIMIT][CERT_SIZE];
@@ -61,7 +61,7 @@ static struct span name_of(uint8_t *buffer, unsigned n, bool reversed)
     return der_result(&d);
 }
 
-/* Equal, though not by their bytes. */
+/* Equal, but with different bytes. */
 static void attributes_in_another_order(void **state)
 {
     (void)state;
@@ -70,7 +70,7 @@ static void attributes_in_another_order(void **state)
     uint32_t hash;
     steps = 0;
     assert_true(name_equal(a, b));
-    assert_in_range(steps, a.n, 2 * (a.n + b.n)); /* for the hashes, and once more */
+    assert_in_range(steps, a.n, 2 * (a.n + b.n)); /* once for the hashes, once for the comparison */
     assert_true(name_hash(a, &hash));
 }
 
@@ -85,7 +85,7 @@ static void too_many_attributes(void **state)
     assert_int_equal(steps, 0);
 }
 
-/* Names itself as its issuer, and ECDSA with SHA-1 as its signature, which nobody computes. */
+/* Names itself as its issuer; its signature is ECDSA with SHA-1, which is never computed. */
 static struct span crafted(unsigned number)
 {
     struct der d = der_of(room[number], CERT_SIZE);
@@ -106,7 +106,7 @@ static struct span crafted(unsigned number)
     return der_result(&d);
 }
 
-/* Each vouches for each, so that every signature that is looked at leads to all of them again. */
+/* Each one names each other one as its issuer, so each checked signature leads to all of them. */
 static void a_chain_of_look_alikes(void **state)
 {
     (void)state;
@@ -124,7 +124,7 @@ static void a_chain_of_look_alikes(void **state)
     steps = 0;
     assert_false(trust_judge(&check, chain, FLIGHT_CHAIN_LIMIT));
     assert_int_equal(check.reason, REASON_UPSTREAM_CERTIFICATE_UNTRUSTED);
-    /* For the leaf and each signature once through all names, twice as above. */
+    /* Once through all names for the leaf and for each signature; twice as above. */
     assert_in_range(steps, 10 * bytes, 2 * (SIGNATURES + 2) * bytes);
     cert_facts_fini(&check.facts);
     trust_free(trust);

@@ -1,5 +1,5 @@
-/* What may be a client that comes back offering less, and what is another program. Time is handed
- * in: nothing here waits. */
+/* Which hello may be a client's retry with less, and which is another program. Tests set
+ * the time: nothing waits. */
 #include "helper.h"
 
 #include "audit/fallback.h"
@@ -8,12 +8,12 @@
 static const int64_t second = 1000000000;
 static struct fallback_memory *memory;
 
-/* What a program says: its lists as hexadecimal text. */
+/* What a program offers: lists as hexadecimal text. */
 struct program {
     const char *suites, *groups, *schemes, *versions, *alpn, *more;
 };
 
-/* OpenSSL's way: the same lists with every version, cut to what the version has. */
+/* As OpenSSL does: the same lists for every version, cut to what the version has. */
 static const struct program usual = {.suites = "1301 1302 c02c c030 c02b c02f c024 c028 c009 00ff",
                                      .groups = "0a0a 001d 0017 0100",
                                      .schemes = "0403 0804 0401 0201",
@@ -122,8 +122,7 @@ static const struct {
      false},
 };
 
-/* The same host has many programs: what is not the first hello with things left out is another's.
- */
+/* One host has many programs: a hello that is not the first with things left out is another's. */
 static void second_hello(void **state)
 {
     (void)state;
@@ -153,7 +152,7 @@ static void second_hello(void **state)
 static const struct {
     const char *name, *ip, *identity, *host, *listener;
     uint16_t port;
-    int64_t seconds; /* behind the failed attempt */
+    int64_t seconds; /* after the failed attempt */
     bool less;
 } second_tries[] = {
     {"the same", A, "gate.example", "gate.example", "front", 443, 1, true},
@@ -185,7 +184,7 @@ static void second_try(void **state)
     }
 }
 
-/* More than can be remembered is compared with nothing. */
+/* A hello with more than can be remembered is not compared. */
 static void a_list_without_end(void **state)
 {
     (void)state;
@@ -201,7 +200,7 @@ static void a_list_without_end(void **state)
     fallback_memory_free(memory);
 }
 
-/* Only a failure is remembered, and a success forgets it. */
+/* Only a failed attempt is remembered; a success removes it. */
 static void only_after_a_failure(void **state)
 {
     (void)state;
@@ -214,7 +213,7 @@ static void only_after_a_failure(void **state)
     fallback_memory_free(memory);
 }
 
-/* Each step down is told. */
+/* Each step down is reported. */
 static void step_by_step(void **state)
 {
     (void)state;
@@ -230,7 +229,7 @@ static void step_by_step(void **state)
     fallback_memory_free(memory);
 }
 
-/* 100,000 clients cost no more memory and confuse nobody. */
+/* 100,000 clients use no more memory and are not confused with each other. */
 static void bounded(void **state)
 {
     (void)state;
@@ -247,7 +246,7 @@ static void bounded(void **state)
     fallback_memory_free(NULL);
 }
 
-/* One source that tries many identities makes nobody else's attempts forgotten. */
+/* A source that tries many identities does not push out the attempts of others. */
 static void one_source_has_its_share(void **state)
 {
     (void)state;
@@ -269,7 +268,7 @@ static void one_source_has_its_share(void **state)
         snprintf(ip, sizeof ip, "10.0.%u.%u", i >> 8, i & 255);
         known += notice(offer(ip, "gate.example", 0x0302, true), 3, NULL);
     }
-    assert_in_range(known, 420, 500); /* but for what crowded a place among themselves */
+    assert_in_range(known, 420, 500); /* less those that share a place */
     fallback_memory_free(memory);
 }
 

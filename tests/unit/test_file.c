@@ -1,4 +1,4 @@
-/* Small files: what may hold a private key, and which symbolic links are followed. */
+/* Small files: which may hold a private key, and which symbolic links are followed. */
 #include "helper.h"
 
 #include "base/file.h"
@@ -61,7 +61,7 @@ static void links(void **state)
     assert_int_equal(file_read(file, 4, &out, NULL), EFBIG);
     text_fini(&out);
     assert_int_equal(file_read(folder, 100, &out, NULL), EISDIR);
-    /* A link that leads nowhere is not made through either. */
+    /* A dangling link does not create a file either. */
     assert_int_equal(unlink(file), 0);
     assert_int_equal(file_create(link, 0600, "words"), EEXIST);
     assert_int_equal(access(file, F_OK), -1);

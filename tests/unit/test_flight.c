@@ -1,5 +1,5 @@
-/* The server's plaintext flight: facts, what must stop the handshake, and the explanation
- * of a handshake that failed. */
+/* The server's plaintext flight: facts, what stops the handshake, and the reason that is given for
+ * a failed handshake. */
 #include "helper.h"
 
 #include "policy/flight.h"
@@ -80,7 +80,7 @@ static void good_flight(void **state)
     add_hello(&message, SERVER_HELLO(.extensions = SECURE "0017 0000 0016 0000 0023 0000 "
                                                           "000b 0002 01 00 0000 0000 "
                                                           "0010 0005 0003 02 6832"));
-    add_message(&message, 11, "001385 001382", 5000); /* Certificate, larger than what is kept */
+    add_message(&message, 11, "001385 001382", 5000); /* Certificate, larger than the limit */
     add_key_exchange(&message, "001d", "0804", 256);
     add_message(&message, 13, "01 40", 2);
     add_message(&message, 14, "", 0);
@@ -192,7 +192,7 @@ static void offers(void **state)
         {"0010 0008 0006 02 6832 02 6832", true}, /* two names */
         {"0010 0002 0000", true},                 /* none */
         {"0010 0003 0001 00", true},              /* an empty one */
-        {"0010 0006 0003 02 6832 00", true},      /* a byte behind */
+        {"0010 0006 0003 02 6832 00", true},      /* a trailing byte */
         {"0010 0000", true},                      /* no list */
     };
     for (size_t i = 0; i < N_OF(bad); i++) {
@@ -272,7 +272,7 @@ static void key_exchange_malformed(void **state)
     }
 }
 
-/* What opens the answer. */
+/* How the answer begins. */
 static const struct {
     const char *name, *hex;
     enum reason reason;
@@ -302,8 +302,7 @@ static void first_bytes(void **state)
     }
 }
 
-/* An alert record between two records of one handshake message must not change how that
- * message is read. */
+/* An alert record between two records of one handshake message does not change how it is read. */
 static void alert_inside_a_message(void **state)
 {
     (void)state;
@@ -321,7 +320,7 @@ static void alert_inside_a_message(void **state)
     }
 }
 
-/* Our own side: facts only, whatever they are. */
+/* Our own side: facts only, no judgement. */
 static void without_offer(void **state)
 {
     (void)state;

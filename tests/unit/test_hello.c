@@ -57,7 +57,7 @@ static void reader_any_pieces(void **state)
     }
 }
 
-/* Every cut in two segments and, with it, in two records. */
+/* Every cut into two segments, each also as two records. */
 static void reader_every_cut(void **state)
 {
     (void)state;
@@ -72,7 +72,7 @@ static void reader_every_cut(void **state)
     }
 }
 
-/* 500 suites, and one as large as the limit allows, in records of every size class. */
+/* 500 suites, and the largest hello that the limit allows, in records of every size class. */
 static void reader_large(void **state)
 {
     (void)state;
@@ -88,7 +88,7 @@ static void reader_large(void **state)
         expect_whole(&wire, &message, 1460);
         struct hello h;
         uint8_t alert;
-        /* Collected whole, but the TLS library takes no more than 2,048. */
+        /* Read completely, but the TLS library takes no more than 2,048 suites. */
         assert_int_equal(hello_parse((struct span){message.p, message.n}, &h, &alert),
                          counts[c] <= 2048 ? HELLO_COMPLETE : HELLO_TOO_MANY_SUITES);
         assert_int_equal(h.cipher_suites.n, 2 * counts[c]);
@@ -107,12 +107,12 @@ static void reader_limit(void **state)
     hello_reader_fini(&exactly);
     struct hello_reader below = {.limit = message.n - 1};
     assert_int_equal(feed(&below, wire.p, wire.n, 1, &taken), HELLO_TOO_LARGE);
-    /* Told by the header alone: the body is not waited for. */
+    /* Known from the header: the body is not waited for. */
     assert_int_equal(taken, 9);
     hello_reader_fini(&below);
 }
 
-/* What follows in a record of its own is left to the caller. */
+/* Following records are left to the caller. */
 static void reader_leaves_the_rest(void **state)
 {
     (void)state;
@@ -267,7 +267,7 @@ static void parser_without_extensions(void **state)
     assert_false(h.has_groups || h.has_schemes || h.has_point_formats || h.has_versions ||
                  h.has_renegotiation);
     struct hello_spec empty = {.version = 0x0301, .suites = "002f"};
-    blob_hello(&message, &empty); /* an extension block of no bytes */
+    blob_hello(&message, &empty); /* an empty extension block */
     assert_int_equal(parse(&message, &h, &alert), HELLO_COMPLETE);
 }
 
@@ -388,7 +388,7 @@ static void parser_many_extensions(void **state)
 }
 
 static const struct {
-    const char *name, *hex; /* the body behind the random */
+    const char *name, *hex; /* the body after the random */
     bool good;
 } bodies[] = {
     {"least", "00 0002 c02b 01 00", true},
@@ -430,20 +430,20 @@ static void parser_bodies(void **state)
     }
 }
 
-/* A message cut anywhere does not parse; nothing is read behind its end. */
+/* A message cut anywhere does not parse; nothing after its end is read. */
 static void parser_every_cut(void **state)
 {
     (void)state;
     struct hello h;
     uint8_t alert;
     blob_hello(&message, &plain);
-    size_t bare = 4 + 2 + 32 + 1 + 2 + 6 + 2; /* ends behind compression: no extensions */
+    size_t bare = 4 + 2 + 32 + 1 + 2 + 6 + 2; /* ends after compression: no extensions */
     for (size_t n = 0; n < message.n; n++) {
         scratch.n = 0;
         blob_bytes(&scratch, message.p, n);
         assert_int_equal(parse(&scratch, &h, &alert), HELLO_MALFORMED);
         if (n < 4) continue;
-        blob_close(&scratch, 4, 3); /* the header tells the shorter length */
+        blob_close(&scratch, 4, 3); /* the header has the shorter length */
         assert_int_equal(parse(&scratch, &h, &alert), n == bare ? HELLO_COMPLETE : HELLO_MALFORMED);
     }
     blob_number(&message, 0, 1);
@@ -517,15 +517,15 @@ static void names(void **state)
     assert_false(hello_name_is_valid(name, 254));
 }
 
-/* The same through the SNI: what has other than visible ASCII makes the hello malformed;
- * what is merely no DNS name is kept for the record and marked as not usable. */
+/* The same through the SNI: bytes other than visible ASCII make the hello malformed; text that is
+ * not a DNS name is kept for the record and marked as not usable. */
 static void server_names(void **state)
 {
     (void)state;
     struct hello h;
     uint8_t alert;
     for (size_t i = 0; i < N_OF(bad_names); i++) {
-        /* One final dot is taken off here. */
+        /* The parser removes one final dot. */
         if (strcmp(bad_names[i], "a.") == 0) continue;
         bool visible = bad_names[i][0] != '\0';
         for (const char *c = bad_names[i]; *c; c++) visible = visible && *c > ' ' && *c <= '~';

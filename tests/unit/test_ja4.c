@@ -1,6 +1,6 @@
-/* JA4 against its published examples: FoxIO's repository, pcap/ with python/test/testdata/
- * (the raw form JA4_r tells the lists, from which the hellos are rebuilt here), and the
- * examples of technical_details/JA4.md. */
+/* JA4 compared with its published examples: FoxIO's repository, pcap/ with python/test/testdata/
+ * (the raw form JA4_r gives the lists from which the hellos are rebuilt here), and the examples of
+ * technical_details/JA4.md. */
 #include "helper.h"
 #include "sha256.h"
 
@@ -10,7 +10,7 @@ static struct blob message;
 
 #define CHROME_SUITES "1301 1302 1303 c02b c02f c02c c030 cca9 cca8 c013 c014 009c 009d 002f 0035"
 #define CHROME_SCHEMES "0403 0804 0401 0503 0805 0501 0806 0601"
-/* All but the builder's own server_name, versions, groups, schemes, points and ALPN. */
+/* All except the builder's own server_name, versions, groups, schemes, points and ALPN. */
 #define CHROME_MORE                                                                              \
     "0005 0000 0012 0000 0015 0000 0017 0000 001b 0000 0023 0000 002d 0000 0033 0000 4469 0000 " \
     "ff01 0001 00"

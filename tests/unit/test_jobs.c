@@ -1,4 +1,5 @@
-/* Jobs on several threads: each runs once, all are waited for, no more at once than was said. */
+/* Jobs on several threads: each runs once, the call waits for all, at most the limit run at once.
+ */
 #include "helper.h"
 
 #include "base/clock.h"
@@ -46,7 +47,7 @@ static void quick(void *context, size_t arg)
     atomic_fetch_sub(&seen.running, 1);
 }
 
-/* Waits until as many run as are to meet, two seconds at most. */
+/* Waits, two seconds at most, until as many run as have to meet. */
 static void meeting(void *context, size_t arg)
 {
     int64_t end = clock_steady_ns() + (int64_t)2 * 1000000000;
@@ -56,7 +57,7 @@ static void meeting(void *context, size_t arg)
     atomic_fetch_sub(&seen.running, 1);
 }
 
-/* Long enough that all threads there are take part. */
+/* Long enough for all threads to take part. */
 static void slow(void *context, size_t arg)
 {
     note(context, arg);
@@ -69,7 +70,7 @@ static void run_all(void (*run)(void *context, size_t arg), size_t n, unsigned t
     static struct job jobs[MOST];
     for (size_t i = 0; i < n; i++) jobs[i] = (struct job){run, i};
     jobs_run(jobs, n, &seen, threads);
-    assert_int_equal(atomic_load(&seen.running), 0); /* all were waited for */
+    assert_int_equal(atomic_load(&seen.running), 0); /* the call waited for all */
     for (size_t i = 0; i < MOST; i++)
         if (atomic_load(&seen.runs[i]) != (i < n))
             fail_msg("%zu jobs, %u threads: job %zu ran %u times", n, threads, i,
@@ -95,7 +96,7 @@ static void none(void **state)
     jobs_run(NULL, 0, NULL, 4);
 }
 
-/* The caller's thread is one of them; with one, it is the only one. */
+/* The caller's thread is one of them; with a limit of one, it is the only one. */
 static void alone(void **state)
 {
     (void)state;
@@ -124,7 +125,7 @@ static void at_once(void **state)
     }
 }
 
-/* The caller's included. */
+/* The caller's thread included. */
 static void never_more(void **state)
 {
     (void)state;
@@ -133,7 +134,7 @@ static void never_more(void **state)
     assert_in_range(atomic_load(&seen.most), 1, JOBS_THREADS);
 }
 
-/* As many others as the caller's thread has called it with: what a host does with addresses. */
+/* Nested calls may use as many other threads as the outer call: a host's addresses do. */
 static void nested_job(void *context, size_t arg)
 {
     (void)context;

@@ -38,7 +38,7 @@ static void structure(void **state)
     text_fini(&t);
 }
 
-/* Whatever stands before and behind it, a byte is written the same way. */
+/* A byte is written the same way whatever is before or after it. */
 static void every_byte_at_every_place(void **state)
 {
     (void)state;
@@ -84,7 +84,7 @@ static const struct {
      "b",
      "a" REPLACED "b"},                           /* never valid */
     {"\xc3", REPLACED},                           /* cut */
-    {"\xc3(", REPLACED "("},                      /* cut by another */
+    {"\xc3(", REPLACED "("},                      /* cut by another character */
     {"\xe2\x82", REPLACED REPLACED},              /* cut later */
     {"\xc0\xaf", REPLACED REPLACED},              /* overlong */
     {"\xe0\x80\xaf", REPLACED REPLACED REPLACED}, /* overlong */
@@ -125,7 +125,7 @@ static void bytes_and_keys(void **state)
     text_fini(&t);
 }
 
-/* Cut at a character, never longer than said, and whole where it fits to the byte. */
+/* Cut at a character, never longer than the limit, and whole if it fits exactly. */
 static void cut(void **state)
 {
     (void)state;

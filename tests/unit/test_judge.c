@@ -1,4 +1,4 @@
-/* What facts mean: scans built by hand, the verdict and each thing that led to it. */
+/* What facts mean: scans built by hand, the verdict and each item that led to it. */
 #include "helper.h"
 
 #include "check/judge.h"
@@ -38,7 +38,7 @@ static struct scan_approved *approve(struct scan *s, uint16_t suite)
     return a;
 }
 
-/* A server with nothing to say against: TLS 1.2, one suite, RSA. */
+/* A server without any fault: TLS 1.2, one suite, RSA. */
 static struct scan *compliant(struct scan *s)
 {
     for (size_t i = 0; i < SCAN_KEYS; i++) buf_fini(&s->certificates[i].der);
@@ -205,7 +205,7 @@ static void other_suites(void **state)
     assert_int_equal(judged.n, 2);
     assert_string_equal(judged.items[0].code, "no_approved_suite");
     assert_string_equal(judged.items[1].code, "accepts_suite");
-    /* Old versions' suites are told of by the version. */
+    /* The version reports its old suites. */
     s = fresh();
     accept_suite(s, TLS_1_1, 0x002f);
     FINDING("accepts_protocol", "TLS 1.1", ADVICE_PROTOCOLS, "it accepts TLS 1.1");
@@ -218,7 +218,7 @@ static void groups_and_signatures(void **state)
     s->groups[s->group_count++] = 0x0013;
     FINDING("accepts_group", "secp192r1", ADVICE_GROUPS,
             "it accepts the group secp192r1, of less than 112 bits of security");
-    /* Not in the policy, and not weaker: no reason to change anything. */
+    /* Outside the policy, but not weaker: nothing has to change. */
     static const uint16_t strong[] = {0x0006, 0x0015, 0x0016, 0x001a, 0x001e, 0x0100, 0x11ec};
     for (size_t i = 0; i < COUNT_OF(strong); i++) {
         s = fresh();
@@ -253,7 +253,7 @@ static void features(void **state)
     s->features.encrypt_then_mac = FACT_NO;
     NOTE("no_encrypt_then_mac", "", ADVICE_LIBRARY,
          "it has no encrypt-then-MAC for its CBC suites (RFC 7366)");
-    /* Only where there is an older version to fall back to. */
+    /* Only if there is an older version to fall back to. */
     s = fresh();
     s->features.fallback = FACT_NO;
     judge(1);
@@ -265,7 +265,7 @@ static void features(void **state)
     s->features.fallback = FACT_YES;
     judge(1);
     assert_null(find("ignores_fallback_scsv", ""));
-    /* What could not be found out is no finding. */
+    /* An unknown fact is no finding. */
     s = fresh();
     s->features = (struct scan_features){0};
     judge(1);
@@ -306,7 +306,7 @@ static void certificates(void **state)
         s->approved[2].proof = (struct proof){.reason = told, .outcome = PROBE_ANSWERED};
         PROBLEM(rows[i].code, "RSA", rows[i].topic, rows[i].text);
     }
-    /* A second chain that is good does not make up for it. */
+    /* A good second chain does not compensate for it. */
     struct scan *s = fresh();
     approve(s, 0xc02b);
     s->certificates[SCAN_KEY_ECDSA] =
@@ -369,7 +369,7 @@ static void expires_soon(void **state)
             bool ten = strcmp(item->text, "its RSA certificate expires in 10 days") == 0;
             if (!ten) assert_string_equal(item->text, "its RSA certificate expires in 9 days");
         }
-        /* Of one that is not good, other things are said. */
+        /* A chain with a fault gets other items. */
         c->valid = FACT_UNKNOWN;
         judge(1);
         assert_int_equal(judged.n, 1);
@@ -382,7 +382,7 @@ static void expires_soon(void **state)
     assert_int_equal(judged.n, 0);
 }
 
-/* A suite that is accepted in a ServerHello and then fails. */
+/* A suite that a ServerHello accepts and whose handshake then fails. */
 static void proofs(void **state)
 {
     (void)state;
@@ -393,11 +393,11 @@ static void proofs(void **state)
         (struct proof){.reason = REASON_UPSTREAM_HANDSHAKE_FAILED, .outcome = PROBE_ANSWERED};
     PROBLEM("upstream_handshake_failed", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", ADVICE_LIBRARY,
             text);
-    /* Where another one works, it is worth a note only. */
+    /* If another suite works, this is only a note. */
     approve(s, 0xc030);
     NOTE("upstream_handshake_failed", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", ADVICE_LIBRARY,
          text);
-    /* It did not come to its end: nobody's fault. */
+    /* The scan did not finish: no fault of the server. */
     s = fresh();
     s->approved[2].proof =
         (struct proof){.reason = REASON_UPSTREAM_TIMEOUT, .outcome = PROBE_SILENT};
@@ -408,7 +408,7 @@ static void proofs(void **state)
          "the handshake with ECDHE-RSA-AES128-GCM-SHA256 did not come to its end");
 }
 
-/* Nothing was found against it, and nothing for it either. */
+/* No evidence against the server, and none for it. */
 static void no_evidence(void **state)
 {
     (void)state;
@@ -418,8 +418,8 @@ static void no_evidence(void **state)
     DOUBT("no_handshake", "", ADVICE_NONE, "no handshake with an approved suite came to its end");
 }
 
-/* A certificate that passed and a key exchange signed with its key are proof enough where the
- * server wants one of the client's; the certificate alone is anybody's. */
+/* If the server requires a client certificate, its own certificate and a key exchange signed with
+ * its key are enough proof. The certificate alone is not: anyone can send it. */
 static void wants_client_certificate(void **state)
 {
     (void)state;
@@ -476,7 +476,7 @@ static void outcomes(void **state)
         struct scan *s = fresh();
         s->outcome = rows[i].outcome;
         s->fault = rows[i].fault;
-        s->incomplete = true; /* says nothing more */
+        s->incomplete = true; /* reports nothing more */
         snprintf(s->detail, sizeof s->detail, "%s", rows[i].detail);
         bool problem = rows[i].verdict == NOT_COMPLIANT;
         expect_one(rows[i].verdict, problem ? ITEM_PROBLEM : ITEM_DOUBT, rows[i].code, "",
@@ -492,7 +492,7 @@ static void a_mail_server_without_starttls(void **state)
             "the mail server does not offer STARTTLS, so that mail goes there in plain text");
 }
 
-/* No hello was accepted, and no word of versions: that may be for the name. */
+/* No hello was accepted and no version is known: the name may be the cause. */
 static void refusals(void **state)
 {
     (void)state;
@@ -533,7 +533,7 @@ static void refusals(void **state)
             "it does not serve the name gate.example (alert unrecognized_name)");
 }
 
-/* What was found stands; what was not asked makes the rest a doubt. */
+/* Findings remain; what was not asked makes the rest a doubt. */
 static void incomplete(void **state)
 {
     (void)state;
@@ -554,7 +554,7 @@ static void incomplete(void **state)
     assert_int_equal(judged.n, 3);
 }
 
-/* Problem before doubt before finding, whatever the order they were found in. */
+/* Problem before doubt before finding, in whatever order they were found. */
 static void precedence(void **state)
 {
     (void)state;
@@ -582,7 +582,7 @@ static void several_addresses(void **state)
     judge(3);
     assert_int_equal(judged.verdict, COMPLIANT);
     assert_int_equal(judged.n, 0);
-    /* The worst of them is the host's; what two have in common stands once. */
+    /* The worst item is the host's verdict; items that two addresses share appear once. */
     version_of(&scans[0], TLS_1_0)->accepted = FACT_YES;
     version_of(&scans[2], TLS_1_0)->accepted = FACT_YES;
     version_of(&scans[2], TLS_1_1)->accepted = FACT_YES;
@@ -599,7 +599,7 @@ static void several_addresses(void **state)
     assert_int_equal(judge_address(&judged, 2), COMPLIANT_WITH_FINDINGS);
 }
 
-/* One that cannot be reached is a note beside one that can, a doubt otherwise. */
+/* An unreachable address is a note if another one is reachable, otherwise a doubt. */
 static void unreachable_address(void **state)
 {
     (void)state;
@@ -614,7 +614,7 @@ static void unreachable_address(void **state)
     assert_string_equal(judged.items[0].text, "no connection: Network is unreachable");
     assert_int_equal(judged.items[0].addresses, 2);
     assert_int_equal(judge_address(&judged, 0), COMPLIANT);
-    /* Any other silence is a doubt all the same. */
+    /* Any other silence remains a doubt. */
     scans[1].outcome = PROBE_SILENT;
     judge(2);
     assert_int_equal(judged.verdict, COULD_NOT_TELL);
@@ -632,7 +632,7 @@ static void unreachable_address(void **state)
     assert_int_equal(judged.items[0].kind, ITEM_DOUBT);
 }
 
-/* What is a note at an address with another suite that works is a problem at one without. */
+/* A note at an address where another suite works is a problem at an address where none does. */
 static void same_failure_of_another_weight(void **state)
 {
     (void)state;
@@ -649,7 +649,7 @@ static void same_failure_of_another_weight(void **state)
     }
 }
 
-/* Its second certificate was never judged: that is no compliance. */
+/* Its second certificate was not judged, so it is not compliant. */
 static void certificate_not_judged(void **state)
 {
     (void)state;
@@ -688,7 +688,7 @@ static void names(void **state)
     assert_string_equal(compliance_code(COMPLIANT), "compliant");
 }
 
-/* Each topic that an item can call for has rows, one a product, and a name. */
+/* Each topic that an item can name has one row per product, and a name. */
 static void advice(void **state)
 {
     (void)state;
@@ -698,7 +698,7 @@ static void advice(void **state)
         if (n == 0 || !rows) fail_msg("%s has no advice", advice_topic_name((enum advice_topic)t));
         assert_true(*advice_topic_name((enum advice_topic)t));
         for (size_t i = 0; i < n; i++) {
-            assert_int_equal(rows[i].topic, t); /* they stand together */
+            assert_int_equal(rows[i].topic, t); /* they are adjacent */
             assert_true(*rows[i].product && *rows[i].text);
             for (size_t k = 0; k < i; k++)
                 assert_string_not_equal(rows[i].product, rows[k].product);

@@ -1,4 +1,4 @@
-/* conn/leg: bytes between a socket and its queues, and each way in which that ends. */
+/* conn/leg: bytes between a socket and its queues, and each way this ends. */
 #include "helper.h"
 
 #include "conn/leg.h"
@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* A leg and who is at the other end of its socket. */
+/* A leg and the other end of its socket. */
 struct scene {
     struct leg leg;
     int peer;
@@ -54,7 +54,7 @@ static uint8_t pattern(size_t i)
     return (uint8_t)(i * 7 + (i >> 8));
 }
 
-/* What the peer's kernel takes of a long row of bytes, from the one at `first` on. */
+/* Sends what the peer's kernel takes of a long row of bytes that begins at `first`. */
 static size_t peer_sends(struct scene *s, size_t first, size_t n)
 {
     uint8_t block[4096];
@@ -69,7 +69,7 @@ static size_t peer_sends(struct scene *s, size_t first, size_t n)
     return sent;
 }
 
-/* All that has come to the peer; checks that it goes on at `first`. */
+/* All that has arrived at the peer; checks that it continues at `first`. */
 static size_t peer_takes(struct scene *s, size_t first)
 {
     uint8_t block[4096];
@@ -97,9 +97,7 @@ static void queue(struct scene *s, size_t n)
     buf_commit(&s->leg.stream.out, n);
 }
 
-/* Fill. */
-
-/* Never more than a share and a read at once; the rest comes in the next runs, in order. */
+/* Never more than a share and one read at once; the rest comes in the next runs, in order. */
 static void a_run_takes_no_more_than_its_share(void **state)
 {
     (void)state;
@@ -128,7 +126,7 @@ static void a_run_takes_no_more_than_its_share(void **state)
     end(&s);
 }
 
-/* A used-up share does not hide that there is more. */
+/* A used-up share does not hide further bytes. */
 static void a_used_up_share_stays_readable(void **state)
 {
     (void)state;
@@ -149,7 +147,7 @@ static void who_said_nothing_is_not_asked_twice(void **state)
     struct scene s;
     begin(&s, false);
     assert_int_equal(peer_sends(&s, 0, 10), 10);
-    assert_int_equal(leg_fill(&s.leg), 0); /* the socket has not said so */
+    assert_int_equal(leg_fill(&s.leg), 0); /* the socket was not reported readable */
     assert_int_equal(s.leg.taken, 0);
     s.leg.readable = true;
     assert_int_equal(leg_fill(&s.leg), 10);
@@ -185,7 +183,7 @@ static void the_end_comes_after_the_bytes(void **state)
     assert_true(s.leg.stream.end_of_data);
     assert_false(s.leg.broken);
     assert_int_equal(buf_size(&s.leg.stream.in), 10);
-    /* Writing goes on. */
+    /* Writing still works. */
     queue(&s, 5);
     leg_flush(&s.leg);
     assert_int_equal(peer_takes(&s, 0), 5);
@@ -212,8 +210,6 @@ static void a_reset_breaks_both_directions(void **state)
     end(&s);
 }
 
-/* Flush. */
-
 static void a_full_socket_keeps_the_rest_queued(void **state)
 {
     (void)state;
@@ -236,7 +232,7 @@ static void a_full_socket_keeps_the_rest_queued(void **state)
     end(&s);
 }
 
-/* It takes nothing any more; what it has said is still heard. */
+/* The peer takes nothing any more; what it has sent is still read. */
 static void a_deaf_peer_is_still_read(void **state)
 {
     (void)state;
@@ -277,13 +273,11 @@ static void our_end_follows_the_last_byte(void **state)
     assert_true(s.leg.ended);
     assert_true(peer_sees_the_end(&s));
     leg_end(&s.leg);
-    /* The other direction is open. */
+    /* The other direction still works. */
     assert_int_equal(peer_sends(&s, 0, 10), 10);
     assert_int_equal(leg_fill(&s.leg), 10);
     end(&s);
 }
-
-/* Poll. */
 
 static int armed(const struct scene *s)
 {
@@ -316,14 +310,14 @@ static void the_watcher_waits_for_what_it_was_told(void **state)
     end(&s);
 }
 
-/* Reading stays armed while nothing comes, and not longer. */
+/* Reading stays armed while nothing comes, and no longer. */
 static void reading_stays_armed_while_nothing_comes(void **state)
 {
     (void)state;
     struct scene s;
     begin(&s, false);
     poll_for(&s, 0);
-    assert_int_equal(armed(&s), 0); /* it never was */
+    assert_int_equal(armed(&s), 0); /* it was never armed */
     poll_for(&s, EV_READ);
     poll_for(&s, 0);
     assert_int_equal(armed(&s), EV_READ);

@@ -1,5 +1,5 @@
-/* A sink that does not keep up: bounded, refusals are left out last, and what was left out is
- * told. */
+/* A sink that does not keep up: its queue is bounded, refusals are dropped last, and what was
+ * dropped is recorded. */
 #include "helper.h"
 
 #include "audit/mirror.h"
@@ -59,7 +59,7 @@ static void add(struct mirror *m, enum audit_action action, size_t size)
     line_release(line);
 }
 
-/* Reads until nothing comes any more; counts the lines that begin with each letter. */
+/* Reads until nothing comes; counts the lines that begin with each letter. */
 static void drain(int fd, size_t *refused, size_t *opened)
 {
     static char block[1 << 16];
@@ -81,7 +81,7 @@ static void drain(int fd, size_t *refused, size_t *opened)
     }
 }
 
-/* A mirror of a pipe that nobody reads but by *fd. */
+/* A mirror of a pipe; only *fd reads it. */
 static struct mirror *begin_with_pipe(int *fd)
 {
     assert_int_equal(mkfifo(path, 0600), 0);
@@ -108,7 +108,7 @@ static void refusals_are_left_out_last(void **state)
     close(fd);
 }
 
-/* Long lines fill it by their bytes, and as often as it was emptied. */
+/* Long lines fill it by their bytes, each time after it was emptied. */
 static void memory_is_bounded_too(void **state)
 {
     (void)state;
@@ -153,7 +153,7 @@ static void too_large_for_a_datagram(void **state)
     close(fd);
 }
 
-/* What was cut short by a full disk goes on where it stopped. */
+/* A line that a full disk cut short continues where it stopped. */
 static void a_full_disk(void **state)
 {
     (void)state;

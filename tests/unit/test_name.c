@@ -1,10 +1,10 @@
-/* RFC 5280 section 7.1: which distinguished names are the same, and which lie in a subtree. */
+/* RFC 5280 section 7.1: which distinguished names are equal, and which lie in a subtree. */
 #include "helper.h"
 
 #include "pki/name.h"
 
-/* A name as text: RDNs with '/' between, attributes of one with '+', each TAG:TYPE=VALUE in
- * hexadecimal tag, the attribute's last byte, and characters. */
+/* A name as text: RDNs separated by '/', attributes of one RDN by '+', each TAG:TYPE=VALUE with the
+ * tag in hexadecimal, the last byte of the attribute's type, and characters. */
 static struct span build(struct blob *b, const char *text)
 {
     char copy[256], *rdns = copy;
@@ -66,11 +66,11 @@ static void same(void **state)
         {"13:6=DE+13:6=DE", "13:6=DE+13:6=FR", false},
         {"", "", true},
         {"", "13:6=DE", false},
-        /* Not a string: by its bytes only. */
+        /* Not a string: compared by bytes only. */
         {"04:10=Ex", "04:10=Ex", true},
         {"04:10=Ex", "04:10=ex", false},
         {"04:10=Ex", "13:10=Ex", false},
-        /* No UTF-8. */
+        /* Not UTF-8. */
         {"0c:10=\xc3", "0c:10= \xc3", false},
         {"0c:10=\xff", "0c:10= \xff", false},
     };
@@ -102,7 +102,7 @@ static void subtrees(void **state)
             fail_msg("%s in %s", rows[i].name, rows[i].base);
 }
 
-/* The same bytes are the same name, whatever they are; else malformed ones are equal to nothing. */
+/* The same bytes are the same name, malformed or not; other malformed names equal nothing. */
 static void malformed(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* The hellos that are written to ask a server: the project's own reader and parser read them
- * back, and their bytes are what the specifications say. */
+/* The hellos that check sends to a server: the project's own reader and parser read them back, and
+ * their bytes are as the specifications say. */
 #include "helper.h"
 
 #include "policy/hello.h"
@@ -26,7 +26,7 @@ static void forget(void)
     whole = (struct hello_reader){.limit = 16384};
 }
 
-/* Written, one record to its end, parsed. */
+/* A written hello: one record to its end, parsed. */
 static void write_and_parse(const struct offer *o)
 {
     size_t used;
@@ -55,7 +55,7 @@ static void assert_list(struct span list, const uint16_t *values, size_t n)
     for (size_t i = 0; i < n; i++) assert_int_equal(span_u16(list, i), values[i]);
 }
 
-/* The body of an extension; p = NULL where it is absent. */
+/* The body of an extension; p = NULL if it is absent. */
 static struct span extension(unsigned type)
 {
     struct reader r = reader_of(hello.extensions);
@@ -100,7 +100,7 @@ static void tls12(void **state)
     assert_true(has(22) && has(5));
     assert_memory_equal(extension(5).p, "\x01\x00\x00\x00\x00", 5);
     assert_false(has(43) || has(45) || has(50) || has(51));
-    /* Every scheme the policy allows, and SHA-1 behind them. */
+    /* Every scheme that the policy allows, then SHA-1. */
     bool weak = false;
     size_t allowed = 0;
     for (size_t i = 0; i < hello.schemes.n / 2; i++) {
@@ -114,7 +114,7 @@ static void tls12(void **state)
     assert_int_equal(allowed, 9);
 }
 
-/* What the caller asks for stands in the hello as it was given. */
+/* The hello has what the caller asks for, unchanged. */
 static void lists(void **state)
 {
     (void)state;
@@ -125,7 +125,7 @@ static void lists(void **state)
     write_and_parse(&o);
     assert_list(hello.groups, groups, N_OF(groups));
     assert_list(hello.schemes, schemes, N_OF(schemes));
-    assert_true(extension(50).n > 2); /* but any signature in its chain will do */
+    assert_true(extension(50).n > 2); /* any signature in its chain is allowed */
     assert_int_equal(hello.alpn.n, 9);
     assert_memory_equal(hello.alpn.p, "\x08http/1.1", 9);
     assert_int_equal(hello.compression.n, 2);
@@ -154,7 +154,7 @@ static void older_versions(void **state)
     }
 }
 
-/* Without a single extension, even where a name is known (RFC 6101 section 5.6.1.2). */
+/* No extension at all, even if a name is known (RFC 6101 section 5.6.1.2). */
 static void ssl30(void **state)
 {
     (void)state;
@@ -243,7 +243,7 @@ static void padding(void **state)
     }
 }
 
-/* More than the writer takes is told, and nothing is written. */
+/* More than the writer takes is an error, and nothing is written. */
 static void too_large(void **state)
 {
     (void)state;
@@ -264,7 +264,7 @@ static void too_large(void **state)
     assert_int_equal(buf_size(&written), 0);
 }
 
-/* Everything that is asked for at once fits. */
+/* All options together fit. */
 static void largest(void **state)
 {
     (void)state;

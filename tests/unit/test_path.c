@@ -1,5 +1,5 @@
-/* Path validation over certificates that are made of their fields: each rule alone, at each place
- * of a path. Real certificates and other verifiers are in tests/functional/test_chains.py. */
+/* Path validation over certificates built from their fields: each rule alone, at each place of a
+ * path. Real certificates and other verifiers are in tests/functional/test_chains.py. */
 #include "helper.h"
 
 #include "pki/constraints.h"
@@ -99,7 +99,7 @@ static void every_place(void **state)
         expect(i == LEAF ? REASON_OK : REASON_UPSTREAM_CERTIFICATE_INVALID);
         certs[i].can_sign_data = false;
         expect(i == LEAF ? REASON_UPSTREAM_CERTIFICATE_INVALID : REASON_OK);
-        /* A version without extensions cannot say that it is a CA; an anchor need not. */
+        /* A version without extensions cannot mark a CA; an anchor needs no mark. */
         certs[i].version = 1;
         certs[i].is_ca = false;
         expect(i == LEAF || i == ANCHOR ? REASON_OK : REASON_UPSTREAM_CERTIFICATE_INVALID);
@@ -162,7 +162,7 @@ static void policies(void **state)
     certs[LEAF].policies = SPAN(POLICY("\x02"));
     certs[UPPER].require_explicit_policy = 0;
     expect(refused);
-    /* Counted down by each certificate that is not self-issued. */
+    /* Each certificate that is not self-issued counts it down. */
     certs[UPPER].require_explicit_policy = 1;
     expect(refused);
     certs[UPPER].require_explicit_policy = 2;
@@ -171,7 +171,7 @@ static void policies(void **state)
     expect(REASON_OK);
     certs[LEAF].require_explicit_policy = 0;
     expect(refused);
-    certs[ANCHOR].require_explicit_policy = 0; /* an anchor's own do not count */
+    certs[ANCHOR].require_explicit_policy = 0; /* an anchor's own requirements do not count */
     expect(REASON_OK);
     for (size_t i = 0; i < ANCHOR; i++) certs[i].policies = SPAN(ANY);
     certs[UPPER].require_explicit_policy = 0;
@@ -271,7 +271,7 @@ static void name_constraints(void **state)
             fail_msg("%s excluded, %s", rows[i].base, rows[i].name);
     }
     struct cert c = {.subject = names[0]};
-    assert_false(constraints_allow(SPAN("\xa1\x00"), &c)); /* a list of none */
+    assert_false(constraints_allow(SPAN("\xa1\x00"), &c)); /* an empty list */
     assert_false(constraints_allow(SPAN("\xa2\x02\x82\x00"), &c));
     assert_false(constraints_allow(SPAN("\xa0\x06\x30\x04\x82\x03"
                                         "a"),
@@ -281,7 +281,7 @@ static void name_constraints(void **state)
     assert_true(constraints_allow(SPAN(""), &c));
 }
 
-/* From each CA above: on the leaf, and on what is between unless it is self-issued. */
+/* From each CA above: applied to the leaf, and to each certificate between unless self-issued. */
 static void constraints_along(void **state)
 {
     (void)state;

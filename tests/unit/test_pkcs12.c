@@ -1,4 +1,4 @@
-/* The trust store for Java: read back with the DER reader, and by openssl. */
+/* The trust store for Java: the DER reader and openssl read it back. */
 #include "openssl.h"
 
 #include "pki/der.h"
@@ -7,7 +7,7 @@
 enum { INTEGER = 0x02, OCTETS = 0x04, OID = 0x06, BMP = 0x1e, SEQUENCE = 0x30, SET = 0x31 };
 enum { CONTEXT_0 = 0xa0, CERTIFICATES = 3, MANY = 400 };
 
-/* As RFC 7292, RFC 2985 and Java have them. */
+/* As RFC 7292, RFC 2985 and Java define them. */
 static const char data[] = "2a864886f70d010701", cert_bag[] = "2a864886f70d010c0a0103",
                   x509[] = "2a864886f70d01091601", friendly_name[] = "2a864886f70d010914",
                   trusted[] = "6086480186f966adca7b0101", any_usage[] = "551d2500";
@@ -36,7 +36,7 @@ static void expect_oid(struct reader *r, const char *hex)
     assert_memory_equal(item.content.p, wanted.p, wanted.n);
 }
 
-/* ContentInfo: what is in its octets. */
+/* ContentInfo: the content of its octets. */
 static struct reader content(struct reader *r)
 {
     struct reader info = inside(r, SEQUENCE);
@@ -73,14 +73,14 @@ static void expect_attributes(struct reader *bag, unsigned *names)
         number = number * 10 + (unsigned)(name.content.p[i + 1] - '0');
     }
     assert_in_range(number, 0, MANY - 1);
-    assert_int_equal(names[number]++, 0); /* one that no other has: Java's aliases */
+    assert_int_equal(names[number]++, 0); /* unique, as Java's aliases must be */
     values = attribute(&attributes, trusted);
     expect_oid(&values, any_usage);
     end(&values);
     end(&attributes);
 }
 
-/* Every certificate in the store, in its order; checks all that is around them. */
+/* Every certificate in the store, in its order; checks all that surrounds them. */
 static size_t parse(const struct text *store, struct span *out)
 {
     unsigned names[MANY] = {0};
@@ -182,7 +182,7 @@ static void larger_than_64_kib(void **state)
     text_fini(&store);
 }
 
-/* Around each length at which a header grows. */
+/* Sizes near each length at which a header grows. */
 static void every_size(void **state)
 {
     (void)state;
@@ -205,7 +205,7 @@ static void every_size(void **state)
     }
 }
 
-/* What is no certificate is passed over; comments are. */
+/* What is not a certificate is skipped; so are comments. */
 static void other_things(void **state)
 {
     (void)state;
@@ -245,7 +245,7 @@ static void rejects(void **state)
         text_fini(&pem);
         text_fini(&store);
     }
-    /* One that is sound does not make up for one that is not. */
+    /* A sound certificate does not compensate for a bad one. */
     struct text pem = load("one.pem"), store = {0};
     text_add(&pem, broken[7]);
     assert_false(pkcs12_trust_store(&pem, &store));

@@ -1,4 +1,4 @@
-/* Snapshot of what is allowed. A change here is a change of the policy: compare policy.md. */
+/* Snapshot of what is allowed. A change here changes the policy: compare policy.md. */
 #include "helper.h"
 
 #include "policy/policy.h"
@@ -324,7 +324,7 @@ static bool contains(const uint16_t *list, size_t n, uint16_t id)
     return false;
 }
 
-/* What a server is asked about besides the policy: nothing of it, nothing twice, all names. */
+/* What check asks about besides the policy: nothing of the policy, nothing twice, all named. */
 static void others(void **state)
 {
     (void)state;

@@ -34,7 +34,7 @@ static void every_byte_of_every_size_is_filled(void **state)
     }
 }
 
-/* As other vector code may leave them behind. */
+/* As other vector code may leave the registers. */
 static void soil_registers(void)
 {
 #ifdef __x86_64__

@@ -108,7 +108,7 @@ static void codes_are_unique(void **state)
                                     reason_row((enum reason)k)->code);
 }
 
-/* A certificate that is rejected: what to do depends on the alert. */
+/* A rejected certificate: the remedy depends on the alert. */
 static void rejections(void **state)
 {
     (void)state;
@@ -130,8 +130,8 @@ static void rejections(void **state)
     assert_non_null(strstr(reason_remedy(rejected, 48), "Install the CA"));
 }
 
-/* A sentence fits behind "refused: "; a remedy stands alone. Neither can break JSON, HTML or
- * a header. */
+/* A sentence fits after "refused: "; a remedy is a sentence of its own. Neither can break JSON,
+ * HTML or a header. */
 static void sentences(void **state)
 {
     (void)state;
@@ -155,7 +155,7 @@ static void names(void **state)
         if (rows[i].alert >= 0)
             assert_string_not_equal(reason_alert_name(rows[i].alert), "unknown");
         if (rows[i].http) assert_string_not_equal(reason_http_phrase(rows[i].http), "unknown");
-        /* An HTTP answer has its Proxy-Status error, and the other way round. */
+        /* An HTTP status comes with a Proxy-Status error, and the reverse. */
         assert_int_equal(rows[i].http != 0, rows[i].error[0] != '\0');
     }
     assert_string_equal(reason_alert_name(40), "handshake_failure");

@@ -160,7 +160,7 @@ static void only_text(void **state)
     recent_free(r);
 }
 
-/* Texts of full length, and none at all. */
+/* Texts of full length, and no texts. */
 static void longest_and_shortest(void **state)
 {
     (void)state;

@@ -1,11 +1,11 @@
-/* Audit records: one valid JSON line each, the fields of policy.md ("One record"), and
- * nothing a peer sends can break the line. */
+/* Audit records: one valid JSON line each, with the fields of policy.md ("One record"). Nothing
+ * that a peer sends can break the line. */
 #include "helper.h"
 
 #include "audit/record.h"
 #include "pki/keys.h"
 
-/* A strict reader of one JSON text (RFC 8259): where it ends, NULL when it is not valid. */
+/* A strict reader of one JSON text (RFC 8259): returns its end, NULL if it is not valid. */
 static const char *json_skip(const char *s, unsigned depth);
 
 static const char *json_skip_string(const char *s)
@@ -49,7 +49,7 @@ static const char *json_skip(const char *s, unsigned depth)
     return n ? s + n : NULL;
 }
 
-/* Sealed, it is exactly one object and one line end. */
+/* A sealed record is exactly one object and one line end. */
 static void assert_one_line(struct text *t)
 {
     struct chain chain;
@@ -237,7 +237,7 @@ static void opened_and_closed(void **state)
     text_fini(&t);
 }
 
-/* Every action and every code renders, with as little known as can be. */
+/* Every action and every code renders, with as few facts as possible. */
 static void every_code(void **state)
 {
     (void)state;
@@ -350,7 +350,7 @@ static unsigned pick(unsigned below)
 
 static char hex[4 * 40000 + 1];
 
-/* Hexadecimal digits of so many ids; mostly the ones with the longest names. */
+/* Hexadecimal digits of `count` ids; mostly those with the longest names. */
 static const char *ids(char *out, size_t count, const char *longest)
 {
     for (size_t i = 0; i < count; i++)
@@ -380,7 +380,7 @@ static size_t sealed_size(const struct audit_event *e)
     return n;
 }
 
-/* What an event can hold at its longest, every character escaped. */
+/* The longest event, every character escaped. */
 static struct audit_event worst_event(void)
 {
     static const char *const parts[] = {"\x01", "\"", "\xff", "\xc2\x80", "\xf4\x8f\xbf\xbf", "x"};
@@ -448,7 +448,7 @@ static size_t array_size(const struct text *t, const char *key)
     return (size_t)(to - from);
 }
 
-/* Nothing is left out that fits, and what is left out is counted. */
+/* A value that fits is kept; the values that are left out are counted. */
 static void cut_lists_are_counted(void **test)
 {
     (void)test;
@@ -487,7 +487,7 @@ static void cut_lists_are_counted(void **test)
     text_fini(&wanted);
 }
 
-/* Records about the log and the configuration are bounded as well. */
+/* Records about the log and the configuration are also bounded. */
 static void bounded_without_a_connection(void **test)
 {
     (void)test;

@@ -7,12 +7,12 @@
 
 static const uint8_t wire[] = {
     22, 3, 1, 0, 3, 'a', 'b', 'c', /* */
-    23, 3, 3, 0, 0,                /* an empty one */
+    23, 3, 3, 0, 0,                /* an empty record */
     21, 3, 3, 0, 2, 2,   40,       /* */
     22, 3, 3, 1, 0,                /* and 256 bytes that do not come */
 };
 
-/* What comes out of the bytes in pieces of `piece`: headers as they are, fragments joined. */
+/* The result of reading the bytes in pieces of `piece`: headers unchanged, fragments joined. */
 static size_t read_in_pieces(size_t piece, uint8_t out[sizeof wire])
 {
     struct records r = {0};
@@ -136,7 +136,7 @@ static void malformed_extensions(void **state)
     struct span body;
     uint16_t type;
     size_t n = server_hello(bytes);
-    bytes[n - 2]++; /* the last one says that it is longer than the list */
+    bytes[n - 2]++; /* the last one claims to be longer than the list */
     assert_int_equal(server_hello_read((struct span){bytes, n}, &h), SERVER_HELLO_OK);
     assert_true(server_hello_extension(&h, &type, &body));
     assert_false(server_hello_extension(&h, &type, &body));

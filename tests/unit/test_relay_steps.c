@@ -1,6 +1,6 @@
 /* conn/relay with a scripted source and sink on each leg: back-pressure, shares, half-close,
- * truncation, and each way in which a relay is ended. Sessions and sockets are this file's (the
- * Makefile wraps their calls), so that each step is what the script says. */
+ * truncation, and each way a relay ends. This file replaces sessions and sockets (the Makefile
+ * wraps their calls), so the script decides each step. */
 #include "helper.h"
 
 #include "conn/conn_impl.h"
@@ -11,8 +11,8 @@ enum { ENDLESS = 1 << 30, RECORD = 16384, HIGH = 47 * 1024, SHARE = 64 * 1024 };
 /* What a leg's peer does. */
 struct script {
     size_t has;              /* bytes that it will send */
-    size_t record;           /* so many of them at a time; 0: RECORD */
-    enum session_status end; /* what is read behind them */
+    size_t record;           /* bytes at a time; 0: RECORD */
+    enum session_status end; /* what is read after them */
     size_t takes;            /* bytes that its socket takes in the next flush */
     bool renegotiates;
     enum reason fault;
@@ -31,7 +31,7 @@ static struct leg *leg_at(int i)
     return i == CLIENT ? &c.client : &c.upstream;
 }
 
-/* A session is only a name here: the address of its script. */
+/* A session has no content here: its address is that of its script. */
 static struct script *script_of(const struct session *s)
 {
     return (struct script *)(uintptr_t)s;
@@ -194,7 +194,7 @@ static void a_blocked_receiver_stops_its_source(void **state)
     assert_false(reads(CLIENT));
     assert_true(reads(UPSTREAM));
     assert_false(c.rerun);
-    /* One byte below the mark is room for one more record; at the mark there is none. */
+    /* One byte below the mark is room for one more record; at the mark there is no room. */
     size_t before = scripts[CLIENT].sent;
     scripts[UPSTREAM].takes = buf_size(&c.upstream.stream.out) - HIGH;
     __wrap_leg_flush(&c.upstream);
@@ -218,7 +218,7 @@ static void a_step_moves_a_share_each_way(void **state)
         assert_in_range(scripts[CLIENT].sent - before, 1, SHARE);
         assert_int_equal(scripts[CLIENT].sent, scripts[UPSTREAM].sent);
         assert_int_equal(scripts[UPSTREAM].taken, scripts[CLIENT].sent);
-        assert_true(c.rerun); /* no socket will announce the rest */
+        assert_true(c.rerun); /* no socket event will come for the rest */
     }
     assert_int_equal(c.to_upstream.bytes, scripts[CLIENT].sent);
     assert_int_equal(c.to_client.bytes, scripts[UPSTREAM].sent);
@@ -227,7 +227,7 @@ static void a_step_moves_a_share_each_way(void **state)
     assert_false(c.rerun);
 }
 
-/* Each record costs as much as 512 bytes, so that small ones cannot keep a worker. */
+/* Each record costs as much as 512 bytes, so small records cannot occupy a worker. */
 static void small_records_use_up_a_share_too(void **state)
 {
     (void)state;
@@ -240,7 +240,7 @@ static void small_records_use_up_a_share_too(void **state)
     }
 }
 
-/* What a receiver can no longer take is given up; what it has sent is still read. */
+/* What a receiver can no longer take is dropped; what it has sent is still read. */
 static void a_receiver_that_failed_ends_its_direction(void **state)
 {
     (void)state;
@@ -276,7 +276,7 @@ static void each_direction_ends_by_itself(void **state)
         assert_int_equal(relay_step(&c), STEP_WAIT);
         assert_true(scripts[second].ended);
         assert_int_equal(scripts[second].notifies, 1);
-        assert_int_equal(scripts[first].taken, 1); /* the other way goes on */
+        assert_int_equal(scripts[first].taken, 1); /* the other direction continues */
         scripts[second].has = 5;
         scripts[second].end = SESSION_CLOSE_NOTIFY;
         assert_int_equal(relay_step(&c), STEP_AGAIN);
@@ -296,7 +296,7 @@ static void who_ends_without_close_notify(void **state)
     (void)state;
     static const struct {
         int first;                 /* ends without close_notify */
-        enum session_status other; /* what is read of the other one then */
+        enum session_status other; /* what is read from the other one then */
         bool other_failed;         /* it takes no more bytes */
         enum reason code;
     } rows[] = {
@@ -315,7 +315,7 @@ static void who_ends_without_close_notify(void **state)
         leg_at(other)->write_failed = rows[i].other_failed;
         relay_step(&c);
         if (c.reason != rows[i].code) fail_msg("row %zu: %s", i, reason_row(c.reason)->code);
-        /* What was cut off is not passed on as a proper end. */
+        /* Truncated data is not passed on with a proper end. */
         assert_int_equal(scripts[other].notifies, 0);
         end(state);
     }
@@ -373,7 +373,7 @@ static void only_what_goes_out_is_activity(void **state)
     scripts[UPSTREAM].has = ENDLESS;
     scripts[CLIENT].takes = 0;
     relay_step(&c);
-    assert_int_equal(c.active_ns, 1); /* bytes came, and none went on */
+    assert_int_equal(c.active_ns, 1); /* bytes came, and none were passed on */
     scripts[CLIENT].takes = 1;
     relay_step(&c);
     assert_true(c.active_ns > 1);

@@ -1,5 +1,4 @@
-/* Refusals beyond a rate are counted, and none is left out of both the records and the counts. Time
- * is handed in. */
+/* Refusals above a rate are counted; each refusal is recorded or counted. Tests set the time. */
 #include "helper.h"
 
 #include "../../src/audit/repeats.h"
@@ -16,7 +15,7 @@ static struct audit_repeated refusal(const char *ip, enum reason reason, const c
     return r;
 }
 
-/* Is it counted? */
+/* True: counted, not recorded. */
 static bool count_to(const char *destination, struct audit_repeated r, int64_t at_ms)
 {
     struct audit_repeated displaced;
@@ -45,7 +44,7 @@ static void beyond_the_rate(void **state)
     unsigned counted = 0;
     for (unsigned i = 0; i < 1000; i++) counted += count(A, 0);
     assert_int_equal(counted, 1000 - REPEATS_BURST);
-    assert_false(count(A, 100)); /* one more a tenth of a second */
+    assert_false(count(A, 100)); /* one more per tenth of a second */
     assert_true(count(A, 100));
     assert_false(take(REPEATS_SUMMARY_S * 1000 - 1, &r));
     assert_true(take(REPEATS_SUMMARY_S * 1000, &r));
@@ -56,7 +55,7 @@ static void beyond_the_rate(void **state)
     assert_string_equal(r.listener, "front");
     assert_false(take(INT64_MAX / ms - 2000, &r));
     assert_int_equal(repeats_due(repeats), 0);
-    /* After silence there is a burst again. */
+    /* After a quiet time a burst is allowed again. */
     for (unsigned i = 0; i < REPEATS_BURST; i++) assert_false(count(A, 60000));
     assert_true(count(A, 60000));
 }
@@ -71,7 +70,7 @@ static void others_are_not_counted_with_it(void **state)
     assert_false(count(refusal("192.0.2.1", REASON_CLIENT_NOT_TLS, "back"), 0));
 }
 
-/* A refusal to another host does not vanish among many to one. */
+/* A refusal to another host is still visible among many to one host. */
 static void the_first_destinations_are_named(void **state)
 {
     (void)state;
@@ -90,7 +89,7 @@ static void the_first_destinations_are_named(void **state)
     assert_string_equal(r.destinations[0], "noise.example:443");
     assert_string_equal(r.destinations[AUDIT_REPEATED_DESTINATIONS - 1], host);
     assert_false(r.destinations_cut);
-    /* The next count starts with none. */
+    /* The next count starts empty. */
     for (unsigned i = 0; i < REPEATS_BURST; i++) (void)!count_to("later.example:443", A, 60000);
     for (unsigned i = 0; i <= AUDIT_REPEATED_DESTINATIONS; i++) {
         snprintf(host, sizeof host, "h%u.example:443", i);
@@ -101,7 +100,7 @@ static void the_first_destinations_are_named(void **state)
     assert_true(r.destinations_cut);
 }
 
-/* Nor where they share a place with it: among so many some do. */
+/* The same if sources share a place: among so many, some do. */
 static void others_are_never_taken_for_it(void **state)
 {
     (void)state;
@@ -123,7 +122,7 @@ static void others_are_never_taken_for_it(void **state)
     }
 }
 
-/* Who makes room is who was refused least recently, not who is refused all the time. */
+/* The source refused least recently makes room, not one that is refused all the time. */
 static void a_crowd_displaces_no_count(void **state)
 {
     (void)state;
@@ -173,7 +172,7 @@ static void counts_are_due_one_by_one(void **state)
     assert_int_equal(r.first.tv_sec, 8000);
 }
 
-/* However many sources there are: records and counts together are all refusals. */
+/* For any number of sources: records and counts together are all refusals. */
 static void nothing_is_left_out(void **state)
 {
     (void)state;

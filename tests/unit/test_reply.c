@@ -1,4 +1,4 @@
-/* What a server answers to an offer: facts, and the same ones however the bytes are cut up. */
+/* What a server answers to an offer: facts, independent of how the bytes are cut up. */
 #include "helper.h"
 
 #include "policy/policy.h"
@@ -48,8 +48,8 @@ static void add_message(struct blob *b, uint8_t type, const char *hex)
     blob_close(b, body, 3);
 }
 
-/* A Certificate message of `count` certificates of n bytes; its list says so many bytes more
- * than there are. */
+/* A Certificate message of `count` certificates of n bytes; its list claims `missing`
+ * bytes more. */
 static void add_certificates(struct blob *b, size_t count, size_t n, size_t missing)
 {
     blob_number(b, 11, 1);
@@ -116,7 +116,7 @@ static void assert_same(const struct reply *a, const struct reply *b, size_t cut
     assert_memory_equal(a->head, b->head, a->head_size);
 }
 
-/* The wire as a whole into r; cut anywhere in two, and in single bytes, says the same. */
+/* Reads the whole wire into r; cut anywhere in two, or into single bytes, gives the same. */
 static void read_wire(struct reply *r, bool sslv2)
 {
     struct reply other;
@@ -159,7 +159,7 @@ static void whole_flight(void **state)
         start();
         add_whole_flight();
         send_message(sizes[i]);
-        blob_hex(&wire, "15 0303 0002 02 28 and more"); /* behind ServerHelloDone: ignored */
+        blob_hex(&wire, "15 0303 0002 02 28 and more"); /* after ServerHelloDone: ignored */
         read_wire(&r, false);
         assert_int_equal(r.kind, REPLY_HELLO);
         assert_true(r.done);
@@ -185,7 +185,7 @@ static void whole_flight(void **state)
     }
 }
 
-/* The least there is, and each fact on its own. */
+/* The smallest reply, and each fact alone. */
 static void plain_hellos(void **state)
 {
     (void)state;
@@ -195,7 +195,7 @@ static void plain_hellos(void **state)
         start();
         add_hello(&message, (struct server_hello){.version = all[i], .suite = 0x000a});
         send_message(500);
-        read_wire(&r, i & 1); /* even where a SERVER-HELLO of SSL 2.0 could have come */
+        read_wire(&r, i & 1); /* even if a SERVER-HELLO of SSL 2.0 was possible */
         assert_int_equal(r.kind, REPLY_HELLO);
         assert_false(r.done); /* its certificate is still to come */
         assert_int_equal(r.version, all[i]);
@@ -220,7 +220,7 @@ static const struct {
 } extension_rows[] = {
     {"ff01 0001 00", "", true},
     {"ff01 0000", "", false},
-    {"ff01 0002 01 aa", "", false}, /* of an earlier handshake, of which there was none */
+    {"ff01 0002 01 aa", "", false}, /* of an earlier handshake, but there was none */
     {"ff01 0001 01", "", false},
     {"0010 000b 0009 08 687474702f312e31", "http/1.1", false},
     {"0010 0000", "", false},
@@ -249,7 +249,7 @@ static void extensions(void **state)
     }
 }
 
-/* The longest name there can be. */
+/* The longest possible name. */
 static void long_alpn(void **state)
 {
     (void)state;
@@ -266,7 +266,7 @@ static void long_alpn(void **state)
     reply_fini(&r);
 }
 
-/* What follows a ServerHello of TLS 1.3 is encrypted: it ends there. */
+/* After a ServerHello of TLS 1.3 all is encrypted: reading ends there. */
 static void tls13(void **state)
 {
     (void)state;
@@ -382,7 +382,7 @@ static void too_many_certificates(void **state)
     }
 }
 
-/* The last Certificate message counts; memory is that of one. */
+/* The last Certificate message counts; only one is kept in memory. */
 static void repeated_certificates(void **state)
 {
     (void)state;
@@ -399,7 +399,7 @@ static void repeated_certificates(void **state)
     reply_fini(&r);
 }
 
-/* More than REPLY_LIMIT: what was understood before stays. In pieces as a socket gives them. */
+/* More than REPLY_LIMIT: the facts read before it remain. In pieces as a socket gives them. */
 static void too_large(void **state)
 {
     (void)state;
@@ -432,7 +432,7 @@ static void too_large(void **state)
     }
 }
 
-/* HelloRequests without end are no way to hold a connection. */
+/* Endless HelloRequests cannot hold a connection. */
 static void hello_requests(void **state)
 {
     (void)state;
@@ -462,7 +462,7 @@ static void alerts(void **state)
 {
     (void)state;
     static const struct {
-        const char *name, *before, *behind; /* of the ServerHello; behind NULL: there is none */
+        const char *name, *before, *behind; /* the ServerHello; behind NULL: no ServerHello */
         enum reply_kind kind;
         int alert;
         bool done;
@@ -505,7 +505,7 @@ static void alerts(void **state)
     }
 }
 
-/* A warning between two records of one message changes nothing; a fatal one ends it. */
+/* A warning between two records of one message changes nothing; a fatal alert ends reading. */
 static void alert_inside_a_message(void **state)
 {
     (void)state;
@@ -563,7 +563,7 @@ static void first_bytes(void **state)
     }
 }
 
-/* Junk behind a ServerHello does not take away what it said. */
+/* Junk after a ServerHello does not change its facts. */
 static void junk_behind_the_hello(void **state)
 {
     (void)state;
@@ -583,8 +583,8 @@ static void junk_behind_the_hello(void **state)
     }
 }
 
-/* A ServerHello whose header tells a shorter length than its content needs: never read behind
- * it, and only what ends in front of the extensions is one. */
+/* A ServerHello whose header gives a shorter length than its content needs: nothing after it is
+ * read, and only one that ends before the extensions is valid. */
 static void every_cut(void **state)
 {
     (void)state;
@@ -664,7 +664,7 @@ static void sslv2(void **state)
         start();
         add_sslv2(counts[i], "0002");
         size_t message_size = wire.n;
-        blob_hex(&wire, "8001 07"); /* whatever follows is ignored */
+        blob_hex(&wire, "8001 07"); /* the rest is ignored */
         read_wire(&r, true);
         assert_int_equal(r.kind, REPLY_SSLV2);
         assert_true(r.done);
@@ -673,7 +673,7 @@ static void sslv2(void **state)
         assert_int_equal(r.kind_count, kept);
         for (size_t k = 0; k < kept; k++) assert_int_equal(r.kinds[k], 0x010080 + k);
         reply_fini(&r);
-        /* A byte less: it is waited for. */
+        /* With one byte less, the reader waits for it. */
         wire.n = message_size - 1;
         read_wire(&r, true);
         assert_int_equal(r.kind, REPLY_NONE);

@@ -1,5 +1,5 @@
-/* The run queue: in order, one run per entry, few entries up to RUN_QUEUE_RUNS runs in all, then
- * the sockets are asked again. */
+/* The run queue: in order, one run per entry. A few entries get up to RUN_QUEUE_RUNS runs in all,
+ * and then the sockets are checked. */
 #include "helper.h"
 
 #include "runtime/run_queue.h"
@@ -72,7 +72,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* Iterations until nobody waits; each returns at once, since EVRUN_ONCE would block in a pipe
+/* Iterations until no entry waits. Each returns at once, since EVRUN_ONCE would block on a pipe
  * that nobody writes to, and the test's alarm would end it. */
 static unsigned drain(void)
 {
@@ -158,7 +158,7 @@ static void test_removal_while_running(void **state)
     assert_false(ev_is_active(&at.queue.no_wait));
 }
 
-/* With nobody waiting the loop sleeps again. */
+/* When no entry waits, the loop sleeps again. */
 static void test_an_empty_queue_waits(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* Which record of the run before a run may name, and what is said of those that name none. */
+/* Which record of the run before a run may name, and what is reported about runs that name none. */
 #include "helper.h"
 
 #include "ledger/runs.h"
@@ -28,7 +28,7 @@ static void names(void **state)
     assert_true(runs_init(&r));
     struct chain outside = record(9, 77), end = record(1, 300), earlier = record(1, 299);
     assert_int_equal(runs_link(&r, &outside), RUN_OUTSIDE);
-    add(&r, 1, 250, 300); /* a log whose beginning is not given */
+    add(&r, 1, 250, 300); /* a log whose beginning is missing */
     assert_true(runs_end(&r));
     runs_begin(&r);
     add(&r, 2, 1, 3);
@@ -39,7 +39,7 @@ static void names(void **state)
     assert_false(runs_wants(&r, 77, end.hash));
     assert_true(runs_end(&r));
     runs_begin(&r);
-    assert_false(runs_end(&r)); /* names none */
+    assert_false(runs_end(&r)); /* it names no record */
     assert_int_equal(r.count, 3);
     assert_int_equal(r.unlinked, 1);
     runs_fini(&r);
@@ -52,7 +52,7 @@ static void does_not_take(void **state)
     assert_true(runs_init(&r));
     add(&r, 1, 250, 300);
     runs_begin(&r);
-    /* Before the first, behind the last, of another run, of this one. */
+    /* Before the first, after the last, of another run, of this run. */
     struct chain others[] = {record(1, 249), record(1, 301), record(2, 300), record(2, 3),
                              record(1, UINT64_MAX)};
     add(&r, 2, 1, 3);
@@ -64,7 +64,7 @@ static void does_not_take(void **state)
     runs_fini(&r);
 }
 
-/* The last RUNS_RECENT records are known, however long the run was. */
+/* The last RUNS_RECENT records are known, however long the run is. */
 static void recent(void **state)
 {
     (void)state;

@@ -1,4 +1,4 @@
-/* tls/session: two sessions talk in memory; every suite, every way to end, and what must fail. */
+/* tls/session: two sessions talk in memory; every suite, every way to end, and each failure. */
 /* The struct, for records made by hand. */
 #include "../../src/tls/session_impl.h"
 
@@ -127,8 +127,6 @@ static void one_protocol_is_answered(void **state)
     pair_free(&p);
 }
 
-/* Tickets. */
-
 static struct ticket_scope scope_for(const struct ticket_keys *keys, const char *identity)
 {
     static const uint8_t generation[16] = {1};
@@ -138,7 +136,7 @@ static struct ticket_scope scope_for(const struct ticket_keys *keys, const char 
     return scope;
 }
 
-/* A handshake under a scope; what came of it is in p. */
+/* A handshake under a scope; p has the result. */
 static void with_ticket(struct pair *p, const struct suite *suite,
                         const struct saved_session *resume, struct ticket_scope scope, size_t piece)
 {
@@ -181,7 +179,7 @@ static void a_ticket_resumes(void **state)
     }
 }
 
-/* The peer is verified as if it came for the first time. */
+/* The peer is verified as in a first handshake. */
 static void assert_full(const struct saved_session *saved, struct ticket_scope scope)
 {
     struct pair p;
@@ -205,7 +203,7 @@ static void a_foreign_ticket_gives_a_full_handshake(void **state)
     saved_session_free(saved);
 }
 
-/* Moves the client's hello after one bit of the ticket in it is changed. */
+/* Moves the client's hello after changing one bit of its ticket. */
 static void garbled_hello(struct pair *p, size_t at)
 {
     shake(&p->client);
@@ -219,8 +217,8 @@ static void garbled_hello(struct pair *p, size_t at)
     bytes[(size_t)(hello.session_ticket.p - bytes) + at] ^= 1;
 }
 
-/* Its server opens no such ticket and makes a full handshake; the client, whose hello has been
- * changed on the way, then finds that the transcripts differ. */
+/* The server cannot open such a ticket and makes a full handshake. The client's hello was changed
+ * on the way, so the client then finds that the transcripts differ. */
 static void a_garbled_ticket_is_not_opened(void **state)
 {
     (void)state;
@@ -241,8 +239,6 @@ static void a_garbled_ticket_is_not_opened(void **state)
     }
     saved_session_free(saved);
 }
-
-/* The end. */
 
 static void close_notify_ends_one_direction(void **state)
 {
@@ -284,7 +280,7 @@ static void payload_before_close_notify_arrives(void **state)
     pair_free(&p);
 }
 
-/* Of one record, n bytes arrive and then the end. */
+/* The first n bytes of one record arrive, then the end. */
 static void cut_after(const struct suite *suite, size_t n)
 {
     struct pair p;
@@ -334,7 +330,7 @@ static void an_end_in_the_handshake_fails_it(void **state)
     }
 }
 
-/* Anywhere in the client's second flight, Finished included: no word to who has gone. */
+/* Anywhere in the client's second flight, Finished included: nothing is sent to a closed peer. */
 static void an_end_in_the_clients_flight_fails_it(void **state)
 {
     (void)state;
@@ -357,8 +353,6 @@ static void an_end_in_the_clients_flight_fails_it(void **state)
         pair_free(&p);
     }
 }
-
-/* Alerts. */
 
 static void a_fatal_alert_kills_both_ends(void **state)
 {
@@ -419,8 +413,6 @@ static void an_alert_in_place_of_the_clients_flight(void **state)
     pair_free(&p);
 }
 
-/* Damage. */
-
 static void assert_violated(struct pair *p, struct side *by, struct side *seen, int alert)
 {
     struct buf got = {0};
@@ -475,7 +467,7 @@ static void a_record_does_not_arrive_twice(void **state)
     }
 }
 
-/* Any bit of the client's Finished, or of the server's. */
+/* Any bit of the client's Finished or of the server's. */
 static void a_flipped_bit_in_finished_fails_the_handshake(void **state)
 {
     (void)state;
@@ -498,7 +490,7 @@ static void a_flipped_bit_in_finished_fails_the_handshake(void **state)
         }
 }
 
-/* Records that no library makes: protected, of this kind. */
+/* Protected records of a kind that no library sends. */
 static void send_protected(struct side *by, int type, const uint8_t *message, size_t n)
 {
     uint8_t record[512];
@@ -569,8 +561,6 @@ static void a_second_hello_in_the_handshake_is_refused(void **state)
     pair_free(&p);
 }
 
-/* Peers that are not proved. */
-
 static void assert_refused(struct pair *p, enum reason reason, int alert)
 {
     pair_shake(p);
@@ -604,7 +594,7 @@ static void an_unproved_server_ends_the_handshake(void **state)
         }
 }
 
-/* One that presents the right certificate and has another key. */
+/* A peer that presents the right certificate and has another key. */
 static void a_server_without_the_key_fails(void **state)
 {
     (void)state;
@@ -641,7 +631,7 @@ static void no_common_suite(void **state)
     pair_free(&other);
 }
 
-/* The library would take it; the owner is told before the library sees it. */
+/* The library would accept it; the owner learns of it before the library reads it. */
 static void a_suite_that_was_not_offered(void **state)
 {
     (void)state;

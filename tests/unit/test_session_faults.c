@@ -1,8 +1,8 @@
-/* tls/session when the machine fails it: each request for memory of one conversation, then each for
- * randomness, is refused once. Nothing crashes or leaks, and nobody who is not proved is taken. */
+/* tls/session when the machine fails: each memory request of one conversation fails once, then each
+ * request for randomness. Nothing crashes or leaks, and no unproved peer is accepted. */
 #include "tls_pair.h"
 
-/* The linker leads all calls here (the Makefile says so). */
+/* The linker directs all these calls here (see the Makefile). */
 void *__real_malloc(size_t n);
 void *__real_calloc(size_t count, size_t n);
 void *__real_realloc(void *p, size_t n);
@@ -10,14 +10,14 @@ void __real_free(void *p);
 int __real_suitegate_random(unsigned char *out, unsigned size);
 int __wrap_suitegate_random(unsigned char *out, unsigned size);
 
-/* One kind of request: the one numbered `fails` is refused, and all behind it where `forever`. */
+/* One kind of request: number `fails` fails, and all later ones if `forever`. */
 struct gauge {
     size_t count, fails;
     bool armed, forever;
 };
 
 static struct gauge memory, randomness;
-static struct session *acting, *victim; /* in a call of the engine; when a request was refused */
+static struct session *acting, *victim; /* in a call of the engine; when a request failed */
 static long held;                       /* blocks */
 
 static bool refused(struct gauge *g)
@@ -106,13 +106,13 @@ void __wrap_session_close_notify(struct session *s)
 
 enum { PAYLOAD = 40000 };
 
-/* What a conversation has come to. */
+/* The result of a conversation. */
 struct outcome {
     bool client_done, server_done, resumed;
     bool carried; /* all payload, and both ends */
 };
 
-/* Bytes that arrive are the first of those that were sent. */
+/* Bytes that arrive are the first of those sent. */
 static bool carry(struct pair *p, struct side *from, struct side *to)
 {
     static uint8_t sent[PAYLOAD];
@@ -148,12 +148,12 @@ static void assert_proved(const struct pair *p, const struct suite *suite, bool 
     }
 }
 
-/* What fails for want of memory is never said to be the peer's doing. Of the other side it may be:
- * one that gives up in the middle does break the protocol. */
+/* A failure for lack of memory is never blamed on the peer. The other side may be blamed: one that
+ * gives up in the middle breaks the protocol. */
 static void assert_peer_is_not_accused(const struct pair *p)
 {
     int alert;
-    if (!victim || randomness.armed) return; /* the library does not say that it got none */
+    if (!victim || randomness.armed) return; /* the library does not report that it got none */
     bool shaking = victim == p->client.tls && session_flight(victim);
     if (shaking && !(p->client.status == SESSION_FAILED && p->check.verified)) return;
     enum reason fault = shaking ? session_explain(victim, p->client.stream.end_of_data, &alert)
@@ -162,7 +162,7 @@ static void assert_peer_is_not_accused(const struct pair *p)
         fail_msg("request %zu: %s", memory.fails, reason_row(fault)->code);
 }
 
-/* A handshake, payload, the end; *saved: resumed where there is one, and then what to resume. */
+/* A handshake, payload, the end; *saved: the session to resume if any, then the new one. */
 static struct outcome converse(const struct suite *suite, const char *identity,
                                struct saved_session **saved)
 {
@@ -224,7 +224,7 @@ static void refuse_each(struct gauge *g, const struct suite *suite, const char *
                         bool forever)
 {
     bool proved = strcmp(identity, IDENTITY) == 0;
-    all_goes_well(suite); /* what is made once is made */
+    all_goes_well(suite); /* one-time set-up is done */
     failing(g, 0, false, suite, identity);
     size_t all = g->count, unharmed = 0;
     assert_true(all > 0);
@@ -235,7 +235,7 @@ static void refuse_each(struct gauge *g, const struct suite *suite, const char *
         if (!proved) assert_false(o.client_done);
         unharmed += o.client_done && o.server_done && o.carried;
     }
-    /* Some memory can be done without; no randomness can. */
+    /* The session can do without some memory, but never without randomness. */
     assert_true(g == &memory ? unharmed < all : unharmed == 0);
     all_goes_well(suite);
 }

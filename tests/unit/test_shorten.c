@@ -1,4 +1,4 @@
-/* What is left of a record for a sink that cannot carry all of it. */
+/* What remains of a record for a sink that cannot carry all of it. */
 #include "helper.h"
 
 #include "../../src/audit/shorten.h"

@@ -58,7 +58,7 @@ static void shortened(void **state)
                     "\"message\":\"Refused.\",\"source\":{\"ip\":\"192.0.2.1\"},"
                     "\"suitegate\":{\"policy\":{\"digest\":\"d\"},\"shortened\":true},"
                     "\"event\":{\"code\":\"client_not_tls\",\"sequence\":7,\"hash\":\"h\"}}");
-    /* The next one is whole again. */
+    /* The next record is whole again. */
     assert_int_equal(sink_write(&s, small), SINK_DONE);
     assert_non_null(strstr(received(), "\"tls\""));
     line_release(small);
@@ -66,7 +66,7 @@ static void shortened(void **state)
     sink_fini(&s);
 }
 
-/* What is no record cannot be shortened. */
+/* Text that is not a record cannot be shortened. */
 static void impossible(void **state)
 {
     (void)state;

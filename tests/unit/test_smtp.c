@@ -1,9 +1,9 @@
-/* The dialogue in front of TLS: what the server says, however it is cut up, and what follows. */
+/* The dialogue before TLS: what the server sends, however it is cut up, and the next step. */
 #include "helper.h"
 
 #include "check/smtp.h"
 
-/* All that the server says at one step, in pieces; *left is what was not taken. */
+/* All that the server sends at one step, in pieces; *left is what was not taken. */
 static enum smtp_status say_bytes(struct smtp *s, const char *p, size_t n, size_t piece,
                                   size_t *left)
 {
@@ -64,8 +64,8 @@ static void every_cut(void **state)
     }
 }
 
-/* A reply's bytes are taken to its end and no further: what stands behind the reply to STARTTLS
- * was said in plaintext (CVE-2011-0411). */
+/* A reply's bytes are taken to its end and no further: bytes after the reply to STARTTLS were sent
+ * in plaintext (CVE-2011-0411). */
 static void leaves_the_rest(void **state)
 {
     (void)state;
@@ -154,7 +154,7 @@ static void ehlo_replies(void **state)
             if (status != rows[i].status) fail_msg("%s: %d", rows[i].said, (int)status);
         }
     }
-    /* In the greeting it says nothing. */
+    /* In the greeting it means nothing. */
     struct smtp s = {0};
     assert_int_equal(say(&s, "220-STARTTLS\r\n220 STARTTLS\r\n", 100), SMTP_SEND);
     assert_int_equal(say(&s, "250 HELP\r\n", 100), SMTP_WITHOUT);
@@ -179,7 +179,7 @@ static void starttls_replies(void **state)
     }
 }
 
-/* A short line behind a long one is judged by its own bytes only. */
+/* A short line after a long one is judged by its own bytes only. */
 static void lines_do_not_mix(void **state)
 {
     (void)state;
@@ -207,7 +207,7 @@ static void nul_bytes(void **state)
     assert_int_equal(say_bytes(&s, "2\0000 x\r\n", 8, 100, &left), SMTP_MALFORMED);
 }
 
-/* Memory and patience are bounded. */
+/* Memory and the number of lines are bounded. */
 static void limits(void **state)
 {
     (void)state;
@@ -225,7 +225,7 @@ static void limits(void **state)
     struct smtp s = {0};
     for (unsigned i = 0; i < SMTP_LINES; i++) assert_int_equal(say(&s, "220-\r\n", 7), SMTP_MORE);
     assert_int_equal(say(&s, "220-\r\n", 7), SMTP_MALFORMED);
-    /* The last one that counts may be the end. */
+    /* The last line that counts may be the end. */
     s = (struct smtp){0};
     for (unsigned i = 1; i < SMTP_LINES; i++) assert_int_equal(say(&s, "220-\r\n", 7), SMTP_MORE);
     assert_int_equal(say(&s, "220 \r\n", 7), SMTP_SEND);

@@ -1,4 +1,4 @@
-/* Connections and their rate by source. */
+/* Connections and their rate per source. */
 #include "helper.h"
 
 #include "runtime/sources.h"
@@ -112,7 +112,7 @@ static void new_certificates_have_a_rate(void **state)
     sources_free(s);
 }
 
-/* More sources than are remembered, none of them connected: the table does not grow on. */
+/* More unconnected sources than the table remembers: it does not grow. */
 static void memory_is_bounded(void **state)
 {
     (void)state;

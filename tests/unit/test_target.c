@@ -1,4 +1,4 @@
-/* CONNECT requests and destination patterns, as good[] and bad[] tables. */
+/* CONNECT requests and destination patterns, as tables good[] and bad[]. */
 #include "helper.h"
 
 #include "policy/target.h"
@@ -90,7 +90,7 @@ static void targets(void **state)
             fail_msg("%s is accepted", bad_targets[i]);
 }
 
-/* A NUL hides nothing: what a C string would not see is looked at all the same. */
+/* A NUL hides nothing: bytes that a C string would not show are checked, too. */
 static void target_with_nul(void **state)
 {
     (void)state;
@@ -250,8 +250,7 @@ static enum target_status parse(const void *p, size_t n, struct target *t, size_
     return parse_on(&(struct target_scan){0}, p, n, t, used);
 }
 
-/* As a whole, and as it grows byte by byte: what is final stays, and nothing but MORE comes
- * before it. */
+/* As a whole, and byte by byte: a final result stays, and only MORE comes before it. */
 static void request_table(void **state)
 {
     (void)state;
@@ -282,7 +281,7 @@ static void request_table(void **state)
     }
 }
 
-/* Of a request that is refused, for its record. */
+/* The facts of a refused request, for its record. */
 static void other_requests_have_a_destination(void **state)
 {
     (void)state;
@@ -347,7 +346,7 @@ static void request_with_nul(void **state)
     assert_int_equal(parse("\x16\x03\x01\x02\x00", 5, &t, &used), TARGET_NOT_HTTP);
 }
 
-/* Exactly the limit passes; a byte more, or no end within it, does not. */
+/* The exact limit passes; one byte more, or no end within it, does not. */
 static void request_limit(void **state)
 {
     (void)state;
@@ -360,7 +359,7 @@ static void request_limit(void **state)
         memcpy(request + n - 4, "\r\n\r\n", 4);
         assert_int_equal(parse(request, n, &t, &used),
                          n <= TARGET_REQUEST_LIMIT ? TARGET_OK : TARGET_BAD);
-        assert_string_equal(t.host, "a.test"); /* whether it came at once or in pieces */
+        assert_string_equal(t.host, "a.test"); /* at once or in pieces */
         assert_int_equal(parse(request, n - 1, &t, &used),
                          n <= TARGET_REQUEST_LIMIT ? TARGET_MORE : TARGET_BAD);
     }

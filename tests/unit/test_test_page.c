@@ -17,7 +17,7 @@ struct response {
     struct text text;
     unsigned status;
     const char *type, *body;
-    size_t body_size, length; /* length: as it says */
+    size_t body_size, length; /* length: as its header says */
 };
 
 static struct response answer_bytes(const void *p, size_t n)
@@ -150,7 +150,7 @@ static void paths(void **state)
         }
 }
 
-/* /recent names other clients: only who is on this machine may see it. */
+/* /recent names other clients: only a client on this machine may see it. */
 static void recent_is_for_loopback(void **state)
 {
     (void)state;
@@ -178,7 +178,7 @@ static void recent_is_for_loopback(void **state)
             assert_int_equal(strstr(r.body, "somebody-else") != NULL, here);
             text_fini(&r.text);
         }
-        /* Nor is it offered on the page. */
+        /* The page does not offer it either. */
         struct response r = answer("GET / HTTP/1.1\r\n\r\n");
         assert_int_equal(strstr(r.body, "href=\"/recent\"") != NULL, here);
         text_fini(&r.text);
@@ -227,7 +227,7 @@ static void only_text(void **state)
     hello.server_name[0] = '\0';
 }
 
-/* Whatever comes, in whole or in part: one response, well-formed. */
+/* For any input, whole or in part: one well-formed response. */
 static void any_bytes(void **state)
 {
     (void)state;

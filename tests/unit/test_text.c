@@ -48,7 +48,7 @@ static void take(void **state)
     free(s);
 }
 
-/* Once failed, nothing is added and nothing comes out. */
+/* After a failure nothing is added and nothing comes out. */
 static void failed(void **state)
 {
     (void)state;
@@ -169,7 +169,7 @@ static void wrapped(void **state)
         text_fini(&t);
         text_fini(&wanted);
     }
-    /* Many words: joined again, they are what they were. */
+    /* Many words: joined again, they are the input. */
     struct text words = {0};
     for (unsigned i = 0; i < 300; i++) text_printf(&words, "%s%0*u", i ? " " : "", 1 + i % 23, i);
     for (int indent = 0; indent < 40; indent++) {

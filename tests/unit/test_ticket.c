@@ -1,4 +1,4 @@
-/* tls/ticket: opens what it sealed, under the same binding, for as long as the key lives. */
+/* tls/ticket: opens what it sealed, under the same binding, while the key lives. */
 #include "helper.h"
 #include "tls/ticket.h"
 
@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum { SIZE = 123 };
-static const uint32_t SEALED = 0xfffffff0; /* the counter of seconds may pass its end */
+static const uint32_t SEALED = 0xfffffff0; /* the counter of seconds may overflow */
 
 /* The linker leads all calls here (the Makefile says so). */
 bool __real_random_bytes(void *out, size_t n);

@@ -1,12 +1,12 @@
-/* Paths through what an upstream sends: every link holds, a detour saves no good chain from
- * its fault, and a certificate that is not needed spoils none. */
+/* Paths through what an upstream sends: every link is checked, a detour does not hide a fault, and
+ * an unneeded certificate does no harm. */
 #include "openssl.h"
 
 #include "pki/keys.h"
 #include "pki/trust.h"
 #include "policy/flight.h"
 
-/* What an upstream of this case sends, who is trusted, and the CRLs. */
+/* What the upstream sends, the trusted anchors, and the CRLs. */
 struct scene {
     const char *chain, *anchors, *crls; /* names with a space between; crls may be NULL */
     enum reason reason;
@@ -66,7 +66,7 @@ static enum reason judge(const struct scene *s, const char *identity, time_t *va
 {
     struct trust *trust = trust_of(s);
     enum reason reason = judge_by(trust, s->chain, identity, valid_until);
-    /* What is remembered of the first time changes nothing. */
+    /* What the first time left in the cache changes nothing. */
     assert_int_equal(judge_by(trust, s->chain, identity, valid_until), reason);
     trust_free(trust);
     return reason;
@@ -98,7 +98,7 @@ static void paths(void **state)
         {"leaf inter-cross inter", "root", NULL, REASON_OK},
         {"leaf inter-cross inter", "strange", NULL, REASON_OK},
         {"leaf inter-cross", "root", NULL, REASON_UPSTREAM_CERTIFICATE_UNTRUSTED},
-        /* Who signs certificates must be allowed to. */
+        /* An issuer needs the right to sign certificates. */
         {"leaf inter-no-sign", "root", NULL, REASON_UPSTREAM_CERTIFICATE_INVALID},
         {"leaf inter-no-ca", "root", NULL, REASON_UPSTREAM_CERTIFICATE_INVALID},
         {"leaf inter-no-sign inter", "root", NULL, REASON_OK},
@@ -109,7 +109,7 @@ static void paths(void **state)
     check_scenes(scenes, N_OF(scenes));
 }
 
-/* A good chain teaches nothing about a forged one. */
+/* A good chain gives no credit to a forged one. */
 static void remembered_signatures(void **state)
 {
     (void)state;
@@ -132,7 +132,7 @@ static void remembered_signatures(void **state)
 #define FOUR_FORGED "inter-forged inter-forged inter-forged inter-forged "
 #define TWENTY_FORGED FOUR_FORGED FOUR_FORGED FOUR_FORGED FOUR_FORGED FOUR_FORGED
 
-/* 24 signatures: the leaf's counts once, and those that do not verify as the others do. */
+/* 24 signatures: the leaf's counts once, and failed checks count, too. */
 static void signatures_are_counted(void **state)
 {
     (void)state;
@@ -161,7 +161,7 @@ static void certificates_are_counted(void **state)
     check_scenes(scenes, N_OF(scenes));
 }
 
-/* Two CAs that vouch for each other and for the leaf: the search ends. */
+/* Two CAs that name each other and the leaf names: the search ends. */
 static void circles(void **state)
 {
     (void)state;
@@ -174,8 +174,8 @@ static void circles(void **state)
     check_scenes(scenes, N_OF(scenes));
 }
 
-/* A revoked intermediate stays revoked beside a twin of its name and key that claims to be
- * of another anchor, one without a key identifier, and that nobody has signed. */
+/* A revoked intermediate stays revoked next to a twin with its name and key that claims another
+ * anchor, one without a key identifier, but has no valid signature. */
 static void revoked(void **state)
 {
     (void)state;
@@ -187,7 +187,7 @@ static void revoked(void **state)
          REASON_UPSTREAM_CERTIFICATE_REVOKED},
         {"leaf inter-twin inter", "bare root", "root-revoking",
          REASON_UPSTREAM_CERTIFICATE_REVOKED},
-        /* One that another anchor has really signed is another path. */
+        /* A twin that another anchor has really signed is another path. */
         {"leaf inter inter-cross", "root strange", "root-revoking", REASON_OK},
         {"leaf inter-cross inter", "root strange", "root-revoking", REASON_OK},
         {"leaf inter", "root", "root-empty", REASON_OK},
@@ -200,7 +200,7 @@ static void revoked(void **state)
     check_scenes(scenes, N_OF(scenes));
 }
 
-/* RFC 5280 section 5.2: lists with a critical extension that is not understood. */
+/* RFC 5280 section 5.2: lists with an unknown critical extension. */
 static void partial_lists(void **state)
 {
     (void)state;
@@ -246,7 +246,7 @@ static void weak(void **state)
     static const struct scene scenes[] = {
         {"leaf inter-sha1", "root", NULL, REASON_UPSTREAM_CERTIFICATE_WEAK},
         {"leaf-sha1 inter", "root", NULL, REASON_UPSTREAM_CERTIFICATE_WEAK},
-        /* Nobody has verified that link: no other fault is reported, and no verified one hidden. */
+        /* That link is not verified: no other fault is reported, no verified fault is hidden. */
         {"leaf-sha1-old inter", "root", NULL, REASON_UPSTREAM_CERTIFICATE_WEAK},
         {"leaf inter-sha1 inter-old", "root", NULL, REASON_UPSTREAM_CERTIFICATE_EXPIRED},
         {"leaf inter-old inter-sha1", "root", NULL, REASON_UPSTREAM_CERTIFICATE_EXPIRED},
@@ -257,7 +257,7 @@ static void weak(void **state)
     check_scenes(scenes, N_OF(scenes));
 }
 
-/* The salt may have any length, and openssl's default is the longest. */
+/* The salt may have any length; openssl's default is the longest. */
 static void pss(void **state)
 {
     (void)state;
@@ -293,7 +293,7 @@ static time_t end_of(const char *name)
     return certificate(name, &ders[0]).not_after;
 }
 
-/* The first end of all that the answer rests on; a session is not kept for longer. */
+/* The earliest expiry of all that the result depends on; a session is not kept for longer. */
 static void valid_until(void **state)
 {
     (void)state;
@@ -344,7 +344,7 @@ static int set_up(void **state)
         "cert leaf-old leaf leaf leaf_ext inter $old && "
         "cert leaf-sha1 leaf leaf leaf_ext inter -md sha1 && "
         "cert leaf-sha1-old leaf leaf leaf_ext inter -md sha1 $old");
-    /* evil signs as Root, with its key identifier, and as Bare, with one that says nothing. */
+    /* evil signs as Root, with its key identifier, and as Bare, with one that matches nothing. */
     run("id=$(openssl x509 -in root.pem -noout -ext subjectKeyIdentifier | tail -1 | tr -d ' '); "
         "printf '[as_root]\\nsubjectKeyIdentifier = %s\\n[as_bare]\\nsubjectKeyIdentifier = "
         "%s\\n' $id 55:55:55:55 >>conf && "
@@ -352,7 +352,7 @@ static int set_up(void **state)
         "cp evil.key as-root.key && cp evil.key as-bare.key && "
         "cert inter-forged Inter inter ca_ext as-root && "
         "cert inter-twin Inter inter ca_ext as-bare");
-    /* Properly Root's, with Inter's name and key identifier, and the key of evil. */
+    /* Really signed by Root, with Inter's name and key identifier, but the key of evil. */
     run("id=$(openssl x509 -in inter.pem -noout -ext subjectKeyIdentifier | tail -1 | tr -d ' '); "
         "printf '[as_inter]\\nbasicConstraints = critical,CA:TRUE\\nkeyUsage = "
         "critical,keyCertSign\\nsubjectKeyIdentifier = %s\\n' $id >>conf && "

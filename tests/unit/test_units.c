@@ -140,7 +140,7 @@ static void rates(void **state)
     assert_string_equal(out, "0");
 }
 
-/* What is printed reads back as the same. */
+/* Printed values read back as the same. */
 static void round_trip(void **state)
 {
     (void)state;

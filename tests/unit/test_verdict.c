@@ -1,4 +1,4 @@
-/* The verdict: every row of policy.md that a hello can earn, and which comes first. */
+/* The verdict: every row of policy.md that a hello can get, and which one comes first. */
 #include "helper.h"
 
 #include "policy/verdict.h"
@@ -24,7 +24,7 @@ static struct verdict judge(const struct hello_spec *s, const struct verdict_key
     return verdict_judge(&h, &policy, keys);
 }
 
-/* Where a row leaves them out: TLS 1.2, all suites, SHA-256 with both keys. "-": absent. */
+/* For fields that a row leaves out: TLS 1.2, all suites, SHA-256 with both keys. "-": absent. */
 static struct hello_spec with_defaults(struct hello_spec s)
 {
     if (!s.version) s.version = 0x0303;
@@ -309,7 +309,7 @@ static const enum reason fault_reasons[] = {
     REASON_CLIENT_NO_USABLE_CERTIFICATE,
 };
 
-/* The reason for a hello with every fault in the set. */
+/* The reason for a hello that has every fault in the set. */
 static enum reason with_faults(unsigned set)
 {
     struct hello_spec s = {
@@ -341,10 +341,10 @@ static void precedence(void **state)
                      reason_row(fault_reasons[first])->code);
         checked++;
     }
-    assert_int_equal(checked, 319); /* 7 combinations in 3 bits less one for none, of 2^6 */
+    assert_int_equal(checked, 319); /* 7 combinations in 3 bits less one for no fault, of 2^6 */
 }
 
-/* Profile and narrowing decide what is approved; every suite alone is enough or is not. */
+/* Profile and narrowing decide which suites are approved; each suite alone is checked. */
 static void narrowed(void **state)
 {
     (void)state;

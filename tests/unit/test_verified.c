@@ -1,4 +1,4 @@
-/* pki/verified: remembers exactly what it was told, a bounded number of it. */
+/* pki/verified: remembers exactly what was added, a bounded number of it. */
 #include "helper.h"
 
 #include "pki/verified.h"
@@ -15,7 +15,7 @@ static struct span span_of(const char *s)
     return (struct span){(const uint8_t *)s, strlen(s)};
 }
 
-/* Where one part ends and the next begins counts. */
+/* The border between two parts counts. */
 static void parts(void **state)
 {
     (void)state;
@@ -47,7 +47,7 @@ static void remembers(void **state)
     }
 }
 
-/* The newest of a set are there, the oldest make room. */
+/* The newest of a set are found; the oldest make room. */
 static void bounded(void **state)
 {
     (void)state;

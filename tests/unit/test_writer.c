@@ -1,5 +1,5 @@
-/* The audit file's writer: order, answers, and that no line is lost, torn or doubled when the
- * file cannot be written for a while, is opened anew, or is a pipe that nobody reads. */
+/* The audit file's writer: order, answers, and that no line is lost, torn or doubled if the file
+ * cannot be written for a while, is reopened, or is a pipe without a reader. */
 #include "helper.h"
 
 #include "../../src/audit/output.h"
@@ -20,7 +20,7 @@ enum { LINE_SIZE = 1000, ALARM_SECONDS = 10 };
 static char directory[] = "/tmp/suitegate-writer-XXXXXX";
 static char path[64], other[64], third[64];
 
-/* ---- who waits for records ---- */
+/* ---- the callers that wait for records ---- */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned yes, no;
@@ -29,7 +29,7 @@ static void count_answer(void *context, void *token, bool written)
 {
     (void)context;
     pthread_mutex_lock(&lock);
-    if ((*(unsigned *)token)++) abort(); /* told once; an assertion belongs to the main thread */
+    if ((*(unsigned *)token)++) abort(); /* answered once; only the main thread may assert */
     written ? yes++ : no++;
     pthread_mutex_unlock(&lock);
 }
@@ -94,7 +94,7 @@ int __wrap_ftruncate(int fd, off_t size)
 
 static unsigned told[200];
 
-/* A line that begins with its number, so large that half of it is many bytes. */
+/* A line that begins with its number, and so long that half of it is many bytes. */
 static void submit(struct writer *w, unsigned number)
 {
     struct text line = {0};
@@ -106,7 +106,7 @@ static void submit(struct writer *w, unsigned number)
                   &(struct writer_reply){count_answer, NULL, &told[number]});
 }
 
-/* What stands in n bytes of a log: whole lines of one chain. */
+/* The content of n bytes of a log: whole lines of one chain. */
 struct found {
     unsigned first, last; /* numbered lines, first up to last, without a gap */
     unsigned checkpoints, repairs;
@@ -163,7 +163,7 @@ static struct found look_at_file(const char *name)
     return look_at(content, read_file(name, content, sizeof content));
 }
 
-/* The numbered lines of the file are exactly these. */
+/* The file has exactly these numbered lines. */
 static struct found check_file(const char *name, unsigned first, unsigned last)
 {
     struct found f = look_at_file(name);
@@ -204,7 +204,7 @@ static void reopen(struct writer *w, const char *name)
     text_fini(&errors);
 }
 
-/* Line 0 and the checkpoint behind it are in the file: no other comes by itself so soon. */
+/* Line 0 and the checkpoint after it are in the file; no other comes by itself so soon. */
 static struct writer *begin_with_first(void)
 {
     struct writer *w = begin(path);
@@ -214,7 +214,7 @@ static struct writer *begin_with_first(void)
     return w;
 }
 
-/* No file of this process may grow beyond size; RLIM_INFINITY lifts that. */
+/* No file of this process can grow beyond size; RLIM_INFINITY removes the limit. */
 static void limit_files(rlim_t size)
 {
     struct rlimit l;
@@ -233,7 +233,7 @@ static void in_order(void **state)
     struct writer *w = begin(path);
     for (unsigned i = 0; i < 150; i++) submit(w, i);
     WAIT_FOR(answered(150, 0));
-    check_file(path, 0, 150); /* who was told finds it there */
+    check_file(path, 0, 150); /* all answered lines are in the file */
     assert_true(writer_available(w) && writer_has_room(w));
     for (unsigned i = 150; i < 160; i++) submit(w, i);
     assert_int_equal(writer_free(w), 0);
@@ -272,7 +272,7 @@ static void no_file(void **state)
     check_file(path, 0, 1);
 }
 
-/* One log, one process; and one writer within it. */
+/* One log, one process, and one writer within it. */
 static void only_one_writer(void **state)
 {
     (void)state;
@@ -319,7 +319,7 @@ static void the_chain_goes_on(void **state)
     }
     struct found f = check_file(path, 0, 4);
     assert_int_equal(f.repairs, 0);
-    /* Rotated while nobody ran: the state knows. */
+    /* Rotated while no proxy ran: the state file shows it. */
     assert_int_equal(rename(path, other), 0);
     struct writer *w = begin(path);
     submit(w, 4);
@@ -337,7 +337,7 @@ static void append_to(const char *name, const char *s)
     fclose(f);
 }
 
-/* A kill in the middle of a line: it is taken out, and a record keeps it. */
+/* A kill in the middle of a line: the part is removed, and a record keeps it. */
 static void half_a_line_from_before(void **state)
 {
     (void)state;
@@ -398,7 +398,7 @@ static void a_disk_with_an_error(void **state)
     assert_non_null(memmem(content, n, "The disk had an error", 21));
 }
 
-/* What is not ours is not taken away. */
+/* Foreign content is not removed. */
 static void half_a_line_of_others(void **state)
 {
     (void)state;
@@ -412,7 +412,7 @@ static void half_a_line_of_others(void **state)
     assert_int_equal(f.repairs, 1);
 }
 
-/* The end of the log was cut off while nobody ran: the chain shows the gap. */
+/* The end of the log was cut off while no proxy ran: the chain shows the gap. */
 static void a_cut_end(void **state)
 {
     (void)state;
@@ -451,7 +451,7 @@ static void a_full_disk(void **state)
         WAIT_FOR(answered(1 + whole, 5 - whole));
         assert_false(writer_available(w));
         assert_true(writer_has_room(w));
-        submit(w, 6); /* who comes later is told as well */
+        submit(w, 6); /* later callers are answered, too */
         WAIT_FOR(answered(1 + whole, 6 - whole));
         limit_files(RLIM_INFINITY);
         WAIT_FOR(writer_available(w));
@@ -462,7 +462,7 @@ static void a_full_disk(void **state)
     }
 }
 
-/* A reload that keeps the name, in the moment when half a line is in the file. */
+/* A reload that keeps the name while half a line is in the file. */
 static void the_same_file_again(void **state)
 {
     (void)state;
@@ -482,7 +482,7 @@ static void the_same_file_again(void **state)
     check_file(path, 0, 100);
 }
 
-/* Rotation: the line that was cut goes whole into the new file and out of the old one. */
+/* Rotation: the cut line goes whole into the new file and is removed from the old one. */
 static void a_rotation(void **state)
 {
     (void)state;
@@ -501,7 +501,7 @@ static void a_rotation(void **state)
     assert_int_equal(new.chain.sequence, old.chain.sequence + lines);
 }
 
-/* Each file ends and begins with a checkpoint, so that it can be verified alone. */
+/* Each file begins and ends with a checkpoint, so it can be verified alone. */
 static void checkpoints_around_a_rotation(void **state)
 {
     (void)state;
@@ -518,7 +518,7 @@ static void checkpoints_around_a_rotation(void **state)
     assert_int_equal(check_file(path, 2, 3).checkpoints, 2);
 }
 
-/* Another path is another log: what waits goes into its chain. */
+/* Another path is another log: waiting records go into its chain. */
 static void another_log(void **state)
 {
     (void)state;
@@ -529,7 +529,7 @@ static void another_log(void **state)
     reopen(w, other);
     WAIT_FOR(writer_available(w));
     limit_files(RLIM_INFINITY);
-    assert_int_equal(writer_free(begin(path)), 0); /* given up, so another may have it */
+    assert_int_equal(writer_free(begin(path)), 0); /* released, so another writer can take it */
     submit(w, 3);
     assert_int_equal(writer_free(w), 0);
     check_file(path, 0, 2);
@@ -612,7 +612,7 @@ static void a_checkpoint_after_many(void **state)
     assert_in_range(f.checkpoints, 3, 6);
 }
 
-/* It counts as a file that cannot be written; a reader that comes gets all of it. */
+/* It counts as a file that cannot be written; a later reader gets all of it. */
 static void a_pipe_that_nobody_reads(void **state)
 {
     (void)state;
@@ -629,7 +629,7 @@ static void a_pipe_that_nobody_reads(void **state)
     assert_int_equal(page, 4096);
     size_t n = (size_t)page;
     pause_ms(500);
-    /* Nothing is rotated by this: the line goes on where it stopped. */
+    /* This rotates nothing: the line continues where it stopped. */
     reopen(w, path);
     pause_ms(300);
     for (struct found f = {0}; f.last < 150;) {
@@ -677,7 +677,7 @@ static void a_reload_keeps_what_waits_for_a_copy(void **state)
     close(fd);
 }
 
-/* Nothing holds the end of the process, and what did not get out is counted. */
+/* Nothing delays the end of the process, and what was not written is counted. */
 static void the_end_beside_a_full_pipe(void **state)
 {
     (void)state;
@@ -738,7 +738,7 @@ static unsigned counts_in_file(void)
     return sum;
 }
 
-/* A source that is refused without end has some records and counts, in the file at the end. */
+/* A source that is refused without end gets some records and counts, in the file at the end. */
 static void counted_refusals(void **state)
 {
     (void)state;
@@ -780,7 +780,7 @@ static void counted_refusals_of_a_network(void **state)
     assert_non_null(strstr(content, "\"ip\":\"2001:db8:1:2::\""));
 }
 
-/* More sources than have a place: the count that makes way is written too. */
+/* More sources than places: the count that makes way is written, too. */
 static void displaced_counts(void **state)
 {
     (void)state;
@@ -799,7 +799,7 @@ static void displaced_counts(void **state)
     assert_int_equal(counts_in_file(), counted);
 }
 
-/* What nobody can write, nobody is told of. */
+/* Nobody gets an answer for a record that cannot be written. */
 static void no_count_while_the_file_fails(void **state)
 {
     (void)state;
