@@ -1,7 +1,7 @@
-"""Certificates and CRLs in which everything can be wrong, one thing at a time.
+"""Certificates and CRLs with one thing wrong at a time.
 
-A Spec says what one certificate holds; sign() turns it into DER. Keys come from a Ring, EC keys
-from a seed, RSA keys once a run. Only signatures are left to a library.
+A Spec describes one certificate; sign() turns it into DER. EC keys come from a seed, RSA keys are
+made once per run; a Ring holds them. A library makes the signatures only.
 """
 
 import dataclasses
@@ -68,7 +68,7 @@ class Key:
 
 
 class BigExponent(Key):
-    """An RSA key whose public exponent no library makes: signs by arithmetic."""
+    """An RSA key with a public exponent that no library makes: signs by arithmetic."""
 
     def __init__(self, exponent, base):
         numbers = base.private_numbers()
@@ -97,7 +97,7 @@ def rsa_spki(modulus, exponent, algorithm=None):
 
 
 def pss_algorithm(digest, salt):
-    """RSASSA-PSS with its parameters (RFC 4055 section 3.1); digest None leaves them out."""
+    """RSASSA-PSS with its parameters (RFC 4055 section 3.1); digest None omits them."""
     if digest is None:
         return der.sequence(der.oid(RSA_PSS))
     algorithm = der.sequence(der.oid(HASHES[digest][1]), der.NULL)
@@ -107,7 +107,7 @@ def pss_algorithm(digest, salt):
 
 
 class Ring:
-    """The keys of a run. An EC key has a name and is its own; RSA keys are few and shared."""
+    """The keys of a run. Each EC key has its own name; the few RSA keys are shared."""
 
     def __init__(self, seed):
         self.seed, self._rsa = seed, {}
@@ -199,7 +199,7 @@ class Extension:
     kind: str
     value: bytes
     critical: bool = False
-    default_written: bool = False  # DEFAULT FALSE encoded all the same: not DER
+    default_written: bool = False  # DEFAULT FALSE encoded explicitly: not DER
 
     def encode(self):
         written = self.critical or self.default_written
@@ -221,7 +221,7 @@ def purposes(*names):
 
 
 def name_constraints(permitted=None, excluded=None):
-    """Lists of general names; None leaves the field out, [] is an empty one."""
+    """Lists of general names; None omits the field, [] is an empty list."""
     parts = []
     for number, bases in ((0, permitted), (1, excluded)):
         if bases is not None:
@@ -243,7 +243,7 @@ def policy_constraints(require=None, inhibit=None):
 
 
 def key_identifier(identifier=None, issuer=None, serial=None):
-    """authorityKeyIdentifier of any of its three fields."""
+    """authorityKeyIdentifier with any of its three fields."""
     parts = []
     if identifier is not None:
         parts.append(der.context(0, identifier, constructed=False))
@@ -257,16 +257,16 @@ def key_identifier(identifier=None, issuer=None, serial=None):
 
 @dataclasses.dataclass(eq=False)
 class Spec:
-    """What one certificate is to hold. issuer is the Spec that signs (None: itself)."""
+    """The content of one certificate. issuer is the Spec that signs (None: itself)."""
 
     subject: bytes
     key: Key
     issuer: "Spec" = None
     serial: int = 1
-    version: int = 2                     # v3 is 2; None leaves the field out, which means v1
+    version: int = 2                     # v3 is 2; None omits the field, which means v1
     not_before: datetime.datetime = NOW - DAY
     not_after: datetime.datetime = NOW + 30 * DAY
-    generalized: bool = None             # both dates in that type
+    generalized: bool = None             # both dates as GeneralizedTime
     digest: str = "sha256"
     pss_salt: int = None                 # RSA issuers: PSS instead of PKCS#1
     issuer_name: bytes = None            # other than the issuer's subject
@@ -277,10 +277,10 @@ class Spec:
     mangle_tbs: object = None            # bytes -> bytes before the signature
     mangle: object = None                # bytes -> bytes of the finished certificate
     unique_ids: bool = False
-    encoded: bytes = None                # sign() keeps what it has made
+    encoded: bytes = None                # sign() stores its result here
 
     def put(self, kind, value, critical=False):
-        """Sets the one extension of this kind where it was, or adds it."""
+        """Replaces the extension of this kind in place, or adds it."""
         for extension in self.extensions:
             if extension.kind == kind:
                 extension.value, extension.critical = value, critical
@@ -340,7 +340,7 @@ def sign(spec):
 
 
 def usual_identifiers(spec):
-    """SKI, and AKI where another one signs: functions, since issuers may still change."""
+    """SKI, and AKI if another key signs: functions, since issuers may still change."""
     spec.put(SKI, lambda s: der.octets(s.own_identifier()))
     if spec.issuer:
         spec.put(AKI, lambda s: key_identifier((s.issuer or s).own_identifier()))
@@ -348,7 +348,7 @@ def usual_identifiers(spec):
 
 
 def authority(subject, key, issuer=None, **fields):
-    """A CA as it should be."""
+    """A correct CA."""
     spec = Spec(subject, key, issuer, not_after=NOW + 3650 * DAY, **fields)
     spec.put(BC, basic_constraints(True), critical=True)
     spec.put(KU, key_usage("keyCertSign", "cRLSign"), critical=True)
@@ -356,7 +356,7 @@ def authority(subject, key, issuer=None, **fields):
 
 
 def end_entity(subject, key, issuer, *names, **fields):
-    """A server certificate as it should be, for these general names."""
+    """A correct server certificate for these general names."""
     spec = Spec(subject, key, issuer, **fields)
     spec.put(BC, basic_constraints(False), critical=True)
     spec.put(KU, key_usage("digitalSignature"), critical=True)

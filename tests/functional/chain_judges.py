@@ -1,6 +1,6 @@
-"""Who judges a generated chain: OpenSSL, GnuTLS, Go and the gate itself.
+"""The judges of a generated chain: OpenSSL, GnuTLS, Go and the gate itself.
 
-Each judge takes all plans and gives a list of verdicts: "" accepts, any other text is why not.
+Each judge takes all plans and returns a list of verdicts: "" accepts, any other text is a reason.
 """
 
 import base64
@@ -50,8 +50,8 @@ def _run(*argv):
 
 
 def openssl(plans, folder):
-    """As a client of Debian's: security level 2, anchors of any kind, policies processed. It
-    builds its path by itself from what was sent."""
+    """As a client on Debian: security level 2, anchors of any kind, policies processed. It builds
+    its path itself from what was sent."""
     files = Files(folder)
 
     def judge(plan):
@@ -74,7 +74,7 @@ def openssl(plans, folder):
 
 
 def gnutls(plans, folder):
-    """certtool, which sorts what was sent; a profile of 112 bits."""
+    """certtool, which sorts the certificates; a profile of 112 bits."""
     files = Files(folder)
 
     def judge(plan):
@@ -94,7 +94,7 @@ def gnutls(plans, folder):
 
 
 def go(plans, folder):
-    """crypto/x509, all in one run; it does not look at CRLs."""
+    """crypto/x509, all in one run; it ignores CRLs."""
     program = folder / "verify"
     subprocess.run(["go", "build", "-o", program, HERE / "judges" / "verify.go"], check=True,
                    timeout=120, env={**os.environ, "GO111MODULE": "off", "GOFLAGS": "-mod=mod",
@@ -111,8 +111,8 @@ def go(plans, folder):
 
 
 class Server:
-    """Presents every plan's chain, found by the address that was dialled: a plan has its own.
-    There is one ::1, so a plan for that has a port."""
+    """Presents every plan's chain. The dialled address selects the plan; there is only one ::1, so
+    a plan for that address has its own port."""
 
     def __init__(self, plans):
         self.port = free_port()
@@ -178,8 +178,8 @@ def start_gate(plans, folder):
 
 
 def ask_gate(gate, server, plan):
-    """One connection through the gate; the code that its client is shown, "" where it stood.
-    Ten sources, since too many refusals of one are counted instead of recorded."""
+    """One connection through the gate; the code that its client sees, "" if it was accepted. Ten
+    sources, since too many refusals of one are counted instead of recorded."""
     source = f"127.60.0.{1 + plan.number % 10}"
     sock, answer = wire.connect(gate.port, server.target(plan), source)
     if answer.status == 200:
@@ -192,7 +192,7 @@ def ask_gate(gate, server, plan):
 
 
 def gate_verdicts(gate, server, plans):
-    """The verdict on each plan's one connection: its record and its client say the same."""
+    """The verdict on each plan's one connection: its record and its client agree."""
     shown = all_of(lambda plan: ask_gate(gate, server, plan), plans)
     gate.stop()
     recorded = {}

@@ -1,8 +1,8 @@
-"""One generated case: a path of four certificates that is in order, and what rules make of it.
+"""One generated case: a correct path of four certificates, changed by rules.
 
-A Plan starts as anchor a, CAs x and y and leaf l. A rule changes one thing of it. Nothing is
-signed before build(), so rules may be combined. Every name and every EC key is the case's own:
-the anchors of all cases stand in one trust file.
+A Plan starts as anchor a, CAs x and y and leaf l. A rule changes one thing in it. Nothing is
+signed before build(), so rules can be combined. Every name and every EC key belongs to one case:
+the anchors of all cases are in one trust file.
 """
 
 import copy
@@ -18,12 +18,12 @@ RULES = {}  # tag -> (category, change(plan))
 
 
 def rule(category, tag, change):
-    """Rules of one category are about the same fields and never combined."""
+    """Rules of one category change the same fields and are never combined."""
     assert tag not in RULES, tag
     RULES[tag] = (category, change)
 
 
-# Rules that leave the path as it is, and may be combined with rules about its certificates.
+# Rules that keep the path as it is and can be combined with rules about its certificates.
 ARRANGEMENTS = ("CAs the other way round", "each CA twice", "all twice", "leaf again at the end",
                 "anchor sent", "a stranger at the end", "three strangers, shuffled",
                 "cross-signed", "cross-signed in a loop, first", "cross-signed, shuffled",
@@ -32,13 +32,13 @@ LARGE = "1,000 names"
 
 
 def pairs(count, seed):
-    """Tags of rules of different categories, drawn at random but the same for a seed."""
+    """Tags of rules of different categories, drawn at random but equal for equal seeds."""
     tags = sorted(tag for tag, (category, _) in RULES.items()
                   if tag != "in order" and LARGE not in tag
                   and (category != "set" or tag in ARRANGEMENTS))
     draw, chosen = random.Random(seed), set()
     while len(chosen) < count:
-        # An arrangement in every third pair, since few of the rules are one.
+        # An arrangement in every third pair, since only few rules are arrangements.
         one = draw.choice(ARRANGEMENTS if len(chosen) % 3 == 0 else tags)
         other = draw.choice(tags)
         if RULES[one][0] != RULES[other][0] and (other, one) not in chosen:
@@ -57,9 +57,9 @@ class Plan:
         self.l = end_entity(self.name("leaf"), self.key("l"), self.y, dns(self.host), serial=4)
         self.path = [self.a, self.x, self.y, self.l]
         self.anchors = [self.a]
-        self.extra = []          # further certificates, sent after the path
+        self.extra = []          # more certificates, sent after the path
         self.crls = []
-        self.arrange = list      # what is made of the list that is sent
+        self.arrange = list      # changes the list that is sent
         for tag in self.tags:
             RULES[tag][1](self)
         self.build()
@@ -67,7 +67,7 @@ class Plan:
     # ---- for rules ------------------------------------------------------------------------
 
     def key(self, what, kind="ec256"):
-        """A key with an identifier of its own, though RSA keys are shared among cases."""
+        """A key with its own identifier, though cases share RSA keys."""
         key = copy.copy(self.ring.get(kind, f"{self.number} {what}"))
         key.identifier = hashlib.sha1(key.spki + f"{self.number} {what}".encode()).digest()
         return key
@@ -83,7 +83,7 @@ class Plan:
 
     @property
     def ip(self):
-        """An address of loopback that is this case's own."""
+        """A loopback address that only this case uses."""
         n = self.number
         return f"127.{80 + n // 62500}.{n // 250 % 250 + 1}.{n % 250 + 1}"
 
@@ -91,13 +91,13 @@ class Plan:
         self.l.put(certs.SAN, der.sequence(*names))
 
     def insert(self, below, spec, issues):
-        """spec, issued by `below`, comes between it and `issues`."""
+        """spec, issued by `below`, comes between `below` and `issues`."""
         spec.issuer, issues.issuer = below, spec
         self.path.insert(self.path.index(below) + 1, spec)
         return spec
 
     def remove(self, spec):
-        """Takes a CA out of the path; what it issued is issued by the one above."""
+        """Removes a CA from the path; the CA above issues what it issued."""
         for other in self.path:
             if other.issuer is spec:
                 other.issuer = spec.issuer
@@ -110,7 +110,7 @@ class Plan:
     # ---- the outcome ----------------------------------------------------------------------
 
     def build(self):
-        """sent, trusted and lists are DER from here on; key is the leaf's."""
+        """sent, trusted and lists are DER from now on; key is the leaf's."""
         chosen = self.arrange([*reversed([s for s in self.path if s is not self.a]), *self.extra])
         self.sent = [s if isinstance(s, bytes) else certs.sign(s) for s in chosen]
         self.trusted = [certs.sign(s) for s in self.anchors]

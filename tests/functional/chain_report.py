@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The differential test of path validation, as a report: who judged what, and who differed.
+"""The differential test of path validation, as a report: each verdict, and which judges differ.
 
-Usage: chain_report.py [--json] [FOLDER]     SUITEGATE names the program that is judged
+Usage: chain_report.py [--json] [FOLDER]     SUITEGATE names the program to judge
 """
 
 import collections
@@ -22,7 +22,7 @@ JUDGES = ("openssl", "gnutls", "go")
 
 
 class Case:
-    """One plan and what was said of it: verdicts {judge: ""  or why not}."""
+    """One plan and its verdicts: {judge: "" or a reason}."""
 
     def __init__(self, plan, verdicts):
         self.plan, self.tags, self.verdicts = plan, plan.tags, verdicts
@@ -32,7 +32,7 @@ class Case:
 
     @property
     def consensus(self):
-        """What all three say, or None."""
+        """The verdict that all three share, or None."""
         said = {self.says(judge) for judge in JUDGES}
         return said.pop() if len(said) == 1 else None
 
@@ -42,7 +42,7 @@ class Case:
 
 
 def expected(case, alone):
-    """(verdict, rows that explain it); None where nothing does. alone: tag -> its own Case."""
+    """(verdict, rows that explain it); None if nothing does. alone: tag -> its own Case."""
     found = rows(case.tags)
     if any(row.gate == REFUSE for row in found):
         return REFUSE, found
@@ -52,7 +52,7 @@ def expected(case, alone):
         if case.consensus:
             return case.consensus, []
         return (ACCEPT, found) if found else (None, [])
-    # Two rules that some judge refuses each may be refused by all three together.
+    # Two rules that one judge each refuses may be refused by all three together.
     if REFUSE in [expected(alone[tag], alone)[0] for tag in case.tags]:
         return REFUSE, []
     if found:
@@ -80,7 +80,7 @@ def judge(plans, folder):
 
 
 def settle(cases):
-    """(cases the gate judges otherwise than it should, cases nobody explains, rows unused)."""
+    """(cases with a wrong verdict of the gate, unexplained cases, unused rows)."""
     alone = {case.tags[0]: case for case in cases if len(case.tags) == 1}
     wrong, unexplained, used = [], [], set()
     for case in cases:
@@ -95,7 +95,7 @@ def settle(cases):
 
 
 def summary(cases):
-    """Counts, and for each judge the rules on which it differs from what the gate does."""
+    """Counts, and for each judge the rules on which it differs from the gate."""
     differs = {judge: collections.defaultdict(list) for judge in JUDGES}
     for case in cases:
         for judge in JUDGES:

@@ -1,7 +1,7 @@
-"""The rule space of path validation (RFC 5280 sections 4.2 and 6.1): what CAs and leaves say.
+"""The rules for path validation (RFC 5280 sections 4.2 and 6.1): the content of CAs and leaves.
 
-Each rule is one line: its category, its tag, and what it changes. The tag is what the table of
-differences in test_chains.py refers to.
+Each rule is one line: its category, its tag, and what it changes. The table of differences in
+chain_table.py refers to the tag.
 """
 
 import dataclasses
@@ -94,7 +94,7 @@ rule("ca", "self-issued of the anchor, pathLen 1",
 
 
 def self_issued_leaf(p):
-    """The leaf has its CA's name, which counts for nothing (6.1.4 l is about CAs)."""
+    """The leaf has its CA's name, which has no effect (6.1.4 l is about CAs)."""
     p.l.subject = p.y.subject
     p.y.put(BC, basic_constraints(True, 0), True)
 
@@ -121,7 +121,7 @@ rule("usage", "leaf keyUsage nonRepudiation alone",
 rule("usage", "leaf keyUsage keyCertSign alone", put("l", KU, key_usage("keyCertSign"), True))
 rule("usage", "leaf keyUsage all", put("l", KU, key_usage(*certs.USAGES), True))
 
-# ---- extendedKeyUsage (4.2.1.12), of CAs as everyone reads it --------------------------------
+# ---- extendedKeyUsage (4.2.1.12), of CAs as all verifiers read it --------------------------------
 
 SETS = (("any",), ("serverAuth",), ("clientAuth",), ("emailProtection",), ("timeStamping",),
         ("codeSigning",), ("unknown",), ("clientAuth", "serverAuth"), ("clientAuth", "any"))
@@ -214,7 +214,7 @@ def unwrapped(tbs):
 
 
 def shortened(tbs):
-    """The second date without its seconds (X.690 section 11.8 forbids it)."""
+    """The second date without its seconds (forbidden by X.690 section 11.8)."""
     first, last = der.time(NOW - DAY), NOW + 30 * DAY
     short = der.tlv(0x17, last.strftime("%y%m%d%H%MZ").encode())
     return der.sequence(unwrapped(tbs).replace(der.sequence(first, der.time(last)),
@@ -269,7 +269,7 @@ rule("form", "lower CA cut short", fields("y", mangle=lambda raw: raw[:-5]))
 
 
 def long_length(raw):
-    """The outermost length in one byte more than it takes: BER, not DER."""
+    """The outermost length in one byte more than necessary: BER, not DER."""
     assert raw[1] == 0x82
     return bytes([0x30, 0x83, 0]) + raw[2:]
 
@@ -312,7 +312,7 @@ rule("identifier", "leaf authorityKeyIdentifier not DER", put("l", AKI, b"\x30\x
 
 
 def crl(*lists):
-    """Each is (issuer's letter, revoked letters, further fields of Crl)."""
+    """Each is (issuer's letter, revoked letters, more fields of Crl)."""
     def change(p):
         for letter, revoked, more in lists:
             p.crls.append(Crl(p.level(letter), tuple(p.level(r).serial for r in revoked), **more))

@@ -1,4 +1,4 @@
-"""The rule space of path validation, continued: name constraints and policies (RFC 5280 sections
+"""The rules for path validation, continued: name constraints and policies (RFC 5280 sections
 4.2.1.10 to 4.2.1.14)."""
 
 import der
@@ -12,7 +12,7 @@ from chain_rules import CAS, ROLES, nothing, put, rollover, several
 
 
 def constrain(letter, permitted=None, excluded=None, critical=True, before=nothing):
-    """permitted and excluded are functions of the plan that give lists, or None."""
+    """permitted and excluded are functions of the plan that return lists, or None."""
     def change(p):
         before(p)
         p.level(letter).put(NC, name_constraints(permitted and permitted(p),
@@ -21,7 +21,7 @@ def constrain(letter, permitted=None, excluded=None, critical=True, before=nothi
 
 
 def also(*more):
-    """The leaf has these names too, functions of the plan."""
+    """Adds these names to the leaf; names are functions of the plan."""
     return lambda p: p.san(dns(p.host), *(m(p) for m in more))
 
 
@@ -169,8 +169,8 @@ rule("constraints", "upper CA permitted DNS with a minimum of 1", minimum)
 
 
 def twin(p, where="y", twin_limit=None):
-    """A self-signed certificate with the name and key of a constrained CA, and another SKI: the
-    leaf names it, the constraint stands above it."""
+    """A self-signed certificate with the name and key of a constrained CA, but another SKI. The
+    leaf refers to it; the constraint is above it."""
     ca = p.level(where)
     ca.put(NC, name_constraints([dns("other.example")]), True)
     if twin_limit is not None:
@@ -186,7 +186,7 @@ rule("constraints", "self-issued twin of a constrained upper CA", lambda p: twin
 
 
 def rollover_without(p):
-    """Names of a self-issued CA are not held against constraints (6.1.3 b)."""
+    """Constraints do not apply to names of a self-issued CA (6.1.3 b)."""
     constrain("a", permitted=lambda q: [directory(name(("C", "AX"), ("O", "Chains Ltd")))])(p)
     p.x.subject = p.name("upper", O=("Chains Ltd", der.UTF8))
     rollover(p)

@@ -13,7 +13,7 @@ import chain_scope  # noqa: F401 (fills RULES, as the modules it builds on)
 import chain_shapes  # noqa: F401 (fills RULES)
 from chain_plan import Plan
 
-# Which certificate of which rule: its place in what is sent, 0 is the leaf, -1 the upper CA.
+# The certificate of each rule: its index in what is sent; 0 is the leaf, -1 the upper CA.
 CHOSEN = (
     ("in order", 0), ("in order", 1), ("lower CA pathLen 2", 1), ("upper CA pathLen -1", -1),
     ("upper CA basicConstraints is not DER", -1), ("leaf keyUsage all", 0),

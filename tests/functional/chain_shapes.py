@@ -1,4 +1,4 @@
-"""The rule space of path validation, continued: keys and signatures, names, the leaf's
+"""The rules for path validation, continued: keys and signatures, names, the leaf's
 subjectAltName, and which certificates are sent in which order."""
 
 import random
@@ -75,7 +75,7 @@ rule("crypto", "leaf key as a compressed point", compressed_point)
 
 
 def issuer_spelt(letter, **changed):
-    """The issuer field of what `letter` issued is spelt another way than its subject."""
+    """The issuer field of what `letter` issued differs in spelling from its subject."""
     role = {"a": "anchor", "x": "upper", "y": "lower"}[letter]
     return lambda p: setattr(p.level(BELOW[letter]), "issuer_name", p.name(role, **changed))
 
@@ -134,7 +134,7 @@ for tag, pair in {
 
 
 def two_in_one(p):
-    """Two attributes in one RDN, in the other order in the issuer field (a SET has none)."""
+    """Two attributes in one RDN, in the other order in the issuer field (a SET has no order)."""
     one = der.sequence(der.oid("2.5.4.10"), der.string("Chains Ltd"))
     two = der.sequence(der.oid("2.5.4.3"), der.string(f"Case {p.number} lower"))
     p.y.subject = der.sequence(der.tlv(0x31, one, two))
@@ -292,8 +292,8 @@ def strangers(p):
 
 
 def cross(p, first=False, loop=False):
-    """The lower CA has a second certificate from a root that nobody trusts (which may be issued
-    by the lower CA itself)."""
+    """The lower CA has a second certificate from an untrusted root (which the lower CA itself may
+    have issued)."""
     root = p.other_root()
     if loop:
         root.issuer = p.y
@@ -305,7 +305,7 @@ def cross(p, first=False, loop=False):
 
 
 def expired_twin(p, first=True):
-    """Another certificate of the lower CA, alike but expired."""
+    """Another certificate of the lower CA, equal but expired."""
     old = authority(p.y.subject, p.y.key, p.x, serial=31, not_before=NOW - 9 * DAY)
     old.not_after = NOW - DAY
     p.extra.append(old)
@@ -324,7 +324,7 @@ def namesake(p, identified=True, count=1):
 
 
 def false_namesakes(p, kind, count):
-    """As many, with RSA keys, that claim the lower CA's key identifier."""
+    """As many CAs with RSA keys that claim the lower CA's key identifier."""
     fakes = []
     for n in range(count):
         fake = authority(p.y.subject, p.key("fake", kind), p.x, serial=50 + n)
@@ -341,12 +341,12 @@ def namesake_anchor(p):
 
 
 def anchor_in_the_middle(p, letter="x"):
-    """An intermediate stands in the trust file, its issuer does not."""
+    """The trust file has an intermediate, but not its issuer."""
     p.anchors = [p.level(letter)]
 
 
 def pinned(p, **changed):
-    """The leaf itself stands in the trust file, its CAs do not."""
+    """The trust file has the leaf itself, but not its CAs."""
     for field, value in changed.items():
         setattr(p.l, field, value)
     p.anchors = [p.l]
@@ -360,7 +360,7 @@ def self_signed(p, trusted):
 
 
 def trusted_signer(how):
-    """The leaf's issuer is an anchor that may not sign."""
+    """The leaf's issuer is an anchor without the right to sign."""
     def change(p):
         how(p)
         p.path = [p.a, p.l]
@@ -376,7 +376,7 @@ def entity_as_anchor(p):
 
 
 def lookalike(p):
-    """An anchor's subject, key and serial in another certificate: not the same byte for byte."""
+    """An anchor's subject, key and serial in another certificate: other bytes."""
     self_signed(p, True)
     other = end_entity(p.l.subject, p.l.key, None, dns(p.host), serial=p.l.serial,
                        not_after=NOW + 29 * DAY)
@@ -384,7 +384,7 @@ def lookalike(p):
 
 
 def fork(p):
-    """Two ways up from the upper CA: to an anchor, and to an expired certificate of that anchor."""
+    """Two paths from the upper CA: to an anchor, and to an expired certificate of that anchor."""
     old = authority(p.a.subject, p.a.key, serial=70, not_before=NOW - 9 * DAY)
     old.not_after = NOW - DAY
     p.extra.insert(0, old)

@@ -1,7 +1,7 @@
-"""Where OpenSSL, GnuTLS and Go differ on a rule, or the gate is stricter: what it does, and why.
+"""Where OpenSSL, GnuTLS and Go differ on a rule, or the gate is stricter: its verdict, and why.
 
-One row per class; a rule's tag is matched with fnmatch. A rule without a row is judged alike by
-all three, and then the gate agrees with them.
+One row per class; fnmatch matches the rule's tag. For a rule without a row all three verdicts are
+equal, and the gate agrees.
 """
 
 import collections
@@ -161,7 +161,7 @@ TABLE = (
     Row(ACCEPT, ("leaf pinned", "leaf pinned, alone", "leaf pinned, self-signed"),
         "policy: a leaf that equals an anchor byte for byte passes"),
 
-    # ---- two rules that mean something together ----------------------------------------------
+    # ---- two rules that interact ----------------------------------------------
     Row(REFUSE, ("subjectAltName not ASCII and the host + * permitted DNS *",
                  "subjectAltName an empty name and the host + * permitted DNS *"),
         "RFC 5280 section 4.2.1.10: every name is held against the constraint, and this is none"),
@@ -177,14 +177,14 @@ def row_of(tag):
 
 
 def rows(tags):
-    """The rows of one or two rules; one about both of them goes first and alone."""
+    """The rows of one or two rules; a row about both of them comes first and alone."""
     together = {" + ".join(order) for order in (tags, tags[::-1])}
     both = [row for row in TABLE for p in row.patterns
             if "+" in p and any(fnmatch.fnmatchcase(t, p) for t in together)]
     return both[:1] or [row for tag in tags for row in row_of(tag)]
 
 
-# What a refusal is called, for the rules that leave no choice.
+# The code of a refusal, for the rules that allow only one.
 CODES = {
     "upstream_revocation_unknown": ("CRLs of all, that of *", "CRLs of all, SHA-1"),
     "upstream_certificate_expired": ("* expired", "* expired a second ago",
@@ -204,6 +204,6 @@ REFUSALS = {*CODES, "upstream_certificate_invalid", "upstream_no_approved_suite"
 
 
 def code_of(tag):
-    """The code that a refusal by this rule has to have, or None where several would do."""
+    """The code that a refusal by this rule must have, or None if several are possible."""
     return next((code for code, patterns in CODES.items()
                  if any(fnmatch.fnmatchcase(tag, p) for p in patterns)), None)

@@ -1,6 +1,6 @@
-"""What `suitegate check` says, read strictly; and servers that meet each hello as a test says.
+"""What `suitegate check` prints, read strictly; and servers that answer each hello as a test wants.
 
-Every JSON answer is held against the structure below, every text against its columns.
+Every JSON answer is compared with the structure below, every text with its columns.
 """
 
 import json
@@ -77,7 +77,7 @@ valid_output = fastjsonschema.compile(_object({
 
 
 def run(*arguments, env=None, wrapper=(), timeout=50, **options):
-    """suitegate check, with no more trust than the test gives, to its end."""
+    """suitegate check, with only the trust that the test gives, to its end."""
     environment = {k: v for k, v in os.environ.items() if k != "SSL_CERT_FILE"}
     return subprocess.run([*wrapper, BINARY, "check", *map(str, arguments)],
                           env={**environment, **(env or {})}, text=True, timeout=timeout,
@@ -95,7 +95,7 @@ class Host:
         return self.entry["addresses"][0][name]
 
     def items(self, kind):
-        """(code, subject) of each; subject None where it is about the server as a whole."""
+        """(code, subject) of each; subject None if it is about the server as a whole."""
         return [(i["code"], i.get("subject")) for i in self.entry[kind]]
 
     def codes(self, kind):
@@ -124,7 +124,7 @@ class Host:
 
 
 def judge_all(*arguments, **options):
-    """The hosts of a --json run; its exit code and verdicts fit each other."""
+    """The hosts of a --json run; checks that its exit code fits the verdicts."""
     done = run("--json", *arguments, **options)
     assert done.stderr == "", done.stderr
     answer = json.loads(done.stdout)
@@ -137,13 +137,13 @@ def judge_all(*arguments, **options):
 
 
 def here(port, name="localhost"):
-    """Arguments for a server on the IPv4 loopback: what localhost means besides is up to the
-    machine."""
+    """Arguments for a server on the IPv4 loopback: the machine decides what else localhost
+    means."""
     return "--name", name, f"127.0.0.1:{port}"
 
 
 def judge(pki, port, *arguments, host=None, **options):
-    """The one host, trusting the tests' root; without a host it is the named one here."""
+    """The one host, with trust in the tests' root; without a host, the named one of this module."""
     target = (f"{host}:{port}", ) if host else here(port)
     hosts = judge_all("--ca", pki.trust, *target, *arguments, **options)
     assert len(hosts) == 1
@@ -160,12 +160,12 @@ def tell(*arguments, **options):
     return done.returncode, done.stdout
 
 
-# The findings of who accepts the old versions.
+# The findings for a server that accepts the old versions.
 OLD = ("accepts_protocol", "TLS 1.0"), ("accepts_protocol", "TLS 1.1")
 
 
 def assert_not_hidden(host, *findings):
-    """Either it is in the findings or nobody knows."""
+    """Each is a finding, or it is not known."""
     assert host.verdict in ("could_not_tell", "compliant_with_findings")
     assert host.items("problems") == []
     if host.verdict == "compliant_with_findings":
@@ -192,7 +192,7 @@ class ClientHello(wire.Hello):
 
 
 class Open:
-    """How many connections a client has open at once: the kernel knows which it has closed."""
+    """How many connections a client has open at once, by the kernel: it knows the closed ones."""
 
     def __init__(self):
         self._lock, self._live, self.most = threading.Lock(), set(), 0
@@ -204,16 +204,16 @@ class Open:
 
 
 def is_open(sock):
-    """Neither side has gone yet: the kernel knows of the other."""
+    """Neither side has closed yet; the kernel reports the other side."""
     try:
         return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\1"
-    except OSError:  # closed by the thread that it belongs to
+    except OSError:  # closed by its own thread
         return False
 
 
 def four_at_once(look):
-    """look() lets a client ask and returns the Open of whom it has asked. It has a second try:
-    the kernel may tell of an end a moment late, but not each time."""
+    """look() accepts a client's question and returns its Open. It tries twice: the kernel may
+    report an end a moment late, but not each time."""
     most = look().most
     if most > 4:
         most = look().most
@@ -221,9 +221,9 @@ def four_at_once(look):
 
 
 class Front(Peer):
-    """Stands before a real server. rule(hello, number) says what a hello meets: None is passed
-    on; bytes are the answer, after which it reads on; CLOSE, RESET or HANG. hello is None where
-    the first bytes are no TLS record. greet(sock, number) comes before; False ends it there."""
+    """Stands before a real server. rule(hello, number) returns the reaction to a hello: None passes
+    it on; bytes are the answer, then it reads on; CLOSE, RESET or HANG. hello is None if the first
+    bytes are no TLS record. greet(sock, number) comes before; False ends the connection there."""
 
     def __init__(self, to, rule, greet=None, open=None, **options):
         super().__init__(self._play, **options)
@@ -250,7 +250,7 @@ class Front(Peer):
 
 
 def first_record(sock):
-    """What is there of a first message: one record, or what an SSL 2.0 hello's length says."""
+    """The first message, as far as it came: one record, or an SSL 2.0 hello of its length."""
     raw = bytearray(sock.recv(65536))
     while len(raw) >= 5:
         size = 5 + struct.unpack_from(">H", raw, 3)[0] if raw[0] == 22 else 0
@@ -264,7 +264,7 @@ def first_record(sock):
 
 
 def splice(client, server):
-    """Both ways until either side ends."""
+    """Copies both ways until one side ends."""
     def back():
         try:
             while chunk := server.recv(65536):
@@ -288,7 +288,7 @@ def splice(client, server):
 
 def flight(version=0x0303, suite=0xC02B, extensions=wire.RENEGOTIATION_INFO, compression=0,
            certificates=()):
-    """ServerHello, Certificate and ServerHelloDone, which is where no handshake ends."""
+    """ServerHello, Certificate and ServerHelloDone, an incomplete handshake."""
     body = (struct.pack(">H", version) + os.urandom(32) + b"\0"
             + struct.pack(">HB", suite, compression))
     body += struct.pack(">H", len(extensions)) + extensions if extensions else b""
@@ -308,6 +308,6 @@ def is_old(hello):
 
 
 def is_others_only(hello):
-    """A TLS 1.2 hello with nothing that is approved."""
+    """A TLS 1.2 hello without any approved suite."""
     return (hello is not None and hello.version == 0x0303 and 43 not in hello.extensions
             and not APPROVED & set(hello.suites))

@@ -1,4 +1,4 @@
-"""Client programs as tests run them, and what openssl s_client is refused for."""
+"""Client programs as tests run them, and the refusals that openssl s_client gets."""
 
 import os
 import pathlib
@@ -15,7 +15,7 @@ def command(*argv, stdin=b"", env=None, timeout=200):
 
 
 def s_client(port, ca, *arguments, stdin=GET):
-    """Verifies as a careful client does; verification failures end the handshake."""
+    """Verifies like a careful client; a failed verification ends the handshake."""
     return command("openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername",
                    "localhost", "-verify_hostname", "localhost", "-CAfile", ca, "-x509_strict",
                    "-verify_return_error", "-ign_eof", *arguments, stdin=stdin)

@@ -1,4 +1,4 @@
-"""Fixtures every functional test may use. No test runs longer than its alarm."""
+"""Fixtures for every functional test. Each test has a time limit, its alarm."""
 
 import functools
 import pathlib
@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-# Their asserts show what they compare, as those of test files do.
+# With these, asserts of the modules show what they compare, as those of test files do.
 pytest.register_assert_rewrite("checks", "forgery", "logs", "refusals", "scene", "strace")
 
 import upstreams
@@ -27,7 +27,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "alarm(seconds): another limit than 240 s for this test")
     config.addinivalue_line("markers", "once: what another program makes of our bytes; a sanitizer "
                             "in ours has nothing to add")
-    # In the background of a shell and under nohup they are ignored, and so by every child.
+    # The background of a shell and nohup ignore these signals, and every child inherits that.
     for number, usual in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGQUIT, signal.SIG_DFL),
                           (signal.SIGINT, signal.default_int_handler)):
         if signal.getsignal(number) is signal.SIG_IGN:
@@ -35,8 +35,8 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Under sanitizers, which look at our code alone, without the tests that run `once`, and
-    without those that run no code of their own (tests/tools/covered.py)."""
+    """Under sanitizers, which check our code only, leaves out the tests marked `once` and those
+    that run no code of their own (tests/tools/covered.py)."""
     if sanitized():
         covered = set(COVERED.read_text(encoding="utf-8").split())
         left = [item for item in items if item.get_closest_marker("once")
@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(autouse=True)
 def alarm(request):
-    """Ends a test that hangs; gates and servers are still torn down after it."""
+    """Ends a test that hangs; its gates and servers are still stopped."""
     marker = request.node.get_closest_marker("alarm")
     seconds = marker.args[0] if marker else ALARM_SECONDS
 
@@ -92,7 +92,7 @@ def origin(pki, tmp_path_factory):
 
 @pytest.fixture
 def echoing(pki):
-    """An upstream that sends back what comes."""
+    """An upstream that echoes."""
     with upstreams.TlsPeer(wire.server_context(pki.ec, pki.rsa), upstreams.echo) as upstream:
         yield upstream
 
@@ -122,7 +122,7 @@ def make_gate(tmp_path):
 
 
 def merged(sections, extra):
-    """sections with the further entries of extra; a listener is any name."""
+    """sections with the entries of extra added; a listener matches by any name."""
     for name, entries in extra.items():
         if name == "listen":
             name = next(key for key in sections if key.startswith("listen "))
@@ -210,8 +210,8 @@ def running(tmp_path_factory):
 
 @pytest.fixture
 def share(running):
-    """share(start, **options) -> this test's view of a gate that is kept for others; for
-    tests that neither stop it nor care what came before."""
+    """share(start, **options) -> this test's view of a gate that is kept for other tests; for tests
+    that do not stop it and do not depend on earlier ones."""
     views = []
 
     def view(start, **options):
@@ -225,13 +225,13 @@ def share(running):
 
 @pytest.fixture
 def share_forward(share, start_forward):
-    """As make_forward, but shared."""
+    """Like make_forward, but shared."""
     return functools.partial(share, start_forward)
 
 
 @pytest.fixture
 def share_fixed(share, start_fixed):
-    """As make_fixed, but shared."""
+    """Like make_fixed, but shared."""
     return functools.partial(share, start_fixed)
 
 

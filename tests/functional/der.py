@@ -1,5 +1,5 @@
-"""DER as bytes, by hand, so that every byte of a certificate can be what a test wants
-(ITU-T X.690). Knows nothing of certificates."""
+"""DER as bytes, by hand, so that a test can choose every byte of a certificate (ITU-T X.690). Knows
+nothing about certificates."""
 
 PRINTABLE, T61, IA5, UTF8, BMP, UNIVERSAL = 0x13, 0x14, 0x16, 0x0C, 0x1E, 0x1C
 ENCODINGS = {PRINTABLE: "ascii", T61: "latin-1", IA5: "ascii", UTF8: "utf-8",
@@ -27,7 +27,7 @@ def set_of(*parts):
 
 
 def integer(value):
-    """Two's complement, as short as can be."""
+    """Two's complement, as short as possible."""
     return tlv(0x02, value.to_bytes((value + (value < 0)).bit_length() // 8 + 1, "big",
                                     signed=True))
 
@@ -45,7 +45,7 @@ def bits(body, unused=0):
 
 
 def named_bits(numbers):
-    """BIT STRING of a named bit list: trailing zeros left out (X.690 section 11.2.2)."""
+    """BIT STRING of a named bit list, without trailing zeros (X.690 section 11.2.2)."""
     if not numbers:
         return bits(b"")
     last = max(numbers)
@@ -67,7 +67,7 @@ def oid(dotted):
 
 
 def string(text, kind=UTF8):
-    """One of the character string types; bytes are taken as they are."""
+    """One of the character string types; bytes stay unchanged."""
     return tlv(kind, text if isinstance(text, bytes) else text.encode(ENCODINGS[kind]))
 
 

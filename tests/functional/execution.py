@@ -1,7 +1,7 @@
-"""suitegate exec as these tests run it, and what has to be gone when it has ended.
+"""suitegate exec as the tests run it, and the check that nothing remains after a run.
 
-Every run has a TMPDIR of its own, which is empty afterwards, and a word in its environment by
-which every process of it is found in /proc: none is left.
+Every run has a TMPDIR of its own, which is empty afterwards, and a mark in its environment that
+identifies each of its processes in /proc: none remains.
 """
 
 import json
@@ -22,7 +22,7 @@ from gate import BINARY, PATIENCE, SANITIZER_MARKS
 from names import with_hosts
 from pki import LOOPBACK
 
-SITE = "site.example.test"  # a name that only /etc/hosts of these tests has
+SITE = "site.example.test"  # only the /etc/hosts of these tests has this name
 HOSTS = ("localhost", "127.0.0.1", SITE)
 BODY = b"the site's own words\n"
 OLD = ("--tlsv1.0", "--tls-max", "1.1", "--ciphers", "ALL:@SECLEVEL=0")
@@ -31,7 +31,7 @@ NO_CONNECTION = "COMMAND made no connection through the proxy"
 
 
 class Done:
-    """How a run ended. report is the text's lines, or what --json said."""
+    """The result of a run. report is the text's lines, or the --json report."""
 
     def __init__(self, status, stdout, stderr):
         self.status, self.stdout, self.stderr = status, stdout, stderr
@@ -42,7 +42,7 @@ class Done:
 
     @property
     def lines(self):
-        """The report: a line of sums, then one an endpoint."""
+        """The report: a line of totals, then one line per endpoint."""
         at = self.text.index("suitegate exec: ")
         return self.text[at:].splitlines()
 
@@ -72,7 +72,7 @@ class Execution:
         self.begun = []
 
     def environment(self, more=None):
-        """Nothing of the machine's that would decide a test; None takes a variable out."""
+        """Without the machine's variables that would change a test; None removes a variable."""
         env = {name: os.environ[name] for name in KEPT if name in os.environ}
         env.update(HOME=str(self.home), TMPDIR=str(self.tmp), LC_ALL="C.UTF-8",
                    SUITEGATE_MARK=self.mark)
@@ -94,7 +94,7 @@ class Execution:
         return process
 
     def __call__(self, *command, stdin=None, timeout=50, **options):
-        """stdin: bytes to send, or what subprocess.Popen takes."""
+        """stdin: bytes to send, or a value for subprocess.Popen."""
         sent = stdin if isinstance(stdin, bytes) else None
         if stdin is not None:
             options["stdin"] = stdin if sent is None else subprocess.PIPE
@@ -111,10 +111,10 @@ class Execution:
         """A COMMAND in Python."""
         return self(sys.executable, "-B", "-c", code, *arguments, **options)
 
-    # ---- what is left ------------------------------------------------------------------
+    # ---- what remains ------------------------------------------------------------------
 
     def processes(self):
-        """{pid: command line} of all that carry the mark."""
+        """{pid: command line} of all processes with the mark."""
         found = {}
         for entry in pathlib.Path("/proc").iterdir():
             if not entry.name.isdigit():
@@ -130,7 +130,7 @@ class Execution:
         return sorted(self.tmp.iterdir())
 
     def proxy(self, process):
-        """The pid of the private proxy of a run that goes on."""
+        """The pid of the private proxy of a running run."""
         for pid in self.processes():
             stat = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             exe = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
@@ -139,7 +139,7 @@ class Execution:
         raise AssertionError(f"no private proxy in {self.processes()}")
 
     def finish(self):
-        """Everything has ended, and nothing is left behind."""
+        """Everything has ended, and nothing remains."""
         for process in self.begun:
             if process.poll() is None:
                 process.kill()
@@ -185,8 +185,8 @@ def execution(tmp_path, pki):
 
 @pytest.fixture(scope="session")
 def site(pki, tmp_path_factory):
-    """A compliant nginx: BODY at /hello.txt, a git repository at /repo.git. .urls are its
-    three; .hosts is the argv of a world where the third one's name is known."""
+    """A compliant nginx: BODY at /hello.txt, a git repository at /repo.git. .urls are its three;
+    .hosts is the argv of a world that knows the third one's name."""
     folder = tmp_path_factory.mktemp("site")
     files = folder / "files"
     files.mkdir()
@@ -213,7 +213,7 @@ def git(folder, *arguments):
 
 @pytest.fixture(scope="session")
 def bad(pki, tmp_path_factory):
-    """Servers that are refused: .untrusted, .expired and .old are URLs."""
+    """Servers that the proxy refuses: .untrusted, .expired and .old are URLs."""
     folder = tmp_path_factory.mktemp("bad")
     old = ("-tls1_1", "-cipher", "ALL:@SECLEVEL=0")
     with upstreams.s_server(folder, pki.unknown_ca) as untrusted, \

@@ -1,5 +1,5 @@
-"""Logs as somebody with an editor makes them anew: lines that fit their chain, signatures by
-another key."""
+"""Logs changed by somebody with an editor: lines that fit their chain, signatures by another
+key."""
 
 import base64
 import hashlib
@@ -11,7 +11,7 @@ from pki import openssl
 
 
 def make_key(folder):
-    """Another log key: its private half, and its public half as it would be noted."""
+    """Another log key: its private half, and its public half as an administrator notes it."""
     private, public = folder / "strange.key", folder / "strange.pem"
     openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", private)
     openssl("pkey", "-in", private, "-pubout", "-out", public)
@@ -19,13 +19,13 @@ def make_key(folder):
 
 
 def sealed(line, previous, number):
-    """The line as number `number` behind one with the hash `previous`."""
+    """The line as record `number` after a line with the hash `previous`."""
     covered = line.rpartition(b',"sequence":')[0] + b',"sequence":%d,"hash":"' % number
     return covered + digest(previous, covered) + b'"}}\n'
 
 
 def chained_again(lines, begin=1, sign=None):
-    """Numbers and hashes made anew from record number `begin` on, as anybody can."""
+    """New numbers and hashes from record number `begin` on, as anybody can compute them."""
     done = lines[:begin - 1]
     for number, line in enumerate(lines[begin - 1:], begin):
         previous = hash_of(done[-1]) if done else ZEROS
@@ -43,13 +43,13 @@ def with_member(line, name, value):
 
 
 def with_head(line, number, previous):
-    """The checkpoint names what is now before it; its signature stays."""
+    """The checkpoint names the record that is now before it; its signature stays."""
     return with_member(with_member(line, b"head_sequence", number), b"head_hash",
                        previous.decode())
 
 
 class Forger:
-    """Signs with a key of his own and says so in these members of the checkpoint."""
+    """Signs with another key and names that key in these members of the checkpoint."""
 
     def __init__(self, folder, *members):
         self.folder = folder

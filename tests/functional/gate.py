@@ -1,7 +1,7 @@
 """The harness: one running suitegate, and one way to run its other commands.
 
-Knows the command line, the audit file and /proc; nothing of TLS. The caller
-resolves ports (free_port) before it hands over the configuration text.
+Knows the command line, the audit file and /proc, but not TLS. The caller resolves ports
+(free_port) before it passes the configuration text.
 """
 
 import contextlib
@@ -20,23 +20,23 @@ import fastjsonschema
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARY = os.environ.get("SUITEGATE", str(ROOT / "build" / "suitegate"))
-# How long is waited for what should come at once: it ends a test that hangs, and says nothing
-# about time, since a machine may be as busy as it likes.
+# The limit for a wait that normally ends at once. It only ends a test that hangs and asserts
+# nothing about time, since the machine may be busy.
 PATIENCE = 60
 STOP_SECONDS = 90
 POLL_SECONDS = 0.01
 SANITIZER_MARKS = ("AddressSanitizer", "LeakSanitizer", "runtime error:",
                    "UndefinedBehaviorSanitizer", "ThreadSanitizer")
 
-_validated = set()  # hashes of records: a log that many gates go on with is read by each
+_validated = set()  # hashes of records: many gates may continue one log, and each reads all of it
 
-# Raises where a record is not as conf/record.schema.json has it.
+# Raises if a record does not match conf/record.schema.json.
 valid_record = fastjsonschema.compile(json.loads((ROOT / "conf" / "record.schema.json").read_text()))
 
 
 def _ports():
     """Numbers below those that the kernel gives to clients. Each process of a run has its own;
-    two runs at once begin somewhere else."""
+    parallel runs begin elsewhere."""
     share = range(10000 + int(os.environ.get("SUITEGATE_TEST_SLOT", "0")), 32768, 8)
     first = random.randrange(len(share))
     return itertools.chain(share[first:], share[:first])
@@ -46,7 +46,7 @@ _free_ports = _ports()
 
 
 def free_port(address="127.0.0.1"):
-    """A port that is free now and that this run has not handed out before."""
+    """A port that is free now and that this run has not used before."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     for port in _free_ports:
         with socket.socket(family, socket.SOCK_STREAM) as probe, contextlib.suppress(OSError):
@@ -56,14 +56,14 @@ def free_port(address="127.0.0.1"):
 
 
 def run(*arguments, timeout=50, **options):
-    """One command of the program, to its end; text output is captured."""
+    """Runs one command of the program to its end; text output is captured."""
     return subprocess.run([BINARY, *map(str, arguments)], capture_output=True,
                           text=True, timeout=timeout, check=False, **options)
 
 
 def sanitized():
-    """Whether the program has a sanitizer in it, which keeps freed memory for a while and wants
-    to be loaded first."""
+    """Whether the program has a sanitizer, which keeps freed memory for a while and must be the
+    first library to be loaded."""
     return re.search(rb"__[at]san_init", pathlib.Path(BINARY).read_bytes()) is not None
 
 
@@ -76,8 +76,8 @@ def ca_init(folder, key_type=None):
 
 
 def ini(sections):
-    """Configuration text. A section is a dict or, where order counts, a list of
-    pairs; a list as a value repeats the key, None leaves it out."""
+    """Configuration text. A section is a dict or, if order counts, a list of pairs; a list as a
+    value repeats the key, None omits it."""
     lines = []
     for name, entries in sections.items():
         lines.append(f"[{name}]")
@@ -89,14 +89,14 @@ def ini(sections):
 
 
 class StartError(AssertionError):
-    """The process ended, or never said that it is ready."""
+    """The process ended, or never reported that it is ready."""
 
 
 class Evidence:
-    """What a test asks of the records() of a gate."""
+    """Queries on the records() of a gate."""
 
     def matching(self, predicate=None, *, code=None, action=None):
-        """The records so far that match, without waiting."""
+        """The matching records so far, without waiting."""
         def fits(record):
             event = record.get("event", {})
             return ((code is None or event.get("code") == code)
@@ -106,7 +106,7 @@ class Evidence:
 
     def wait_record(self, predicate=None, *, code=None, action=None, count=1,
                     timeout=PATIENCE):
-        """The last of the first COUNT matching records, awaited."""
+        """Waits for COUNT matching records and returns the last of them."""
         deadline = time.monotonic() + timeout
         while True:
             found = self.matching(predicate, code=code, action=action)
@@ -142,16 +142,16 @@ class Gate(Evidence):
         self._await_ready()
 
     def write_config(self, config):
-        """Replaces the configuration file; reload() makes the gate read it."""
+        """Replaces the configuration file; the gate reads it at reload()."""
         self.config_path.write_text(config)
-        # Not an INI parser: a test may well write what none would take.
+        # Not an INI parser: a test may write what no parser accepts.
         found = re.search(r"^\[audit\][^\[]*?^\s*file\s*=\s*(\S+)", config, re.M | re.S)
         self.audit_path = self.folder / (found.group(1) if found else "-")
         self.config = config
 
     def _await_ready(self):
         deadline = time.monotonic() + PATIENCE
-        # Where the records take standard output, these lines go to standard error.
+        # If the records go to standard output, these lines go to standard error.
         while "suitegate: ready" not in self.stdout + self.stderr:
             if self.process.poll() is not None:
                 self.exit_code = self.process.returncode
@@ -170,24 +170,24 @@ class Gate(Evidence):
         return self.stderr_path.read_text(errors="replace")
 
     def records(self, start=0):
-        """What the log says, oldest first, without its checkpoints."""
+        """All records of the log, oldest first, without its checkpoints."""
         return [record for record in self.all_records(start)
                 if record["event"]["action"] != "log-checkpoint"]
 
     def all_records(self, start=0):
-        """Every whole line from byte start of the log on, oldest first; start is 0 or what
-        recorded() returned."""
+        """Every whole line of the log from byte start on, oldest first; start is 0 or a result of
+        recorded()."""
         return [json.loads(line) for line in self._whole_lines(start).splitlines()
                 if self.audit_path.name != "-" or line.startswith(b"{")]
 
     def recorded(self):
-        """Where the log's last whole line ends. Not its size: while a record is being written
-        that may lie within it."""
+        """The end of the log's last whole line. The file's size would be wrong: a record may be
+        half written."""
         return len(self._whole_lines())
 
     def _whole_lines(self, start=0):
         path = self.stdout_path if self.audit_path.name == "-" else self.audit_path
-        if not path.is_file():  # /dev/full can be read without end
+        if not path.is_file():  # /dev/full never ends
             return b""
         with open(path, "rb") as audit:
             audit.seek(start)
@@ -195,7 +195,7 @@ class Gate(Evidence):
         return raw[:raw.rfind(b"\n") + 1]
 
     def reload(self):
-        """SIGHUP; returns the configuration-loaded or -rejected record of it."""
+        """SIGHUP; returns its configuration-loaded or -rejected record."""
         def verdict(record):
             return record["event"]["action"] in ("configuration-loaded", "configuration-rejected")
         before = len(self.matching(verdict))
@@ -207,7 +207,7 @@ class Gate(Evidence):
         self.process.send_signal(signal.SIGTERM)
 
     def wait(self, timeout=STOP_SECONDS):
-        """The exit code, once the process has ended by itself."""
+        """Waits until the process ends by itself; returns its exit code."""
         self.exit_code = self.process.wait(timeout)
         return self.exit_code
 
@@ -223,7 +223,7 @@ class Gate(Evidence):
         return self.exit_code
 
     def settle(self):
-        """Nothing more will be recorded."""
+        """Waits until nothing more will be recorded."""
         self.stop()
 
     def kill(self):
@@ -232,7 +232,7 @@ class Gate(Evidence):
         self.exit_code = self.process.wait()
 
     def written(self):
-        """Every record in the log that is one, however the test may have treated the file."""
+        """Every record in the log, even if the test has moved or changed the file."""
         found = []
         path = self.stdout_path if self.audit_path.name == "-" else self.audit_path
         if path.is_file():
@@ -242,8 +242,8 @@ class Gate(Evidence):
         return [r for r in found if isinstance(r, dict) and "hash" in r.get("event", {})]
 
     def finish(self):
-        """Teardown: ended well, said nothing bad, left nothing running, and every record is as
-        the schema has it."""
+        """Teardown: it ended well, printed no error, left nothing running, and every record matches
+        the schema."""
         code = self.stop()
         for record in self.written():
             if record["event"]["hash"] not in _validated:
@@ -273,16 +273,16 @@ class Gate(Evidence):
 
 
 class Shared(Evidence):
-    """One test's view of a gate that serves many: its records begin with the test.
+    """One test's view of a shared gate: its records begin with the test.
 
-    That the source tried with more before is the other tests' doing, so
-    client-fallback-retry is left out; whoever tests that wants a gate of his own.
+    client-fallback-retry is left out, since earlier attempts of the same source are other tests'.
+    A test of that needs its own gate.
     """
 
     def __init__(self, gate):
         self.gate = gate
         self.start = gate.recorded()
-        # What was recorded before may be written a moment later.
+        # A record of earlier events may be written a moment later.
         now = time.time()
         self.since = (time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
                       + f".{int(now * 1000) % 1000:03}Z")
@@ -297,7 +297,7 @@ class Shared(Evidence):
                 and record["@timestamp"] >= self.since]
 
     def settle(self):
-        """This test's connections have ended, their descriptors are given back and their
+        """Waits until this test's connections have ended, their descriptors are closed and their
         records written: nothing more will be recorded."""
         deadline = time.monotonic() + PATIENCE
         while True:

@@ -1,7 +1,7 @@
-"""ClientHellos byte by byte, and what comes back for them.
+"""ClientHellos byte by byte, and the answers to them.
 
-Nothing here completes a handshake; that is for real clients. Every default is what a
-compliant client sends, so that a test changes the one thing it is about.
+Nothing here completes a handshake; real clients do that. Every default is what a compliant client
+sends, so a test changes only the thing it is about.
 """
 
 import os
@@ -9,7 +9,7 @@ import socket
 import struct
 import time
 
-WAIT = 15  # seconds for an answer; only a broken proxy reaches it
+WAIT = 15  # seconds for an answer; only a broken proxy needs so long
 
 TLS10, TLS11, TLS12, TLS13 = 0x0301, 0x0302, 0x0303, 0x0304
 EIGHT = (0xC02B, 0xC02C, 0xC02F, 0xC030, 0xC023, 0xC024, 0xC027, 0xC028)
@@ -48,8 +48,8 @@ def key_share(group=0x001D, size=32):
 def client_hello(*, version=TLS12, suites=EIGHT, session_id=b"", compression=b"\0",
                  name="localhost", groups=GROUPS, schemes=SCHEMES, points=b"\0", versions=None,
                  alpn=None, renegotiation=b"", extra=b"", extensions=None):
-    """The handshake message. None leaves an extension out; extra is appended to them raw;
-    extensions replaces them all (b"" for an empty block, False for none at all)."""
+    """The handshake message. None omits an extension; extra is appended to them raw; extensions
+    replaces them all (b"" for an empty block, False for no block)."""
     if extensions is None:
         extensions = b""
         if name is not None:
@@ -129,7 +129,7 @@ def connect_request(authority, *fields, method="CONNECT", version="HTTP/1.1"):
 
 
 def open_tunnel(port, authority):
-    """A socket on which the proxy has said 200."""
+    """A socket on which the proxy has answered 200."""
     sock = connect(port)
     sock.sendall(connect_request(authority))
     head = read_until(sock, b"\r\n\r\n")
@@ -139,7 +139,7 @@ def open_tunnel(port, authority):
 
 
 class Response:
-    """One HTTP answer as it came."""
+    """One HTTP answer as received."""
 
     def __init__(self, raw):
         head, _, self.body = raw.partition(b"\r\n\r\n")
@@ -170,7 +170,7 @@ def ask(port, raw, host="127.0.0.1", source=None):
 
 
 def alert_bytes(number):
-    """One plaintext fatal alert record, as everything before ChangeCipherSpec is."""
+    """One plaintext fatal alert record, as all records before ChangeCipherSpec are."""
     return bytes([21, 3, 3, 0, 2, 2, number])
 
 
@@ -215,7 +215,7 @@ def drip(sock, data, pause=0.002):
         time.sleep(pause)
 
 
-# What no client may say: its code, the bytes.
+# Forbidden in a client's hello: the code, the bytes.
 REFUSED_HELLOS = {
     "sslv2": ("client_sslv2_hello", sslv2_hello()),
     "sslv2_only": ("client_sslv2_hello", sslv2_hello(version=0x0002)),

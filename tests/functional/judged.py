@@ -1,9 +1,9 @@
-"""The judges of `suitegate check`: an enumerator that knows no TLS library, nmap and testssl.sh,
-and the servers they all look at.
+"""The judges of `suitegate check`: an enumerator without a TLS library, nmap and testssl.sh, and
+the servers that they all judge.
 
-The enumerator asks one question a connection: a ClientHello of one version with one suite. What
-it calls accepted was answered with a ServerHello of that version and suite and, below TLS 1.3,
-with a whole flight up to ServerHelloDone. It uses neither the project's code nor a TLS library.
+The enumerator asks one question per connection: a ClientHello of one version with one suite. It
+counts the suite as accepted if the answer is a ServerHello of that version and suite and, below TLS
+1.3, a whole flight up to ServerHelloDone. It uses neither the project's code nor a TLS library.
 """
 
 import concurrent.futures
@@ -47,7 +47,7 @@ def _names():
 NAMES = _names()
 NUMBERS = {name: number for number, name in NAMES.items()}
 
-# RFC 8446 section 4.2.7, RFC 8422, RFC 7027, RFC 8734, RFC 9189; what no server knows does no harm.
+# RFC 8446 section 4.2.7, RFC 8422, RFC 7027, RFC 8734, RFC 9189; unknown numbers do no harm.
 GROUPS = {
     **{n: f"sect{s}" for n, s in enumerate(
         ("163k1", "163r1", "163r2", "193r1", "193r2", "233k1", "233r1", "239k1", "283k1", "283r1",
@@ -61,7 +61,7 @@ GROUPS = {
                                          34)},
     256: "ffdhe2048", 257: "ffdhe3072", 258: "ffdhe4096", 259: "ffdhe6144", 260: "ffdhe8192",
 }
-# Hash by kind of key as in TLS 1.2, and what RFC 8446, 8734 and 9189 and its drafts added.
+# Hash by kind of key as in TLS 1.2, and the additions of RFC 8446, 8734 and 9189 and its drafts.
 SIGNATURES = ([0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0809, 0x080A, 0x080B, 0x0807,
                0x0808] + [h << 8 | s for h in (4, 5, 6, 3, 2, 1) for s in (1, 3, 2)]
               + [0x081A, 0x081B, 0x081C, 0x0840, 0x0841, 0xEEEE, 0xEFEF, 0xEDED])
@@ -82,7 +82,7 @@ def _vector(size, items, width):
 
 def hello(version, suites, *, groups=tuple(GROUPS), signatures=tuple(SIGNATURES), extra=(),
           without=(), compression=(0,), shares=(29,), session_id=b""):
-    """A ClientHello's record. extra is ((number, body), ..); without leaves extensions out."""
+    """A ClientHello's record. extra is ((number, body), ..); without omits extensions."""
     extensions = {
         0: struct.pack(">HBH", 12, 0, 9) + b"localhost",
         10: _vector(2, groups, 2),
@@ -115,9 +115,9 @@ def hello(version, suites, *, groups=tuple(GROUPS), signatures=tuple(SIGNATURES)
 
 
 class Reply:
-    """What came back: .version and .suite of the ServerHello (None without one), .retry whether
-    it was a HelloRetryRequest, .extensions, .compression, .messages by type, .alert
-    (level, description), .whole whether the flight was complete."""
+    """The answer: .version and .suite of the ServerHello (None without one), .retry whether it was
+    a HelloRetryRequest, .extensions, .compression, .messages by type, .alert (level, description),
+    .whole whether the flight was complete."""
 
     def __init__(self):
         self.version = self.suite = self.alert = self.compression = self.session_id = None
@@ -153,7 +153,7 @@ class Reply:
 
 
 def ask(port, question, prepare=None, host="127.0.0.1"):
-    """The reply to one ClientHello, read until it is complete, refused or over."""
+    """The reply to one ClientHello, read until it is complete, refused or closed."""
     reply, stream, handshake = Reply(), b"", b""
     with socket.create_connection((host, port), TIMEOUT) as sock:
         # No TIME_WAIT: a scan makes thousands of connections.
@@ -184,8 +184,8 @@ def ask(port, question, prepare=None, host="127.0.0.1"):
 # ---- the enumerator ----------------------------------------------------------------------------
 
 class Found:
-    """suites: protocol to the set of names that it accepts; broken: (protocol, name) to the
-    alert that followed its ServerHello."""
+    """suites: protocol to the set of accepted names; broken: (protocol, name) to the alert that
+    followed its ServerHello."""
 
     def __init__(self):
         self.suites, self.broken = {p: set() for p in PROTOCOLS}, {}
@@ -215,8 +215,8 @@ def enumerate_suites(port, *, versions=tuple(VERSIONS), threads=THREADS, prepare
 # ---- what else a server does -------------------------------------------------------------------
 
 class Traits:
-    """The features, groups and preference of a server, as the enumerator's Found and further
-    hellos have them; None where the question does not apply. ALPN: of h2 and http/1.1."""
+    """The features, groups and preference of a server, from the enumerator's Found and more hellos;
+    None if a question does not apply. ALPN: of h2 and http/1.1."""
 
     def __init__(self, port, found, prepare=None):
         self.port, self.found, self.prepare = port, found, prepare
@@ -250,8 +250,8 @@ class Traits:
         }
 
     def fallback(self):
-        """Whether a hello below the best version, with the SCSV, is refused for it (RFC 7507);
-        None where there is nothing below TLS 1.2, as with testssl.sh."""
+        """Whether a hello below the best version, with the SCSV, is refused for it (RFC 7507); None
+        if there is nothing below TLS 1.2, as testssl.sh does."""
         lower = [v for v in self.all if v not in (self.best, "TLS 1.2")]
         if not lower:
             return None
@@ -269,9 +269,9 @@ class Traits:
         return int.from_bytes(body[4 + body[3]:][:2], "big") if body[:1] == b"\3" else None
 
     def weak_signatures(self):
-        """Those of WEAK that ECDHE suites of TLS 1.2 are signed with when no other is offered,
-        each asked for with the suites of its key alone: Java takes an ECDSA suite by its order
-        and fails when the only scheme is RSA's."""
+        """The schemes of WEAK with which ECDHE suites of TLS 1.2 are signed if no other is offered.
+        Each hello offers only the suites of the scheme's key: Java chooses an ECDSA suite by its
+        order and fails if the only scheme is RSA's."""
         found = set()
         for scheme, name in WEAK.items():
             key = "ECDHE_RSA_" if scheme & 0xFF == 1 else "ECDHE_ECDSA_"
@@ -290,7 +290,7 @@ class Traits:
         return "server" if len(chosen) == 1 else "client"
 
     def groups(self, version):
-        """The names of the groups that it takes when offered alone."""
+        """The names of the groups that it accepts when each is offered alone."""
         suites = {n for n in self.found.suites[version]
                   if version == "TLS 1.3" or re.search("ECDHE_|ECDH_anon", n)}
         if not suites:
@@ -300,7 +300,7 @@ class Traits:
 
 
 def _safest(name):
-    """Suites that servers have no trouble with come first."""
+    """Suites that servers accept without trouble come first."""
     return (not name.startswith("TLS_ECDHE_"), "NULL" in name, "PSK" in name, name)
 
 
@@ -321,7 +321,7 @@ NMAP_PROTOCOLS = {"SSLv3": "SSL 3.0", "TLSv1.0": "TLS 1.0", "TLSv1.1": "TLS 1.1"
 
 
 class Nmap:
-    """One run for all ports, in the background: by_port() is port to (protocol to set of names,
+    """One run for all ports, in the background: by_port() maps port to (protocol to set of names,
     protocol to "server" or "client")."""
 
     def __init__(self, *ports):
@@ -352,7 +352,7 @@ class Nmap:
         for table in port.findall("script[@id='ssl-enum-ciphers']/table"):
             protocol = NMAP_PROTOCOLS[table.get("key")]
             names = table.findall("table[@key='ciphers']/table/elem[@key='name']")
-            # nmap names TLS 1.3's as if they were negotiated like those before.
+            # nmap names TLS 1.3's suites as if they had a key exchange.
             suites[protocol] = {n.text.replace("TLS_AKE_WITH_", "TLS_")
                                 if protocol == "TLS 1.3" else n.text for n in names}
             preference[protocol] = table.findtext("elem[@key='cipher preference']")
@@ -367,7 +367,7 @@ TESTSSL_PROTOCOLS = {"ssl2": "SSL 2.0", "ssl3": "SSL 3.0", "sslv2": "SSL 2.0", "
 
 
 def testssl(port, folder, *options):
-    """(protocol to bool, protocol to set of names, all findings by id) as testssl.sh has them."""
+    """(protocol to bool, protocol to set of names, all findings by id) from testssl.sh."""
     path = pathlib.Path(folder) / f"testssl-{port}.json"
     path.unlink(missing_ok=True)
     subprocess.run(
@@ -401,8 +401,8 @@ EVERYTHING = ("-cipher", "ALL:COMPLEMENTOFALL:@SECLEVEL=0", "-ciphersuites",
               "TLS_AES_128_CCM_SHA256:TLS_AES_128_CCM_8_SHA256")
 SOUND = ":".join(f"{key}+SHA{size}" for size in (256, 384, 512)
                  for key in ("ECDSA", "RSA-PSS", "RSA"))
-HAVE_SRP = shutil.which("srptool") is not None  # Debian 13's GnuTLS has none
-# GnuTLS has no TLS 1.3 where a priority has NULL, anonymous key exchange, SRP or RSA-PSK.
+HAVE_SRP = shutil.which("srptool") is not None  # Debian 13's GnuTLS has no SRP
+# GnuTLS disables TLS 1.3 if a priority has NULL, anonymous key exchange, SRP or RSA-PSK.
 GNUTLS_TLS13 = (
     "NORMAL:+VERS-TLS-ALL:+SHA1:+SHA256:+SHA384:+MD5:+SIGN-ALL:+SIGN-RSA-SHA1:+SIGN-ECDSA-SHA1:"
     "+SIGN-DSA-SHA1:+SIGN-DSA-SHA256:+SIGN-RSA-MD5:+GROUP-ALL:+CIPHER-ALL:+ARCFOUR-128:+3DES-CBC:"
@@ -412,7 +412,7 @@ GNUTLS_EVERYTHING = GNUTLS_TLS13 + ":+NULL:+ANON-DH:+ANON-ECDH"
 DISABLED = "".join(f"{key}=\n" for key in (
     "jdk.tls.disabledAlgorithms", "jdk.tls.legacyAlgorithms", "jdk.certpath.disabledAlgorithms",
     "jdk.disabled.namedCurves"))
-# As in java.security since 2026, written out, since each update of a JDK has another list.
+# As in java.security since 2026, written out because each update of a JDK has another list.
 USUAL = ("jdk.tls.disabledAlgorithms=SSLv3, TLSv1, TLSv1.1, DTLSv1.0, RC4, DES, MD5withRSA, "
          "3DES_EDE_CBC, anon, NULL, ECDH, rsa_pkcs1_sha1, ecdsa_sha1, dsa_sha1\n")
 JAVA = """\
@@ -473,8 +473,8 @@ public class Judged {
 
 
 class Relay(Peer):
-    """Before a server on port to: what the server sends goes through edit(bytes, number of the
-    piece, what the client sent first); greet(sock) plays the protocol before TLS."""
+    """Stands before a server on port to: edit(bytes, number of the piece, what the client sent
+    first) changes what the server sends; greet(sock) plays the protocol before TLS."""
 
     def __init__(self, to, edit=None, greet=None):
         super().__init__(self._play)
@@ -510,7 +510,7 @@ class Relay(Peer):
 
 
 def compressing(piece, number, question):
-    """Takes DEFLATE where it is offered (RFC 3749), as no server of Debian can."""
+    """Takes DEFLATE if it is offered (RFC 3749); no server of Debian can."""
     if question[0] != HANDSHAKE or number or piece[0] != HANDSHAKE:
         return piece
     hello_body = question[9:]
@@ -524,7 +524,7 @@ def compressing(piece, number, question):
 
 
 def smtp_greeting(sock):
-    """RFC 3207, with a reply of several lines; a bad command gets what a real server says."""
+    """RFC 3207, with a reply of several lines; a bad command gets a real server's answer."""
     sock.sendall(b"220 mail.example.test ESMTP\r\n")
     lines = sock.makefile("rb", buffering=0)
     while line := lines.readline():
@@ -540,7 +540,7 @@ def smtp_greeting(sock):
 
 
 def smtp_ask(sock):
-    """The client's part of it, for enumerate_suites(prepare=..)."""
+    """The client's part of STARTTLS, for enumerate_suites(prepare=..)."""
     for command in (None, b"EHLO judged\r\n", b"STARTTLS\r\n"):
         if command:
             sock.sendall(command)
@@ -553,8 +553,8 @@ SSL2_KINDS = {0x010080: "SSL2_RC4_128_WITH_MD5", 0x0700C0: "SSL2_DES_192_EDE3_CB
 
 
 class Ssl2(Relay):
-    """An SSLv2 server (draft-hickman-netscape-ssl-00) up to its SERVER-HELLO, which no server of
-    Debian is; whatever else comes goes to the server on port to, or is dropped."""
+    """An SSLv2 server (draft-hickman-netscape-ssl-00) up to its SERVER-HELLO; Debian has no such
+    server. All other bytes go to the server on port to, or are dropped."""
 
     def __init__(self, certificate, kinds=tuple(SSL2_KINDS), to=None):
         super().__init__(to)
@@ -576,7 +576,7 @@ class Ssl2(Relay):
 
 
 class Keys:
-    """One leaf a kind of key, all under the test's root."""
+    """One leaf per kind of key, all under the test's root."""
 
     USAGE = "critical,digitalSignature,keyEncipherment,keyAgreement"
 
@@ -606,7 +606,7 @@ class Keys:
                              issuer=issuer.get(name, "inter"))
 
     def ocsp(self, leaf):
-        """The issuer's answer about it, to be stapled."""
+        """The issuer's answer about it, for stapling."""
         asked, answer = (self.pki.dir / f"{leaf.name}.{n}" for n in ("ocsp-request", "ocsp"))
         inter = self.pki.inter
         openssl("ocsp", "-issuer", inter.cert, "-cert", leaf.cert, "-no_nonce", "-reqout", asked)
@@ -625,7 +625,7 @@ class Keys:
 
 
 class Fleet:
-    """All servers, started together: ports[name]. What a name stands for is in SERVERS."""
+    """All servers, started together: ports[name]. SERVERS has the meaning of each name."""
 
     def __init__(self, folder, pki):
         self.folder, self.keys, self.ports, self.processes = pathlib.Path(folder), Keys(pki), {}, {}
@@ -653,7 +653,7 @@ class Fleet:
     def __exit__(self, *_):
         self._stack.close()
 
-    # Each entry: name, certificates, further options.
+    # Each entry: name, certificates, more options.
     def _commands(self):
         yield from self._java()
         keys = self.keys

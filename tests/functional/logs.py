@@ -1,5 +1,5 @@
-"""The audit log as evidence: what it is without suitegate, what `log verify` says of it, and a
-gate that writes one.
+"""The audit log as evidence: its definition without suitegate, the output of `log verify`, and a
+gate that writes a log.
 
 Every test may use the fixture: conftest.py imports it.
 """
@@ -23,7 +23,7 @@ LIMIT = 1000  # records without a checkpoint
 # ---- what the log is, without suitegate ------------------------------------------------------
 
 def lines_of(*files):
-    """Each with its end."""
+    """The lines, each with its end."""
     return [line + b"\n" for file in files for line in file.read_bytes().split(b"\n")[:-1]]
 
 
@@ -32,7 +32,7 @@ def digest(previous, covered):
 
 
 def check_chain(*files):
-    """As include/audit/chain.h has it. Returns how many records there are."""
+    """By the definition in include/audit/chain.h. Returns the number of records."""
     previous, count = ZEROS, 0
     for file in files:
         assert file.read_bytes().endswith(b"}}\n")
@@ -47,7 +47,7 @@ def check_chain(*files):
 
 
 def message_of(record):
-    """What a checkpoint signs, as include/audit/checkpoint.h has it."""
+    """The signed text of a checkpoint, by include/audit/checkpoint.h."""
     log = record["suitegate"]["log"]
     before = (f"{log['previous_sequence']}\n{log['previous_hash']}\n"
               if "previous_hash" in log else "")
@@ -56,7 +56,7 @@ def message_of(record):
 
 
 def signature_holds(record, public_key, folder):
-    """By openssl. public_key: the file that `suitegate log key` printed."""
+    """Verified by openssl. public_key: the file that `suitegate log key` printed."""
     (folder / "message").write_text(message_of(record))
     (folder / "signature").write_bytes(base64.b64decode(record["suitegate"]["log"]["signature"]))
     done = subprocess.run(["openssl", "dgst", "-sha256", "-verify", public_key, "-signature",
@@ -73,7 +73,7 @@ def hash_of(line):
     return SEALED.fullmatch(line[:-1]).group(3)
 
 
-# ---- what log verify says --------------------------------------------------------------------
+# ---- the output of log verify --------------------------------------------------------------------
 
 def verify(*arguments, **options):
     """Exit status and report of `log verify --json`."""
@@ -92,14 +92,14 @@ def intact(*arguments, **options):
 
 
 def fault_of(*arguments, **options):
-    """(kind, record, line) of the fault there is; line None: at the end."""
+    """(kind, record, line) of the only fault; line None: at the end."""
     status, report = verify(*arguments, **options)
     assert status == 1, report
     return report["fault"]["kind"], report["fault"]["record"], report["fault"].get("line")
 
 
 def written_key(gate, name="noted.pem"):
-    """What an administrator notes: a file with the output of `suitegate log key`."""
+    """The administrator's note: a file with the output of `suitegate log key`."""
     done = run("log", "key", "-c", gate.config_path)
     assert done.returncode == 0, done.stderr
     path = gate.folder / name
@@ -121,16 +121,16 @@ def killed(gate):
 
 
 def started(lines):
-    """A new log has its first checkpoint behind proxy-started, one that goes on in front of it."""
+    """A new log has its first checkpoint after proxy-started, a continued one before it."""
     last = [found[1] if (found := re.search(rb'"action":"([a-z-]+)"', line)) else None
-            for line in lines[-2:]]  # what stands there may be somebody else's
+            for line in lines[-2:]]  # these lines may not be ours
     return last == [b"proxy-started", b"log-checkpoint"] or (
         last[-1:] == [b"proxy-started"] and json.loads(lines[-1])["event"]["sequence"] > 1)
 
 
 @pytest.fixture
 def make_log(make_forward):
-    """make_forward() whose start is signed: it writes nothing more by itself."""
+    """make_forward() whose start is signed: it writes nothing more without a cause."""
     def make(**options):
         gate = make_forward(**options)
         wait_until(lambda: started(lines_of(gate.audit_path)))

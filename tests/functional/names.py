@@ -1,7 +1,7 @@
-"""Names that mean what a test says: /etc/hosts and DNS of its own, by Linux namespaces.
+"""Names with a meaning that the test chooses: own /etc/hosts and DNS, by Linux namespaces.
 
-No privilege is needed where user namespaces are allowed. c-ares 1.18 takes no port in
-resolv.conf, hence the network namespace: there port 53 of 127.0.0.53 is free for all.
+Needs no privilege if user namespaces are allowed. c-ares 1.18 takes no port in resolv.conf, hence
+the network namespace: there port 53 of 127.0.0.53 is free for all.
 
 As a program: names.py ZONE.json answers DNS on 127.0.0.53:53 until it is killed.
 """
@@ -19,14 +19,14 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 DNS = "127.0.0.53"
-ELSEWHERE = "10.99.0.1"  # an address that is not on loopback, for clients in a World
+ELSEWHERE = "10.99.0.1"  # an address outside loopback, for clients in a World
 TYPES = {1: "A", 28: "AAAA"}
 NXDOMAIN, SERVFAIL = 3, 2
 
 
 def unshare(*kinds):
-    """argv to put before a program that gets namespaces of its own; skips the test where the
-    system lets nobody have them, as in a chroot."""
+    """argv that gives a program namespaces of its own; skips the test if the system allows them to
+    nobody, as in a chroot."""
     argv = ["unshare", *kinds]
     tried = subprocess.run([*argv, "true"], capture_output=True, text=True, check=False)
     if tried.returncode != 0:
@@ -36,7 +36,7 @@ def unshare(*kinds):
 
 
 def with_hosts(folder, entries):
-    """argv to put before a program: /etc/hosts is what entries ((ip, name), ...) say."""
+    """argv that gives a program an /etc/hosts with entries ((ip, name), ...)."""
     hosts = folder / "hosts"
     hosts.write_text("".join(f"{ip} {name}\n" for ip, name in entries))
     return [*unshare("--user", "--map-root-user", "--mount"), "sh", "-c",
@@ -44,9 +44,9 @@ def with_hosts(folder, entries):
 
 
 class World:
-    """A network and mount namespace with loopback and a name server; .enter is the argv
-    that takes a program into it. zone: {name: {"A": [..], "AAAA": [..], "TTL": 60} or
-    {"CNAME": name, "TTL": 60} or "SERVFAIL" or "SILENT"}; any other name is NXDOMAIN."""
+    """A network and mount namespace with loopback and a name server; .enter is the argv that runs a
+    program in it. zone: {name: {"A": [..], "AAAA": [..], "TTL": 60} or {"CNAME": name, "TTL": 60}
+    or "SERVFAIL" or "SILENT"}; any other name is NXDOMAIN."""
 
     def __init__(self, folder, zone):
         self.folder, self.zone = folder, zone
@@ -74,7 +74,7 @@ class World:
 
     @contextlib.contextmanager
     def without_dns(self):
-        """The name server is there and says nothing."""
+        """The name server is up and does not answer."""
         self.process.send_signal(signal.SIGSTOP)
         try:
             yield
@@ -82,8 +82,8 @@ class World:
             self.process.send_signal(signal.SIGCONT)
 
     def ask(self, port, raw, source="127.0.0.1"):
-        """hellos.ask() from inside and from that address; returns the raw answer."""
-        # nsenter goes to the root of the other mount namespace: no relative path from here.
+        """hellos.ask() from inside the namespace and from that address; returns the raw answer."""
+        # nsenter changes to the root of the other mount namespace: no relative paths.
         code = (f"import sys; sys.path.insert(0, {str(HERE)!r}); import hellos; "
                 "sys.stdout.buffer.write("
                 "hellos.ask(int(sys.argv[1]), sys.stdin.buffer.read(), source=sys.argv[2]).raw)")

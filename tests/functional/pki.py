@@ -1,8 +1,8 @@
 """Certificates for the upstreams of these tests, minted with the openssl command line.
 
-Pki(dir) owns everything under dir. Nothing is minted before it is asked for, and the same
-name is minted once. `openssl ca` is used throughout because it alone sets exact start and
-end times and keeps the database that CRLs come from.
+Pki(dir) owns everything under dir. It mints a certificate when it is first asked for, and each
+name once. It uses `openssl ca` throughout because only that sets exact start and end times and
+keeps the database for CRLs.
 """
 
 import datetime
@@ -23,7 +23,7 @@ def openssl(*args, **kwargs):
 
 
 def asn1_time(seconds):
-    """seconds from now, in the form that `openssl ca` takes."""
+    """The time `seconds` from now, in the form that `openssl ca` takes."""
     when = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
     return when.strftime("%Y%m%d%H%M%SZ")
 
@@ -33,7 +33,7 @@ class Issuer:
 
     def __init__(self, name, home, cert, key, chain):
         self.name, self.home, self.cert, self.key = name, home, cert, key
-        self.chain = chain  # certificates to send below the leaf, nearest first, no root
+        self.chain = chain  # certificates to send after the leaf, nearest first, no root
 
     @property
     def config(self):
@@ -77,13 +77,13 @@ class Pki:
 
     @property
     def trust(self):
-        """The PEM file with the trust anchor of everything that is meant to be trusted."""
+        """The PEM file with the trust anchor of all trusted certificates."""
         return self.root.cert
 
     # ---- minting --------------------------------------------------------------------
 
     def key(self, kind, name=None):
-        """A private key such as ec256, ec384, ec521, ec224, rsa2048, ed25519. Leaves share one a
+        """A private key such as ec256, ec384, ec521, ec224, rsa2048, ed25519. Leaves share one per
         kind."""
         path = self.dir / f"{name or kind}.key"
         if not path.exists():
@@ -107,7 +107,7 @@ class Pki:
         return made
 
     def _sign(self, name, issuer, key, extensions, start, end, digest, subject, padding=None):
-        """Writes name.pem; issuer None means self-signed in a database of its own."""
+        """Writes name.pem; issuer None: self-signed in a database of its own."""
         cert = self.dir / f"{name}.pem"
         csr = self.dir / f"{name}.csr"
         openssl("req", "-new", "-key", key, "-subj", subject or f"/CN={name}", "-out", csr,
@@ -150,8 +150,8 @@ class Pki:
     def ca(self, name, issuer=None, key="ec256", digest="sha256", start=-DAY, end=3650 * DAY,
            constraints="critical,CA:TRUE", usage="critical,keyCertSign,cRLSign", subject=None,
            extra=(), twin=None, identifier="hash", padding=None):
-        """A CA below issuer, or a root when issuer is None. constraints None leaves them out.
-        twin is a CA whose name and key it has; identifier is of its own key."""
+        """A CA below issuer, or a root if issuer is None. constraints None omits them. twin is a CA
+        with the same name and key; identifier is of its own key."""
         args = (issuer and issuer.name, key, digest, start, end, constraints, usage, subject,
                 tuple(extra), twin and twin.name, identifier, padding)
         if twin:
@@ -211,10 +211,10 @@ class Pki:
         return path
 
     def with_chain(self, leaf, name, *certs):
-        """The same leaf sent with other certificates below it."""
+        """The same leaf, sent with other certificates after it."""
         return Leaf(name, leaf.cert, self.bundle(f"{name}-chain", leaf.cert, *certs), leaf.key)
 
-    # ---- the bad ones: one property each, everything else in order ---------------------
+    # ---- the bad ones: one fault each, everything else correct ---------------------
 
     @property
     def expired(self):
@@ -239,20 +239,20 @@ class Pki:
 
     @property
     def root_sent(self):
-        """A whole chain to a root that nobody trusts."""
+        """A whole chain to an untrusted root."""
         root = self.ca("far-root")
         return self.with_chain(self.leaf("under-far-root", issuer=root), "far-root-sent", root.cert)
 
     @property
     def namesake(self):
-        """Its CA has its name, as home-made ones do."""
+        """Its CA has the same name as the leaf, as home-made ones do."""
         return self.leaf("namesake", subject="/CN=namesake",
                          issuer=self.ca("namesake-ca", subject="/CN=namesake"))
 
     @property
     def short_inter(self):
-        """An intermediate of 1024 bits, sent behind a root that is signed with SHA-1 and has
-        nothing to do with it."""
+        """An intermediate of 1024 bits, sent after an unrelated root that is signed with
+        SHA-1."""
         inter = self.ca("short-inter", issuer=self.root, key="rsa1024")
         leaf = self.leaf("under-short-inter", issuer=inter)
         return self.with_chain(leaf, "short-sent", self.ca("stray", digest="sha1").cert, inter.cert)
@@ -263,7 +263,7 @@ class Pki:
 
     @property
     def truncated_chain(self):
-        """The intermediate is not sent."""
+        """Sent without the intermediate."""
         return self.with_chain(self.leaf("truncated"), "truncated-sent")
 
     @property
@@ -285,7 +285,7 @@ class Pki:
 
     @property
     def sha1_root(self):
-        """A root that signed itself with SHA-1; its leaf is sound and the root is sent along."""
+        """A root that signed itself with SHA-1 is sent along; its leaf is sound."""
         root = self.ca("sha1-root", digest="sha1")
         return self.with_chain(self.leaf("under-sha1-root", issuer=root), "sha1-root-sent",
                                root.cert)
@@ -331,13 +331,13 @@ class Pki:
 
     @property
     def key_may_not_sign(self):
-        """Only for key transport, which ECDHE is not."""
+        """Its key usage allows key transport only; ECDHE needs more."""
         return self.leaf("key-transport", key="rsa2048", usage="critical,keyEncipherment")
 
     @property
     def forged_twin(self):
-        """The revoked intermediate's name and key in a certificate that claims to be of a
-        root without a key identifier, and that this root has not signed."""
+        """The revoked intermediate's name and key in a certificate that claims to be of a root
+        without a key identifier; this root has not signed it."""
         leaf, revoked = self.revoked_inter, self.ca("revoked-inter", issuer=self.root)
         liar = self.ca("liar", subject="/CN=suitegate test bare-root", identifier="55:55:55:55")
         twin = self.ca("forged-inter", issuer=liar, twin=revoked)
@@ -371,7 +371,7 @@ class Pki:
 
     def crl(self, name, issuer=None, last=-3600, following=30 * DAY, broken=False, key=None,
             extension=None):
-        """A CRL of what issuer has revoked so far; broken flips a bit of its signature."""
+        """A CRL of all that issuer has revoked so far; broken flips a bit of its signature."""
         issuer = issuer or self.inter
         path = self.dir / f"{name}.crl.pem"
         extensions = ()

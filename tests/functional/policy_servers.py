@@ -1,4 +1,4 @@
-"""Real servers for check: one that accepts the policy alone, one that accepts all that OpenSSL has.
+"""Real servers for check: one that accepts only the policy, one that accepts all of OpenSSL.
 
 Every test may use the fixtures: conftest.py imports them.
 """
@@ -17,7 +17,7 @@ LOOSE = "ALL:@SECLEVEL=0"
 
 @pytest.fixture(scope="module")
 def strict(pki, tmp_path_factory):
-    """nginx that accepts nothing but the policy, with both types of key."""
+    """nginx that accepts only the policy, with both types of key."""
     with nginx(tmp_path_factory.mktemp("strict"), pki.ec, pki.rsa, ciphers=POLICY, extra=(
             "ssl_ecdh_curve X25519:prime256v1:secp384r1:secp521r1;"
             f"ssl_conf_command SignatureAlgorithms {SIGNATURES};")) as server:
@@ -26,7 +26,7 @@ def strict(pki, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loose(pki, tmp_path_factory):
-    """nginx that accepts all that OpenSSL has."""
+    """nginx that accepts all that OpenSSL supports."""
     with nginx(tmp_path_factory.mktemp("loose"), pki.ec, pki.rsa, http2=True,
                protocols="SSLv3 TLSv1 TLSv1.1 TLSv1.2 TLSv1.3", ciphers=LOOSE) as server:
         yield server

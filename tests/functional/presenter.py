@@ -1,7 +1,7 @@
-"""A TLS 1.2 server that presents any bytes as its chain, since no library's server does.
+"""A TLS 1.2 server that presents any bytes as its chain; no library's server does.
 
-One suite per key type (AES-128-GCM), P-256, no extensions but renegotiation_info; every signature
-scheme of TLS 1.2 that the key has. It answers one request. Knows nothing of what is presented.
+One suite per key type (AES-128-GCM), P-256, only the extension renegotiation_info; every signature
+scheme of TLS 1.2 that the key supports. It answers one request. It does not check its chain.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def _pss(algorithm, salt):
 
 
 def versions(hello):
-    """What supported_versions has (RFC 8446 section 4.2.1), TLS 1.2 without it."""
+    """The content of supported_versions (RFC 8446 section 4.2.1), TLS 1.2 without it."""
     listed = hello.extensions.get(43)
     return struct.unpack(f">{len(listed) // 2}H", listed[1:]) if listed else (TLS12,)
 
@@ -59,7 +59,7 @@ def choose_scheme(key, offered):
 
 
 class Records:
-    """The record layer of one connection, in the clear until keys are set."""
+    """The record layer of one connection, in plaintext until keys are set."""
 
     def __init__(self, sock):
         self.sock, self.raw = sock, b""
@@ -101,7 +101,7 @@ class Records:
 
 
 def _message(records, transcript):
-    """The next handshake message of the peer, whole; transcript grows by it."""
+    """The peer's next whole handshake message; transcript grows by it."""
     raw = b""
     while len(raw) < 4 or len(raw) < 4 + int.from_bytes(raw[1:4], "big"):
         kind, body = records.read()
@@ -135,7 +135,7 @@ def _flight(hello, key, certificates):
 
 
 def serve(sock, key, certificates):
-    """One connection, for which key signs."""
+    """One connection; key signs for it."""
     records, transcript = Records(sock), bytearray()
     raw = _message(records, transcript)
     hello = wire.Hello(wire.record(HANDSHAKE, raw))

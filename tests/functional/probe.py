@@ -1,4 +1,4 @@
-"""A gate with a test listener, its pages as a parser sees them, and a real browser.
+"""A gate with a test listener, its pages read by a parser, and a real browser.
 
 The share_probe and make_probe fixtures are imported by the test modules that use them.
 """
@@ -25,7 +25,7 @@ OPENED_CLOSED = ["connection-opened", "connection-closed"]
 
 
 def addresses(gate):
-    """{listener: (address, port)} as the gate has printed them."""
+    """{listener: (address, port)} as the gate printed them."""
     found = re.findall(r"^suitegate: listening on (\S+):(\d+) \((\w+), ", gate.stdout, re.M)
     return {name: (address.strip("[]"), int(port)) for address, port, name in found}
 
@@ -52,14 +52,14 @@ def starter(pki, ca_folder):
 
 @pytest.fixture
 def make_probe(make_gate, starter):
-    """make_probe(keys=(), address=.., proxy={..}, listen={..}) -> Gate of this test with .port
-    of its test listener and .ca_path of whom to trust there."""
+    """make_probe(keys=(), address=.., proxy={..}, listen={..}) -> Gate of this test with .port of
+    its test listener and .ca_path of the trusted CA."""
     return functools.partial(starter, make_gate)
 
 
 @pytest.fixture
 def share_probe(share, starter):
-    """As make_probe, but shared."""
+    """Like make_probe, but shared."""
     return functools.partial(share, starter)
 
 
@@ -86,7 +86,7 @@ def request(path="/json", *fields, method="GET", version="HTTP/1.1"):
 
 
 def exchange(gate, raw, **options):
-    """All that is answered to raw, up to a close_notify (else wire.Truncated)."""
+    """The whole answer to raw, up to a close_notify (else wire.Truncated)."""
     with connect(gate, **options) as tls:
         tls.send(raw)
         return hellos.Response(tls.recv_to_end())
@@ -109,7 +109,7 @@ def page(gate, path="/", **options):
 
 
 def recent_of(gate, record):
-    """What /recent says of the connection that has this record."""
+    """The entry in /recent for the connection of this record."""
     wanted = record["suitegate"]["connection_id"]
     found = [e for e in data(gate, "/recent")["attempts"] if e["connection_id"] == wanted]
     assert len(found) == 1, found
@@ -119,7 +119,7 @@ def recent_of(gate, record):
 # ---- records ---------------------------------------------------------------------------------
 
 def pairs(gate, count=1, by="listener"):
-    """The records of COUNT connections and nothing else: each was opened and closed."""
+    """The records of COUNT connections and no others: each was opened and closed."""
     gate.wait_record(action="connection-closed", count=count)
     gate.settle()
     by_id = {}
@@ -143,8 +143,8 @@ def pairs(gate, count=1, by="listener"):
 # ---- pages -----------------------------------------------------------------------------------
 
 class Page(html.parser.HTMLParser):
-    """A page that is well-formed and takes nothing from elsewhere: .text, .rows of its tables,
-    .terms of its lists, .links. Anything else is an AssertionError."""
+    """A well-formed page without external resources: .text, .rows of its tables, .terms of its
+    lists, .links. Anything else is an AssertionError."""
 
     def __init__(self, source):
         super().__init__()
@@ -170,7 +170,7 @@ class Page(html.parser.HTMLParser):
                 self.links.append(value)
         if tag not in VOID:
             self.open.append(tag)
-        if ("class", "narrow") in attrs:  # a label that is shown on narrow screens only
+        if ("class", "narrow") in attrs:  # a label for narrow screens only
             self._label = len(self.open)
         if tag == "tr":
             self.rows.append([])
@@ -208,7 +208,7 @@ class Page(html.parser.HTMLParser):
 # ---- Chromium --------------------------------------------------------------------------------
 
 class Browser:
-    """Chromium with a profile of its own that trusts one CA."""
+    """Chromium with its own profile, which trusts one CA."""
 
     def __init__(self, folder, ca):
         self.home = folder / "browser"
@@ -241,7 +241,7 @@ class Browser:
 
 
 def png(raw):
-    """.width, .height and the .first pixel (RFC 2083): in the first one every filter is none."""
+    """.width, .height and the .first pixel (RFC 2083): no filter affects that."""
     assert raw.startswith(b"\x89PNG\r\n\x1a\n")
     width, height, depth, colour = struct.unpack(">IIBB", raw[16:26])
     assert depth == 8 and colour in (2, 6)

@@ -1,9 +1,9 @@
-"""A TLS 1.2 client, record by record: every byte it sends is the test's own choice.
+"""A TLS 1.2 client, record by record: the test chooses every byte.
 
 It knows the eight suites, x25519 and secp256r1, with and without extended_master_secret and
-encrypt_then_mac. Certificates are not looked at. Of the records only their protection is here;
-what they carry and in which order is up to the caller. tap() gives the same for a session that
-another TLS library has agreed, so that a test can go on where that library would not.
+encrypt_then_mac. It ignores certificates. This file does only the records' protection; the caller
+decides their content and order. tap() gives the same for a session that another TLS library has
+agreed, so a test can continue where that library would stop.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ def prf(digest, secret, label, seed, size):
 
 
 def record(kind, body=b"", version=0x0303, length=None):
-    """One record as it is on the wire; length: what its header says instead of the truth."""
+    """One record as on the wire; length: what its header says instead of the truth."""
     return struct.pack(">BHH", kind, version, len(body) if length is None else length) + body
 
 
@@ -105,7 +105,7 @@ class Direction:
 
 
 def directions(suite, master, client_random, server_random, encrypt_then_mac=False):
-    """(client's, server's) Direction of a master secret (RFC 5246 section 6.3)."""
+    """(client's, server's) Direction for a master secret (RFC 5246 section 6.3)."""
     size, mac, digest = SUITES[suite]
     mac_size = hashlib.new(mac).digest_size if mac else 0
     iv_size = 0 if mac else 4
@@ -120,8 +120,8 @@ def directions(suite, master, client_random, server_random, encrypt_then_mac=Fal
 
 
 def tap(tls, keylog):
-    """(client's, server's) Direction of an established wire.Tls whose context writes keylog;
-    both sides have sent one protected record, their Finished."""
+    """(client's, server's) Direction of an established wire.Tls whose context writes keylog; both
+    sides have sent one protected record, their Finished."""
     client_random = wire.Hello(tls.received).random
     chosen, server_random = server_choice(tls.sent)
     with open(keylog, encoding="ascii") as log:
@@ -165,13 +165,13 @@ class Client:
         self.sock.sendall(b"".join(parts))
 
     def make(self, kind, data=b"", version=0x0303, length=None, plain=False, **how):
-        """One record, protected where sending is; kind and version are also what is hashed."""
+        """One record, protected if sending is set; the hash also covers kind and version."""
         if self.sending and not plain:
             data = self.own.protect(kind, data, version=version, **how)
         return record(kind, data, version, length)
 
     def hashed(self, message):
-        """A handshake message that goes into the transcript."""
+        """A handshake message, added to the transcript."""
         self.transcript += message
         return message
 
@@ -183,7 +183,7 @@ class Client:
     # ---- receiving -------------------------------------------------------------------
 
     def next_record(self):
-        """(kind, fragment), opened where receiving is protected; None at the end of data."""
+        """(kind, fragment), opened if receiving is protected; None at the end of data."""
         while True:
             found = wire.records(self.buffer)
             if found:
@@ -202,7 +202,7 @@ class Client:
             self.buffer += chunk
 
     def read_flight(self):
-        """Up to ServerHelloDone; the bodies by type. An alert instead is an AssertionError."""
+        """Reads up to ServerHelloDone; the bodies by type. An alert is an AssertionError."""
         stream, messages = b"", {}
         while SERVER_DONE not in messages:
             got = self.next_record()
@@ -253,7 +253,7 @@ class Client:
             self.digest, self.master, b"client finished",
             hashlib.new(self.digest, self.transcript).digest(), 12))
 
-    # ---- a handshake in order ---------------------------------------------------------
+    # ---- a regular handshake ---------------------------------------------------------
 
     def handshake(self):
         self.start()
@@ -272,7 +272,7 @@ class Client:
                 return self
 
     def ending(self):
-        """What comes next: an alert's number, "data", "close" or "reset"."""
+        """The next event: an alert's number, "data", "close" or "reset"."""
         while True:
             got = self.next_record()
             if got is None:

@@ -1,4 +1,4 @@
-"""Connections that are refused, one or without end: what fills a log."""
+"""Connections that are refused, once or endlessly: they fill a log."""
 
 import collections
 import itertools
@@ -14,8 +14,8 @@ ADDRESSES = itertools.count(1)
 
 
 def refuse(port):
-    """One connection that gets a record: (status of the answer, its own address and port). Each
-    comes from another address: many of one would be counted instead."""
+    """One connection that gets a record: (status of the answer, its own address and port). Each has
+    another address: many from one would be counted instead."""
     n = next(ADDRESSES)
     with wire.dial(port, source=f"127.{9 + (n >> 16)}.{n >> 8 & 255}.{n & 255}") as sock:
         sock.sendall(b"GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
@@ -25,7 +25,7 @@ def refuse(port):
 
 
 class Load:
-    """Clients that are refused one after the other until the end; .answered are their addresses."""
+    """Clients that are refused one after the other until the end; .answered has their addresses."""
 
     def __init__(self, port, clients=2, pause=0.0, status=403):
         self.answered = []
@@ -58,7 +58,7 @@ def refuse_many(port, count):
 
 
 def sources(lines):
-    """How often each source has a record."""
+    """The number of records per source."""
     ends = (json.loads(line)["source"] for line in lines
             if b'"action":"connection-refused"' in line)
     return collections.Counter((end["ip"], end["port"]) for end in ends)
@@ -70,7 +70,7 @@ REPEATED = "connection-refused-repeated"
 
 
 def refuse_again(gate):
-    """What one connection is answered that comes from the same address as the last one."""
+    """The answer to one connection from the same address as the last one."""
     sock = wire.dial(gate.port)
     sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
     answer = wire.read_to_end(sock)
@@ -79,7 +79,7 @@ def refuse_again(gate):
 
 
 def flood(gate, count=600):
-    """Refusals with one code, some of them counted; what they were answered."""
+    """Refusals with one code, some of them counted; their answers."""
     answers = {refuse_again(gate).split(b"\r\n")[0] for _ in range(count)}
     gate.wait_record(action=REPEATED)
     return answers

@@ -1,6 +1,6 @@
-"""One gate with both kinds of listener before one upstream, and what its records must be.
+"""One gate with both kinds of listener before one upstream, and the rules for its records.
 
-The scene fixture is imported by the test modules that use it.
+Test modules that use the scene fixture import it.
 """
 
 import collections
@@ -25,7 +25,7 @@ APPROVED = set(wire.EIGHT.values())
 
 
 class Scene:
-    """forward and fixed are ports of .gate; upstream is the port both lead to."""
+    """forward and fixed are ports of .gate; upstream is the port that both lead to."""
 
     def __init__(self, make_gate, pki, ca_folder, upstream, keys=("ec", "rsa"), **sections):
         self.pki, self.upstream = pki, upstream
@@ -89,11 +89,11 @@ class Scene:
     # ---- records ----------------------------------------------------------------------
 
     def traffic(self):
-        """Every record so far that is not about the process itself."""
+        """Every record so far except those about the process itself."""
         return [r for r in self.gate.records() if r["event"]["action"] not in LIFECYCLE]
 
     def only_refusal(self, code):
-        """After the gate has stopped: the one record there is, which has this code."""
+        """After the gate has stopped: the only record, which has this code."""
         self.gate.wait_record(code=code)
         assert self.gate.stop() == 0, self.gate.stderr
         for record in self.gate.records():
@@ -103,7 +103,7 @@ class Scene:
         return self.traffic()[0]
 
     def opened_closed(self, count=1):
-        """The pairs of records of COUNT connections and nothing else, the gate stopped."""
+        """The pairs of records of COUNT connections and no others, the gate stopped."""
         self.gate.wait_record(action="connection-closed", count=count)
         assert self.gate.stop() == 0, self.gate.stderr
         by_id = collections.defaultdict(dict)
@@ -127,7 +127,7 @@ class Scene:
         return True
 
     def settled_fds(self):
-        """The number of descriptors once it no longer changes."""
+        """The number of descriptors when it no longer changes."""
         seen = []
         while len(seen) < 5 or len(set(seen[-5:])) > 1:
             seen.append(self.gate.fds())
@@ -135,7 +135,7 @@ class Scene:
         return seen[-1]
 
     def wait_baseline(self, fds, seconds=PATIENCE, what=""):
-        """Until no more descriptors are open than before."""
+        """Waits until no more descriptors are open than before."""
         deadline = time.monotonic() + seconds
         while self.gate.fds() > fds:
             assert time.monotonic() < deadline, (
@@ -151,14 +151,14 @@ def scene(make_gate, pki, ca_folder):
 
 @pytest.fixture(params=["forward", "fixed"])
 def how(request):
-    """By which listener the client comes."""
+    """The type of listener that the client uses."""
     return request.param
 
 
-# ---- the shape of a record, as policy.md has it --------------------------------------------
+# ---- the shape of a record, by policy.md --------------------------------------------
 
 def at(record, path):
-    """record["a"]["b"] for "a.b", None where there is none."""
+    """record["a"]["b"] for "a.b", None if it is absent."""
     for key in path.split("."):
         if not isinstance(record, dict) or key not in record:
             return None
@@ -182,7 +182,7 @@ def check_tls(record, where):
 
 
 def check_record(record):
-    """Asserts everything that holds of any record, and of its kind."""
+    """Asserts what holds for any record, and for its kind."""
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z", need(record, "@timestamp", str))
     need(record, "ecs.version", str)
     need(record, "event.kind", str)
@@ -238,7 +238,7 @@ def check_refused(record):
 
 
 def refusals_in(records):
-    """How many connections these records say were refused."""
+    """How many connections were refused, by these records."""
     return sum(at(r, "suitegate.repeated.count") or 1 for r in records
                if at(r, "event.action").startswith("connection-refused"))
 
@@ -289,7 +289,7 @@ def check_blame(record, blame, downgrade):
 
 
 def wait_until(check, seconds=PATIENCE, what="it"):
-    """For states that no record announces."""
+    """Waits for a state that no record announces."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -310,7 +310,7 @@ def talk(tls, text=b"still here?"):
 
 @contextlib.contextmanager
 def standing_still(gate, seconds=0):
-    """The gate is stopped before the block and goes on SECONDS after it began."""
+    """The gate is stopped during the block, and for SECONDS at least."""
     os.kill(gate.pid, signal.SIGSTOP)
     try:
         stat = pathlib.Path(f"/proc/{gate.pid}/stat")
@@ -324,7 +324,7 @@ def standing_still(gate, seconds=0):
 
 @contextlib.contextmanager
 def nofile(gate, soft):
-    """RLIMIT_NOFILE of the running process, put back afterwards."""
+    """RLIMIT_NOFILE of the running process, restored afterwards."""
     before = resource.prlimit(gate.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(gate.pid, resource.RLIMIT_NOFILE, (soft, before[1]))
     try:

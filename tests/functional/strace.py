@@ -6,7 +6,7 @@ from gate import sanitized
 
 
 def traced(log, calls, *more):
-    """How to start a gate whose CALLS strace writes to the file, the pid the gate's."""
+    """argv that starts a gate whose CALLS strace writes to the file; the pid is the gate's."""
     return {"wrapper": ["strace", "-DDD", "-f", "-q", *more, "-o", log, "-e", "signal=none",
                         "-e", f"trace={calls}"],
             # The leak check traces the process itself.

@@ -1,6 +1,6 @@
-"""Upstreams on free loopback ports: real servers, and scripted ones for what none does.
+"""Upstreams on free loopback ports: real servers, and scripted ones for what no real one does.
 
-Each is a context manager with .port and leaves nothing running. Knows nothing of suitegate.
+Each is a context manager with .port and leaves nothing running. Independent of suitegate.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from gate import PATIENCE, free_port
 class Process:
     """A server process; its output is in log, its standard input takes send()."""
 
-    popen = {}  # further arguments for subprocess.Popen
+    popen = {}  # more arguments for subprocess.Popen
 
     def __init__(self, argv, port, log, stdin=subprocess.DEVNULL):
         self.argv, self.port, self.log, self._stdin = argv, port, pathlib.Path(log), stdin
@@ -36,7 +36,7 @@ class Process:
         return self
 
     def _await_port(self):
-        """Looks at the kernel's table, since a probing connection would count as a client."""
+        """Reads the kernel's table, since a test connection would count as a client."""
         wanted = f":{self.port:04X}"
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
@@ -73,7 +73,7 @@ class Process:
 
 
 def s_server(folder, leaf, *options, port=None, stdin=False, www=True):
-    """openssl s_server. With www it answers any GET with a page on the session."""
+    """openssl s_server. With www it answers any GET with a page about the session."""
     port = port or free_port()
     argv = ["openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", leaf.cert,
             "-cert_chain", leaf.chain, "-key", leaf.key, *(["-www"] if www else []), *options]
@@ -90,7 +90,7 @@ def gnutls_serv(folder, leaf, priority, port=None):
 
 def nginx(folder, *leaves, port=None, protocols="TLSv1.2", ciphers=None, http2=False, files=None,
           extra="", connections=4096):
-    """nginx: /facts says how the session came about, anything else is served from files."""
+    """nginx: /facts describes the session, all else is served from files."""
     port = port or free_port()
     home = pathlib.Path(folder) / f"nginx-{port}"
     home.mkdir()
@@ -124,8 +124,8 @@ http {{
 class Peer:
     """Accepts on a thread and gives each connection to script(sock, number) on its own thread.
 
-    What a script leaves open is closed with it. failures collects what went wrong in scripts
-    other than the ends of connections, which are what these tests are about.
+    All sockets that a script leaves open are closed with it. failures collects what went wrong in
+    scripts, except ends of connections, which these tests are about.
     """
 
     def __init__(self, script, port=None, backlog=512, host="127.0.0.1"):
@@ -181,7 +181,7 @@ class Peer:
 
 
 class Tap(Peer):
-    """Forwards to a server and keeps what each of its clients sent, as raw bytes."""
+    """Forwards to a server and keeps the raw bytes of each of its clients."""
 
     def __init__(self, to):
         super().__init__(self._play)
@@ -209,7 +209,7 @@ class Tap(Peer):
 
 
 class Scripted(Peer):
-    """Reads the ClientHello, answers with fixed bytes, then keeps all that comes back."""
+    """Reads the ClientHello, answers with fixed bytes, then keeps all that it receives."""
 
     def __init__(self, answer, port=None, end="read"):
         super().__init__(self._play, port)
@@ -237,13 +237,13 @@ class Scripted(Peer):
             self.finished.set()
 
     def alerts(self):
-        """What the other side sent after the answer, as alerts."""
+        """The alerts that the other side sent after the answer."""
         assert self.finished.wait(10), "the connection did not end"
         return [a for raw in self.after for a in wire.plain_alerts(raw)]
 
 
 class TlsPeer(Peer):
-    """Python's TLS server. handler(tls, number) has the session; received is kept per number."""
+    """Python's TLS server. handler(tls, number) gets the session; received is kept per number."""
 
     def __init__(self, context, handler=None, port=None):
         super().__init__(self._play, port)
@@ -276,14 +276,14 @@ class TlsPeer(Peer):
 
 
 def echo(tls, _):
-    """A handler that sends back what comes, until the end."""
+    """A handler that echoes until the end."""
     while data := tls.recv():
         tls.send(data)
     tls.close_notify()
 
 
 def page(text="hello from upstream", content_type="text/plain"):
-    """A handler that answers one request with text and closes in order."""
+    """A handler that answers one request with text and closes properly."""
     def handler(tls, _number):
         request = bytearray()
         while b"\r\n\r\n" not in request:
@@ -302,7 +302,7 @@ def page(text="hello from upstream", content_type="text/plain"):
 class Sink:
     """Takes HTTP uploads over TLS and answers with their SHA-256 and size.
 
-    A blocking ssl socket: fast enough for a hundred MiB, which wire.Tls is not."""
+    A blocking ssl socket: fast enough for a hundred MiB; wire.Tls is not."""
 
     def __init__(self, context):
         self.context = context

@@ -1,5 +1,5 @@
-"""policy.md's verdict tables, written down a second time on purpose: the program's own
-table is what these tests check, so it cannot be their source."""
+"""policy.md's verdict tables, written a second time on purpose: these tests check the program's own
+table, so it cannot be their source."""
 
 import collections
 
@@ -96,12 +96,12 @@ LIFE = ("proxy-started", "proxy-stopped", "configuration-loaded", "configuration
 
 
 def connection_records(gate):
-    """What the gate wrote about connections, its own life left out."""
+    """The gate's records about connections, without those about itself."""
     return [r for r in gate.records() if r["event"]["action"] not in LIFE]
 
 
 def assert_refusal(record, code):
-    """One record of a refused connection says what policy.md says of its code."""
+    """One record of a refused connection has what policy.md says about its code."""
     verdict = VERDICTS[code]
     assert record["event"]["action"] == "connection-refused"
     assert record["event"]["code"] == code
@@ -114,7 +114,7 @@ def assert_refusal(record, code):
 
 
 def only_refusal(gate, code):
-    """In the end this refusal and nothing else is recorded. Returns its record."""
+    """In the end only this refusal is recorded. Returns its record."""
     gate.settle()
     records = connection_records(gate)
     assert [r["event"].get("code") for r in records] == [code], records

@@ -1,4 +1,4 @@
-"""TLS and HTTP as the tests see them: every byte on the wire can be looked at.
+"""TLS and HTTP for the tests, with every byte on the wire visible.
 
 Tls runs Python's ssl over memory buffers, because an ssl socket can neither half-close nor
 tell an end of data from a close_notify. Client and server side alike.
@@ -58,7 +58,7 @@ def read_to_end(sock):
 
 
 def client_context(*anchors, ciphers=None, alpn=None):
-    """TLS 1.2 with OpenSSL's own suites, or those named; no anchors: takes any certificate."""
+    """TLS 1.2 with OpenSSL's own suites, or the given ones; no anchors: takes any certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(ciphers or "ECDHE+AESGCM:ECDHE+AES")
@@ -73,7 +73,7 @@ def client_context(*anchors, ciphers=None, alpn=None):
 
 
 def server_context(*leaves, ciphers=None, alpn=None):
-    """TLS 1.2 at OpenSSL's security level 0, so that weak certificates can be served."""
+    """TLS 1.2 at OpenSSL's security level 0, so that it can serve weak certificates."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers((ciphers or "ECDHE+AESGCM:ECDHE+AES") + ":@SECLEVEL=0")
@@ -137,7 +137,7 @@ class Tls:
                 piece = piece[self._run(self.tls.write, piece):]
 
     def recv(self, size=65536):
-        """b"" after the peer's close_notify; Truncated where there was none."""
+        """b"" after the peer's close_notify; Truncated if there was none."""
         try:
             return self._run(self.tls.read, size)
         except ssl.SSLZeroReturnError:
@@ -162,7 +162,7 @@ class Tls:
         """Sends it and keeps reading possible."""
         try:
             self.tls.unwrap()
-        except ssl.SSLError:  # wants the peer's, which recv() will find
+        except ssl.SSLError:  # waits for the peer's, which recv() will read
             pass
         self._flush()
 
@@ -215,7 +215,7 @@ def plain_alerts(raw):
 
 
 class Hello:
-    """What the tests need of a ClientHello that came in one record."""
+    """The parts of a ClientHello that the tests need; it came in one record."""
 
     def __init__(self, raw):
         body = next(b for kind, _, b in records(raw) if kind == 22)[4:]
@@ -268,7 +268,7 @@ def alert(description, level=2, version=0x0303):
 
 def server_hello(version=0x0303, suite=0xC02B, random=bytes(range(32)), extensions=None,
                  record_version=0x0303, session_id=b""):
-    """A ServerHello that is in order but for what the caller changes."""
+    """A valid ServerHello, except for the caller's changes."""
     extensions = RENEGOTIATION_INFO if extensions is None else extensions
     body = (struct.pack(">H", version) + random + bytes([len(session_id)]) + session_id
             + struct.pack(">HB", suite, 0))
@@ -282,7 +282,7 @@ def certificate_message(*ders):
     return record(22, handshake_message(11, len(entries).to_bytes(3, "big") + entries))
 
 
-# ---- HTTP, as little as the tests need --------------------------------------------------
+# ---- HTTP, only what the tests need --------------------------------------------------
 
 class Answer:
     def __init__(self, status, headers, body):
@@ -305,7 +305,7 @@ def parse_head(head):
 
 
 def read_answer(recv):
-    """recv(n) gives bytes, b"" at the end."""
+    """recv(n) returns bytes, b"" at the end."""
     data = bytearray()
     while b"\r\n\r\n" not in data:
         chunk = recv(65536)
@@ -348,5 +348,5 @@ def connect(port, target, source=None):
         assert not rest, "bytes after the 200 before the client's hello"
         return sock, Answer(status, headers, "")
     body = rest + read_to_end(sock)
-    sock.close()  # the gate waits for it
+    sock.close()  # the gate waits for this
     return sock, Answer(status, headers, body.decode("latin-1"))
