@@ -121,7 +121,7 @@ rule("usage", "leaf keyUsage nonRepudiation alone",
 rule("usage", "leaf keyUsage keyCertSign alone", put("l", KU, key_usage("keyCertSign"), True))
 rule("usage", "leaf keyUsage all", put("l", KU, key_usage(*certs.USAGES), True))
 
-# ---- extendedKeyUsage (4.2.1.12), of CAs as all verifiers read it --------------------------------
+# ---- extendedKeyUsage (4.2.1.12), of CAs as all verifiers read it ----------------------------
 
 SETS = (("any",), ("serverAuth",), ("clientAuth",), ("emailProtection",), ("timeStamping",),
         ("codeSigning",), ("unknown",), ("clientAuth", "serverAuth"), ("clientAuth", "any"))

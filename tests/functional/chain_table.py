@@ -161,7 +161,7 @@ TABLE = (
     Row(ACCEPT, ("leaf pinned", "leaf pinned, alone", "leaf pinned, self-signed"),
         "policy: a leaf that equals an anchor byte for byte passes"),
 
-    # ---- two rules that interact ----------------------------------------------
+    # ---- two rules that interact -------------------------------------------------------------
     Row(REFUSE, ("subjectAltName not ASCII and the host + * permitted DNS *",
                  "subjectAltName an empty name and the host + * permitted DNS *"),
         "RFC 5280 section 4.2.1.10: every name is held against the constraint, and this is none"),

@@ -73,7 +73,7 @@ def hash_of(line):
     return SEALED.fullmatch(line[:-1]).group(3)
 
 
-# ---- the output of log verify --------------------------------------------------------------------
+# ---- the output of log verify ----------------------------------------------------------------
 
 def verify(*arguments, **options):
     """Exit status and report of `log verify --json`."""

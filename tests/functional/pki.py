@@ -214,7 +214,7 @@ class Pki:
         """The same leaf, sent with other certificates after it."""
         return Leaf(name, leaf.cert, self.bundle(f"{name}-chain", leaf.cert, *certs), leaf.key)
 
-    # ---- the bad ones: one fault each, everything else correct ---------------------
+    # ---- the bad ones: one fault each, everything else correct -------------------------
 
     @property
     def expired(self):

@@ -253,7 +253,7 @@ class Client:
             self.digest, self.master, b"client finished",
             hashlib.new(self.digest, self.transcript).digest(), 12))
 
-    # ---- a regular handshake ---------------------------------------------------------
+    # ---- a regular handshake ----------------------------------------------------------
 
     def handshake(self):
         self.start()

@@ -155,7 +155,7 @@ def how(request):
     return request.param
 
 
-# ---- the shape of a record, by policy.md --------------------------------------------
+# ---- the shape of a record, by policy.md ---------------------------------------------------
 
 def at(record, path):
     """record["a"]["b"] for "a.b", None if it is absent."""

@@ -1,4 +1,4 @@
-"""Where the build takes wolfSSL from: .make/wolfssl.sh against archives of this test's making."""
+"""Where the build takes wolfSSL from: .make/wolfssl.sh against archives made by this test."""
 
 import os
 import pathlib
@@ -51,7 +51,7 @@ EIGHT = ":".join(f"ECDHE-{key}-AES{rest}" for key in ("RSA", "ECDSA") for rest i
 
 
 def source(path, version="5.9.2", suites=EIGHT, builds=True):
-    """A source release that is built in no time."""
+    """A source release that builds in no time."""
     folder = path.parent / f"{path.name}.d" / NAME
     folder.mkdir(parents=True)
     for name, text in (("configure.ac", f"AC_INIT([wolfssl],[{version}],[x],[wolfssl])\n"),
@@ -66,7 +66,7 @@ def source(path, version="5.9.2", suites=EIGHT, builds=True):
 
 
 class Archive:
-    """.make/wolfssl.sh in a copy of the project, on a system and with an archive as told."""
+    """.make/wolfssl.sh in a copy of the project, with a given system and archive."""
 
     def __init__(self, folder):
         self.folder, self.archive = folder, folder / "archive"

@@ -1,6 +1,6 @@
-"""Path validation as RFC 5280 section 6.1 has it: generated chains, each judged by OpenSSL, GnuTLS
-and Go as well. Where all three agree the gate agrees; where they differ, chain_table.py says what
-it does and why."""
+"""Path validation by RFC 5280 section 6.1: generated chains, each also judged by OpenSSL, GnuTLS
+and Go. Where all three agree the gate agrees; where they differ, chain_table.py has the gate's
+verdict and the reason."""
 
 import random
 
@@ -11,7 +11,7 @@ import chain_report
 import checks
 from chain_table import REFUSALS, TABLE, code_of
 
-# Under sanitizers the same code runs over mutated certificates in fuzz_cert and in the unit tests.
+# Under sanitizers, fuzz_cert and the unit tests run the same code over mutated certificates.
 pytestmark = pytest.mark.once
 
 
@@ -49,7 +49,7 @@ def test_every_row_explains_something(cases):
 
 @pytest.mark.alarm(900)
 def test_check_judges_as_the_gate(cases, tmp_path):
-    """A sample of rules without CRLs, which check does not read."""
+    """A sample of rules without CRLs, which check ignores."""
     suitable = [c for c in cases if len(c.tags) == 1 and not c.plan.lists]
     sample = random.Random(chain_report.SEED).sample(suitable, 50)
     plans = [case.plan for case in sample]
@@ -59,7 +59,7 @@ def test_check_judges_as_the_gate(cases, tmp_path):
                                  wrapper=chain_judges.hosts_wrapper(plans, tmp_path), timeout=600)
     differ = []
     for case, host in zip(sample, hosts):
-        # No handshake comes so far as to show such a key; check asks in other ways as well.
+        # No handshake gets far enough to show such a key; check also asks in other ways.
         if case.verdicts["gate"] == "upstream_no_approved_suite":
             assert "certificate_key" in host.codes("problems"), case
             continue

@@ -1,4 +1,4 @@
-"""`suitegate check` against real servers: what it finds out, what that means, what to change."""
+"""`suitegate check` against real servers: its findings, their meaning, the advice."""
 
 import re
 import subprocess
@@ -54,7 +54,7 @@ def test_a_server_that_accepts_more_is_compliant_with_findings(pki, loose):
 
 
 def openssl_accepts(port, protocol, names):
-    """What openssl s_client gets of these suites, one connection each."""
+    """The suites of these that openssl s_client can use, one connection each."""
     found = set()
     for name in names:
         done = subprocess.run(
@@ -66,7 +66,7 @@ def openssl_accepts(port, protocol, names):
 
 
 def test_the_suites_are_those_that_openssl_gets(pki, loose):
-    """Each of OpenSSL's own suites, by another client."""
+    """Each of OpenSSL's own suites, with another client."""
     rows = [line.split() for line in openssl(
         "ciphers", "-s", "-tls1_1", "-stdname", LOOSE).decode().splitlines()]
     iana = {row[2]: row[0] for row in rows if "PSK" not in row[2] and "SRP" not in row[2]}
@@ -139,8 +139,8 @@ tls.createServer({SNICallback: (name, done) => name === "localhost" ? done(null,
 
 
 def test_a_server_that_answers_another_name_with_any_alert_is_not_accused(pki, tmp_path):
-    """Node without a certificate of its own: alert 40 to who says no name, and the connection is
-    closed on who says another one."""
+    """Node without a default certificate: it sends alert 40 to a client without a server name, and
+    closes the connection for an unknown name."""
     script, port = tmp_path / "sni.js", free_port()
     script.write_text(SNI)
     with Process(["node", script, port, pki.ec.chain, pki.ec.key], port, tmp_path / "node.log"):
@@ -260,8 +260,8 @@ def test_whose_order_counts(pki, tmp_path, own, order):
 @pytest.mark.parametrize("server", ["openssl", "nginx"])
 @pytest.mark.parametrize("signatures", [True, False])
 def test_a_stock_server_limited_to_the_suites(pki, tmp_path, server, signatures):
-    """Its groups are beyond the policy and not weaker. That OpenSSL signs with SHA-224 for who asks
-    for nothing better is the one finding, and one line ends it."""
+    """Its groups are outside the policy and not weaker. The one finding: OpenSSL signs with SHA-224
+    if the client offers nothing better. One line disables it."""
     eight = ":".join(wire.EIGHT)
     if server == "openssl":
         start = s_server(tmp_path, pki.rsa, "-cipher", eight,
@@ -508,7 +508,7 @@ def test_fallback_needs_no_stop_where_nothing_older_is(strict, pki):
 
 @pytest.mark.parametrize("option, needed", [("-verify", False), ("-Verify", True)])
 def test_a_client_certificate_is_a_note(pki, tmp_path, option, needed):
-    """None is sent: a server that insists has proved all else by then."""
+    """The client has no certificate: a server that insists has proved all else by then."""
     with s_server(tmp_path, pki.ec, *STRICT, option, 1, "-CAfile", pki.trust) as server:
         host = judge(pki, server.port)
     assert host.verdict == "compliant"

@@ -1,4 +1,4 @@
-"""What `suitegate check` advises works: real servers with its settings become compliant."""
+"""The advice of `suitegate check` works: real servers with its settings become compliant."""
 
 import pathlib
 import re
@@ -19,7 +19,7 @@ MODULES = pathlib.Path("/usr/lib/apache2/modules")
 # ---- the advice ---------------------------------------------------------------------------
 
 def with_settings(text, settings, indent=""):
-    """A configuration in which each setting stands instead of the line of the same directive."""
+    """A configuration in which each setting replaces the line of the same directive."""
     for setting in settings:
         words = setting.split()
         directive = " ".join(words[:2] if words[0] in ("ssl_conf_command", "SSLOpenSSLConfCmd")
@@ -31,7 +31,7 @@ def with_settings(text, settings, indent=""):
 
 
 def becomes_compliant(pki, product, start, *options, only=None, left=frozenset()):
-    """Findings of a loose server; then its remedies, line by line, in its configuration."""
+    """Findings about a loose server; then its configuration with the advised lines."""
     with start([]) as server:
         before = judge(pki, server.port, *options)
     assert before.verdict == "compliant_with_findings"
@@ -113,14 +113,14 @@ bind 127.0.0.1:{port} ssl {" ".join(f"crt {pem}" for pem in pems)}
 
 @pytest.mark.once
 def test_the_advice_for_haproxy_works(pki, tmp_path):
-    """Its 2.6, Debian 12's, has no setting for signature algorithms: SHA-224 stays."""
+    """Version 2.6 of Debian 12 has no setting for signature algorithms: SHA-224 stays."""
     becomes_compliant(pki, "HAProxy", lambda settings: haproxy(tmp_path, pki, settings),
                       only=("protocol versions", "cipher suites", "groups"),
                       left={"accepts_weak_signature"})
 
 
 def java(folder, leaf, settings=()):
-    """Settings are all that is disabled, instead of the JDK's own list, or options of java."""
+    """Settings replace the JDK's own list of disabled algorithms, or are options of java."""
     port, store = free_port(), folder / "store.p12"
     openssl("pkcs12", "-export", "-in", leaf.chain, "-inkey", leaf.key, "-out", store,
             "-passout", "pass:changeit")
@@ -134,7 +134,7 @@ def java(folder, leaf, settings=()):
 
 @pytest.mark.once
 def test_the_advice_for_java_works(pki, tmp_path):
-    """It stops no fallback, so that only without the old versions it is in order."""
+    """It has no fallback protection, so it is in order only without the old versions."""
     root = pki.ca("rsa-root", key="rsa2048")
     leaf = pki.leaf("rsa-under-rsa", key="rsa2048", issuer=root)
     before = becomes_compliant(pki, "Java", lambda settings: java(tmp_path, leaf, settings),
@@ -145,7 +145,7 @@ def test_the_advice_for_java_works(pki, tmp_path):
 
 @pytest.mark.once
 def test_a_chain_signed_with_another_type_of_key_is_no_fault(pki, tmp_path):
-    """An RSA certificate under an ECDSA CA; openssl s_client gets a connection."""
+    """An RSA certificate under an ECDSA CA; openssl s_client can connect."""
     with java(tmp_path, pki.rsa) as server:
         done = subprocess.run(
             ["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_2", "-CAfile",

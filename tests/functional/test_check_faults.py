@@ -1,4 +1,4 @@
-"""`suitegate check` against servers that are not in order."""
+"""`suitegate check` against faulty servers."""
 
 import struct
 import threading
@@ -20,7 +20,7 @@ def drip(sock, _number):
 
 
 def without_end(head, more):
-    """head, then more again and again until the client has enough."""
+    """head, then more again and again until the client closes."""
     def play(sock, _number):
         sock.recv(65536)
         sock.sendall(head)
@@ -30,7 +30,7 @@ def without_end(head, more):
 
 
 def say(answer, *, first=False):
-    """One answer to whatever comes, or before anything comes; then it reads on."""
+    """One answer to anything, or before anything comes; then it reads on."""
     def play(sock, _number):
         if not first:
             sock.recv(65536)
@@ -40,15 +40,15 @@ def say(answer, *, first=False):
 
 
 def endless_chain(der):
-    """A Certificate message of 16 MiB whose records do not cease."""
+    """A Certificate message of 16 MiB in endless records."""
     entry = len(der).to_bytes(3, "big") + der
     head = wire.record(22, b"\x0b\xff\xff\xff\xff\xff\xfc")
     return without_end(wire.server_hello() + head, wire.record(22, entry))
 
 
-# ---- servers that are none ----------------------------------------------------------------
+# ---- peers that are not TLS servers -------------------------------------------------------
 
-STRANGE = {  # script, verdict, kind, code, what its sentence has
+STRANGE = {  # script, verdict, kind, code, a part of its sentence
     "silent": (lambda s, _: wire.read_to_end(s), 2, "doubts", "silent", "says nothing"),
     "drips": (drip, 2, "doubts", "slow", "not complete in time"),
     "http": (say(HTTP), 1, "problems", "not_tls", "HTTP"),
@@ -116,7 +116,7 @@ def test_a_server_that_hangs_behind_the_server_hello(pki):
 
 
 def test_a_name_that_does_not_exist_says_so():
-    """The resolver library answers .onion itself (RFC 7686), so nothing leaves the machine."""
+    """The resolver library refuses .onion itself (RFC 7686), so nothing leaves the machine."""
     host, = judge_all("nosuch.onion")
     assert host.items("doubts") == [("name_not_found", None)]
     assert host.verdict == "could_not_tell" and host.addresses == []
@@ -124,7 +124,7 @@ def test_a_name_that_does_not_exist_says_so():
     assert code == 2 and text.startswith("nosuch.onion:443: could not tell\n")
 
 
-# ---- protocols that no current library has ------------------------------------------------
+# ---- protocols that no current library supports -------------------------------------------
 
 def sslv2_server_hello(kinds):
     body = struct.pack(">BBBHHHH", 4, 0, 1, 2, 0, 3 * len(kinds), 16)
@@ -159,7 +159,7 @@ def test_sslv2_only_is_not_compliant(pki):
 
 
 def test_ssl3_is_a_finding(pki, strict):
-    """Suite by suite: RC4-SHA is the one it has."""
+    """Suite by suite: RC4-SHA is its only one."""
     def rule(hello, _number):
         if hello is None or hello.version != 0x0300:
             return None
@@ -194,7 +194,7 @@ def test_a_server_that_ignores_the_fallback_signal_has_a_finding(pki, loose):
 
 
 def test_no_extended_master_secret_by_a_server_without_extensions(pki):
-    """A ServerHello that has none at all: secure renegotiation is missing too."""
+    """A ServerHello without extensions: secure renegotiation is missing, too."""
     def play(sock, _number):
         hello = sock.recv(65536)
         sock.sendall(flight(extensions=b"", certificates=(pki.ec.der,))
@@ -209,10 +209,10 @@ def test_no_extended_master_secret_by_a_server_without_extensions(pki):
                                        "session_tickets")] == [False] * 3
 
 
-# ---- servers that cannot stand to be asked ------------------------------------------------
+# ---- servers that fail when asked ---------------------------------------------------------
 
 def same_but_target(a, b):
-    """Two runs have found out the same."""
+    """Two runs report the same."""
     for host in (a, b):
         address = host.addresses[0]
         address["features"]["weak_signatures"].sort()
@@ -258,7 +258,7 @@ def test_a_server_that_accepts_slowly_is_judged_all_the_same(pki, strict):
     ("loose", HANG, 12), *(("loose", end, limit) for end in (CLOSE, RESET) for limit in (3, 12)),
     ("strict", CLOSE, 60)])
 def test_a_server_that_has_had_enough_is_no_answer(pki, strict, loose, server, end, limit):
-    """As limits on a client's rate do: from then on nobody is heard."""
+    """As limits on a client's rate do: from then on no connection is served."""
     real = {"strict": strict, "loose": loose}[server]
     with Front(real.port, lambda _, number: end if number >= limit else None) as front:
         host = judge(pki, front.port, "--timeout", "3s", timeout=50)

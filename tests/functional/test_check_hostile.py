@@ -1,6 +1,6 @@
-"""`suitegate check` against servers that would be called compliant, or are not for what they are
-accused of: those with certificates that are none, without a key, of two minds, and such as no TLS
-library is. A verdict needs evidence."""
+"""`suitegate check` against servers that could be called compliant or accused wrongly: with invalid
+certificates, without a key, with changing behaviour, and with bytes that no TLS library sends. A
+verdict needs evidence."""
 
 import os
 import struct
@@ -24,7 +24,7 @@ SEED = bytes(range(256))
 
 
 def numbers(hello, kind, skip=2):
-    """The list of 16-bit numbers in an extension; None where it is not there."""
+    """The list of 16-bit numbers in an extension; None if it is absent."""
     body = hello.extensions.get(kind)
     return body and [n for n, in struct.iter_unpack(">H", body[skip:])]
 
@@ -34,7 +34,7 @@ def message(kind, body):
 
 
 def key_exchange(scheme):
-    """Of X25519, with random bytes where the signature ought to be."""
+    """Of X25519, with random bytes instead of the signature."""
     signature = os.urandom(256 if scheme == SCHEMES["rsa"] else 70)
     return message(12, b"\3" + struct.pack(">HB", X25519, 32) + os.urandom(32)
                    + struct.pack(">HH", scheme, len(signature)) + signature)
@@ -46,8 +46,8 @@ EXTENSIONS = wire.RENEGOTIATION_INFO + wire.extension(23)
 
 
 class Forger(Peer):
-    """Has somebody's certificates and no key. It takes one suite, X25519 and one scheme, as a
-    careful server would; rest is what comes behind its ServerHello, then it reads on or closes."""
+    """A server with somebody's certificates and no key. It takes one suite, X25519 and one scheme,
+    as a careful server would; rest follows its ServerHello, then it reads on or closes."""
 
     def __init__(self, kind, rest, end=HANG):
         super().__init__(self._play)
@@ -76,7 +76,7 @@ class Forger(Peer):
 
 
 class Backends(Front):
-    """A Front whose choice(hello, number) says which port a connection goes to."""
+    """A Front whose choice(hello, number) returns the port for a connection."""
 
     def __init__(self, choice, **options):
         super().__init__(None, None, **options)
@@ -92,14 +92,14 @@ class Backends(Front):
 
 
 def is_real(hello):
-    """The hello of a real handshake: the policy's groups and one type of thing to choose."""
+    """The hello of a real handshake: the policy's groups and one type of suites."""
     return (hello is not None and hello.version == 0x0303 and 43 not in hello.extensions
             and set(hello.suites) - SIGNALS <= APPROVED and 13 in hello.extensions
             and sorted(numbers(hello, 10) or ()) == [23, 24, 25, 29])
 
 
 def each_kind(names):
-    """The names, with this and that type of key in turn."""
+    """The names, with the two types of key in turn."""
     return [(name, ("ec", "rsa")[n % 2]) for n, name in enumerate(names)]
 
 
@@ -107,11 +107,11 @@ def no_handshake(host):
     return not any(row["handshake"] for row in host.approved)
 
 
-# ---- certificates that are none -----------------------------------------------------------
+# ---- invalid certificates -----------------------------------------------------------------
 
 @pytest.mark.parametrize("times", [9, 11, 40])
 def test_an_untrusted_certificate_is_no_better_for_being_sent_often(pki, tmp_path, times):
-    """More than a chain may have, so that no handshake comes as far as judging it."""
+    """More than a chain may have, so no handshake gets as far as judging it."""
     alone = pki.self_signed
     leaf = pki.with_chain(alone, f"sent-{times}-times", *[alone.cert] * (times - 1))
     with nginx(tmp_path, leaf, ciphers=POLICY) as server:
@@ -217,7 +217,7 @@ WITHOUT_KEY = (
 
 @pytest.mark.parametrize("name, kind", each_kind(WITHOUT_KEY))
 def test_a_public_certificate_without_its_key_is_nothing(pki, kind, name):
-    """Whoever asks for a client certificate that nobody has is not compliant for that."""
+    """A server that asks for a client certificate is not compliant just for that."""
     rest, end = without_key(pki, kind)[name]
     with Forger(kind, rest, end) as peer:
         host = judge(pki, peer.port, "--timeout", "3s", timeout=50)
@@ -228,7 +228,7 @@ def test_a_public_certificate_without_its_key_is_nothing(pki, kind, name):
 
 @pytest.mark.parametrize("kind", ["ec", "rsa"])
 def test_a_server_that_wants_a_client_certificate_has_proved_its_key(pki, tmp_path, kind):
-    """No connection comes about, but all that the policy is about was seen."""
+    """No connection is made, but all that the policy covers was seen."""
     with s_server(tmp_path, getattr(pki, kind), *STRICT, "-Verify", "1") as server:
         host = judge(pki, server.port)
     assert host.verdict == "compliant"
@@ -247,7 +247,7 @@ def test_a_bad_certificate_stays_bad_where_one_is_wanted(pki, tmp_path, fault):
     assert any(c.startswith("upstream_certificate_") for c in host.codes("problems"))
 
 
-# ---- servers of two minds -------------------------------------------------------------------
+# ---- servers with changing behaviour --------------------------------------------------------
 
 @pytest.fixture(scope="module")
 def untrusted(pki, tmp_path_factory):
@@ -281,7 +281,7 @@ def test_a_certificate_that_is_valid_every_other_time_is_not_compliant(pki, trus
 
 
 def test_a_certificate_that_was_seen_and_never_judged_is_not_called_valid(pki, trusted, untrusted):
-    """It shows a bad one to those who look and a good one to those who shake hands."""
+    """It shows a bad certificate to probes and a good one in full handshakes."""
     with Backends(lambda hello, _: (trusted if is_real(hello) else untrusted).port) as front:
         host = judge(pki, front.port)
     assert host.verdict not in TOLD or host.certificate("ecdsa")["sha256"] == sha256(pki.ec)
@@ -294,7 +294,7 @@ def sha256(leaf):
 
 
 def test_another_suite_that_is_accepted_once_is_a_finding(pki, strict):
-    """And refused ever after."""
+    """And refuses ever after."""
     seen, lock = [], threading.Lock()
 
     def rule(hello, _number):
@@ -310,7 +310,7 @@ def test_another_suite_that_is_accepted_once_is_a_finding(pki, strict):
 
 @pytest.mark.parametrize("suite", sorted(APPROVED))
 def test_an_approved_suite_that_is_picked_and_then_refused_is_told(pki, strict, suite):
-    """Accepted where it is asked for, refused where a connection is to come of it."""
+    """Accepted when probed, refused in a full handshake."""
     def rule(hello, _number):
         return wire.alert(40) if is_real(hello) and offers(hello, suite) and \
             hello.suites[0] == suite else None
@@ -330,16 +330,16 @@ SUITE_NAMES = dict(zip((0xC02B, 0xC02C, 0xC02F, 0xC030, 0xC023, 0xC024, 0xC027, 
 @pytest.mark.parametrize("end", [CLOSE, RESET, HANG, wire.alert(40)],
                          ids=["close", "reset", "hang", "alert"])
 def test_a_server_with_which_no_handshake_is_done_is_not_compliant(pki, strict, end):
-    """It picks each suite, and no connection comes of any."""
+    """It picks each suite, but no handshake completes."""
     with Front(strict.port, lambda hello, _: end if is_real(hello) else None) as front:
         host = judge(pki, front.port, "--timeout", "2s", timeout=50)
     assert host.verdict not in TOLD and no_handshake(host)
 
 
-# ---- what no TLS library says -------------------------------------------------------------------
+# ---- what no TLS library sends ------------------------------------------------------------------
 
 def again(more):
-    """more without end to whatever comes."""
+    """Answers anything with an endless repetition of more."""
     def play(sock, _number):
         first_record(sock)
         while True:
@@ -403,7 +403,7 @@ def test_what_no_server_says_is_never_compliant(pki, name):
                    for a in host.addresses)
 
 
-BESIDES = {  # what a compliant server adds to it: the findings that may not be missing
+BESIDES = {  # additions to a compliant server: the required findings
     "TLS 1.1 in a ServerHello and then silence":
         (lambda h: h and h.version == 0x0302, wire.server_hello(0x0302, 0xC013), OLD[1]),
     "TLS 1.0 behind warnings":
@@ -433,7 +433,7 @@ def test_what_a_server_accepts_in_a_strange_way_is_not_hidden(pki, strict, name)
                                     WARNINGS, NEWEST + wire.record(23, SEED)],
                          ids=["suite", "version", "requests", "warnings", "garbage"])
 def test_nonsense_to_old_hellos_is_no_protocol(pki, strict, answer):
-    """Whatever it says to them, it accepts none; a compliant server is not accused."""
+    """It answers these hellos but accepts none: a compliant server is not accused."""
     with Front(strict.port, lambda hello, _: answer if is_old(hello) else None) as front:
         host = judge(pki, front.port, "--timeout", "2s", timeout=50)
     assert host.items("problems") == host.items("findings") == []

@@ -1,5 +1,5 @@
-"""`suitegate check` against servers that are slow where it matters, that limit their clients, that
-have more addresses than are asked, or many names: nothing is hidden by that, nobody is accused."""
+"""`suitegate check` against servers that answer slowly, limit their clients, have more addresses
+than check asks, or many names: this hides nothing and accuses nobody."""
 
 import concurrent.futures
 import subprocess
@@ -20,7 +20,7 @@ from upstreams import nginx
 
 @pytest.fixture(scope="module")
 def few(pki, tmp_path_factory):
-    """All versions, and of the old ones little, so that slow answers are few."""
+    """All versions, but few old suites, so that slow answers are few."""
     with nginx(tmp_path_factory.mktemp("few"), pki.ec, protocols="TLSv1 TLSv1.1 TLSv1.2",
                ciphers=f"{POLICY}:ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0") as server:
         yield server
@@ -29,13 +29,13 @@ def few(pki, tmp_path_factory):
 # ---- servers that are slow where it matters ------------------------------------------------
 
 def slowly(hello, _number):
-    """TLS 1.2 comes at once, so that a second seems to be long."""
+    """TLS 1.2 is fast, so a second seems to be long."""
     if is_old(hello):
         time.sleep(LATE)
 
 
 def slowly_or_never(hello, _number):
-    """What it does not like it drops; one suite of TLS 1.0 it likes, after a while."""
+    """It drops what it does not like; it accepts one suite of TLS 1.0 after a while."""
     if not is_old(hello):
         return None
     if hello is None or hello.version != 0x0301 or not offers(hello, 0x0035):
@@ -69,7 +69,7 @@ class Piecemeal(Front):
 
 
 LATE = 1.2
-LATE_ONES = {  # server, Front, rule, time given, the findings that may not be missing
+LATE_ONES = {  # server, Front, rule, time given, the required findings
     "old versions": ("few", Front, slowly, "9s", OLD),
     "old versions, with little time": ("few", Front, slowly, "7s", OLD),
     "old versions, or never": ("strict", Front, slowly_or_never, "9s", OLD[:1]),
@@ -84,7 +84,7 @@ RATES = [(server, rate, end) for server in ("strict", "loose")
 
 @pytest.fixture(scope="module")
 def waiting(pki, strict, loose, few):
-    """All that is mostly waited for, side by side: {name or rate: future of a Host}."""
+    """The tests that mostly wait, in parallel: {name or rate: future of a Host}."""
     real = {"strict": strict.port, "loose": loose.port, "few": few.port}
 
     def late(server, kind, rule, given, _findings):
@@ -106,13 +106,13 @@ def test_what_is_answered_late_is_not_hidden(waiting, name):
 # ---- servers with limits ------------------------------------------------------------------
 
 def facts(host):
-    """What two runs have to have in common."""
+    """What two runs must have in common."""
     return host.verdict, *(sorted(host.items(kind), key=str)
                            for kind in ("problems", "doubts", "findings"))
 
 
 class Limit:
-    """greet() of a server that has enough of it when full(sock) says so."""
+    """greet() of a server that is full if full(sock) is true."""
 
     def __init__(self, end):
         self._end, self._lock, self.refused = end, threading.Lock(), 0
@@ -132,8 +132,8 @@ class Limit:
 
 
 class AtOnce(Limit):
-    """So many connections at once. A late one learns who has gone only after it has decided, as
-    an event loop does that accepts first."""
+    """A limit of connections at once. A late server learns of closed ones only after it has
+    decided, like an event loop that accepts first."""
 
     def __init__(self, limit, end=CLOSE, late=False):
         super().__init__(end)
@@ -177,7 +177,7 @@ def assert_same_or_unknown(host, whole):
 def test_a_limit_of_connections_at_once_changes_no_answer(pki, request, server, limit):
     real = request.getfixturevalue(server)
     whole, refused = judge(pki, real.port), 0
-    for end in (CLOSE, RESET, CLOSE, RESET, CLOSE):  # no run is like another
+    for end in (CLOSE, RESET, CLOSE, RESET, CLOSE):  # no two runs are alike
         crowd = AtOnce(limit, end)
         assert_same_or_unknown(judged_behind(pki, real.port, crowd), whole)
         refused += crowd.refused
@@ -186,7 +186,7 @@ def test_a_limit_of_connections_at_once_changes_no_answer(pki, request, server, 
 
 @pytest.mark.parametrize("server", ["strict", "few"])
 def test_a_limit_that_counts_who_has_just_gone_changes_no_answer(pki, request, server):
-    """As with limits above one, only more often."""
+    """Like limits above one, only more often."""
     real = request.getfixturevalue(server)
     whole = judge(pki, real.port)
     for _ in range(2):
@@ -202,7 +202,7 @@ def test_a_limit_of_connections_a_second_changes_no_answer(pki, request, waiting
 
 @pytest.mark.parametrize("every", [2, 3])
 def test_a_server_that_refuses_every_other_connection_is_not_accused(pki, strict, every):
-    """Closed, whatever was asked: that is no answer."""
+    """The server closes in every case: that is no answer."""
     whole = judge(pki, strict.port)
     with Front(strict.port, lambda _, n: CLOSE if n % every == 0 else None) as front:
         assert_same_or_unknown(judge(pki, front.port, "--timeout", "8s", timeout=50), whole)
@@ -212,7 +212,7 @@ def test_a_server_that_refuses_every_other_connection_is_not_accused(pki, strict
 
 @pytest.mark.parametrize("count", [17, 25])
 def test_more_addresses_than_are_asked_are_a_doubt(pki, tmp_path, count):
-    """Nobody knows of those that were left out."""
+    """The addresses that were left out stay unknown."""
     port = free_port()
     zone = {"many.test": {"A": [f"127.0.0.{n}" for n in range(1, count + 1)]}}
     server = nginx(tmp_path, pki.ec, port=port, ciphers=POLICY)

@@ -1,4 +1,4 @@
-"""`suitegate check` of mail servers, which speak TLS after STARTTLS."""
+"""`suitegate check` of mail servers, which use STARTTLS."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_the_port_of_mail_is_25_and_else_443():
 
 def smtp(greeting=GREETING, hello=b"250-mail\r\n250-PIPELINING\r\n250 STARTTLS\r\n",
          ready=b"220 go ahead\r\n"):
-    """A greet() for a Front: the dialogue before TLS; the answers are what the test says."""
+    """A greet() for a Front: the dialogue before TLS, with the test's answers."""
     def line(sock):
         raw = bytearray()
         while not raw.endswith(b"\r\n"):
@@ -121,7 +121,7 @@ def test_a_mail_server_that_says_too_little(pki, script, code):
 
 
 def test_plain_text_behind_the_220_is_not_taken_for_tls(pki, strict):
-    """What came before TLS belongs to nobody (CVE-2011-0411)."""
+    """Bytes before TLS are not trusted (CVE-2011-0411)."""
     for injected in (b"250 injected\r\n", UNOFFERED):
         with Front(strict.port, lambda *_: None,
                    smtp(ready=b"220 go ahead\r\n" + injected)) as front:

@@ -1,4 +1,4 @@
-"""What `suitegate check` is asked about: names with several addresses, lists, arguments."""
+"""The targets of `suitegate check`: names with several addresses, lists, arguments."""
 
 import re
 import signal
@@ -47,7 +47,7 @@ def s_server_at(folder, ip, leaf, port):
 
 
 def test_one_bad_address_of_two_decides(pki, strict, tmp_path):
-    """Such as a load balancer with one node that was forgotten."""
+    """Such as a load balancer with one node that was not updated."""
     port = free_port()
     wrapper = with_hosts(tmp_path, [("127.0.0.1", "two.test"), ("127.0.0.2", "two.test")])
     with s_server_at(tmp_path, "127.0.0.2", pki.expired, port), \
@@ -68,7 +68,7 @@ def test_one_bad_address_of_two_decides(pki, strict, tmp_path):
 
 
 def test_a_note_at_one_address_hides_no_problem_at_another(pki, strict, tmp_path):
-    """Both fail at one suite, but the second has no other."""
+    """Both fail at one suite, but the second address has no other."""
     port, suite = free_port(), 0xC030
     bad = flight(suite=suite, extensions=b"")
     wrapper = with_hosts(tmp_path, [("127.0.0.1", "two.test"), ("127.0.0.2", "two.test")])

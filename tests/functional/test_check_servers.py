@@ -1,8 +1,8 @@
-"""What `suitegate check` says of real servers is what independent judges say of them.
+"""`suitegate check` and independent judges agree about real servers.
 
-The judge is judged.enumerate_suites: one ClientHello for each version and each of 350 suites.
-nmap has to agree with it, and testssl.sh (SUITEGATE_TESTSSL=1: it takes minutes), but for
-differences that are listed below with their reason, each shown by its own test.
+The judge is judged.enumerate_suites: one ClientHello for each version and each of 350 suites. nmap
+and testssl.sh (SUITEGATE_TESTSSL=1: takes minutes) must agree with it, except for the differences
+listed below with their reason. A test shows each of them.
 """
 
 import functools
@@ -20,17 +20,17 @@ import wire
 from judged import NUMBERS, VERSIONS, hello
 from pki import openssl
 
-# What check reads of these servers it reads under sanitizers in test_check*.py and fuzz_reply.
+# Under sanitizers, test_check*.py and fuzz_reply run the same code.
 pytestmark = pytest.mark.once
 
-# What each was told to speak; 3.0 is SSL.
+# The versions that each server was configured for; 3.0 is SSL.
 CONFIGURED = {
     "java everything": "3.0 1.0 1.1 1.2 1.3",
     "java tls12": "1.2",
     "java sslv2hello": "3.0",
     "java usual": "1.2 1.3",
     "openssl everything": "1.0 1.1 1.2 1.3",
-    "openssl rsa dsa": "1.0 1.1 1.2",  # -sigalgs without PSS leaves no TLS 1.3
+    "openssl rsa dsa": "1.0 1.1 1.2",  # -sigalgs without PSS excludes TLS 1.3
     "openssl tls1": "1.0",
     "openssl tls1_1": "1.1",
     "openssl tls1_2": "1.2",
@@ -50,7 +50,7 @@ CONFIGURED = {
     "gnutls tls12": "1.2",
     "gnutls psk": "1.0 1.1 1.2",
     "gnutls srp": "1.0 1.1 1.2",
-    "nginx default": "1.2 1.3",  # OpenSSL's security level leaves none of TLS 1.0 and 1.1
+    "nginx default": "1.2 1.3",  # OpenSSL's security level excludes TLS 1.0 and 1.1
     "nginx eight": "1.2",
     "nginx old": "1.0 1.1",
     "nginx h2": "1.2 1.3",
@@ -58,13 +58,13 @@ CONFIGURED = {
 if not judged.HAVE_SRP:
     del CONFIGURED["gnutls srp"]
 needs_srp = pytest.mark.skipif(not judged.HAVE_SRP, reason="this machine's GnuTLS has no SRP")
-COUNTS = {  # how much there is to find, by the servers' own lists
+COUNTS = {  # the number of suites, by the servers' own lists
     ("java everything", "SSL 3.0"): 52, ("java everything", "TLS 1.2"): 78,
     ("openssl everything", "TLS 1.2"): 77, ("openssl psk", "TLS 1.2"): 121,
     ("openssl everything", "TLS 1.3"): 5, ("gnutls everything", "TLS 1.2"): 105,
     ("gnutls psk", "TLS 1.2"): 141, ("openssl eight", "TLS 1.2"): 8, ("nginx eight", "TLS 1.2"): 8,
 }
-FEATURES = {  # what the options of each server are for
+FEATURES = {  # the effect of each server's options
     "openssl tls1_1": {"session_tickets": False},
     "openssl tls1_2": {"encrypt_then_mac": False, "extended_master_secret": True},
     "openssl everything": {"encrypt_then_mac": True, "session_tickets": True,
@@ -72,7 +72,7 @@ FEATURES = {  # what the options of each server are for
                            "ocsp_staple": False, "alpn": []},
     "openssl eight": {"ocsp_staple": True, "fallback_scsv": None},
     "openssl ec": {"alpn": ["h2", "http/1.1"]},
-    "openssl rsa": {"secure_renegotiation": True},  # -comp: not every OpenSSL is built with it
+    "openssl rsa": {"secure_renegotiation": True},  # -comp: not every OpenSSL supports it
     "gnutls normal": {"secure_renegotiation": True, "extended_master_secret": True,
                       "encrypt_then_mac": True, "session_tickets": True, "alpn": []},
     "gnutls no etm": {"encrypt_then_mac": False, "session_tickets": False},
@@ -90,7 +90,7 @@ SESSION_IDS = {  # whether a session is resumed by its number
     "nginx eight": False,  # ssl_session_cache none, the default: a number and no session
     "nginx old": True, "java usual": True,
 }
-WEAK = {  # signatures that the configuration allows or rules out
+WEAK = {  # signatures that the configuration allows or excludes
     "openssl everything": {"rsa_pkcs1_sha1", "rsa_pkcs1_sha224", "ecdsa_sha1", "ecdsa_sha224"},
     "openssl eight": set(), "openssl default": {"rsa_pkcs1_sha224"}, "openssl eddsa": set(),
     "gnutls normal": {"rsa_pkcs1_sha1", "ecdsa_sha1"},
@@ -137,16 +137,16 @@ TESTSSL_MISSES = (
     ("openssl anon", ("TLS 1.0", "TLS 1.1"), "_anon_", "test_why_testssl_misses_anonymous_tls10"),
     ("gnutls gost", ("TLS 1.2",), "_GOSTR341112_", "test_why_testssl_misses_gost"),
 )
-# What it finds of these depends on what the server chooses first.
+# What testssl.sh finds of these depends on the server's preference.
 TESTSSL_FINDS_SOME = ("openssl psk", "gnutls psk", "gnutls srp")  # test_why_testssl_finds_some
-# What check itself does not find.
+# Suites that check itself does not find.
 CHECK_MISSES = (
     ("gnutls srp", ALL_OLD, "_SRP_", "test_why_srp_is_missed"),
 )
 
 
 def missed(table, name, protocol, names):
-    """Those of names that the table says are not seen."""
+    """The names that the table lists as not seen."""
     return {n for server, protocols, part, _ in table for n in names
             if server == name and protocol in protocols and part in n}
 
@@ -253,7 +253,7 @@ def test_judge_finds_the_groups_configured(name, traits):
 @servers
 @pytest.mark.once
 def test_nmap_agrees_with_the_judge(name, truth, nmap):
-    """Nothing that nmap finds is missed; what it misses is explained, and newer ones miss less."""
+    """nmap finds nothing that was missed; what it misses is explained. Newer versions miss less."""
     suites, _ = nmap(name)
     for protocol, names in truth(name).suites.items():
         explained = missed(NMAP_MISSES, name, protocol, names)
@@ -304,7 +304,7 @@ def test_features(name, answer, traits):
 def test_session_ids(name, answer, fleet, traits):
     resumes = judged.resumes_by_id(fleet.ports[name], traits(name).best_old)
     assert resumes == SESSION_IDS[name], "the judge"
-    # What is told is that it hands numbers out: some do, and keep no session.
+    # check reports that the server issues session IDs: some servers do and keep no session.
     assert answer(name).features["session_ids"] or not resumes
 
 
@@ -320,16 +320,16 @@ def test_weak_signatures(name, answer, traits):
 @servers
 @pytest.mark.once
 def test_groups(name, answer, traits):
-    """Of TLS 1.2, or of what it has below."""
+    """For TLS 1.2, or for the server's best version below."""
     protocol = traits(name).best_old
-    if protocol not in (None, "SSL 3.0"):  # which has no extensions
+    if protocol not in (None, "SSL 3.0"):  # SSL 3.0 has no extensions
         assert set(answer(name).groups) == traits(name).groups(protocol)
 
 
 @servers
 @pytest.mark.once
 def test_preference(name, answer, traits, truth):
-    """Among approved suites, hence at TLS 1.2."""
+    """Among approved suites, so at TLS 1.2."""
     approved = truth(name).suites["TLS 1.2"] & set(wire.EIGHT.values())
     assert answer(name).preference == (traits(name).preference("TLS 1.2") if approved else None)
 
@@ -382,7 +382,7 @@ def test_approved_are_those_of_the_eight_that_it_accepts(name, answer, truth):
     if name in ("openssl eddsa", "gnutls unsafe"):
         assert not any(a["handshake"] for a in approved) and all(a["code"] for a in approved)
     for suite in approved:
-        # An Ed25519 key is not of the policy, nor a server without renegotiation_info.
+        # An Ed25519 key is outside the policy, and so is a server without renegotiation_info.
         if name not in ("openssl eddsa", "gnutls unsafe"):
             assert suite["handshake"] is True and not suite.get("code"), suite
             assert suite["key"] == ("rsa" if "_RSA_" in suite["iana"] else "ecdsa"), suite
@@ -396,7 +396,7 @@ def test_nobody_there():
 # ---- what no server of Debian does -------------------------------------------------------------
 
 def test_sslv2(pki, fleet):
-    """Beside TLS 1.2, of which the answers are as without it."""
+    """Next to TLS 1.2, whose results do not change."""
     with judged.Ssl2(pki.rsa.der, to=fleet.ports["openssl eight"]) as server:
         found = only_address(check("--ca", pki.trust, "--name", "localhost",
                                    f"127.0.0.1:{server.port}")[1])
@@ -410,8 +410,8 @@ def test_sslv2(pki, fleet):
 
 @pytest.mark.parametrize("kinds", [tuple(judged.SSL2_KINDS), ()], ids=["kinds", "none"])
 def test_sslv2_alone(kinds, pki):
-    """A server that answers speaks it, even with no cipher in common (CVE-2015-3197), and one
-    that knows nothing else is no riddle."""
+    """A server that answers speaks SSL 2.0, even without a common cipher (CVE-2015-3197); a server
+    that speaks nothing else is recognized."""
     with judged.Ssl2(pki.rsa.der, kinds) as server:
         code, report = check(f"127.0.0.1:{server.port}")
     assert server.asked
@@ -439,7 +439,7 @@ def test_starttls_smtp(fleet, pki, answer):
         assert getattr(found, field) == getattr(direct, field), field
 
 
-# ---- why the others see less -------------------------------------------------------------------
+# ---- why the other judges see less -------------------------------------------------------------
 
 NMAP_SIGNATURES = (0x0101, 0x0201, 0x0301, 0x0401, 0x0402, 0x0403, 0x0407, 0x0408, 0x0601, 0x0602,
                    0x0603)  # nselib/tls.lua, DEFAULT_SIGALGS
@@ -451,7 +451,7 @@ def reply_to(fleet, name, suite, version=0x0303, **options):
 
 @pytest.mark.once
 def test_why_nmap_misses_ed25519(fleet):
-    """It offers Ed25519 as {sha256, 7}; the scheme is 0x0807 (RFC 8422 section 5.1.3)."""
+    """nmap offers Ed25519 as {sha256, 7}; the scheme is 0x0807 (RFC 8422 section 5.1.3)."""
     suite = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"
     assert reply_to(fleet, "openssl eddsa", suite, signatures=NMAP_SIGNATURES).alert == (2, 40)
     assert reply_to(fleet, "openssl eddsa", suite, signatures=(0x0807,)).whole
@@ -459,7 +459,7 @@ def test_why_nmap_misses_ed25519(fleet):
 
 @pytest.mark.once
 def test_why_nmap_misses_dsa_of_gnutls(fleet):
-    """Of DSA GnuTLS 3.7 signs TLS 1.2 with SHA-1 only, which nmap does not offer."""
+    """With DSA, GnuTLS 3.7 signs TLS 1.2 with SHA-1 only, which nmap does not offer."""
     suite = "TLS_DHE_DSS_WITH_AES_128_CBC_SHA"
     for name in CONFIGURED.keys() & {"gnutls everything", "gnutls srp"}:
         assert reply_to(fleet, name, suite, signatures=NMAP_SIGNATURES).alert == (2, 40)
@@ -478,16 +478,16 @@ def test_why_srp_is_missed(fleet):
 
 @pytest.mark.once
 def test_why_nmap_misses_tls12_with_gost(fleet, nmap):
-    """It dies of the first suite whose key exchange it has no entry for: "ssl-enum-ciphers.nse:704:
-    attempt to index a nil value (local 'kex')", and says nothing of that protocol."""
+    """nmap fails at the first suite whose key exchange it does not know: "ssl-enum-ciphers.nse:704:
+    attempt to index a nil value (local 'kex')", and reports nothing for that protocol."""
     assert not nmap("gnutls gost")[0]["TLS 1.2"]
     assert reply_to(fleet, "gnutls gost", "TLS_GOSTR341112_256_WITH_28147_CNT_IMIT").whole
 
 
 @pytest.mark.once
 def test_why_testssl_misses_anonymous_tls10():
-    """The hello of its test of TLS 1.0 and 1.1 has no anonymous suite, and where it thinks that
-    there is no protocol it asks for no suite."""
+    """testssl.sh tests TLS 1.0 and 1.1 with a hello without anonymous suites. If it decides that a
+    protocol is absent, it asks for no suite."""
     data = pathlib.Path("/etc/testssl/tls_data.txt")
     if not data.is_file():
         pytest.skip("no testssl.sh here")
@@ -500,7 +500,7 @@ def test_why_testssl_misses_anonymous_tls10():
 
 @pytest.mark.once
 def test_why_testssl_misses_gost():
-    """It does not know the number."""
+    """testssl.sh does not know the number."""
     mapping = pathlib.Path("/etc/testssl/cipher-mapping.txt")
     if not mapping.is_file():
         pytest.skip("no testssl.sh here")
@@ -510,9 +510,9 @@ def test_why_testssl_misses_gost():
 @needs_srp
 @pytest.mark.once
 def test_why_testssl_finds_some(fleet):
-    """It offers bundles and gives one up at the first answer that it cannot use: the refusal of an
-    SRP suite that is the server's choice, or a ServerKeyExchange with a PSK hint. Each suite that
-    it leaves out is accepted by itself."""
+    """testssl.sh offers bundles and drops a bundle at the first answer that it cannot use: the
+    refusal of an SRP suite that the server prefers, or a ServerKeyExchange with a PSK hint. Each
+    suite that it misses is accepted when offered alone."""
     srp, plain = (NUMBERS[f"TLS_{k}_WITH_AES_128_CBC_SHA"] for k in ("SRP_SHA_RSA", "RSA"))
     port = fleet.ports["gnutls srp"]
     bundle = judged.ask(port, hello(0x0303, [srp, plain], without=(12,)))
@@ -525,7 +525,7 @@ def test_why_testssl_finds_some(fleet):
         assert judged.CERTIFICATE not in bundle.messages
 
 
-# ---- testssl.sh: minutes -----------------------------------------------------------------------
+# ---- testssl.sh: takes minutes -----------------------------------------------------------------
 
 slow = pytest.mark.skipif(not os.environ.get("SUITEGATE_TESTSSL"),
                              reason="takes minutes: SUITEGATE_TESTSSL=1")

@@ -1,4 +1,4 @@
-"""The command line: what each command says, what it exits with, what it refuses to do."""
+"""The command line: the output, the exit status and the errors of each command."""
 
 import json
 import os
@@ -132,7 +132,7 @@ def test_ca_init_into_a_missing_place_is_2(tmp_path):
 
 
 def test_ca_init_on_a_machine_with_a_long_name(tmp_path):
-    """A common name has 64 characters at most (RFC 5280 appendix A.1)."""
+    """A common name has at most 64 characters (RFC 5280 appendix A.1)."""
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
     done = subprocess.run(
         ["unshare", *user, "--uts", "sh", "-c", f"hostname {'a' * 63} && exec \"$@\"", "sh",
@@ -321,7 +321,7 @@ def test_incomplete_configuration_is_refused(folder, text, word):
 
 
 def test_policy_can_be_narrowed_not_emptied(folder):
-    """Profile 2020 has no ECDSA suite: this narrowing would leave none."""
+    """Profile 2020 has no ECDSA suite: this narrowing would leave no suite."""
     text = "[policy]\nprofile = 2020\nsuite = ECDHE-ECDSA-AES128-GCM-SHA256\n" + forward_ini()
     done = run("config", "-c", write(folder, text))
     assert done.returncode == 1
@@ -359,7 +359,7 @@ def test_address_in_use_is_one_clear_line(folder, make_gate):
 
 
 def test_two_gates_cannot_share_a_port(folder, make_gate, ca_folder):
-    """SO_REUSEPORT between the workers of one must not let a second process in."""
+    """SO_REUSEPORT between one process's workers must not let a second process in."""
     text = forward_ini()
     make_gate(text)
     second = folder / "second"

@@ -1,6 +1,6 @@
 """policy.md's client leg, row by row: the code, the bytes on the wire, one record.
 
-Most rows are met twice: at a fixed listener, where TLS starts at the first byte, and in a
+Most rows are tested twice: at a fixed listener, where TLS starts with the first byte, and in a
 CONNECT tunnel after the 200.
 """
 
@@ -51,7 +51,7 @@ def first_and_rest(sock):
 
 
 def assert_refused(gate, data, code, alert):
-    """Sends data; the record stands before the first byte of the answer, which is exact."""
+    """Sends data; the record is written before the first byte of the exact answer."""
     with gate.open() as sock:
         sock.sendall(data)
         first, rest = first_and_rest(sock)
@@ -78,7 +78,7 @@ def flight(gate, sock):
 
 
 def assert_accepted(gate, data, split=None):
-    """The server's whole flight comes back; returns the record of the abandoned handshake."""
+    """Reads the server's whole flight; returns the record of the abandoned handshake."""
     with gate.open() as sock:
         if split:
             split(sock, data)
@@ -107,7 +107,7 @@ def test_hello_refused(leg, name):
 RFC_ALERTS = {
     # RFC 5246 sections 7.4.1.4 and 6.2.1, RFC 8446 section 5
     "repeated_extension": (47, hello(extra=extension(23) + extension(23))),
-    # The TLS library compares the minor number alone; RFC 5246 appendix E.1 has them negotiate 1.2
+    # The TLS library compares the minor number only; by RFC 5246 appendix E.1 this negotiates 1.2
     "version_4.1": (70, hello(version=0x0401)),
     "record_overflow": (22, b"\x16\3\1" + (16385).to_bytes(2, "big") + bytes(64)),
     "server_hello": (10, records(handshake(2, client_hello()[4:]))),
@@ -178,7 +178,7 @@ def test_slow_drip_meets_hello_timeout(leg):
     with gate.open() as sock:
         sock.settimeout(0.02)
         answer = b"still open"
-        for i in range(len(data)):  # two minutes' worth: the alarm is the only way out
+        for i in range(len(data)):  # enough for two minutes: the alarm ends it
             try:
                 sock.sendall(data[i:i + 1])
                 answer = sock.recv(100)
@@ -211,12 +211,12 @@ def test_hello_above_hello_max_size(leg, size):
 
 
 def test_hello_is_refused_by_its_length_field(leg):
-    """The header alone says 16 MiB: nothing more has to be sent, nothing is kept."""
+    """The header says 16 MiB, which is enough: nothing more is sent, nothing is kept."""
     assert_refused(leg(), b"\x16\3\1\0\x40\1\xff\xff\xff" + bytes(60), "client_hello_too_large", 47)
 
 
 def test_hello_of_67_kib_is_accepted_by_default(leg):
-    """As long as 2000 suites and the length field of the extensions let it get."""
+    """As long as 2000 suites and the length field of the extensions allow."""
     message = client_hello(suites=(*range(0x4000, 0x4000 + 2000), *EIGHT),
                            extra=extension(PADDING, bytes(65300)))
     assert len(message) > 67 * 1024
@@ -256,7 +256,7 @@ def test_of_several_faults_the_first_in_order_is_named(share_fixed, first):
     code = FAULTS[first][0]
     parts = {}
     for later, (_, fault) in reversed(list(enumerate(FAULTS))):
-        # A version below 1.2 and a list of 1.3 alone exclude each other.
+        # A version below 1.2 and a list with only 1.3 exclude each other.
         if later < first or (FAULTS[later][0] == "client_tls13_only" and later != first):
             continue
         parts.update(fault)
@@ -271,7 +271,7 @@ def test_malformed_comes_before_everything(fixed):
     assert_refused(fixed, data, "client_malformed_hello", 50)
 
 
-# ---- hellos that have to be taken ----------------------------------------------------
+# ---- hellos that must be accepted ----------------------------------------------------
 
 @pytest.mark.parametrize("version", [0x0304, 0x0403, 0x0603, 0xFEFE], ids=hex)
 def test_a_version_above_all_gets_tls12(leg, version):
@@ -378,7 +378,7 @@ def test_certificate_no_scheme_or_curve_of_the_hello_can_use(share_fixed, have, 
     assert chosen(both, hello(**parts))[0].suite in EIGHT
 
 
-# ---- what the record says of the hello ---------------------------------------------
+# ---- the hello in the record -------------------------------------------------------
 
 def test_weak_offers_are_listed_and_not_refused(leg):
     data = hello(suites=(*EIGHT, 0x002F, 0x0005, 0xC013), schemes=(*SCHEMES, 0x0201, 0x0203),
@@ -402,7 +402,7 @@ def test_strong_hello_has_no_weak_offers(leg):
 
 
 def test_forward_secret_aead_suites_are_no_weak_offers(leg):
-    """ChaCha20-Poly1305, CCM and those of TLS 1.3: outside the policy, but not weak."""
+    """ChaCha20-Poly1305, CCM and the suites of TLS 1.3: outside the policy, but not weak."""
     others = (0xCCA8, 0xCCA9, 0xC0AC, 0xC0AD, 0x1301, 0x1302, 0x1303)
     data = hello(suites=(*others, *EIGHT), versions=(TLS13, TLS12))
     assert assert_accepted(leg(), data)["suitegate"]["client"].get("weak_offers", []) == []
@@ -452,12 +452,12 @@ def test_server_name_too_long_or_not_visible_ascii_is_malformed(forward, origin,
 
 @pytest.mark.parametrize("name", NO_NAMES, ids=range(len(NO_NAMES)))
 def test_server_name_can_inject_nothing(forward, origin, name):
-    """To an IP host a server name is the identity; what is no name is of no use but to the
-    record. RFC 6066 section 3 wants no address, but some clients send theirs."""
+    """For an IP host, a server name is the identity; an invalid name only goes into the record. RFC
+    6066 section 3 forbids an address here, but some clients send theirs."""
     with hellos.open_tunnel(forward.port, f"127.0.0.1:{origin.port}") as sock:
         sock.sendall(hello(name=name))
         leaf = dict(hellos.server_flight(flight(forward, sock)))[11]
-    # All that names it, not its bytes: two of them occur in a key or a signature by chance.
+    # All names in the leaf, not its bytes: two of them can occur in a key or a signature by chance.
     shown = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-subject", "-nameopt",
                             "RFC2253", "-ext", "subjectAltName"], input=leaf[6:6 + int.from_bytes(leaf[3:6], "big")],
                            capture_output=True, check=True).stdout.decode().split("\n")
@@ -571,7 +571,7 @@ def test_second_hello_is_refused(fixed, pki):
 
 
 def test_client_that_does_not_trust_the_certificate(fixed, tmp_path, pki):
-    """Alert 48 from the client is about this proxy's set-up, not about the client."""
+    """Alert 48 from the client means this proxy's set-up is wrong, not the client."""
     stranger = pki.ca("stranger-to-all")
     done = s_client(fixed.port, "-CAfile", stranger.cert, "-verify_return_error")
     assert done.returncode != 0
@@ -601,7 +601,7 @@ def test_certificate_alert_after_the_server_flight(fixed, number):
 
 @pytest.mark.parametrize("end", ["FIN", "reset"])
 def test_a_client_that_hangs_up_at_the_certificate(leg, end):
-    """Without an alert nobody is sure that it is the operator's to mend."""
+    """Without an alert, nobody is sure that the operator can fix it."""
     gate = leg()
     with gate.open() as sock:
         sock.sendall(hello())

@@ -1,4 +1,4 @@
-"""Real clients through the proxy: what they get, and what is recorded of them."""
+"""Real clients through the proxy: what they get, and their records."""
 
 import subprocess
 
@@ -26,7 +26,7 @@ def curl(gate, url, *arguments, ca=None):
 
 @pytest.fixture(scope="session")
 def stranger(pki):
-    """A CA that has signed nothing here."""
+    """A CA that has signed no certificate here."""
     return pki.ca("stranger").cert
 
 
@@ -63,7 +63,7 @@ def test_openssl_with_each_suite_at_a_fixed_listener(fixed, origin, suite):
 
 @pytest.mark.parametrize("suite", SUITES.values(), ids=[own for _, own in SUITES.values()])
 def test_openssl_with_each_suite_through_the_forward_proxy(forward, origin, suite):
-    """The minted leaf is of the key type that the suite needs."""
+    """The minted leaf has the key type that the suite needs."""
     iana, own = suite
     done = s_client_proxy(forward, origin.port, "-tls1_2", "-cipher", own)
     assert origin.body in done.stdout, done.stderr
@@ -74,7 +74,7 @@ def test_openssl_with_each_suite_through_the_forward_proxy(forward, origin, suit
 @pytest.mark.parametrize("group", GROUP_NAMES)
 @pytest.mark.parametrize("key", ["ec", "rsa"])
 def test_openssl_with_each_group(share_fixed, origin, group, key):
-    """An ECDSA P-256 certificate is of use only where P-256 is offered too (RFC 8422 5.1)."""
+    """An ECDSA P-256 certificate needs P-256 among the client's groups (RFC 8422 5.1)."""
     gate = share_fixed(keys=(key,))
     groups = group if key == "rsa" or group == "P-256" else f"{group}:P-256"
     done = s_client(gate.port, gate.ca_path, "-tls1_2", "-groups", groups)
@@ -84,7 +84,7 @@ def test_openssl_with_each_group(share_fixed, origin, group, key):
 
 
 def test_openssl_as_it_comes(fixed, origin):
-    """TLS 1.3 offered first: TLS 1.2 is what is spoken, and no one is called weak for it."""
+    """TLS 1.3 offered first: the result is TLS 1.2, and the client is not called weak."""
     done = s_client(fixed.port, fixed.ca_path)
     assert origin.body in done.stdout, done.stderr
     assert b"New, TLSv1.2" in done.stdout
@@ -112,7 +112,7 @@ def test_openssl_refused_through_the_forward_proxy(forward, origin, name):
 
 
 def test_a_session_is_resumed_by_its_ticket(fixed, origin):
-    """-reconnect comes back five times with the session it was given."""
+    """-reconnect comes back five times with the session that it got."""
     done = s_client(fixed.port, fixed.ca_path, "-tls1_2", "-reconnect")
     assert origin.body in done.stdout, done.stderr
     assert done.stdout.count(b"New, TLSv1.2") == 1
@@ -122,7 +122,7 @@ def test_a_session_is_resumed_by_its_ticket(fixed, origin):
 
 
 def test_no_session_is_resumed_by_its_id(fixed, origin, tmp_path):
-    """There is no cache of sessions: what has no ticket is shaken hands with in full."""
+    """There is no session cache: a client without a ticket gets a full handshake."""
     session = tmp_path / "session.pem"
     done = s_client(fixed.port, fixed.ca_path, "-tls1_2", "-no_ticket", "-reconnect", "-sess_out",
                     session)
@@ -212,7 +212,7 @@ def test_curl_offering_only_cbc_is_not_given_h2(forward, origin):
 
 @pytest.mark.parametrize("host, ip", [("127.0.0.1", "127.0.0.1"), ("[::1]", "::1")])
 def test_curl_to_an_address(forward, origin, host, ip):
-    """No server name: the leaf carries the address."""
+    """No server name: the leaf has the address."""
     done = curl(forward, f"https://{host}:{origin.port}/hello.txt")
     assert done.stdout == origin.body, done.stderr
     opened = forward.wait_record(action="connection-opened")
@@ -253,7 +253,7 @@ def test_curl_asking_for_plain_http(forward, origin):
 # ---- Java -----------------------------------------------------------------------------------
 
 def test_java_shows_the_code_of_a_refusal(forward, tmp_path):
-    """Of the answer to its CONNECT it shows the status line and nothing else."""
+    """From the answer to its CONNECT it shows only the status line."""
     done = java(forward.port, "https://localhost:1/", truststore(tmp_path, forward.ca_path))
     assert b"502 Bad Gateway (upstream_unreachable)" in done.stderr, done.stderr
     only_refusal(forward, "upstream_unreachable")
@@ -281,7 +281,7 @@ def test_java_that_does_not_trust_the_ca(forward, origin, tmp_path, stranger):
 # ---- Node -----------------------------------------------------------------------------------
 
 def node_refuses_every_ipv6():
-    """As Debian 13's does, whatever the certificate says."""
+    """As Debian 13's Node does, whatever the certificate says."""
     asked = ("process.exitCode = require('tls').checkServerIdentity('::1', { subject: { CN: 'x' }, "
              "subjectaltname: 'IP Address:0:0:0:0:0:0:0:1' }) ? 1 : 0")
     return subprocess.run(["node", "-e", asked], check=False).returncode == 1
@@ -305,7 +305,7 @@ def test_node_over_http2(forward, origin):
 
 
 def test_node_that_does_not_trust_the_ca(forward, origin, stranger):
-    """Node completes the handshake before it verifies: it leaves without an alert."""
+    """Node completes the handshake before it verifies, and then leaves without an alert."""
     done = node(forward.port, f"localhost:{origin.port}", stranger)
     assert done.returncode == 3
     assert b"UNABLE_TO_" in done.stderr or b"SELF_SIGNED" in done.stderr, done.stderr
@@ -313,11 +313,11 @@ def test_node_that_does_not_trust_the_ca(forward, origin, stranger):
                                                            "connection-refused"))
 
 
-# ---- a client that comes back with less -----------------------------------------------------
+# ---- a client that retries with less --------------------------------------------------------
 
 @pytest.fixture
 def alone(make_fixed):
-    """Of this test alone: what others tried with counts here."""
+    """For this test only: earlier attempts of other tests would count."""
     return make_fixed()
 
 

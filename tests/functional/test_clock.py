@@ -31,7 +31,7 @@ time_t time(time_t *out)
 
 @pytest.fixture
 def clock(tmp_path):
-    """(environment, set(seconds that are added))"""
+    """(environment, set(seconds to add))"""
     if sanitized():
         pytest.skip("a sanitizer wants to be loaded first")
     (tmp_path / "clock.c").write_text(SHIM)
@@ -42,7 +42,7 @@ def clock(tmp_path):
 
 
 def served(gate, origin):
-    """(serial, notBefore) of the certificate that a client of the gate is shown."""
+    """(serial, notBefore) of the certificate that a client of the gate gets."""
     done = subprocess.run(["openssl", "s_client", "-proxy", f"127.0.0.1:{gate.port}", "-connect",
                            f"localhost:{origin.port}", "-servername", "localhost"],
                           input=b"", capture_output=True, timeout=30, check=False)
@@ -55,7 +55,7 @@ def served(gate, origin):
 
 def test_a_leaf_that_is_not_yet_valid_is_minted_anew(make_forward, origin, clock, pki, tmp_path):
     env, set_clock = clock
-    # A CA that began long ago, as one that is in use has.
+    # A CA that began long ago, like one in use.
     old = tmp_path / "old.pem", tmp_path / "old.key"
     openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
             "-keyout", old[1], "-out", tmp_path / "new.pem", "-subj", "/CN=old", "-days", "900",
@@ -80,6 +80,6 @@ def test_a_leaf_that_is_not_yet_valid_is_minted_anew(make_forward, origin, clock
     second, earlier = served(gate, origin)
     assert second != first and DAY - 600 < begins - earlier < DAY + 600
     assert served(gate, origin) == (second, earlier)
-    set_clock(-7 * 365 * DAY)  # before the CA itself: no leaf would be better, none is made
+    set_clock(-7 * 365 * DAY)  # before the CA began: no valid leaf is possible, no new one is made
     third = served(gate, origin)
     assert served(gate, origin) == third

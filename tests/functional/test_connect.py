@@ -1,6 +1,6 @@
-"""CONNECT requests over the space of RFC 9112's rules, judged by other proxies as well.
+"""CONNECT requests over the rules of RFC 9112, also judged by other proxies.
 
-Where all of them agree, the gate agrees. Where they differ, DECIDED says what the gate does and why.
+Where all proxies agree, the gate agrees. Where they differ, DECIDED has the gate's verdict and why.
 """
 
 import contextlib
@@ -127,7 +127,7 @@ AllowCONNECT 1-65535
 
 
 def haproxy(home, port):
-    """It opens no tunnels for CONNECT; its parser is what judges."""
+    """It opens no tunnels for CONNECT; only its parser judges."""
     (home / "haproxy.cfg").write_text(f"""
 defaults
 mode http
@@ -173,7 +173,7 @@ def judges(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def place():
-    """Where the tunnels lead: whatever connects is left alone."""
+    """The target of the tunnels: it ignores its connections."""
     with Peer(lambda sock, _: sock.recv(1)) as peer:
         yield f"127.0.0.1:{peer.port}"
 
@@ -192,7 +192,7 @@ def asked(judges, choice, authority):
     return said
 
 
-# What the gate does where the judges differ, or, where "all", against them all.
+# The gate's verdict where the judges differ, or, with "all", against all of them.
 STRICT = "refused: what is ambiguous to one of several parsers is how requests are smuggled"
 HOST = "refused: RFC 9112 section 3.2 has 400 for an invalid Host"
 VALID = "taken: a valid field; where the tunnel leads is said by the request line alone"
@@ -226,7 +226,7 @@ DECIDED = {
 
 
 def decided(choice):
-    """What the gate has to say by the tables; None where the judges alone decide."""
+    """The gate's expected verdict by the tables; None if only the judges decide."""
     verdicts = [DECIDED.get(item) for item in choice.items()]
     old = choice["version"] == "1.0"
     if old and choice["host"] == "none":
@@ -246,7 +246,7 @@ def singles():
 
 
 def unlike_the_judges(forward, judges, choice, authority):
-    """What is wrong, or None."""
+    """The fault, or None."""
     said = asked(judges, choice, authority)
     ours = taken(forward.port, request(choice, authority))
     wanted = decided(choice)
@@ -276,13 +276,13 @@ def test_each_deviation(forward, judges, place, axis):
 
 @pytest.mark.alarm(240)
 def test_combinations(forward, judges, place):
-    """Two to four deviations at once, drawn anew from the same seed each time."""
+    """Two to four deviations at once, drawn from the same seed each time."""
     draw, wrong, seen = random.Random(9112), [], set()
     harmless = {axis: [v for v in values if not DECIDED.get((axis, v), "").startswith("refused")]
                 for axis, values in AXES.items()}
     while len(seen) < COMBINATIONS:
         choice = dict(USUAL)
-        # Half of them of what is taken alone, or nearly all would be refused.
+        # Half of them from the accepted ones, or nearly all would be refused.
         space = harmless if len(seen) % 2 else AXES
         for axis in draw.sample(list(AXES), draw.randint(2, 4)):
             choice[axis] = draw.choice(list(space[axis]))

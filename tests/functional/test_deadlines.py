@@ -1,4 +1,4 @@
-"""A deadline is for the peer, not for a gate that stood still: what has arrived counts."""
+"""A deadline is for the peer, not for a stopped gate: what has arrived in time counts."""
 
 import contextlib
 import threading
@@ -10,7 +10,7 @@ import wire
 from scene import at, how, scene, standing_still  # noqa: F401 (fixtures)
 from upstreams import Blackhole, TlsPeer, echo
 
-CLIENTS = 100  # more than one look at the sockets brings
+CLIENTS = 100  # more than one check of the sockets returns
 
 
 def test_a_hello_that_has_arrived_is_served(scene, how, pki):
@@ -54,7 +54,7 @@ def test_an_answer_of_the_upstream_that_has_arrived_is_taken(scene, how, pki):
         client = threading.Thread(target=shake)
         client.start()
         assert asked.wait(10)
-        time.sleep(0.2)  # its hello is on the way by now
+        time.sleep(0.2)  # its hello has been sent by now
         with standing_still(s.gate, 1.5):
             answer.set()
         client.join(20)
@@ -91,7 +91,7 @@ def test_a_connect_request_that_has_arrived_is_answered(scene, pki):
 
 
 def test_a_connection_that_stands_is_taken(scene):
-    """The upstream's queue was full; it took the connection while the gate stood still."""
+    """The upstream's queue was full; it accepted the connection while the gate was stopped."""
     with Blackhole() as upstream:
         s = scene(upstream.port, proxy={"connect_timeout": "2s"})
         target = f"127.0.0.1:{upstream.port}"

@@ -1,4 +1,4 @@
-"""The audit file: what is in it, when, and what happens when it cannot be written."""
+"""The audit file: its content, when it is written, and what happens if it cannot be written."""
 
 import contextlib
 import fcntl
@@ -23,18 +23,18 @@ ECHO_SIZE = 123_457
 
 
 def tail_lines(gate):
-    """The file's raw lines; a torn last one shows as a line that does not parse."""
+    """The file's raw lines; a torn last line fails to parse."""
     return gate.audit_path.read_bytes().split(b"\n")
 
 
 def actions(path):
-    """What the file tells of, without its checkpoints."""
+    """The records of the file, without its checkpoints."""
     found = [json.loads(line)["event"]["action"] for line in path.read_text().splitlines()]
     return [action for action in found if action != "log-checkpoint"]
 
 
 def check_all(scene):
-    """Every line of the file is a record in order."""
+    """Every line of the file is a valid record."""
     lines = tail_lines(scene.gate)
     assert lines[-1] == b"", "the last line has no end"
     for line in lines[:-1]:
@@ -125,7 +125,7 @@ def test_weak_offers_are_listed(scene, how, pki):
 
 
 def test_a_refusal_is_in_the_file_before_the_client_knows(scene, how):
-    """Looked at in the moment when the alert arrives, with no waiting."""
+    """Checked at the moment when the alert arrives, without waiting."""
     with Scripted(b"") as upstream:
         s = scene(upstream.port)
         for turn in range(20):
@@ -255,7 +255,7 @@ def test_the_file_is_for_the_owner_and_group_at_most(scene):
 
 
 def test_nothing_of_the_payload_is_in_the_file(scene, how, pki):
-    """Not the path, not the query, not a header's value, not the body, not the answer."""
+    """Not the path, the query, a header's value, the body or the answer."""
     marker = "Kirschbaum4711"
     with TlsPeer(wire.server_context(pki.ec), page(f"{marker}-answer")) as upstream:
         s = scene(upstream.port)
@@ -288,7 +288,7 @@ def test_nothing_of_the_payload_is_in_the_file(scene, how, pki):
 
 
 def test_hostile_names_stay_inside_their_string(scene):
-    """A server name with quotes, line ends and bytes that are not UTF-8 tears no line."""
+    """A server name with quotes, line ends and bytes that are not UTF-8 breaks no line."""
     s = scene(free_port(), proxy={"handshake_timeout": "300ms"})
     for name in (b'a","event":{"action":"forged"},"b":"', b"a\r\n{}\r\n", b"\xff\xfe\x00\x1f",
                  "gr\u00fc\u00dfe".encode("latin-1")):
@@ -305,14 +305,14 @@ def test_hostile_names_stay_inside_their_string(scene):
 # ---- a file that cannot be written -------------------------------------------------------------
 
 def test_a_full_device_at_start(scene, pki):
-    """Either it says so and does not start, or it starts and lets nobody through."""
+    """Either it reports an error and does not start, or it starts and refuses every client."""
     with TlsPeer(wire.server_context(pki.ec), page()) as upstream:
         try:
             s = scene(upstream.port, audit={"file": "/dev/full"})
         except StartError as failure:
             assert str(failure).startswith("exit 2") and "/dev/full" in str(failure)
             return
-        # The writer learns at its first record, beside the workers, what the device does.
+        # The writer learns this from its first write, in parallel to the workers.
         wait_until(lambda: "new connections are refused until it can" in s.gate.stderr)
         assert wire.connect(s.forward, f"127.0.0.1:{s.upstream}")[1].status == 503
         s.sections["audit"]["file"] = "audit.jsonl"
@@ -346,12 +346,12 @@ def limited(scene, pki):
 
 
 def first_refusal(s):
-    """Only something that must be recorded can show that the file does not take it."""
+    """Only an event that must be recorded can show that the file does not take it."""
     for _ in range(50):
         sock, answer = wire.connect(s.forward, f"127.0.0.1:{s.upstream}")
         if answer.status == 503:
             return answer
-        # An incomplete hello, then the end: a refusal that has to be written.
+        # An incomplete hello, then the end: a refusal that must be recorded.
         try:
             sock.sendall(b"\x16\x03\x01\x00\x10")
             sock.shutdown(socket.SHUT_WR)
@@ -394,7 +394,7 @@ def test_no_new_connections_while_the_file_cannot_grow(limited, spare):
 
 
 def test_a_torn_line_goes_whole_into_the_next_file(limited):
-    """logrotate's rename and SIGHUP, while the file takes half a line and no more."""
+    """logrotate's rename and SIGHUP, while the file takes only half a line."""
     s, limit, _ = limited
     before = s.gate.audit_path.read_bytes()
     limit(10)
@@ -410,7 +410,7 @@ def test_a_torn_line_goes_whole_into_the_next_file(limited):
 
 
 def test_a_reload_that_keeps_the_file_tears_no_line(limited):
-    """In the moment when the file has taken half a line: it goes on behind that half."""
+    """At the moment when the file has taken half a line: writing continues after that half."""
     s, limit, lift = limited
     limit(10)
     first_refusal(s)
@@ -443,7 +443,7 @@ def test_reloads_among_refusals_leave_no_empty_line(scene):
 
 
 def test_who_is_not_allowed_is_refused_for_the_file_while_it_fails(scene, pki):
-    """Else anybody could fill the memory with refusals that nobody can write."""
+    """Otherwise anybody could fill the memory with refusals that cannot be written."""
     with TlsPeer(wire.server_context(pki.ec), page()) as upstream:
         s = scene(upstream.port)
         s.sections["listen forward"]["allow_clients"] = "10.0.0.0/8"
@@ -508,7 +508,8 @@ def refuse_until_the_pipe_is_full(s):
 
 
 def test_a_pipe_that_nobody_reads_is_a_file_that_cannot_be_written(piped):
-    """Who waits for a record is told, nobody hangs, and a late reader gets every line."""
+    """Each client that waits for a record gets an answer, none hangs, and a late reader gets every
+    line."""
     s, pipe = piped
     refuse_until_the_pipe_is_full(s)
     for _ in range(5):
@@ -545,7 +546,7 @@ def test_a_pipe_that_nobody_reads_does_not_hold_the_end(piped):
 
 
 def test_an_open_tunnel_survives_a_file_that_cannot_grow(scene, pki):
-    """What was allowed goes on; its closing record is there in the end."""
+    """An allowed connection continues; its closing record is written in the end."""
     with TlsPeer(wire.server_context(pki.ec), answers(5)) as upstream:
         s = scene(upstream.port)
         tls = s.client("forward")

@@ -1,5 +1,5 @@
-"""suitegate exec: real clients that know nothing of it are sent through its proxy and trust it,
-and what it says of them is what happened."""
+"""suitegate exec: real clients that know nothing of it use its proxy and trust it, and its report
+is correct."""
 
 import json
 import os
@@ -21,7 +21,7 @@ JAVA_VARIABLES = ("JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS")
 EACH = 'for u do %s || exit; done'
 
 
-# ---- clients that the environment alone sends through -------------------------------------
+# ---- clients that the environment alone sends to the proxy --------------------------------
 
 PYTHON = f"{sys.executable} -B -c '%s' $u"
 SHELL = {
@@ -101,8 +101,8 @@ def test_the_callers_java_options_are_kept_and_do_not_lead_past_the_proxy(execut
 @pytest.mark.once
 def test_java_with_a_trust_store_of_its_own_does_not_trust_the_ca(execution, site, classes, pki,
                                                                   tmp_path):
-    """What a program says on its command line counts more; it is read, and that is said. JKS,
-    though the type that the environment tells is another."""
+    """A program's command line has priority; it is read, and a message reports it. JKS, although
+    the environment names another type."""
     store = tmp_path / "own.jks"
     subprocess.run(["keytool", "-importcert", "-noprompt", "-alias", "ca", "-file", pki.trust,
                     "-keystore", store, "-storetype", "JKS", "-storepass", "changeit"],
@@ -252,7 +252,7 @@ def test_json_says_the_same(execution, site, bad):
 
 
 def test_what_was_offered_and_what_is_weak_in_it_is_said(execution, site):
-    """The client passes all the same: the policy never chooses what is weak."""
+    """The client passes: the policy never chooses a weak suite."""
     command = ("sh", "-c", f"openssl s_client -proxy ${{https_proxy#http://}} -connect "
                f"{site.names[0]} -tls1_2 -cipher AES128-SHA:ECDHE-ECDSA-AES128-GCM-SHA256 "
                "-sigalgs ECDSA+SHA256:RSA+SHA256 </dev/null >/dev/null 2>&1")

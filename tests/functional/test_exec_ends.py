@@ -1,5 +1,5 @@
-"""suitegate exec: COMMAND's streams, signals and terminal are its own, and however either of
-the two ends, nothing of the run is left."""
+"""suitegate exec: COMMAND keeps its streams, signals and terminal, and nothing of the run remains,
+however it ends."""
 
 import contextlib
 import fcntl
@@ -21,7 +21,7 @@ from gate import BINARY, run
 
 __all__ = ["execution", "site"]  # fixtures
 
-# Says each signal that it gets, once it has said that it is ready; TERM ends it with 7.
+# Prints "ready", then each signal that it gets; TERM ends it with 7.
 LISTENER = """
 import signal
 want = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1,
@@ -161,7 +161,7 @@ def test_ignored_signals_stay_ignored(execution):
 
 
 def test_a_caller_that_ignores_its_childrens_ends(execution):
-    """execve() keeps it: a shell's trap '' CHLD, or a daemon's SIG_IGN."""
+    """execve() keeps ignored signals: a shell's trap '' CHLD, or a daemon's SIG_IGN."""
     process = execution.start(
         "sh", "-c", "sleep 0.2; exit 6",
         preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
@@ -208,7 +208,7 @@ def test_the_private_proxys_end_is_told(execution):
 
 @pytest.mark.parametrize("file", ["ca.key", "trust.p12", "operator.log"])
 def test_killed_while_it_starts_it_leaves_no_key_behind(execution, file):
-    """That its folder goes is what the fixture asks for at the end."""
+    """The fixture checks at the end that the folder is gone."""
     process = execution.start("sleep", "60")
     wait_for(lambda: list(execution.tmp.glob(f"*/{file}")), lambda: f"no {file}")
     process.kill()
@@ -219,7 +219,7 @@ def test_killed_while_it_starts_it_leaves_no_key_behind(execution, file):
 # ---- on a terminal ------------------------------------------------------------------------
 
 class Terminal:
-    """A terminal of which a process is the foreground; said() is all that came out."""
+    """A terminal with a process in the foreground; said() returns all its output."""
 
     def __init__(self, execution, argv, env=None):
         self.master, slave = pty.openpty()
@@ -295,7 +295,7 @@ def state(pid):
 
 
 def test_a_key_of_the_terminal_reaches_a_command_that_made_its_own_group(execution):
-    """As timeout(1) does. It passes on what comes when it waits; before, it just ends."""
+    """As timeout(1) does. While it waits it passes signals on; before, it just ends."""
     argv = execution.argv("timeout", 60, "sh", "-c", "echo ready; exec sleep 60")
     with Terminal(execution, argv) as terminal:
         terminal.wait("ready")
@@ -384,7 +384,7 @@ def test_a_command_may_close_its_streams(execution, site):
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)], ids=str)
 def test_streams_that_the_caller_has_closed(execution, site, tmp_path, closed):
-    """As cron's and daemons' children may have it; what was closed stays so for COMMAND."""
+    """As cron's and daemons' children may have it; closed streams stay closed for COMMAND."""
     report, seen = tmp_path / "report", tmp_path / "seen"
     shell = (f'for f in 0 1 2; do [ -e /proc/$$/fd/$f ] || echo $f >> {seen}; done; '
              f'curl -sS -o /dev/null {site.url}')
@@ -436,10 +436,10 @@ def test_a_report_into_a_fifo(execution, tmp_path):
             execution.remove_all()
 
 
-# ---- what outlives the command ------------------------------------------------------------
+# ---- processes that outlive the command ---------------------------------------------------
 
 def test_a_child_in_the_background_does_not_hold_it_up(execution, site):
-    """It is cut off and left alone: only the private proxy is ours to end."""
+    """It loses the proxy and is left alone: only the private proxy is ours to end."""
     code = ("import os, socket, ssl, sys, time\n"
             "if os.fork(): sys.stdin.readline(); sys.exit(0)\n"
             "port = int(os.environ['https_proxy'].rpartition(':')[2])\n"
@@ -464,7 +464,7 @@ def test_a_child_in_the_background_does_not_hold_it_up(execution, site):
 
 
 def test_connections_in_the_background_up_to_the_end_are_counted_or_fail(execution, site):
-    """A child that goes on asking while all is taken down changes nothing about the status."""
+    """A child that sends requests during the shutdown does not change the status."""
     asked = execution.folder / "asked"
     done = execution("sh", "-c",
                      f"curl -sS {site.url}; "

@@ -1,5 +1,5 @@
-"""What suitegate exec hands to COMMAND: its environment, the files that it names, and the
-folder that they are in, wherever that has to be."""
+"""What suitegate exec passes to COMMAND: its environment, the files that it names, and their
+folder, wherever that must be."""
 
 import concurrent.futures
 import contextlib
@@ -87,7 +87,7 @@ def test_home_is_not_needed(execution, site):
 
 
 def test_the_command_is_run_as_it_would_be_without(execution, tmp_path):
-    """Folder, mask, limits, open files, groups and what is done about signals."""
+    """Folder, mask, limits, open files, groups and the handling of signals."""
     tell = ("import os, signal, resource, json\n"
             "status = dict(l.split(':\\t', 1) for l in open('/proc/self/status') if ':\\t' in l)\n"
             "print(json.dumps([os.getcwd(), os.umask(0), os.getpgrp() == os.getppid(),\n"
@@ -104,7 +104,7 @@ def test_the_command_is_run_as_it_would_be_without(execution, tmp_path):
     plain = subprocess.run(argv, capture_output=True, check=True, env=execution.environment(),
                            **{**options, "stdin": subprocess.DEVNULL})
     expected = json.loads(plain.stdout)
-    expected[2] = True  # in the group of suitegate exec, for the terminal's sake
+    expected[2] = True  # in the group of suitegate exec, as the terminal needs
     assert json.loads(execution(*argv, **options).stdout) == expected
 
 
@@ -123,7 +123,7 @@ def test_git_settings_do_not_lead_past_the_proxy(execution, site):
 
 def test_wget_keeps_its_system_wide_settings(execution, site, tmp_path):
     settings = tmp_path / "settings"
-    settings.write_text("user_agent = ours")  # without a last line's end
+    settings.write_text("user_agent = ours")  # without a final newline
     code = contents(execution, "SYSTEM_WGETRC", env={"SYSTEM_WGETRC": settings}).decode()
     assert code.startswith("user_agent = ours\n")
     assert re.search(r"^ca_certificate = /.*/bundle.pem$", code, re.M)
@@ -245,7 +245,7 @@ CLIENTS_OF_FILES = ('curl -sS $0 && wget -q -O- $0 && '
 
 @pytest.fixture
 def odd(request, execution):
-    """A folder of that name, which is empty again after the test."""
+    """A folder of that name, which must be empty again after the test."""
     folder = execution.tmp / request.param
     folder.mkdir()
     yield folder
@@ -299,7 +299,7 @@ def small(folder, kib):
 @as_root
 @pytest.mark.parametrize("kib", [64, 256, 448])
 def test_a_full_temporary_folder_is_told_and_nothing_is_run(execution, tmp_path, kib):
-    """Full at one of the files or another."""
+    """Full at one or another of the files."""
     with small(execution.tmp, kib):
         done = execution("touch", tmp_path / "ran")
         assert done.status == 2
@@ -333,7 +333,7 @@ def test_a_temporary_folder_that_fills_up_is_not_taken_for_no_connection(executi
 
 @pytest.fixture
 def nobody(pki):
-    """An Execution of a user who can do nothing, and what runs as that user."""
+    """An Execution of an unprivileged user, and a way to run programs as that user."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="suitegate-nobody-"))
     folder.chmod(0o755)
     trust = folder / "trust.pem"
@@ -364,7 +364,7 @@ def test_an_unprivileged_user_can_run_it(nobody, site, mask):
 # ---- more than one ------------------------------------------------------------------------
 
 def test_one_within_another(execution, site):
-    """The inner one's proxy does not use the outer one's; both keep to their folders."""
+    """The inner run's proxy does not use the outer run's; each has its own folder."""
     inner = execution.argv(*curl(site.url), options=["--json"])
     done = execution(*inner)
     assert done.stdout == BODY, done.text

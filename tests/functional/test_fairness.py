@@ -1,5 +1,5 @@
-"""Nobody starves the others: a connection whose bytes never run out gets a bounded share between
-two looks at all sockets. Counted in system calls, not in time."""
+"""No connection starves the others: one with endless bytes gets a bounded share between two checks
+of all sockets. Counted in system calls, not in time."""
 
 import collections
 import contextlib
@@ -16,7 +16,7 @@ from strace import settled, traced
 from upstreams import Sink, TlsPeer, nginx
 
 MIB = 1 << 20
-# A share is 64 KiB, and a socket that brings less than a buffer at a time ends it: a few calls.
+# A share is 64 KiB, and a socket that gives less than a buffer at a time ends it: a few calls.
 # Both legs' events and the queue's turns can fall into one iteration.
 SHARES = 4  # RUN_QUEUE_RUNS, of a connection that is alone
 MOST_CALLS = 16
@@ -31,8 +31,8 @@ def with_calls(log):
 
 
 def shares(log, counted=("recvfrom", "sendto")):
-    """(calls, bytes) on one descriptor between two looks at the sockets, by one thread: all. What a
-    socket did not take at once and takes later is none of the later share's."""
+    """(calls, bytes) on one descriptor between two checks of the sockets, by one thread: all of
+    them. Bytes that a socket takes later belong to no later share."""
     found, open_share, late = [], collections.defaultdict(lambda: [0, 0]), collections.Counter()
     for line in log.read_text().splitlines():
         call = CALL.match(line)
@@ -73,7 +73,7 @@ def upload(s, pki, folder):
 
 @contextlib.contextmanager
 def discard(s, pki, folder):
-    """What no longer has a receiver: the first bytes after the handshake end the session."""
+    """Bytes without a receiver: the first bytes after the handshake end the session."""
     with nginx(folder, pki.ec) as upstream:
         gate = s(upstream.port)
         with gate.client("fixed") as tls, contextlib.suppress(OSError):
@@ -82,7 +82,7 @@ def discard(s, pki, folder):
 
 
 def outcome(s, log, **options):
-    """The shares of a gate whose one connection is over."""
+    """The shares of a gate after its one connection has ended."""
     s.gate.wait_record(action="connection-closed")
     assert s.gate.stop() == 0, s.gate.stderr
     settled(log)
@@ -100,8 +100,8 @@ def test_a_connection_has_a_bounded_share(scene, pki, tmp_path, load):
 
 
 def test_small_records_count_for_what_they_cost(scene, pki, tmp_path):
-    """A record of one byte is opened and sealed like any other: a share is a few hundred of
-    them, not as many as fill it with payload; a connection alone gets SHARES of them."""
+    """A record of one byte is opened and sealed like any other: a share is a few hundred records,
+    not as many as fill it with payload. A connection alone gets SHARES of them."""
     log, count = tmp_path / "calls", 20_000
 
     def dribble(tls, _):
@@ -122,7 +122,7 @@ def test_small_records_count_for_what_they_cost(scene, pki, tmp_path):
 
 
 def flights(log):
-    """How many server flights went out between two looks at the sockets: all that were not 0."""
+    """How many server flights went out between two checks of the sockets, without zeros."""
     found = [0]
     for line in log.read_text().splitlines():
         call = CALL.match(line)
@@ -134,7 +134,7 @@ def flights(log):
 
 
 def test_many_new_names_at_once_get_their_certificates_one_by_one(scene, echoing, tmp_path):
-    """A new certificate costs milliseconds, so that whoever needs none is served between two."""
+    """A new certificate costs milliseconds, so other clients are served between two."""
     log, port, names = tmp_path / "calls", free_port(), 40
     s = scene(echoing.port, proxy={"workers": "1"}, options=with_calls(log))
     s.sections["listen probe"] = {"type": "test", "address": f"127.0.0.1:{port}"}

@@ -1,4 +1,4 @@
-"""The fallback dance by a program that really dances it."""
+"""The fallback by a program that really falls back."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import subprocess
 from gate import free_port, run
 from scene import at, check_record
 
-# Nothing that is allowed: so links tries again with TLS 1.2, 1.1 and 1.0.
+# No allowed suite: so links tries again with TLS 1.2, 1.1 and 1.0.
 WEAK = """openssl_conf = c
 [c]
 ssl_conf = s
@@ -35,13 +35,13 @@ def test_links_comes_back_offering_less(make_fixed, tmp_path):
     steps = [(at(r, "suitegate.client.previous_offer.highest_version"),
               at(r, "suitegate.client.offer.highest_version")) for r in retries]
     assert steps == [("TLS 1.3", "TLS 1.2"), ("TLS 1.2", "TLS 1.1"), ("TLS 1.1", "TLS 1.0")]
-    # Each names the attempts that show it, and stands right behind the second.
+    # Each names the attempts that show it, and comes directly after the second attempt.
     records = gate.records()
     for retry in retries:
         before = records[records.index(retry) - 1]
         assert at(before, "suitegate.connection_id") == at(retry, "suitegate.connection_id")
         assert at(before, "event.action") == "connection-refused"
-    # Nobody is said to have done it.
+    # It names no culprit.
     assert {at(r, "suitegate.downgrade") for r in retries} == {"possible"}
     report, tail = (run("log", command, gate.audit_path).stdout for command in ("report", "tail"))
     assert "3 possible fallbacks" in report
@@ -49,7 +49,7 @@ def test_links_comes_back_offering_less(make_fixed, tmp_path):
     assert "owngrade" not in report + tail + "".join(r["message"] for r in retries)
 
 
-# Programs of one host that do not trust the certificate, each with its own lists.
+# Programs on one host that do not trust the certificate, each with its own lists.
 PROGRAMS = {
     "curl": ["curl", "-sS", "https://localhost:{port}/"],
     "wget": ["wget", "-q", "-t1", "-O-", "https://localhost:{port}/"],
@@ -64,7 +64,7 @@ ENDS = ("connection-refused", "connection-closed")
 
 
 def failing(gate, name):
-    """One attempt of that program, which fails. Node's ends after the handshake."""
+    """One failing attempt of that program. Node's fails after the handshake."""
     seen = len(gate.matching(lambda r: at(r, "event.action") in ENDS))
     command = [part.format(port=gate.port) for part in PROGRAMS[name]]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60,
@@ -74,7 +74,7 @@ def failing(gate, name):
 
 
 def every_pair(names):
-    """A walk in which every name follows every other one."""
+    """A sequence in which each name follows each other name."""
     steps = {a: [b for b in names if b != a] for a in names}
     walk, path = [], [names[0]]
     while path:

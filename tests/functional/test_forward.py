@@ -1,4 +1,4 @@
-"""The CONNECT leg: which requests are taken, where they may lead, whose name counts."""
+"""The CONNECT leg: which requests are accepted, which targets are allowed, which name counts."""
 
 import concurrent.futures
 import contextlib
@@ -27,7 +27,7 @@ def assert_answer(response, status, error, code):
 
 
 def assert_answered(gate, raw, status, error, code):
-    """The answer before the 200; its record stood before its first byte."""
+    """The answer before the 200; its record was written before its first byte."""
     with hellos.connect(gate.port) as sock:
         sock.sendall(raw)
         first = sock.recv(65536)
@@ -124,7 +124,7 @@ def test_connect_in_one_byte_segments(forward, origin):
 
 
 def test_hello_right_behind_the_connect(forward, origin):
-    """RFC 9110 lets a client be optimistic; what came early is not lost."""
+    """RFC 9110 allows a client to send early; early bytes are not lost."""
     with hellos.connect(forward.port) as sock:
         sock.sendall(connect_request(f"localhost:{origin.port}") + hello())
         answer = hellos.read_until(sock, b"\x0e\0\0\0")
@@ -199,7 +199,7 @@ def test_the_answer_to_head_has_no_body(forward, lead):
 
 
 def test_the_status_line_names_the_code(forward):
-    """It is all that Java, git and .NET show."""
+    """Java, git and .NET show nothing else."""
     response = hellos.ask(forward.port, connect_request("localhost:1"))
     assert response.raw.startswith(b"HTTP/1.1 502 Bad Gateway (upstream_unreachable)\r\n")
     only_refusal(forward, "upstream_unreachable")
@@ -232,7 +232,7 @@ def test_connect_that_never_ends_meets_hello_timeout(share_forward):
 
 
 def test_silence_after_the_200_is_no_attempt_at_tls(share_forward, origin):
-    """The tunnel was asked for, so this one is on record, unlike a silent TCP connection."""
+    """The client asked for the tunnel, so this is recorded, unlike a silent TCP connection."""
     gate = share_forward(proxy={"hello_timeout": "1s"})
     with hellos.open_tunnel(gate.port, f"localhost:{origin.port}") as sock:
         assert hellos.read_all(sock) == b""
@@ -240,7 +240,7 @@ def test_silence_after_the_200_is_no_attempt_at_tls(share_forward, origin):
     only_refusal(gate, "client_hello_timeout")
 
 
-# ---- where it may lead ------------------------------------------------------------------
+# ---- allowed targets --------------------------------------------------------------------
 
 def test_denied_client_gets_403(share_forward, origin):
     gate = share_forward(listen={"allow_clients": "192.0.2.0/24"})
@@ -371,7 +371,7 @@ def test_addresses_are_kept_for_their_ttl(make_forward, world):
 @pytest.mark.parametrize("name, dead, live", [
     ("dead_ipv6", "::1", "127.0.0.1"), ("dead_ipv4", "127.0.0.1", "::1")])
 def test_race_of_addresses_finds_the_live_one(make_forward, origin, tmp_path, name, dead, live):
-    """RFC 8305: an address that swallows SYNs costs a fraction of connect_timeout."""
+    """RFC 8305: an address that drops SYNs costs a fraction of connect_timeout."""
     port = free_port("::1")
     gate = make_forward(proxy={"connect_timeout": "10s"}, options={
         "wrapper": with_hosts(tmp_path, [("::1", DUAL), ("127.0.0.1", DUAL)])})
@@ -399,7 +399,7 @@ def test_all_addresses_refuse(make_forward, tmp_path):
                     "upstream_unreachable")
 
 
-# ---- whose name counts --------------------------------------------------------------------
+# ---- which name counts --------------------------------------------------------------------
 
 def s_client(gate, target, *arguments):
     return subprocess.run(
@@ -477,14 +477,14 @@ sys.stdin.read()
 
 
 def test_resolv_conf_is_read_again_when_it_changes(make_forward, tmp_path):
-    """From a name server that is not there to one that answers; who waits is answered, too."""
+    """From a name server that is down to one that answers; waiting clients are answered, too."""
     with World(tmp_path, {"good.test": {"A": ["127.0.0.1"]}}) as world:
         settings = tmp_path / "resolv.conf"
         right = settings.read_text()
         silent = subprocess.Popen([*world.enter, sys.executable, "-c", SILENT_SERVER],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert silent.stdout.readline() == b"ready\n"
-        settings.write_text("nameserver 127.0.0.99\n")  # in place: it is mounted
+        settings.write_text("nameserver 127.0.0.99\n")  # not replaced, since it is a mount
         gate = make_forward(proxy={"connect_timeout": "20s", "workers": 1},
                             options={"wrapper": world.enter})
         request = connect_request(f"good.test:{free_port()}")

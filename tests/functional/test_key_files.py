@@ -1,5 +1,5 @@
-"""Files that hold private keys, and files that the gate writes: whose they may be, and which
-symbolic links are followed."""
+"""Files with private keys, and files that the gate writes: allowed owners, and the symbolic links
+that are followed."""
 
 import os
 import shutil
@@ -16,8 +16,8 @@ SOMEBODY = 31337
 
 @pytest.fixture
 def keys(make_fixed, make_forward, pki, ca_folder, tmp_path):
-    """keys(which) -> (the path of a copy of that private key, start()): start gives a gate with
-    it, which takes it from that path."""
+    """keys(which) -> (the path of a copy of that private key, start()): start returns a gate that
+    uses the copy."""
     def prepare(which):
         if which == "listener":
             path = shutil.copy(pki.ec.key, tmp_path / "own.key")
@@ -47,7 +47,7 @@ def test_a_private_key_has_to_be_roots_or_the_users(keys, which):
 
 
 def test_root_may_look_at_the_keys_of_a_service(make_forward, ca_folder, tmp_path):
-    """Which it runs as another user: `config` and `log key` go on."""
+    """The service runs as another user; `config` and `log key` still work for root."""
     if os.geteuid() != 0:
         pytest.skip("only root can give a file away")
     key = shutil.copy(ca_folder / "ca.key", tmp_path / "copy.key")
@@ -72,7 +72,7 @@ def test_certificates_and_keys_may_be_links(make_fixed, pki, tmp_path):
                                        "key": live / "privkey.pem"})
     wire.dial(gate.port).close()
     gate.stop()
-    # What the link leads to is what counts.
+    # The link's target counts.
     (archive / "privkey1.pem").chmod(0o604)
     with pytest.raises(StartError, match="can be read or changed by others"):
         make_fixed(keys=(), listen={"certificate": live / "fullchain.pem",
@@ -108,7 +108,7 @@ def test_the_folder_of_the_log_may_be_a_link(make_forward, tmp_path):
 
 
 def test_a_log_that_became_a_link_is_not_written_through(make_forward, tmp_path):
-    """Between a rotation's rename and its signal somebody has been quicker."""
+    """Somebody creates a link between a rotation's rename and its signal."""
     gate = make_forward()
     refuse_many(gate.port, 2)
     gate.audit_path.rename(tmp_path / "audit.jsonl.1")

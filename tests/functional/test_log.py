@@ -1,5 +1,5 @@
-"""The audit log as evidence: its chain, its signatures, who may write it, and what a rotation
-leaves of it."""
+"""The audit log as evidence: its chain, its signatures, who may write it, and the result of a
+rotation."""
 
 import base64
 import collections
@@ -169,7 +169,7 @@ def test_standard_output_with_a_key_is_signed(make_forward):
 
 
 def test_standard_output_begins_a_new_chain_at_each_start(make_forward):
-    """As a journal keeps it: one behind the other."""
+    """As a journal keeps it: one after the other."""
     text = ""
     for _ in range(2):
         gate = make_forward(audit={"file": "-"})
@@ -205,7 +205,7 @@ def test_two_processes_cannot_write_one_log(make_log, tmp_path, way):
 
 @pytest.mark.parametrize("name", ["audit.log", "./audit.jsonl"])
 def test_no_other_process_is_blamed_for_a_log_of_our_own(make_log, name):
-    """audit.log would have the state and the key of audit.jsonl; the other is the same file."""
+    """audit.log would share the state and key of audit.jsonl; the other path is the same file."""
     gate = make_log()
     gate.write_config(gate.config.replace("audit.jsonl", name))
     gate.process.send_signal(signal.SIGHUP)
@@ -267,7 +267,7 @@ def test_logrotate_under_load_leaves_one_chain(make_log, tmp_path):
 
 @pytest.mark.parametrize("workers", [2, 8])
 def test_a_start_under_load_is_in_order(make_forward, workers):
-    """proxy-started stands in front of every connection, however early that came."""
+    """proxy-started comes before every connection, however early that came."""
     gate = make_forward(proxy={"workers": workers})
     options = {"proxy": {"workers": workers}, "listen": {"address": f"127.0.0.1:{gate.port}"}}
     with Load(gate.port, clients=1, pause=0.001):

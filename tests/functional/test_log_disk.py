@@ -1,5 +1,5 @@
-"""The audit log and where it is written: a disk that syncs, is slow or fails, a folder that goes
-away, a stream that nobody reads."""
+"""The audit log and its disk: one that syncs, is slow or fails, a folder that disappears, a stream
+without a reader."""
 
 import collections
 import concurrent.futures
@@ -65,7 +65,7 @@ int fdatasync(int fd)
 
 
 class Shim:
-    """fdatasync as a test wants it; fail and slow are files that switch it."""
+    """fdatasync as the test controls it; the files fail and slow are its switches."""
 
     def __init__(self, library, path):
         self.env = {"LD_PRELOAD": str(library), "SYNC_SHIM": str(path)}
@@ -73,7 +73,7 @@ class Shim:
         self.fail, self.slow = path.with_suffix(".fail"), path.with_suffix(".slow")
 
     def sizes(self):
-        """How much of the log each call has put on the disk."""
+        """How much of the log each call has made durable."""
         return [int(n) for n in self._path.read_text().split()] if self._path.exists() else []
 
 
@@ -164,7 +164,7 @@ def test_a_disk_that_fails_is_a_log_that_cannot_be_written(synced, shim, how):
 
 @pytest.mark.parametrize("keep", [True, False], ids=["rotated", "deleted"])
 def test_nothing_is_lost_when_a_file_that_cannot_be_synced_goes_away(synced, shim, keep):
-    """Of what is in a file and was never on the disk, nobody was told that it is written."""
+    """No client was answered for records that were written but never durable."""
     gate = synced("record")
     refuse_many(gate.port, 2)
     shim.fail.touch()
@@ -220,7 +220,7 @@ def key_of(gate):
 
 @pytest.fixture
 def in_folder(make_log, tmp_path):
-    """A gate whose log, state and key are alone in a folder, which is returned as well."""
+    """A gate whose log, state and key have a folder of their own, which is also returned."""
     folder = tmp_path / "log"
     folder.mkdir()
     return make_log(audit={"file": folder / "audit.jsonl"}), folder
@@ -289,7 +289,7 @@ def test_a_key_that_was_put_there_meanwhile_stays(in_folder, tmp_path):
 # ---- a stream that nobody reads -------------------------------------------------------------
 
 def test_standard_output_that_is_a_socket_holds_nobody(start_forward, tmp_path):
-    """As under systemd: while nobody reads, clients are told so and SIGTERM is heard."""
+    """As under systemd: without a reader, clients get an error and SIGTERM still works."""
     ours, theirs = socket.socketpair()
     gates = []
 

@@ -1,5 +1,5 @@
-"""What a kill or a stop leaves of the audit log, and what somebody did to it meanwhile: nothing
-that was answered is lost, and a repair is told of."""
+"""The audit log after a kill or a stop, with or without changes by somebody: no answered event is
+lost, and a repair is recorded."""
 
 import collections
 import json
@@ -18,7 +18,7 @@ from scene import wait_until
 
 
 def last_repair(gate):
-    """(message, suitegate.log) of the last record that tells of a repair."""
+    """(message, suitegate.log) of the last record about a repair."""
     def repairs():
         return [line for line in lines_of(gate.audit_path) if b'"action":"log-repaired"' in line]
 
@@ -126,7 +126,7 @@ def test_another_last_record_than_the_one_written_is_recorded(make_log):
 
 
 def test_records_behind_the_written_end_are_told_of(make_log):
-    """A forged one with a hash that fits; so it could be the end of a process that was killed."""
+    """A forged line with a matching hash; it could be the end of a killed process."""
     gate = make_log()
     gate.stop()
     last = lines_of(gate.audit_path)[-1]
@@ -187,7 +187,7 @@ def test_the_chain_outlives_its_file_while_it_is_stopped(make_log, keep):
 
 
 def test_a_kill_just_before_a_checkpoint_is_due_is_no_removal(make_log):
-    """999 records are not signed; with a repair and the start there are more than a thousand."""
+    """999 records are unsigned; with a repair and the start there are more than a thousand."""
     gate = make_log()
     refuse_many(gate.port, LIMIT - 1)
     killed(gate)
@@ -200,7 +200,7 @@ def test_a_kill_just_before_a_checkpoint_is_due_is_no_removal(make_log):
 
 
 def test_how_many_records_a_kill_left_unsigned_is_told(make_log):
-    """Also when the next process has repaired and signed, and then could not listen."""
+    """Also if the next process has repaired and signed, and then could not listen."""
     gate = make_log()
     refuse_many(gate.port, 4)
     killed(gate)
@@ -218,12 +218,12 @@ def test_how_many_records_a_kill_left_unsigned_is_told(make_log):
 
 @pytest.mark.parametrize("shorter", [0, 1, 5])
 def test_a_kill_between_a_rename_and_its_signal_uses_no_number_twice(make_log, shorter):
-    """The state may be behind what is in the renamed file, which is found by its inode."""
+    """The state may be older than the renamed file, which is found by its inode."""
     gate = make_log()
     refuse_many(gate.port, 8)
     state = gate.audit_path.with_name("audit.state")
     killed(gate)
-    if shorter:  # as if the kill had come between the write and the state
+    if shorter:  # as if killed between the write and the state
         line = lines_of(gate.audit_path)[-1 - shorter]
         number, digest_ = SEALED.fullmatch(line[:-1]).group(2, 3)
         text = state.read_text()

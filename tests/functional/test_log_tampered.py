@@ -1,4 +1,4 @@
-"""What `suitegate log verify` says of a log: whole, in parts, and after somebody with an editor."""
+"""`suitegate log verify` on a log: whole, in parts, and after changes with an editor."""
 
 import functools
 import json
@@ -16,14 +16,14 @@ from refusals import Load, refuse_many
 
 USAGE = 64
 
-# The base log: the numbers of its checkpoints, of the last record in its old file, of all.
+# The base log: the numbers of its checkpoints, of the last record in its old file, of all records.
 CHECKPOINTS, OLD, ALL = [2, 13, 14, 23, 24, 31], 13, 31
 
 
 # ---- the base log: made once, verified whole, in parts, and after each kind of tampering -----
 
 class Base:
-    """old holds records 1 to 13, live 14 to 31; lines has all of them, key what was noted."""
+    """old has records 1 to 13, live 14 to 31; lines has all of them, key is the noted key."""
 
     def __init__(self, folder, start):
         make = functools.partial(Gate, folder)
@@ -90,7 +90,7 @@ def test_a_rotated_file_alone_is_intact(base):
 
 
 def test_a_rotated_file_with_a_date_in_its_name_is_intact(base, tmp_path):
-    """As logrotate's dateext calls it: the state beside it is the live file's."""
+    """logrotate's dateext names: the state beside the file is the live file's."""
     dated = tmp_path / "audit.jsonl-20261122"
     shutil.copy(base.old, dated)
     shutil.copy(base.state, tmp_path)
@@ -157,7 +157,7 @@ def test_verify_wants_a_file():
 # ---- somebody with an editor -----------------------------------------------------------------
 
 class Copy:
-    """A copy of the base log that a test may change; records keep their lines' numbers."""
+    """A copy of the base log that a test can change; records keep their line numbers."""
 
     def __init__(self, folder, base):
         self.folder, self.key = folder, base.key
@@ -171,7 +171,7 @@ class Copy:
         return self.files
 
     def put(self, lines):
-        """Another content for both files, in the same places."""
+        """New content for both files, in the same places."""
         self.old, self.live = lines[:OLD], lines[OLD:]
 
     def without_state(self):
@@ -184,7 +184,7 @@ def copy(base, tmp_path):
 
 
 def other(line):
-    """Says something else."""
+    """Changes its content."""
     changed = line.replace(b"Refused ", b"Allowed ")
     assert changed != line
     return changed
@@ -227,7 +227,7 @@ def remove_a_line(log):
 
 
 def remove_the_first_line_of_all(log):
-    """The checkpoint that is now first names it: so the rest is proved, and the lack is told."""
+    """The first remaining checkpoint names it: the rest is proved, and the gap is reported."""
     del log.old[0]
 
 
@@ -295,7 +295,7 @@ def cut_the_last_line(log):
     log.live[-1] = log.live[-1][:100]
 
 
-# What it is called, the record, the file and the line in which it stands (None: at the end).
+# The name of the change, the record, the file and the line of the fault (None: at the end).
 TAMPERED = [
     (change_a_byte, "changed", 7, 0, 7),
     (change_the_first_record, "changed", 1, 0, 1),
@@ -356,7 +356,7 @@ def sign_with_another_key_under_our_id(folder):
 @pytest.mark.parametrize("sign", [sign_nothing, sign_by_head, sign_with_another_key,
                                   sign_with_another_key_under_our_id])
 def test_a_log_that_is_chained_again_shows_by_its_signature(copy, sign):
-    """A state file that fits helps nobody."""
+    """Without the state file: the signature alone shows it."""
     lines = copy.old + copy.live
     lines[6] = other(lines[6])
     copy.put(chained_again(lines, 7, sign(copy.folder)))
@@ -372,7 +372,7 @@ def test_a_log_that_is_chained_again_shows_by_its_signature(copy, sign):
 
 
 def test_an_old_checkpoint_does_not_vouch_for_later_records(copy):
-    """A genuine signature, over the record that it was made for and no other."""
+    """A genuine signature covers its own record and no other."""
     lines = copy.old + copy.live
     lines[12] = lines[1]
     lines[6] = other(lines[6])
@@ -395,7 +395,7 @@ def test_a_log_signed_anew_with_another_key_shows_by_the_key_that_was_noted(copy
 
 
 def test_a_change_of_the_key_is_told(copy):
-    """Record 13 on: what is before it keeps its signatures."""
+    """From record 13 on: earlier records keep their signatures."""
     forger = Forger(copy.folder, "public_key", "key_id")
     copy.put(chained_again(copy.old + copy.live, 13, forger))
     copy.without_state()
@@ -428,7 +428,7 @@ def test_a_thousand_records_without_a_checkpoint_show_that_one_was_taken_out(cop
 
 
 def test_what_a_log_without_its_beginning_is_worth_is_told(copy):
-    """It may have been rotated away: no fault, but not without a word."""
+    """It may have been rotated away: no fault, but it is reported."""
     del copy.old[:6]
     report = intact(*copy.write())
     assert report["first_record"] == 7
@@ -446,7 +446,7 @@ def test_the_first_record_is_proved_by_the_checkpoint_behind_it(copy):
 
 
 def test_an_end_that_is_cut_off_shows_by_the_state_alone(copy):
-    """Without it nothing can tell, and that is said."""
+    """Without it nothing can be proved, and that is reported."""
     remove_the_end(copy)
     copy.without_state()
     report = intact(*copy.write())
@@ -456,7 +456,7 @@ def test_an_end_that_is_cut_off_shows_by_the_state_alone(copy):
 
 
 def test_an_end_that_is_replaced_by_a_longer_one_shows_by_the_state(copy):
-    """The state has the hash of record 31, and the file another record 31."""
+    """The state has the hash of record 31, and the file has another record 31."""
     remove_the_end(copy)
     copy.put(chained_again(copy.old + copy.live + [other(copy.old[6])] * 6, 28))
     assert fault_of(*copy.write())[:2] == ("changed", 31)
@@ -471,7 +471,7 @@ def test_half_a_last_line_is_no_fault(copy):
 
 
 def test_forged_chains_behind_a_signed_one_show(make_log, tmp_path):
-    """Without the state beside it, a chain that begins anew is believed only where it is signed."""
+    """Without the state file, a chain that begins anew is trusted only if it is signed."""
     gate = make_log()
     refuse_many(gate.port, 3)
     gate.stop()

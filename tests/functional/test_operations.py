@@ -1,4 +1,4 @@
-"""It keeps serving: reload, drain, limits, and clients that do not behave."""
+"""The proxy keeps serving: reload, drain, limits, and misbehaving clients."""
 
 import re
 import signal
@@ -70,7 +70,7 @@ def test_a_reload_takes_a_new_certificate(scene, pki, tmp_path, echoing):
 
 @pytest.mark.parametrize("break_it", ["key", "trust", "syntax", "address", "crl"])
 def test_a_bad_reload_is_rejected_as_a_whole(scene, pki, tmp_path, echoing, break_it):
-    """The policy that comes with the bad part does not take effect either."""
+    """The new policy in a file with a bad part does not take effect either."""
     s = scene(echoing.port)
     good = s.ini()
     s.sections["policy"] = {"suite": "ECDHE-ECDSA-AES128-GCM-SHA256"}
@@ -223,7 +223,7 @@ def test_sigterm_with_nothing_open_ends_at_once(scene, echoing):
 
 
 def test_restarts_under_load_lose_no_record(make_gate, scene, pki, tmp_path):
-    """Connections that were let through while it stopped and started are all accounted for."""
+    """Every connection that was accepted during stop and start is recorded."""
     with nginx(tmp_path, pki.ec) as upstream:
         s = scene(upstream.port)
         good, end = [], threading.Event()
@@ -358,7 +358,7 @@ def test_an_idle_tunnel_is_closed(scene, how, echoing):
 
 @pytest.mark.parametrize("own", ["forward", "fixed"])
 def test_a_listener_has_its_own_idle_timeout(scene, echoing, own):
-    """The other one keeps what [proxy] says."""
+    """The other listener keeps the value of [proxy]."""
     s = scene(echoing.port, proxy={"idle_timeout": "1h"})
     other = "fixed" if own == "forward" else "forward"
     if own == "forward":
@@ -466,7 +466,7 @@ def test_clients_that_vanish_leave_nothing(scene, how, echoing, leave):
 
 
 def test_a_drain_ends_every_stage(scene, how, echoing):
-    """Whoever has said something gets one end, and one end on record."""
+    """A client that has sent something gets one end, and one record of it."""
     s = scene(echoing.port, proxy={"drain_timeout": "300ms"})
     socks = [stage(s, how) for stage in STAGES]
     s.gate.wait_record(action="connection-opened", count=2)
@@ -477,14 +477,14 @@ def test_a_drain_ends_every_stage(scene, how, echoing):
     assert s.gate.wait() == 0
     ends = [r["event"]["code"] for r in s.traffic()
             if r["event"]["action"] != "connection-opened"]
-    silent = 1 if how == "forward" else 2  # stage_tunnel says nothing to a fixed listener
+    silent = 1 if how == "forward" else 2  # stage_tunnel sends nothing to a fixed listener
     assert ends == ["shutting_down"] * (len(STAGES) - silent)
 
 
 @pytest.mark.parametrize("stage", [stage_tunnel, stage_half_hello, stage_hello])
 def test_a_drain_waits_for_nobody_beyond_its_time(scene, how, stage):
-    """Not for a silent upstream, nor for a page that the client could be shown: the other
-    timeouts are ten minutes, so waiting for one of them is a hang."""
+    """It does not wait for a silent upstream, nor for a page that the client could get: the other
+    timeouts are ten minutes, so a wait for one of them is a hang."""
     with Scripted(b"") as upstream:
         s = scene(upstream.port, proxy={"drain_timeout": "200ms", "hello_timeout": "10m",
                                         "handshake_timeout": "10m"})
@@ -516,7 +516,7 @@ def test_without_descriptors_for_the_upstream_it_just_closes(scene, echoing):
 
 
 def test_a_tunnel_that_waits_does_not_spin(scene, pki):
-    """Half-closed, cut off, and stuck with full buffers: each costs no processor time."""
+    """Half-closed, cut off, and stuck with full buffers: none costs processor time."""
     go = threading.Event()
 
     def handler(tls, number):
@@ -579,7 +579,7 @@ def test_upstreams_that_vanish_leave_nothing(scene, how):
 
 
 def test_a_flood_of_half_open_hellos_is_bounded(scene, how, echoing):
-    """300 hellos of 60 KiB that never end, and a good client among them."""
+    """300 endless hellos of 60 KiB, and a good client among them."""
     s = scene(echoing.port)
     with s.client(how) as tls:
         talk(tls)
@@ -604,7 +604,7 @@ def test_a_flood_of_half_open_hellos_is_bounded(scene, how, echoing):
 
 
 def test_a_flood_of_half_open_handshakes_is_bounded(scene, how, echoing):
-    """300 clients that send a hello, get their flight and say no more."""
+    """300 clients that send a hello, get their flight and send nothing more."""
     s = scene(echoing.port)
     fds, rss = s.gate.fds(), s.gate.rss_kib()
     crowd = [stage_server_hello(s, how) for _ in range(300)]
@@ -618,7 +618,7 @@ def test_a_flood_of_half_open_handshakes_is_bounded(scene, how, echoing):
     s.wait_baseline(fds)
 
 
-# ---- what the operator is told -----------------------------------------------------------------
+# ---- messages for the operator -----------------------------------------------------------------
 
 def test_a_ca_near_its_end_is_warned_of(make_gate, pki, tmp_path):
     ca = pki.ca("ending-ca", end=5 * 24 * 3600)

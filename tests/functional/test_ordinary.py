@@ -1,4 +1,4 @@
-"""What the log says of ordinary traffic: real clients, real servers, and nobody did wrong."""
+"""The log of ordinary traffic: real clients and servers, and no fault of anyone."""
 
 import collections
 import functools
@@ -20,7 +20,7 @@ from pki import openssl
 from scene import at, scene  # noqa: F401 (fixture)
 from upstreams import Process, nginx, s_server
 
-# The gate does the same for each of these programs, and all of it elsewhere under sanitizers.
+# The gate does the same for each of these programs, and other tests run all of it under sanitizers.
 pytestmark = pytest.mark.once
 
 CLIENTS = pathlib.Path(__file__).parent / "clients"
@@ -113,7 +113,7 @@ SERVERS = {
 
 
 def run(*argv, ca=None, stdin=None):
-    """A client program; how it ends is its own affair."""
+    """A client program; its exit status does not matter."""
     return subprocess.run([str(a) for a in argv], input=stdin, capture_output=True, check=False,
                           timeout=50, env={**os.environ, "NODE_EXTRA_CA_CERTS": str(ca)})
 
@@ -146,7 +146,7 @@ def two_of_one_session(port, ca):
             session.get(f"https://localhost:{port}/page", verify=str(ca), timeout=50)
 
 
-# Each makes at least one connection to a port that shows a certificate of the CA.
+# Each makes at least one connection to a port with a certificate of the CA.
 KINDS = {
     "curl": curl,
     "curl, two requests": lambda port, ca: curl(port, ca, f"https://localhost:{port}/page"),
@@ -166,7 +166,7 @@ KINDS = {
                                  f"https://localhost:{port}/page", ca),
 }
 
-# Truncated indeed: asked to close, these servers end first, and without close_notify.
+# Really truncated: asked to close, these servers end first, and without close_notify.
 TRUNCATING = {
     ("java", "curl, Connection: close"),
     ("python", "curl, Connection: close"),
@@ -174,7 +174,7 @@ TRUNCATING = {
 
 
 def tally(s, port, ca, kinds=tuple(KINDS), rounds=ROUNDS):
-    """{kind: codes of its connections and how often}, of connections that were closed."""
+    """{kind: codes of its closed connections, with their number}"""
     said = {}
     for kind in kinds:
         before = len(s.gate.matching(action="connection-closed"))

@@ -1,5 +1,5 @@
-"""Logs that a rotation has packed: report, verify and tail read gzip's and refuse others by name;
-and a report of nothing."""
+"""Logs that a rotation has compressed: report, verify and tail read gzip and refuse other formats
+by name; and a report without records."""
 
 import bz2
 import gzip
@@ -72,7 +72,7 @@ def test_a_packed_file_that_is_cut_off_decides_nothing(logs, keep):
     packed.write_bytes(packed.read_bytes()[:keep])
     for command in ("report", "verify"):
         done = run("log", command, packed, live)
-        if keep == 1:  # that is no packed file
+        if keep == 1:  # that is not a packed file
             assert done.returncode in (0, 1)
             continue
         assert done.returncode == 2 and done.stdout == ""
@@ -94,7 +94,7 @@ def test_a_packed_file_that_is_damaged_decides_nothing(logs, at):
         assert done.returncode == 2 and "it is damaged" in done.stderr, done
     tail = run("log", "tail", packed)
     assert tail.returncode == 2 and "it is damaged" in tail.stderr
-    if at < 0:  # in the trailer: every record stands before it
+    if at < 0:  # in the trailer: every record comes before it
         assert tail.stdout.count("refused") == whole.stdout.count("refused") > 0
 
 
@@ -111,7 +111,7 @@ def test_other_ways_to_pack_are_refused_by_name(logs, tmp_path, name, pack):
 
 
 def test_a_line_without_end_takes_bounded_memory(tmp_path):
-    """192 MiB of zeros, packed a thousandfold."""
+    """192 MiB of zeros, compressed to a thousandth."""
     if sanitized():
         pytest.skip("a sanitizer takes address space without bound")
     path = tmp_path / "zeros.gz"

@@ -1,8 +1,8 @@
-"""Records and messages that TLS 1.2 does not allow: the alert that RFC 5246 names reaches the
-peer, readable under the session's keys where there are some, and the record says what happened.
+"""Records and messages that TLS 1.2 forbids: the peer gets the alert that RFC 5246 names, readable
+under the session's keys if there are any, and the record describes the event.
 
-On the client leg a client of our own says what no library would; on the upstream leg one goes on
-where OpenSSL has agreed the session.
+On the client leg, our own client sends what no library would; on the upstream leg, our own code
+continues a session that OpenSSL has agreed.
 """
 
 import pytest
@@ -107,7 +107,7 @@ def test_an_upstream_breaks_the_session(scene, pki, tmp_path, name, suite):
     def handler(tls, _):
         tls.recv()
         client, server = rawtls.tap(tls, tmp_path / "keys")
-        client.number += 1  # the request
+        client.number += 1  # for the request
         tls.sock.sendall(make(server))
         answers.extend((kind, client.open(kind, body))
                        for kind, _, body in wire.records(wire.read_to_end(tls.sock)))

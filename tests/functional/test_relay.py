@@ -1,4 +1,4 @@
-"""What goes in comes out: all of it, both ways, and ends as it ended."""
+"""Bytes arrive unchanged, all of them, both ways, and ends are passed on as they are."""
 
 import contextlib
 import fcntl
@@ -39,7 +39,7 @@ def bulk(tmp_path_factory):
 
 
 def curl(s, how, path, *options, port=None, **popen):
-    """curl by the forward or the fixed listener."""
+    """curl through the forward or the fixed listener."""
     if how == "forward":
         to = [f"https://localhost:{s.upstream}{path}", "--cacert", s.ca,
               "--proxy", f"http://127.0.0.1:{s.forward}"]
@@ -77,7 +77,7 @@ def test_a_hundred_mebibytes_up(scene, how, pki, bulk):
 
 @pytest.mark.parametrize("suite", ["ECDHE-RSA-AES256-SHA384", "ECDHE-ECDSA-AES128-SHA256"])
 def test_bulk_with_the_cbc_suites(scene, pki, tmp_path, bulk, suite):
-    """Their records have another overhead; the digests must not care."""
+    """Their records have another overhead; the digests do not change."""
     path, digest = bulk
     out = tmp_path / "out"
     with nginx(tmp_path, pki.ec, pki.rsa, files=path.parent, ciphers=suite) as upstream:
@@ -94,7 +94,7 @@ def test_bulk_with_the_cbc_suites(scene, pki, tmp_path, bulk, suite):
 
 
 def test_h2_multiplexed(scene, how, pki, tmp_path):
-    """Forty transfers by one h2 connection, from one process."""
+    """Forty transfers over one h2 connection, from one process."""
     for i in range(40):
         (tmp_path / f"f{i}").write_bytes(random.Random(i).randbytes(50_000 + i))
     tmp_path.chmod(0o755)
@@ -124,7 +124,7 @@ def test_interleaved_small_writes(scene, how, pki):
     stream = random.Random(8).randbytes(sum(sizes))
 
     def both_ways(tls, _):
-        # Sends its own stream in small pieces while the client's comes in.
+        # Sends its own stream in small pieces while the client's stream arrives.
         taken, start = hashlib.sha256(), 0
         for size in sizes:
             tls.send(stream[start:start + size])
@@ -172,7 +172,7 @@ def test_exact_bytes_of_any_size(scene, pki, size):
 # ---- how it ends -------------------------------------------------------------------------------
 
 def test_half_close_by_the_client(scene, how, pki):
-    """close_notify goes through at once; the answer that is sent after it comes back."""
+    """close_notify passes at once; the answer that is sent after it arrives."""
     def handler(tls, _):
         assert tls.recv_to_end() == b"question"
         for _ in range(50):
@@ -223,7 +223,7 @@ def test_a_truncating_upstream_is_passed_on_as_truncation(scene, how, pki):
 
 @pytest.mark.parametrize("end", ["alert", "reset"])
 def test_an_upstream_that_breaks_off_is_no_proper_end(scene, how, pki, end):
-    """A fatal alert cannot be passed on as what it was; it is no end of data either."""
+    """A fatal alert cannot be passed on unchanged, and it is no end of data either."""
     def handler(tls, _):
         tls.send(b"partial")
         tls.recv()
@@ -264,7 +264,7 @@ def test_a_truncating_client_is_passed_on_as_truncation(scene, how, pki):
 
 @pytest.mark.parametrize("first", ["close_notify", "FIN", "reset"])
 def test_an_upstream_may_end_as_it_likes_after_the_client(scene, how, pki, first):
-    """Who was told of the end may close at once; what it does then is no truncation."""
+    """A peer that knows the end may close at once; what it does then is no truncation."""
     go = threading.Event()
 
     def handler(tls, _):
@@ -281,7 +281,7 @@ def test_an_upstream_may_end_as_it_likes_after_the_client(scene, how, pki, first
             if first == "close_notify":
                 tls.close_notify()
                 assert tls.recv_exactly(7) == b"partial"
-                assert tls.ending() in ("truncated", "reset")  # told the same way
+                assert tls.ending() in ("truncated", "reset")  # ended the same way
             elif first == "FIN":
                 tls.sock.shutdown(socket.SHUT_WR)
             else:
@@ -295,7 +295,7 @@ def test_an_upstream_may_end_as_it_likes_after_the_client(scene, how, pki, first
 
 @pytest.mark.parametrize("client_ends", [True, False])
 def test_a_clients_end_counts_before_it_is_read(scene, how, pki, client_ends):
-    """Both have ended by the time the gate looks: the client no longer listened."""
+    """Both have ended before the gate reads: the client no longer listened."""
     with TlsPeer(wire.server_context(pki.ec), lambda tls, _: tls.recv_exactly(2)) as upstream:
         s = scene(upstream.port)
         with s.client(how) as tls:
@@ -315,7 +315,7 @@ def test_a_clients_end_counts_before_it_is_read(scene, how, pki, client_ends):
 
 
 def answers_and_goes(size, gone=None):
-    """An upstream's script: takes two bytes, answers, ends properly, and is gone."""
+    """An upstream's script: takes two bytes, answers, ends properly, and closes."""
     def script(tls, _):
         tls.recv_exactly(2)
         tls.send(bytes(size))
@@ -328,8 +328,8 @@ def answers_and_goes(size, gone=None):
 
 
 def test_what_the_upstream_sent_survives_its_refusal_of_more(scene, how, pki):
-    """The upstream sends its answer and is gone while the client still writes: that its socket
-    takes no more bytes must not throw away what it had sent before."""
+    """The upstream answers and closes while the client still writes. A failed write to the upstream
+    must not discard its earlier answer."""
     size = 1 << 20
     with TlsPeer(wire.server_context(pki.ec), answers_and_goes(size)) as upstream:
         s = scene(upstream.port)
@@ -350,8 +350,8 @@ def test_what_the_upstream_sent_survives_its_refusal_of_more(scene, how, pki):
 
 
 def test_what_is_on_its_way_survives_a_client_that_goes_on_writing(scene, how, pki):
-    """The upstream has ended and gone, and resets what still comes for it. The client, which
-    has not read all of its answer yet, must not lose the rest to that."""
+    """The upstream has ended and closed, and resets what still comes. The client, which has not
+    read all of its answer yet, must not lose the rest."""
     size = 160_000
     gone = threading.Event()
     with TlsPeer(wire.server_context(pki.ec), answers_and_goes(size, gone)) as upstream:
@@ -408,7 +408,7 @@ def test_all_data_before_a_truncation_arrives(scene, how, pki):
 
 
 def test_a_client_that_renegotiates(scene, how, pki):
-    """OpenSSL's client asks again on 'R'; the session must not go on."""
+    """OpenSSL's client renegotiates on 'R'; the session must not continue."""
     with TlsPeer(wire.server_context(pki.ec)) as upstream:
         s = scene(upstream.port)
         argv = ["openssl", "s_client", "-tls1_2", "-servername", "localhost"]
@@ -428,7 +428,7 @@ def test_a_client_that_renegotiates(scene, how, pki):
 # ---- back-pressure and many at once ------------------------------------------------------------
 
 def test_a_slow_reader_slows_the_upstream(scene, how, pki):
-    """200 MiB wait for a client that reads nothing: the gate holds back instead of storing."""
+    """200 MiB wait for a client that reads nothing: the gate stops reading instead of storing."""
     sent = []
 
     def source(tls, _):
@@ -456,8 +456,8 @@ def test_a_slow_reader_slows_the_upstream(scene, how, pki):
 
 
 def test_a_slow_reader_is_not_idle(scene, how, pki):
-    """What the kernel holds for it is still being delivered; only the last of it may wait
-    longer than idle_timeout without a byte from the upstream."""
+    """What the kernel holds for it is still delivered; only the last of it may wait longer than
+    idle_timeout without a byte from the upstream."""
     size = 6 * MIB
 
     def handler(tls, _):
@@ -551,7 +551,7 @@ def test_five_hundred_tunnels_at_once(scene, how, pki, workers):
 
 
 def test_a_tampered_record_ends_the_session(scene, how, pki):
-    """One flipped bit after the handshake: a fatal alert, and nothing of it upstream."""
+    """One flipped bit after the handshake: a fatal alert, and none of the data goes upstream."""
     heard = []
 
     def handler(tls, _):

@@ -1,4 +1,4 @@
-"""Refusals without end of one source: some records, and counts that leave none out."""
+"""Endless refusals of one source: some records, and counts of all others."""
 
 import json
 
@@ -12,7 +12,7 @@ from scene import at, check_record
 def test_every_refusal_is_in_a_record_or_in_a_count(make_fixed):
     gate = make_fixed(upstream=free_port(), proxy={"max_handshakes_per_source": "0"})
     answers = flood(gate) | {refuse_again(gate).split(b"\r\n")[0] for _ in range(50)}
-    sent = 650  # the last ones are counted until the gate stops
+    sent = 650  # the last refusals are counted until the gate stops
     assert len(answers) == 1 and b" 403 " in answers.pop(), "who is counted is answered as well"
     sock = wire.dial(gate.port)  # another code has its own record
     sock.sendall(b"\x01\x02\x03\x04\x05")
@@ -31,7 +31,7 @@ def test_every_refusal_is_in_a_record_or_in_a_count(make_fixed):
             first, last = (at(record, f"suitegate.repeated.{end}") for end in ("first", "last"))
             assert first <= last <= record["@timestamp"]
             assert f"{at(record, 'suitegate.repeated.count')} more times" in record["message"]
-    # What reads the log knows them.
+    # The readers of the log know these records.
     run = harness.run("log", "verify", gate.audit_path)
     assert run.returncode == 0, run.stdout
     report = json.loads(harness.run("log", "report", "--json", gate.audit_path).stdout)

@@ -1,4 +1,4 @@
-"""log report and log tail: the same figures as the log, and nothing hostile gets through."""
+"""log report and log tail: the same figures as the log, and hostile text does no harm."""
 
 import collections
 import html.parser
@@ -62,7 +62,7 @@ def attempts(path):
 
 
 def forge(path, **changes):
-    """A log whose records peers have had a hand in: each change of a path in a real record."""
+    """A log with hostile text from peers: each change of a path in a real record."""
     base = next(r for r in records(path) if r["event"].get("code") == "client_no_approved_suite")
     lines = []
     for where, values in changes.items():
@@ -162,7 +162,7 @@ def test_lines_that_are_no_records_are_counted(log):
 
 
 class Page(html.parser.HTMLParser):
-    """What elements and attributes a page has, and its text."""
+    """The elements and attributes of a page, and its text."""
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
@@ -200,7 +200,7 @@ def test_the_page_is_self_contained(log):
 
 
 def test_addresses_stay_whole_beside_weak_offers(log):
-    """The cells break words anywhere, but not where the client's address is."""
+    """The cells break words anywhere, except the cell with the client's address."""
     text = run("report", "--html", log)
     table = text[text.index("Weak offers by client"):]
     assert re.search(r'<table class="named"><tr><th>client</th>', table)

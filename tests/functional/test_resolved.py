@@ -1,4 +1,4 @@
-"""Where a name leads, who may go there, and whose fault it is that nobody gets there."""
+"""Where a name leads, which clients may go there, and whose fault a failure is."""
 
 import json
 import resource
@@ -41,7 +41,7 @@ def world(tmp_path):
 
 @pytest.fixture
 def made(make_forward, world):
-    """made(**listen options) -> a gate in the world that serves ELSEWHERE, too"""
+    """made(**listen options) -> a gate in the world that also serves ELSEWHERE"""
     def make(**listen):
         return make_forward(proxy={"connect_timeout": "3s", "workers": 1},
                             listen={"allow_clients": ["127.0.0.0/8", "10.0.0.0/8"], **listen},
@@ -53,7 +53,7 @@ def answer(world, gate, authority, source=ELSEWHERE):
     return hellos.Response(world.ask(gate.port, connect_request(authority), source))
 
 
-# ---- addresses that only this machine or its link has ---------------------------------------------
+# ---- addresses of this machine or its link only -------------------------------------------------
 
 @pytest.mark.parametrize("name", SPECIAL)
 def test_a_name_that_leads_to_a_special_address_is_denied(made, world, name):
@@ -87,7 +87,7 @@ def test_a_client_on_this_machine_may(made, world):
     ("127.0.0.0/8", 502), ("127.0.0.1:*", 502), ("127.0.0.2", 403), ("*", 403),
     ("loopback.test", 403), ("127.0.0.1:1", 403)])
 def test_a_range_in_allow_upstreams_may(made, world, allowed, status):
-    """A name's pattern allows the name; where that leads is not for its owner to say."""
+    """A pattern allows the name; it does not allow every address of the name."""
     gate = made(allow_upstreams=["loopback.test", allowed])
     assert answer(world, gate, f"loopback.test:{free_port()}").status == status
     only_refusal(gate, "destination_denied" if status == 403 else "upstream_unreachable")
@@ -117,7 +117,7 @@ def test_a_name_server_s_own_failure_is_the_upstream_s(made, world):
 
 
 def test_silence_about_one_name_is_the_upstream_s(made, world):
-    """The name server answers others meanwhile, so it is not dead."""
+    """The name server answers other queries meanwhile, so it is alive."""
     gate = made()
     code = ("import socket, sys, time\n"
             "def ask(name):\n"
@@ -135,13 +135,13 @@ def test_silence_about_one_name_is_the_upstream_s(made, world):
 
 
 def leave_two_ports(world):
-    """To sockets that are not bound, in the world."""
+    """For sockets that are not bound, in the world."""
     subprocess.run([*world.enter, "sh", "-c",
                     "echo 40000 40001 > /proc/sys/net/ipv4/ip_local_port_range"], check=True)
 
 
 def test_no_local_port_is_the_operator_s(made, world):
-    """Two local ports, and both are used towards this one destination."""
+    """Two local ports, both in use towards this one destination."""
     gate = made()
     port = free_port()
     code = ("import socket, sys\n"

@@ -1,5 +1,5 @@
-"""A log on standard output, one chain a start: what the chains say of each other, and what a run
-that was taken out, cut or put elsewhere leaves of that."""
+"""A log on standard output, one chain per start: how the chains refer to each other, and what shows
+that a run was removed, cut or moved."""
 
 import functools
 import itertools
@@ -25,7 +25,7 @@ def lines_of(text):
 
 
 def one_run(make_forward, count=3, end=Gate.stop, audit=None, **options):
-    """What a whole run has written; its second record is a checkpoint where there is a key."""
+    """The output of a whole run; its second record is a checkpoint if there is a key."""
     gate = make_forward(audit=audit or STREAM, **options)
     if (audit or STREAM).get("key"):
         wait_until(lambda: b"log-checkpoint" in gate.stdout_path.read_bytes())
@@ -43,7 +43,7 @@ def fault(*texts):
 
 
 class Runs:
-    """Three runs, of 6, 7 and 8 records, with the key that was noted."""
+    """Three runs, of 6, 7 and 8 records, with the noted key."""
 
     def __init__(self, folder, start):
         make = functools.partial(start, functools.partial(Gate, folder))
@@ -121,7 +121,7 @@ def test_the_end_of_a_run_that_was_cut_off_shows(runs, cut):
 
 
 def relinked(lines, change):
-    """The run with its link changed, chained again as anybody can."""
+    """The run with a changed link and new hashes, as anybody can compute them."""
     def rewrite(line, *_):
         return change(line)
     return b"".join(chained_again(lines, sign=rewrite))
@@ -133,7 +133,7 @@ def without_link(line):
 
 def test_a_link_that_was_taken_out_or_changed_shows(runs):
     first, second, third = runs.texts
-    # Only what is behind the last checkpoint but one could be chained again unseen.
+    # Only what comes after the last checkpoint but one could be chained again unseen.
     short = lines_of(third)[:2]
     assert b"previous_hash" in short[1]
     assert verified(first, second, b"".join(short))["complete"]
@@ -145,7 +145,7 @@ def test_a_link_that_was_taken_out_or_changed_shows(runs):
 
 
 def test_a_run_that_was_made_up_shows(runs, tmp_path):
-    """Another's key signs it; it names the right end. The key that was noted is not that one."""
+    """Another key signs it, and it names the right end. The noted key is a different one."""
     forged = relinked(lines_of(runs.texts[1]), without_link)
     assert forged != runs.texts[1]
     sign = Forger(tmp_path, "public_key", "key_id")
@@ -218,7 +218,7 @@ def test_a_run_that_ended_before_it_signed_is_vouched_for_by_the_next(make_forwa
     assert (report["complete"], report["chains"], report["unlinked_chains"]) == (False, 3, 1)
     other = sealed(first.replace(b"started", b"STARTED"), ZEROS, 1)
     assert fault(texts[0], other, texts[2])[0] == "removed"
-    assert fault(texts[0], first)[0] == "removed"  # nobody vouches for it
+    assert fault(texts[0], first)[0] == "removed"  # no signature covers it
 
 
 def test_two_processes_cannot_have_one_key_for_their_streams(make_forward, tmp_path):

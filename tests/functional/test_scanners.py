@@ -1,5 +1,5 @@
-"""What independent scanners find at a fixed listener with both key types: TLS 1.2 and the
-eight suites, nothing else."""
+"""What independent scanners find at a fixed listener with both key types: TLS 1.2 and the eight
+suites, nothing else."""
 
 import subprocess
 import xml.etree.ElementTree as ElementTree

@@ -1,5 +1,5 @@
-"""What conf/ offers besides the configuration: the record's schema, the index template, and
-the files for logrotate and systemd. The schema is held against what the program writes."""
+"""The files in conf/ besides the configuration: the record's schema, the index template, and the
+files for logrotate and systemd. The schema is compared with what the program writes."""
 
 import contextlib
 import copy
@@ -29,7 +29,7 @@ FITTING = {"string": {"keyword", "date", "ip", "match_only_text"}, "integer": {"
 
 
 def resolved(schema):
-    """Without the references; what stands beside one counts too."""
+    """Resolves the references; keys beside a reference count, too."""
     parts = [SCHEMA["definitions"][schema["$ref"].rsplit("/", 1)[1]]] if "$ref" in schema else []
     for part in parts + schema.get("allOf", []) * ("properties" not in schema):
         schema = {**resolved(part), **schema}
@@ -89,7 +89,7 @@ def test_schema_has_a_rule_for_every_action():
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory, pki, start_forward, start_fixed, origin):
-    """One record at least of every action that needs no fault in the machine."""
+    """At least one record of every action that needs no fault in the machine."""
     folder = tmp_path_factory.mktemp("schema")
     gate = start_fixed(lambda config, **options: Gate(folder, config, **options),
                        proxy={"max_handshakes_per_source": "0"})
@@ -128,7 +128,7 @@ def test_what_is_written_is_valid(records):
 
 
 def worst_hellos():
-    """Hellos that fill the log: long lists, of known and unknown values, and a name to escape."""
+    """Hellos that fill a record: long lists of known and unknown values, and a name to escape."""
     draw = random.Random(11)
     anything = range(65536)
     long_names = [0xCCA9, 0xC02B, 0xC0AC, 0x006B, 0xC024]
@@ -144,7 +144,7 @@ def worst_hellos():
 
 
 def test_a_record_is_bounded_whatever_the_hello(start_fixed, tmp_path):
-    """16 KiB and valid, and what is left out is counted and has its hash."""
+    """16 KiB and valid; what is left out is counted and has its hash."""
     gate = start_fixed(lambda config, **options: Gate(tmp_path, config, **options),
                        upstream=free_port())
     sent = []
@@ -184,7 +184,7 @@ def of(records, action):
 
 
 def change(record, path, value):
-    """Sets the field; None takes it out."""
+    """Sets the field; None removes it."""
     *folder, name = path.split(".")
     for step in folder:
         record = record[step]
@@ -281,7 +281,7 @@ def test_logrotate_takes_its_file(tmp_path):
 
 
 def test_logrotate_loses_nothing(tmp_path, make_fixed):
-    """The file as it is, but for its path and whom it signals."""
+    """The file unchanged except for its path and the process that it signals."""
     program = shutil.which("logrotate", path=os.environ["PATH"] + ":/usr/sbin")
     if not program or os.geteuid() != 0:
         pytest.skip("logrotate is not installed, or this is not root")

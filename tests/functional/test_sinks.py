@@ -1,4 +1,4 @@
-"""Further sinks beside the log's file: copies and syslog daemons, alive and dead."""
+"""More sinks beside the log's file: copies and syslog daemons, running or dead."""
 
 import contextlib
 import json
@@ -35,7 +35,7 @@ input(type="imtcp" address="127.0.0.1" port="{tcp}" ruleset="r")
 
 
 class Rsyslog:
-    """A real rsyslogd in the foreground that writes what it gets into a file."""
+    """A real rsyslogd in the foreground that writes its input into a file."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -65,7 +65,7 @@ class Rsyslog:
         self.process.wait(20)
 
     def lines(self, name="msg.log"):
-        """The whole ones: of the last there may be a part only."""
+        """The whole records: the last one may be incomplete."""
         path = self.folder / name
         written = path.read_bytes() if path.exists() else b""
         return written[:written.rfind(b"\n") + 1].splitlines()

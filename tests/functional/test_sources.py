@@ -1,4 +1,4 @@
-"""One source is not everybody: what it may have, who yields to whom, and who is still served."""
+"""One source is not everybody: its limits, which source makes room, and which is still served."""
 
 import contextlib
 import pathlib
@@ -39,7 +39,7 @@ def connect(s, source):
 
 
 def ask(s, source):
-    """The status of a CONNECT, whose socket is closed again."""
+    """The status of a CONNECT; its socket is closed again."""
     sock, status, _ = connect(s, source)
     sock.close()
     return status
@@ -107,7 +107,7 @@ def test_limits_can_be_turned_off_by_a_reload(scene, echoing):
 
 
 def test_new_names_of_a_source_have_a_rate(scene, echoing):
-    """One new certificate a second, five at once; names that have theirs are served all along."""
+    """One new certificate a second, five at once; names that have one are always served."""
     s = scene(echoing.port, proxy={"max_handshakes_per_source": "4/s"})
     port = free_port()
     s.sections["listen probe"] = {"type": "test", "address": f"127.0.0.1:{port}"}
@@ -149,7 +149,7 @@ WAITING = [silent, half_hello, half_request]
 
 
 def unread(sock):
-    """How many bytes of the socket its peer, of this machine, has not read."""
+    """How many bytes of the socket its local peer has not read."""
     def text(address):
         return f"{int.from_bytes(socket.inet_aton(address[0]), 'little'):08X}:{address[1]:04X}"
 
@@ -162,7 +162,7 @@ def unread(sock):
 
 
 def taken(s, sock, count):
-    """Until the gate has that many clients, and all that this one has sent."""
+    """Waits until the gate has that many clients, and all bytes of this one."""
     wait_until(lambda: s.gate.fds() >= count and unread(sock) == 0, what=f"{count} descriptors")
 
 
@@ -215,7 +215,7 @@ def test_the_silent_before_the_half_open(scene, echoing):
 
 
 def test_a_source_is_not_blamed_for_its_one_connection(scene, echoing):
-    """Everybody has one, and there is no room: that is the operator's to change."""
+    """Each source has one, and there is no room: the operator has to change that."""
     s = scene(echoing.port, proxy={"max_connections": 4})
     fds = s.settled_fds()
     crowd = []
@@ -252,7 +252,7 @@ def test_without_descriptors_who_waits_makes_room(scene, echoing):
 
 
 def tunnel_or_none(s):
-    """Whether a client of another source gets through at this moment."""
+    """Whether a client of another source is served at this moment."""
     with contextlib.suppress(AssertionError, OSError, EOFError):
         with tunnel(s, THERE) as tls:
             talk(tls)
@@ -263,7 +263,7 @@ def tunnel_or_none(s):
 # ---- floods --------------------------------------------------------------------------------------
 
 def room_for_a_flood():
-    """Descriptors of this process; False where they are not allowed."""
+    """Descriptors of this process; False if they are not allowed."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard > FLOOD + 1000
@@ -303,7 +303,7 @@ OFF = {"max_connections_per_source": 0, "max_handshakes_per_source": 0}
 @pytest.mark.parametrize("limits", [{}, OFF], ids=["limited", "unlimited"])
 @pytest.mark.parametrize("what", ["silent", "half_hello", "half_request"])
 def test_a_crowd_of_one_source_leaves_the_others_served(scene, echoing, what, limits):
-    """unlimited: all places are taken, and those who wait yield."""
+    """unlimited: all places are taken, and waiting connections make room."""
     s = scene(echoing.port, proxy={"workers": 2, "hello_timeout": "60s", "max_connections": 600,
                                    **limits})
     assert a_crowd(s, what, 1000) >= 99

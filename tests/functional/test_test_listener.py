@@ -1,4 +1,4 @@
-"""A test listener: it answers every client itself, about the handshake they came through."""
+"""A test listener answers every client itself, about the client's handshake."""
 
 import concurrent.futures
 import http.client
@@ -39,7 +39,7 @@ def curl(gate, *arguments, path="/json", **options):
 
 
 def assert_passed(body, opened):
-    """The data and the record are of the same connection."""
+    """The data and the record describe the same connection."""
     said = json.loads(body)
     assert said["verdict"] == "passed"
     assert said["connection_id"] == opened["suitegate"]["connection_id"]
@@ -68,14 +68,14 @@ def test_curl(probe, arguments):
     done = curl(probe, *arguments)
     if done.returncode == 16 and "--http2-prior-knowledge" in arguments:
         pairs(probe)
-        return  # since 8.12 it insists on HTTP/2, which is not spoken here
+        return  # since 8.12 it requires HTTP/2, which is not supported here
     assert done.returncode == 0, done.stderr
     said = only_passed(probe, done.stdout)
     assert said["offered"]["server_name"] == "localhost"
 
 
 def test_curl_to_an_address(probe):
-    """Without a name the certificate is for the address that was connected to."""
+    """Without a name the certificate is for the address of the connection."""
     done = curl(probe, host="127.0.0.1")
     assert done.returncode == 0, done.stderr
     assert "server_name" not in only_passed(probe, done.stdout)["offered"]
@@ -83,7 +83,7 @@ def test_curl_to_an_address(probe):
 
 
 def test_curl_to_any_name(probe):
-    """Whatever the plug-in host is configured with, it can be led here."""
+    """Whatever the plug-in host can configure, it can use this listener."""
     done = command("curl", "-sS", "--noproxy", "*", "--cacert", probe.ca_path, "--connect-to",
                    f"::127.0.0.1:{probe.port}", "https://org7.crm4.example.test/api?x=1")
     assert done.returncode == 0, done.stderr
@@ -171,7 +171,7 @@ def test_node(probe, how):
 
 
 def test_node_that_speaks_only_http2(probe):
-    """No protocol is agreed on, which Node takes for the end: the handshake was judged."""
+    """No protocol is agreed, so Node closes: the handshake was judged."""
     done = command("node", CLIENTS / "direct.js", "h2", url(probe),
                    env={"NODE_EXTRA_CA_CERTS": str(probe.ca_path)})
     assert done.returncode == 3, done.stdout
@@ -301,7 +301,7 @@ def test_a_client_with_weaker_offers_is_told_of_each(probe):
 
 
 def test_one_weaker_offer_is_counted_in_good_english(probe):
-    """gnutls-cli with one CBC suite with SHA-1 beside."""
+    """gnutls-cli with one additional CBC suite with SHA-1."""
     priority = ("NONE:+VERS-TLS1.2:+AES-128-GCM:+AES-128-CBC:+AEAD:+SHA1:+ECDHE-RSA:+GROUP-X25519:"
                 "+SIGN-RSA-SHA256:+COMP-NULL")
     done = command("gnutls-cli", "--x509cafile", probe.ca_path, "--port", probe.port,
@@ -317,7 +317,7 @@ HOSTILE_NAMES = ["<script>alert(1)</script>", '"onload="x', "&lt;b&gt;", "a'b", 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_a_hostile_server_name_is_only_text(probe, name):
-    """OpenSSL sends what it is told to; such a name is none, and the certificate is for the
+    """OpenSSL sends any text; this one is not a name, and the certificate is for the
     address."""
     done = command("openssl", "s_client", "-connect", f"127.0.0.1:{probe.port}", "-servername",
                    name, "-CAfile", probe.ca_path, "-quiet", "-ign_eof", "-verify_ip", "127.0.0.1",
@@ -329,7 +329,7 @@ def test_a_hostile_server_name_is_only_text(probe, name):
 
 
 def alpn_context(gate, *names):
-    """Any bytes as names, which Python's own method would not take."""
+    """Any bytes as names; Python's own method would refuse them."""
     context = wire.client_context(gate.ca_path)
     context._set_alpn_protocols(b"".join(hellos.vector(1, name) for name in names))
     return context
@@ -367,7 +367,7 @@ def test_health(probe):
 @pytest.mark.parametrize("path", ["/api/data/v9.2/WhoAmI", "/x?y=/health", "/healthy", "/" * 3000,
                                   "/json/../recent", "//", "*", "https://localhost/"])
 def test_any_path_is_answered(probe, path):
-    """Data for programs, the page for people: whatever path a client insists on."""
+    """Data for programs, the page for people, for any path that a client insists on."""
     assert json.loads(get(probe, path).body)["verdict"] == "passed"
     assert "This client passes" in page(probe, path).text
 
@@ -409,13 +409,13 @@ def test_a_body_is_not_waited_for(probe, expect):
 
 
 def test_a_large_body_does_not_cost_the_answer(probe):
-    """Such as of a client that writes all it has before it reads, as most do."""
+    """Such as from a client that writes everything before it reads, as most do."""
     raw = request("/json", f"Content-Length: {4 * BIG}", method="POST") + b"x" * 4 * BIG
     only_passed(probe, exchange(probe, raw).body)
 
 
 def test_a_head_of_twenty_kilobytes_is_answered(probe):
-    """Cookies and tokens grow; what is over the limit is not looked at."""
+    """Cookies and tokens grow; what is over the limit is not read."""
     answer = get(probe, "/json", *[f"X-{i}: {'x' * 1000}" for i in range(20)])
     only_passed(probe, answer.body)
 
@@ -429,7 +429,7 @@ def test_a_request_of_bare_line_feeds_is_answered(probe):
     b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"\xff" * 20000, hello()],
     ids=["zeros", "blank", "words", "smtp", "cut", "http2", "noise", "tls_in_tls"])
 def test_what_is_not_http_does_no_harm(probe, raw):
-    """Answered or ended, but over, recorded, and the next client is served."""
+    """Answered or closed, but ended, recorded, and the next client is served."""
     with connect(probe) as tls:
         tls.send(raw)
         tls.close_notify()
@@ -440,7 +440,7 @@ def test_what_is_not_http_does_no_harm(probe, raw):
 
 
 def test_a_client_that_leaves_in_the_midst_of_its_request(probe):
-    """By close_notify, by the end of TCP, by a reset: three connections, nobody answered."""
+    """By close_notify, by the end of TCP, by a reset: three connections without an answer."""
     for leave in wire.Tls.close_notify, lambda tls: None, lambda tls: wire.reset(tls.sock):
         with connect(probe) as tls:
             tls.send(b"GET /json HTT")
@@ -497,7 +497,7 @@ def test_a_client_that_asks_for_nothing_is_ended(hasty):
 
 
 def test_dripping_does_not_gain_time(hasty):
-    """The request has to be complete in time, not to go on."""
+    """The request must be complete in time; progress is not enough."""
     with connect(hasty) as tls:
         tls.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         ended = tls.received[:0]
@@ -543,7 +543,7 @@ def test_who_asks_for_nothing_when_the_time_to_stop_is_over(make_probe):
 
 
 def test_a_reload_leaves_who_is_under_way_alone(make_probe):
-    """The answer is by the policy that the handshake was under; the next one's by the new."""
+    """The answer follows the policy of its handshake; the next connection gets the new policy."""
     gate = make_probe()
     with connect(gate) as tls:
         gate.write_config(gate.config + "[policy]\nsuite = ECDHE-RSA-AES256-GCM-SHA384\n")
@@ -579,7 +579,7 @@ def test_threads_of_clients(probe):
 
 
 def test_memory_is_bounded(make_probe):
-    """Requests without end are not kept; neither are those who were answered."""
+    """Endless requests are not kept; answered ones are not kept either."""
     gate = make_probe()
     context = wire.client_context(gate.ca_path)
 
@@ -592,7 +592,7 @@ def test_memory_is_bounded(make_probe):
         return gate.rss_kib()
 
     before = rounds(150)
-    # A sanitizer keeps 1 MiB of what was freed; thirty requests of 200 kB would be 6 MB.
+    # A sanitizer keeps 1 MiB of freed memory; thirty requests of 200 kB would be 6 MB.
     assert rounds(300) - before < (3072 if sanitized() else 1024)
 
 
@@ -629,7 +629,7 @@ def test_its_own_certificates(share_probe, pki, keys):
 
 @pytest.mark.parametrize("kind", ["ECDSA", "RSA"])
 def test_a_minted_certificate_of_each_key_type(probe, kind):
-    """It names what was asked for; nothing else would be trusted."""
+    """It has the requested name; nothing else would be trusted."""
     context = wire.client_context(probe.ca_path, ciphers=f"ECDHE-{kind}-AES128-GCM-SHA256")
     with connect(probe, name="plugin.example.test", context=context) as tls:
         names = tls.tls.getpeercert()["subjectAltName"]
@@ -640,7 +640,7 @@ def test_a_minted_certificate_of_each_key_type(probe, kind):
 
 
 def resumed(gate, context, path="/json", fields=()):
-    """The Response over a session that was resumed."""
+    """The Response over a resumed session."""
     with connect(gate, context=context) as tls:
         tls.send(request())
         tls.recv_to_end()
@@ -679,7 +679,7 @@ def test_a_resumed_session_is_not_said_to_have_another_certificate(probe):
     assert said["chosen"].get("certificate") in (None, "rsa")
 
 
-# ---- a port of the kernel's choice -----------------------------------------------------------
+# ---- a port that the kernel chooses ----------------------------------------------------------
 
 def test_two_listeners_on_free_ports(make_probe):
     gate = make_probe(**{"listen second": {"type": "test", "address": "127.0.0.1:0"},
@@ -720,7 +720,7 @@ def test_a_rejected_reload_keeps_the_free_port(make_probe):
 
 
 def test_a_free_port_that_is_written_down_is_kept(make_probe):
-    """From 0 to the very port it has."""
+    """From 0 to the port that it already has."""
     gate = make_probe()
     gate.write_config(gate.config.replace("127.0.0.1:0", f"127.0.0.1:{gate.port}"))
     assert gate.reload()["event"]["action"] == "configuration-loaded"

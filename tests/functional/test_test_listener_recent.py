@@ -1,4 +1,4 @@
-"""Whom a test listener refuses, and /recent, where the operator sees them."""
+"""The clients that a test listener refuses, and /recent, where the operator sees them."""
 
 import json
 import re
@@ -17,10 +17,10 @@ from verdicts import VERDICTS, assert_refusal
 RECENT = 100
 
 
-# ---- who is refused --------------------------------------------------------------------------
+# ---- refused clients -------------------------------------------------------------------------
 
 def assert_on_recent(gate, record):
-    """As the operator's browser shows it, and as data."""
+    """On the page as in the operator's browser, and as data."""
     code = record["event"]["code"]
     said = recent_of(gate, record)
     assert (said["passed"], said["code"]) == (False, code)
@@ -45,7 +45,7 @@ def test_a_refused_hello_is_in_the_log_and_on_recent(probe, name):
     assert_refusal(record, code)
     assert record["destination"]["port"] == probe.port
     said = assert_on_recent(probe, record)
-    # Whatever could be parsed stands in both.
+    # All that could be parsed is in both.
     assert ("offered" in said) == ("hello_version" in record["suitegate"].get("client", {}))
     if "offered" in said:
         assert re.match(r"up to (SSL|TLS|0x)\S* ?\S*, \d of the policy's suites", said["offered"])
@@ -53,7 +53,7 @@ def test_a_refused_hello_is_in_the_log_and_on_recent(probe, name):
 
 @pytest.mark.parametrize("name", REFUSED_OPTIONS)
 def test_openssl_refused(probe, name):
-    """-tls1_2 alone is not enough; the browser says what is missing."""
+    """-tls1_2 alone is not enough; the browser shows what is missing."""
     arguments, code, alert = REFUSED_OPTIONS[name]
     done = s_client(probe.port, probe.ca_path, *arguments, stdin=request())
     assert f"SSL alert number {alert}".encode() in done.stderr, done.stderr
@@ -109,7 +109,7 @@ def test_no_usable_certificate_is_on_recent(share_probe, have, offered):
 
 
 def renegotiate(gate):
-    """R is a command to openssl s_client, unless it is told to ignore the end of its input."""
+    """R is a command to openssl s_client, unless it ignores the end of its input."""
     return command("openssl", "s_client", "-connect", f"127.0.0.1:{gate.port}", "-tls1_2",
                    stdin=b"R\n")
 
@@ -190,7 +190,7 @@ def test_who_only_connects_is_no_attempt(make_probe):
     assert data(gate, "/recent")["attempts"] == []
 
 
-# From inside the World: a line each for /json and /recent, of a client that is not on loopback.
+# Inside the World: one line each for /json and /recent, for a client outside loopback.
 ELSEWHERE = """
 import sys; sys.path.insert(0, {here!r})
 import json, ssl, types, probe
@@ -220,7 +220,7 @@ def here(world, gate, path):
 
 @pytest.fixture
 def world(tmp_path):
-    """A network with an address that is not loopback's."""
+    """A network with an address outside loopback."""
     with World(tmp_path, {}) as world:
         assert command(*world.enter, "ip", "addr", "add", "192.0.2.1/32", "dev",
                        "lo").returncode == 0
@@ -228,7 +228,7 @@ def world(tmp_path):
 
 
 def test_recent_is_for_this_machine_only(make_probe, world):
-    """A client from elsewhere is served, but may not see the others."""
+    """A client from elsewhere is served, but cannot see the others."""
     gate = make_probe(address="0.0.0.0:0", listen={
         "allow_clients": ["192.0.2.0/24", "127.0.0.0/8"]}, options={"wrapper": world.enter})
     (status, said), (denied, why) = elsewhere(world, gate)

@@ -1,4 +1,4 @@
-"""Session tickets for our own clients: they resume, and only where they may."""
+"""Session tickets for our own clients: they resume, and only where it is allowed."""
 
 import ssl
 
@@ -36,7 +36,7 @@ def test_a_client_resumes(scene, upstream, how):
     context = s.context(how)
     resumed, session = visit(s, how, context)
     assert not resumed and session.has_ticket
-    # The same ticket again, and what came of it.
+    # The same ticket again, and the result.
     for _ in range(3):
         resumed, session = visit(s, how, context, session)
         assert resumed
@@ -44,13 +44,13 @@ def test_a_client_resumes(scene, upstream, how):
     assert [at(r, "tls.resumed") for r in records] == [False, True, True, True]
     assert at(records[0], "tls.curve") and not at(records[1], "tls.curve")
     assert len({at(r, "tls.cipher") for r in records}) == 1
-    # Whoever resumes with us has an upstream that was verified all the same.
+    # A resumed client's upstream was verified all the same.
     assert len({at(r, "suitegate.upstream.tls.server.hash.sha256") for r in records}) == 1
 
 
 def test_who_resumes_is_acknowledged_at_once(scene, upstream, tmp_path):
-    """In a resumed handshake the client speaks last. One that has Nagle's algorithm on sends its
-    request when that is acknowledged: not 40 ms later, with the kernel's delayed one."""
+    """In a resumed handshake the client speaks last. With Nagle's algorithm it sends its request
+    only when that is acknowledged: not 40 ms later, with the kernel's delayed acknowledgement."""
     log = tmp_path / "calls"
     s = scene(upstream, options=traced(log, "setsockopt"))
     context = s.context("fixed")
@@ -68,7 +68,7 @@ def test_every_worker_opens_every_workers_tickets(scene, upstream):
     s = scene(upstream, proxy={"workers": 2})
     context = s.context("fixed")
     _, session = visit(s, "fixed", context)
-    # Which worker a connection gets is the kernel's choice: once in 2**24 it is always one.
+    # The kernel chooses the worker of a connection: it is always the same one once in 2**24.
     for _ in range(24):
         assert visit(s, "fixed", context, session)[0]
 

@@ -1,4 +1,4 @@
-"""An upstream's certificates: what each fault is called, what is allowed, what is revoked."""
+"""An upstream's certificates: the code of each fault, what is allowed, what is revoked."""
 
 import pytest
 
@@ -74,7 +74,7 @@ def test_a_sha1_signature_on_the_trust_anchor_itself_is_no_matter(scene, how, pk
 
 @pytest.mark.parametrize("count", [0, 33])
 def test_a_certificate_message_out_of_bounds(scene, pki, count):
-    """None at all, and more than are looked at."""
+    """None at all, and more than the limit."""
     ders = [pki.ec.der, *[Leaf("", pki.inter.cert, "", "").der] * 32][:count]
     with Scripted(wire.server_hello() + wire.certificate_message(*ders)) as upstream:
         s = scene(upstream.port)
@@ -96,7 +96,7 @@ def old_root(p):
     return p.ca("old-root", twin=p.root, start=-10 * DAY, end=-DAY)
 
 
-# What an upstream sends, and the trust where it is not the usual root
+# What an upstream sends, and the trust if it is not the usual root
 SOUND_CHAINS = {
     "with the root": (lambda p: p.with_chain(p.ec, "and-root", p.inter.cert, p.root.cert), None),
     "the root in between": (
@@ -188,7 +188,7 @@ def test_the_connect_host_is_what_is_verified(scene, pki, name):
 
 
 def test_a_name_in_the_subject_only_is_no_match(scene, pki):
-    """RFC 9525 section 2: the common name is never consulted."""
+    """RFC 9525 section 2: the common name is never used."""
     leaf = pki.leaf("common-name-only", san=(), subject="/CN=localhost")
     with TlsPeer(wire.server_context(leaf), page()) as upstream:
         s = scene(upstream.port)
@@ -232,7 +232,7 @@ def test_a_revoked_intermediate(scene, pki):
 
 
 def test_a_forged_twin_does_not_hide_a_revoked_intermediate(scene, pki):
-    """The library passes over what it cannot verify; the way round must not be believed."""
+    """The library skips what it cannot verify; the other path must not be accepted."""
     leaf = pki.forged_twin
     trust = pki.bundle("root-and-bare", pki.root.cert, pki.bare_root.cert)
     with TlsPeer(wire.server_context(leaf), page()) as upstream:

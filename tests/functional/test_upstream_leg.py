@@ -1,5 +1,5 @@
-"""What a non-compliant upstream gets, what its client is told, and the one record of it. Its
-certificates have a file of their own."""
+"""What a non-compliant upstream gets, what its client gets, and the one record of it. Certificates
+are in test_upstream_certificates.py."""
 
 import os
 import socket
@@ -41,7 +41,7 @@ def test_closed_port_is_unreachable_in_the_session(scene):
 
 
 def test_no_route_is_unroutable(scene):
-    """The kernel refuses TCP to the broadcast address before it sends anything."""
+    """The kernel refuses TCP to the broadcast address without sending anything."""
     s = scene(free_port())
     _, answer = wire.connect(s.forward, "255.255.255.255:443")
     check_page(answer, "upstream_unreachable", 502, "destination_ip_unroutable")
@@ -64,7 +64,7 @@ def test_connect_timeout_in_the_session(scene):
 
 
 def test_a_name_that_does_not_exist(scene):
-    """The resolver library answers .onion itself (RFC 7686), so nothing leaves the machine."""
+    """The resolver library refuses .onion itself (RFC 7686), so nothing leaves the machine."""
     s = scene(free_port())
     _, answer = wire.connect(s.forward, "nosuch.onion:443")
     check_page(answer, "upstream_name_not_found", 502, "dns_error")
@@ -89,7 +89,7 @@ def test_a_name_server_that_is_not_there(scene, tmp_path):
 
 # ---- before the ServerHello is accepted ------------------------------------------------------
 
-ANY = "any"  # whoever has sent a fatal alert reads no further one
+ANY = "any"  # a peer that has sent a fatal alert reads no other one
 
 # answer, how it ends, code, alert that must come back, Proxy-Status error, downgrade
 HANDSHAKES = {
@@ -144,7 +144,7 @@ def test_the_first_flight_is_judged(scene, how, name):
         answer = s.get(how)
         check_page(answer, code, 502, error)
         assert f"\nDestination:  127.0.0.1:{upstream.port}\n" in answer.body
-        # A peer that has closed reads nothing; only one that reads can tell what came.
+        # A peer that has closed reads nothing; only one that reads can check what came.
         if end == "read" and alert is not ANY:
             fatal = [a for a in upstream.alerts() if a[0] == 2]
             assert fatal == ([] if alert is None else [(2, alert)])
@@ -235,7 +235,7 @@ def test_openssl_servers_outside_the_policy(scene, how, pki, tmp_path, name):
 
 @pytest.mark.parametrize("priority,code", [
     ("LEGACY:-VERS-ALL:+VERS-TLS1.0", "upstream_protocol_too_old"),
-    # GnuTLS says handshake_failure, not protocol_version, so its version cannot be known.
+    # GnuTLS sends handshake_failure, not protocol_version, so its version is unknown.
     ("NORMAL:-VERS-ALL:+VERS-TLS1.3", "upstream_no_approved_suite"),
     ("NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+RSA", "upstream_no_approved_suite"),
 ])
@@ -255,7 +255,7 @@ def test_a_compliant_gnutls_server_is_allowed(scene, how, pki, tmp_path):
 
 
 def test_a_server_that_could_do_tls_1_3_is_allowed(scene, how, pki, tmp_path):
-    """Its ServerHello.random ends in DOWNGRD 01, which is normal towards TLS 1.2."""
+    """Its ServerHello.random ends in DOWNGRD 01, which is normal for TLS 1.2."""
     with s_server(tmp_path, pki.ec) as upstream:
         s = scene(upstream.port)
         assert s.get(how).status == 200
@@ -298,14 +298,14 @@ def test_an_upstream_that_renegotiates(scene, how, pki, tmp_path):
             assert tls.ending() != "close_notify"
         upstream.wait_output("no_renegotiation")
         s.gate.wait_record(action="connection-closed")
-    # OpenSSL reads nothing after the warning: the second alert is seen by its record alone.
+    # OpenSSL reads nothing after the warning: only its record shows the second alert.
     assert [kind for kind, _, _ in wire.records(tap.sent[0])][-2:] == [21, 21]
     _, closed = s.opened_closed()[0]
     assert at(closed, "event.code") == "upstream_renegotiation"
     check_blame(closed, "upstream", "yes")
 
 
-# ---- how the client is told --------------------------------------------------------------------
+# ---- the error that the client gets ------------------------------------------------------------
 
 def test_the_page_is_html_for_those_who_take_it(scene, how):
     with Scripted(REFUSAL) as upstream:
@@ -365,7 +365,7 @@ def test_a_client_with_http_1_1_in_its_alpn_gets_the_page(scene, how):
 
 @pytest.mark.parametrize("alpn", [["h2"], ["h2", "http/1.1"], ["imap"]])
 def test_a_refusal_of_the_clients_protocols_is_passed_on(scene, how, alpn):
-    """Alert 120 (RFC 7301), as the client would have got it without the gate."""
+    """Alert 120 (RFC 7301), as the client would get it without the gate."""
     with Scripted(wire.alert(120)) as upstream:
         s = scene(upstream.port)
         tls = wire.Tls(s.tunnel(how), s.context(how, alpn=alpn), name="localhost")
@@ -461,7 +461,7 @@ def test_cbc_with_h2_is_dialled_once_more_without_h2(scene, how, pki):
 # ---- resumption --------------------------------------------------------------------------------
 
 def resumptions(s, how="forward", count=2):
-    """Whether each of some connections in a row was resumed upstream, as the records say."""
+    """Whether each of some successive connections was resumed upstream, by the records."""
     before = len(s.gate.matching(action="connection-opened"))
     for _ in range(count):
         assert s.get(how, "/facts").status == 200
@@ -525,7 +525,7 @@ def test_an_upstream_that_forgot_its_tickets(scene, how, pki, tmp_path):
 
 
 def test_an_upstream_that_breaks_off_at_a_ticket(scene, how, pki):
-    """It is dialled once more without one, and the client notices nothing."""
+    """The proxy dials once more without it, and the client notices nothing."""
     context, tickets = wire.server_context(pki.ec), []
 
     def script(sock, number):
@@ -543,7 +543,7 @@ def test_an_upstream_that_breaks_off_at_a_ticket(scene, how, pki):
 
 
 def test_a_session_that_the_library_gave_up_is_no_failure(scene, pki, tmp_path):
-    """The server's own hint is shorter than the time the gate keeps sessions for."""
+    """The server's own hint is shorter than the time that the gate keeps sessions."""
     with nginx(tmp_path, pki.ec, extra="ssl_session_timeout 2s;") as upstream:
         s = scene(upstream.port)
         assert resumptions(s)[0] == [False, True]
@@ -553,7 +553,7 @@ def test_a_session_that_the_library_gave_up_is_no_failure(scene, pki, tmp_path):
 
 
 def test_a_session_ends_with_the_crl(scene, pki, tmp_path):
-    """What a CRL said is known for as long as it is current, by resumption too."""
+    """A CRL's result holds while the CRL is current, also with resumption."""
     with nginx(tmp_path, pki.ec) as upstream:
         s = scene(upstream.port)
         ends = int(time.time()) + 5

@@ -1,10 +1,10 @@
-"""A few hundred odd and malformed client flights, judged by OpenSSL and GnuTLS as well.
+"""A few hundred odd and malformed client flights, also judged by OpenSSL and GnuTLS.
 
 Each case is one connection to each of the three, with the same recipe of bytes: a hello, what
-follows it up to Finished, or records in the session, altered in one way. The outcome is "data" (a
-request is answered afterwards), an alert's number, or "close". Where both judges agree the gate
-agrees, or DIFFERS says what it does and why. Where they do not, the gate does what one of them
-does, or UNSETTLED says what it does.
+follows it up to Finished, or records in the session, with one change. The outcome is "data" (a
+later request is answered), an alert's number, or "close". Where both judges agree the gate agrees,
+or DIFFERS has its outcome and why. Where they differ, the gate does what one of them does, or
+UNSETTLED has its outcome.
 """
 
 import pytest
@@ -247,7 +247,7 @@ def hello_around(kind, body):
 
 
 def schemes(count):
-    """Unknown ones but for the last."""
+    """Unknown ones except the last."""
     return {"schemes": (*range(0x7000, 0x7000 + count - 1), 0x0804)}
 
 
@@ -268,7 +268,7 @@ HELLOS = {
 # ---- one connection -------------------------------------------------------------------------------
 
 def outcome_of(client):
-    """Sends a request where the handshake stands, and sees."""
+    """Sends a request at the current point of the handshake; returns the outcome."""
     try:
         got = client.ending()
     except ConnectionResetError:
@@ -280,7 +280,7 @@ def send(client, *parts):
     try:
         client.send(*parts)
     except OSError:
-        pass  # ended at once: its reason is there to be read
+        pass  # ended at once: its reason can still be read
 
 
 def finish(client):
@@ -342,7 +342,7 @@ MINOR = "the TLS library compares the minor number alone, and the hello is in th
 POLICY = "a second hello ends the session with unexpected_message"
 
 # case, or its name for all kinds of protection: (outcome, why)
-# Debian 12's OpenSSL and GnuTLS differ there, Debian 13's agree.
+# Debian 12's OpenSSL and GnuTLS differ here, Debian 13's agree.
 PLAIN_HEARTBEAT = {"plain heartbeat": (10, HEADER)}
 DIFFERS = {
     **PLAIN_HEARTBEAT,

@@ -282,7 +282,7 @@ def certificate_message(*ders):
     return record(22, handshake_message(11, len(entries).to_bytes(3, "big") + entries))
 
 
-# ---- HTTP, only what the tests need --------------------------------------------------
+# ---- HTTP, only what the tests need -----------------------------------------------------
 
 class Answer:
     def __init__(self, status, headers, body):
