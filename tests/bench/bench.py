@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Figures beside the peers: what one connection, one GiB and one idle tunnel cost.
+"""Figures compared with the peers: what one connection, one GiB and one idle tunnel cost.
 
-Every proxy stands in front of the same nginx on one core, one at a time, in interleaved
-rounds, and is asked for the same things; counted is the proxy's own processor time and
-memory, never the load generator's. The table gives medians, and the ratio to a peer round by
-round: median, lowest and highest. Asserts nothing."""
+Every proxy runs before the same nginx on one core, one at a time, in interleaved rounds, with the
+same requests. The figures are the proxy's own processor time and memory, without the load
+generator's. The table gives medians, and the ratio to a peer in each round: median, lowest and
+highest. Asserts nothing."""
 
 import argparse
 import contextlib
@@ -40,7 +40,7 @@ SCENARIOS = {"latency": ("Latency of a request on a new connection", scale.laten
              "tunnels": ("Memory of idle tunnels on one worker", scale.tunnels),
              "names": ("Host names through CONNECT", scale.names),
              "workers": ("A second worker", scale.workers)}
-# (ours, the peers of which the better one counts): what the issue of a row is.
+# (ours, the peers of which the better one counts): one row each, as the issue asks.
 COMPARED = (("suitegate", ("nginx", "haproxy")),
             ("suitegate-noresume", ("nginx-noresume", "haproxy-noresume")),
             ("suitegate-connect", ("nginx", "haproxy")))
@@ -52,18 +52,18 @@ def stage():
     with tempfile.TemporaryDirectory() as folder:
         home = pathlib.Path(folder)
         pki = Pki(home / "pki")
-        https = os.geteuid() == 0  # a port that others may not have
+        https = os.geteuid() == 0  # a port that needs root
         with load.upstream(home, pki.ec, pki.rsa, https=https) as upstream:
             yield Site(home, pki, upstream.port, 443 if https else None)
 
 
 class Proxy:
-    """One running proxy, and how to ask it for each figure."""
+    """One running proxy, and how to measure each figure."""
 
     def __init__(self, name, mode, pid, port, upstream):
         slow = name in ("squid", "mitmproxy")
         self.name, self.pid, self.share = name, pid, 8 if slow else 1
-        # What they mint is RSA only.
+        # They mint RSA only.
         self.target = load.Target(port, mode, upstream, "RSA" if slow else "ECDSA")
 
     def connection(self, options):
@@ -107,9 +107,9 @@ def start(site, name, binaries, stack):
 
 
 def compare(site, options):
-    """All run at once, and are asked in turn: what the machine does besides changes from one
-    second to the next, so what is compared is measured side by side. For the memory a new
-    process each time, since what a proxy keeps of its former tunnels is not new."""
+    """All run at once and are measured in turn: the machine's other load changes from second to
+    second, so compared figures are measured side by side. Memory needs a new process each time,
+    since a proxy's memory of former tunnels is not new."""
     rounds = [{name: {} for name in options.peers} for _ in range(options.rounds)]
     with contextlib.ExitStack() as stack:
         proxies = [start(site, name, options.binary, stack) for name in options.peers]

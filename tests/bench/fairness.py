@@ -1,12 +1,12 @@
-"""What a worker that is busy with bulk streams costs the others: a new connection with one small
-request, while STREAMS downloads run through the same proxy.
+"""What bulk streams on a busy worker cost other clients: a new connection with one small request,
+while STREAMS downloads run through the same proxy.
 
-The small requests go by a listener of their own to an upstream of their own, so that only the
-proxy stands between the two loads. Every proxy has one thread on one core; the load has the
-other cores. The proxies take turns within each round: the ratio of a round counts.
+The small requests use their own listener and their own upstream, so the two loads share only the
+proxy. Every proxy has one thread on one core; the load has the other cores. The proxies take turns
+within each round: the ratio of a round counts.
 
-Beside the time there is the processor time that the proxy spent meanwhile, on whatever: what a
-new connection has to let pass before it is served. It is the same on a busy machine."""
+Besides the time, it measures the processor time that the proxy used meanwhile for anything: the
+work that is done before the new connection is served. A busy machine does not change it."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ STREAMS, REQUESTS = 6, 40
 
 
 def small(pid, port, context):
-    """Seconds, and the proxy's processor seconds, from connect to the whole answer of one request
+    """Seconds, and the proxy's processor seconds, from connect to the whole answer to one request
     on a new connection."""
     spent, before = meter.cpu_seconds(pid), time.perf_counter()
     with socket.create_connection(("127.0.0.1", port), 30) as plain:
@@ -37,7 +37,7 @@ def small(pid, port, context):
 
 @contextlib.contextmanager
 def streams(target, count=STREAMS):
-    """So many downloads without end, each on a connection of its own."""
+    """Endless downloads, each on its own connection."""
     argv = ["curl", "-sSk", "--tls-max", "1.2", "--ciphers", load.GCM.format(target.key)]
     for _ in range(50):
         argv += ["-o", "/dev/null", target.url("/big")]

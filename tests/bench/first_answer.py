@@ -1,9 +1,10 @@
 """What the proxy adds to the time from a new connection to the first byte of its answer, for each
-kind of client as it is used: its own way to resume sessions, its own use of Nagle's algorithm.
+kind of client in its normal use: with its own session resumption and its own use of Nagle's
+algorithm.
 
-A client makes its connections one after the other, to the upstream itself and through a proxy in
-turn; the first ones of a process do not count. Those that resume, as all but `openssl s_client`
-and gnutls-cli do here, do one full handshake."""
+A client makes its connections one after the other, in turn to the upstream directly and through a
+proxy; the first ones of a process do not count. The clients that resume (all
+except `openssl s_client` and gnutls-cli) do one full handshake."""
 
 import contextlib
 import os
@@ -46,7 +47,7 @@ def python(site, port, count):
 
 
 def curl(site, port, count):
-    """Its time from connect to the answer's first byte; the name's lookup is not counted."""
+    """Its time from connect to the answer's first byte, without the name lookup."""
     found = lines(["curl", "-sS", "--cacert", site.pki.trust, "--tls-max", "1.2", "-H",
                    "Connection: close", "-w", "%{time_namelookup} %{time_starttransfer}\\n",
                    *["-o", "/dev/null", f"https://localhost:{port}/small"] * count])
@@ -59,7 +60,7 @@ def node(site, port, count):
 
 
 def java(site, port, count):
-    """A virtual machine is slow until it has compiled what it does often: it gets more tries."""
+    """A virtual machine is slow until it has compiled its code: it gets more tries."""
     store = site.home / "trust.p12"
     if not store.exists():
         subprocess.run(["keytool", "-importcert", "-noprompt", "-alias", "root", "-file",
@@ -72,7 +73,7 @@ def java(site, port, count):
 
 
 def by_process(argv):
-    """A client that is a process for each connection, its start included."""
+    """A client with one process per connection, its start included."""
     before = time.perf_counter()
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                           stderr=subprocess.DEVNULL) as p:

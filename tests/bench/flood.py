@@ -1,11 +1,11 @@
-"""What one source can do to the others: it holds SILENT connections that say nothing and makes new
-handshakes as fast as it can, while a client from another address asks for small things.
+"""What one source can do to others: it holds SILENT idle connections and makes new handshakes as
+fast as it can, while a client from another address sends small requests.
 
-Every proxy has at most 8,000 connections, and where it can, the limits that suitegate has by
-default: half of them for one source, 200 new connections a second (nginx's stream module has no
-rate of connections). One thread on one core; the load has the other cores, where the flood gets
-what the client and the upstream leave: what it takes from them there is not the proxy's doing. Run
-as a program it is the flooding source: flood.py hold PORT COUNT or flood.py shake PORT SECONDS."""
+Every proxy has at most 8,000 connections and, if it supports them, suitegate's default limits: half
+of them for one source, 200 new connections a second (nginx's stream module has no limit for the
+rate). One thread on one core; the load has the other cores. There, the flood gets what the client
+and the upstream leave: what it takes from them is not the proxy's fault. As a program, this file is
+the flooding source: flood.py hold PORT COUNT or flood.py shake PORT SECONDS."""
 
 import contextlib
 import os

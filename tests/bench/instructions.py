@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Instructions that suitegate executes for a connection and for a MiB, counted by callgrind:
-the same on a busy machine as on an idle one. One client, one thing after another, a real
-upstream; what is counted is the whole process between two points, its own code and the
-libraries', without the kernel's. valgrind's processor has AVX2 and no SHA or AVX-512
-instructions: the figures are for comparing with figures of the same kind only.
+"""Instructions that suitegate executes for a connection and for a MiB, counted by callgrind: a busy
+machine does not change them. One client, one request after another, a real upstream. The count is
+for the whole process between two points, its own code and the libraries', without the kernel.
+valgrind's processor has AVX2 but no SHA or AVX-512 instructions: compare the figures only with
+figures of the same kind.
 
-The figures that count stand in instructions.json; this prints the change against them.
---write replaces them."""
+instructions.json has the reference figures; this prints the change. --write replaces
+them."""
 
 import argparse
 import json
@@ -43,7 +43,7 @@ class Counter:
     def count(self, work):
         self._control("-z")
         work()
-        time.sleep(0.3)  # records that were gathered are written
+        time.sleep(0.3)  # pending records are written
         self._control("-d")
         self.dumps += 1
         dump = self.folder / f"callgrind.{self.pid}.{self.dumps}"

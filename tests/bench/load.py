@@ -22,8 +22,8 @@ BIG_MIB = 1024
 
 
 def upstream(home, *leaves, https=False):
-    """The nginx that all proxies stand in front of: /small is 1 KiB, /big is BIG_MIB. https:
-    on port 443 as well."""
+    """The nginx behind all proxies: /small is 1 KiB, /big is BIG_MIB. https: on port 443 as
+    well."""
     files = pathlib.Path(home) / "www"
     if not files.exists():
         files.mkdir()
@@ -49,15 +49,15 @@ class Target:
 
 
 def hey(target, count, clients, *options):
-    # It takes the Host header as the server name, with the port where there is one; Squid takes
-    # it as the destination.
+    # It takes the Host header as the server name, with the port if there is one; Squid takes it as
+    # the destination.
     return ["hey", "-n", str(count), "-c", str(clients), "-disable-keepalive", "-cpus", "1", "-t",
             "30", *(["-host", "localhost"] if ":" in target.url("")[6:] else []), *options,
             *target.proxy("-x"), target.url("/small")]
 
 
 def connections(target, count, clients=32, rate=None):
-    """-> (how many succeeded, connections a second, {percentile: milliseconds})"""
+    """-> (number of successes, connections per second, {percentile: milliseconds})"""
     paced = ["-q", f"{rate / clients:g}"] if rate else []
     out = subprocess.run(hey(target, count, clients, *paced), capture_output=True, text=True,
                          check=False).stdout
@@ -68,7 +68,7 @@ def connections(target, count, clients=32, rate=None):
 
 
 def bulk(target, mib, suite):
-    """Fetches that much on one connection. -> bytes that came"""
+    """Fetches that much on one connection. -> received bytes"""
     done = subprocess.run(
         ["curl", "-sSk", "--tls-max", "1.2", "--ciphers", suite.format(target.key), "-o",
          "/dev/null", "-r", f"0-{(mib << 20) - 1}", "-w", "%{json}", *target.proxy("-x"),
@@ -77,8 +77,8 @@ def bulk(target, mib, suite):
 
 
 def tunnel(target, context, name="localhost", address=None, session=None):
-    """A TLS session to name, resumed where one is given, which has answered one request;
-    CONNECT goes to the address where one is given."""
+    """A TLS session to name, resumed if a session is given, after one answered request. CONNECT
+    goes to the address if one is given."""
     s = socket.create_connection(("127.0.0.1", target.port), 30)
     if target.mode == "connect":
         place = f"{address or name}:{target.upstream}"

@@ -1,4 +1,4 @@
-"""What a process and everything it started costs: processor time and memory, from /proc."""
+"""The cost of a process and all its children: processor time and memory, from /proc."""
 
 import contextlib
 import os
@@ -53,8 +53,8 @@ def memory_kib(pid):
 
 @contextlib.contextmanager
 def budget(pid, cores):
-    """Lets the process have so much of a core's time, and no more, where the system's cgroups
-    can be written to; gives whether that is so."""
+    """Limits the process to this share of a core, if the system's cgroups are writable; returns
+    whether they are."""
     first, second = pathlib.Path("/sys/fs/cgroup/cpu"), pathlib.Path("/sys/fs/cgroup")
     period = 20_000
     group = (first if first.is_dir() else second) / f"suitegate-bench-{pid}"

@@ -1,7 +1,7 @@
-"""The proxies that are compared, each from Debian's packages or from this tree, all in front
-of one upstream. Every entry of PEERS starts one on a free port as a context manager that
-gives (pid, port); its own defaults stand, but TLS 1.2 and the eight suites on both legs, the
-upstream verified, one thread, no log of requests (ours always writes its records)."""
+"""The compared proxies, from Debian's packages or from this tree, all before one upstream. Every
+entry of PEERS starts one on a free port, as a context manager that gives (pid, port). A proxy
+keeps its defaults except: TLS 1.2 and the eight suites on both legs, the upstream verified, one thread, no
+log of requests (ours always writes its records)."""
 
 import contextlib
 import os
@@ -19,8 +19,8 @@ STREAM_MODULE = "/usr/lib/nginx/modules/ngx_stream_module.so"
 
 
 class Site:
-    """What every peer needs to know: a folder, the certificates, the upstream's port and the
-    one that a CONNECT names."""
+    """The settings for every peer: a folder, the certificates, the upstream's port and the port
+    that a CONNECT names."""
 
     def __init__(self, home, pki, upstream, connect=None, ca_key="rsa:2048"):
         self.home, self.pki, self.upstream = pathlib.Path(home), pki, upstream
@@ -42,7 +42,7 @@ class Site:
 
 
 class Family(Process):
-    """A server that has children: all of them end with it."""
+    """A server with children: all of them end with it."""
 
     popen = {"start_new_session": True}
 
@@ -62,7 +62,7 @@ def served(argv, port, folder):
 
 
 def ways(site, port, also):
-    """(port, upstream) of every listener; also: one more."""
+    """(port, upstream) of every listener; also: one more listener."""
     return [(port, site.upstream)] + ([also] if also else [])
 
 
@@ -200,7 +200,7 @@ file = audit.jsonl
         gate.stop()
 
 
-# name: (mode, how to start it); those without -noresume resume where they do so by default
+# name: (mode, how to start it); those without -noresume resume if that is their default
 PEERS = {
     "suitegate": ("fixed", suitegate),
     "nginx": ("fixed", lambda s, **o: nginx_stream(s, True, **o)),

@@ -1,7 +1,7 @@
-"""What does not show on one connection: many tunnels, many names, a second worker, latency.
+"""Figures that one connection cannot show: many tunnels, many names, a second worker, latency.
 
-Each function takes the stage's Site, prints a few lines and returns its figures. Only the
-latency has a peer: the other figures are of suitegate alone."""
+Each function takes the stage's Site, prints a few lines and returns its figures. Only the latency
+is compared with a peer: the other figures are of suitegate alone."""
 
 import contextlib
 import os
@@ -18,7 +18,7 @@ DESCRIPTORS = 130_000
 
 
 def raise_descriptors():
-    """As many as this user may have; every process started from here gets them too."""
+    """As many as this user may have; every process started here inherits the limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     for wanted in (hard, max(DESCRIPTORS, hard)):
         with contextlib.suppress(OSError, ValueError):
@@ -26,7 +26,7 @@ def raise_descriptors():
 
 
 def tunnels(site, counts=(5_000, 9_900, 20_000)):
-    """Proportional set size with so many silent tunnels on one worker, in all."""
+    """Proportional set size with this many silent tunnels on one worker, in all."""
     room, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     rows = []
     with suitegate(site) as (pid, port):
@@ -62,7 +62,7 @@ def name_cost(target, context, pid, names):
 
 
 def names(site):
-    """A CONNECT each to NAMES host names: every leaf is minted; then to a few again."""
+    """One CONNECT to each of NAMES host names, all with minted leaves; then to a few again."""
     leaf = site.pki.leaf("wildcard", san=("DNS:*.names.test",))
     with load.upstream(site.home, leaf) as upstream, \
             suitegate(site, listen="forward") as (pid, port):
@@ -87,10 +87,10 @@ def names(site):
 
 
 def workers(site, rounds=7, connections=400, share=0.4):
-    """Connections a second by one and by two workers. The load and the upstream need cores of
-    their own: each worker is given a share of one, by a cgroup, and signs with RSA 2048, which
-    costs the client next to nothing to verify. Where there is no cgroup to write to, the whole
-    cores are used, and then the load is what limits two workers."""
+    """Connections per second with one and with two workers. The load and the upstream need cores of
+    their own: a cgroup gives each worker a share of one core, and it signs with RSA 2048, which is
+    cheap for the client to verify. Without a writable cgroup, the workers use whole cores, and then
+    the load limits two workers."""
     leaf = site.pki.leaf("heavy", key="rsa2048")
     found = {1: [], 2: []}
     with contextlib.ExitStack() as stack:
@@ -116,8 +116,8 @@ def workers(site, rounds=7, connections=400, share=0.4):
 
 
 def latency(site, rounds=7, seconds=3):
-    """The 99th percentile of a whole request on a new connection, at half of what the slower
-    of the two can do at most."""
+    """The 99th percentile of a whole request on a new connection, at half the maximum rate of the
+    slower of the two."""
     found = {"suitegate": [], "nginx": []}
     with contextlib.ExitStack() as stack:
         targets = {}

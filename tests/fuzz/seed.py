@@ -4,10 +4,9 @@
 Usage: seed.py OUT      writes OUT/fuzz_<target>/<seed> for every seed of tests/fuzz/corpus
 
 corpus/<target>/*.hex is hexadecimal text, lines that begin with "#" are comments;
-corpus/<target>/*.txt is taken as it is. The hellos of tests/unit/data are seeds of the hello
-target too (a 0 in front: the byte that says how the input is cut up), certificates get a 0 in
-front as well (it says that one follows), the flights of
-corpus/flight seeds of the reply target (which has no byte for what was offered).
+corpus/<target>/*.txt is used unchanged. The hellos of tests/unit/data are also seeds of the hello
+target, after a 0 byte (how the input is split). Certificates get a 0 byte, too (what follows). The
+flights of corpus/flight are also seeds of the reply target (which has no byte for the offer).
 """
 import pathlib
 import sys

@@ -33,7 +33,7 @@ MIB = 1 << 20
 CONNECTIONS = int(os.environ.get("SOAK_CONNECTIONS", "100000"))
 BULK_MIB = int(os.environ.get("SOAK_MIB", "1024"))
 
-# What testssl.sh finds and nobody here can or should mend, and why.
+# Findings of testssl.sh that nobody here can or should fix, and why.
 ACCEPTED = {
     "TLS1_3": "TLS 1.3 is outside this policy",
     "cipherlist_OBSOLETED": "the policy allows four CBC suites",
@@ -65,7 +65,7 @@ FINDINGS = ("LOW", "MEDIUM", "HIGH", "CRITICAL", "WARN", "FATAL")
 
 
 class Failure(Exception):
-    """A promise that did not hold; the text is for the closing note."""
+    """An expectation failed; the text is for the closing note."""
 
 
 def demand(truth, text):
@@ -108,7 +108,7 @@ class Stage:
 
 def testssl():
     with Stage() as stage, nginx(stage.folder, stage.pki.ec, stage.pki.rsa) as upstream:
-        # Long-lived, or testssl.sh counts the test's own certificates as about to end.
+        # Long-lived, or testssl.sh would report the test's own certificates as about to expire.
         stage.pki.long_ec = stage.pki.leaf("long-ec", days=200)
         stage.pki.long_rsa = stage.pki.leaf("long-rsa", days=200, key="rsa2048")
         scene = stage.scene(upstream.port, keys=("long_ec", "long_rsa"), proxy={"workers": 2})
@@ -129,7 +129,7 @@ def judge_findings(findings):
     for one in findings:
         if one["severity"] not in FINDINGS:
             continue
-        # Certificates of a server with two are numbered: "cert_chain_of_trust <hostCert#1>".
+        # For a server with two certificates they are numbered: "cert_chain_of_trust <hostCert#1>".
         why = ACCEPTED.get(one["id"].split(" ")[0])
         print(f"  {one['severity']:8} {one['id']}: {one['finding']}"
               + (f"  [accepted: {why}]" if why else ""))
@@ -178,12 +178,12 @@ def chromium():
 
 
 def browse(home, proxy, url):
-    """What Chromium has in its document once it is loaded."""
+    """Chromium's document after loading."""
     argv = ["chromium", "--headless=new", "--disable-gpu", "--no-first-run", "--disable-sync",
             "--disable-background-networking", "--disable-component-update", "--disable-breakpad",
             "--disable-domain-reliability", "--no-default-browser-check",
             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
-            # Chromium leaves the proxy out for loopback unless it is told not to.
+            # Chromium bypasses the proxy for loopback by default.
             f"--proxy-server=http://127.0.0.1:{proxy}", "--proxy-bypass-list=<-loopback>",
             f"--user-data-dir={home}/profile", "--virtual-time-budget=5000", "--dump-dom", url]
     if os.geteuid() == 0:
@@ -319,13 +319,13 @@ def closed_port(scene, _):
         demand(wire.read_to_end(sock).startswith(b"HTTP/1.1 502"), "a closed port got no 502")
 
 
-# How many of each in a hundred.
+# The number of each in a hundred.
 MIX = [(good, 40), (weak, 12), (old, 8), (garbage, 8), (vanishing, 10),
        (vanishing_in_handshake, 8), (tampering, 4), (bad_connect, 5), (closed_port, 5)]
 
 
 def run_mix(scene, count, threads=4):
-    """count connections; the failures, as text."""
+    """Runs count connections; returns the failures as text."""
     kinds = [kind for kind, share in MIX for _ in range(share)]
     failures, left, lock = [], [count], threading.Lock()
 
@@ -378,7 +378,7 @@ def storm():
 
 
 def count_records(path):
-    """Every line parsed; how many of each action and code."""
+    """Parses every line; returns the number of each action and code."""
     codes, size = {}, 0
     with open(path, encoding="utf-8") as lines:
         for line in lines:
@@ -404,7 +404,7 @@ def main(names):
         try:
             STAGES[name]()
             print(f"  passed in {time.monotonic() - start:.0f} s", flush=True)
-        except Exception as failure:  # the other stages still give their figures
+        except Exception as failure:  # the other stages still run
             failed.append(name)
             print(f"  FAILED: {type(failure).__name__}: {failure}", flush=True)
     return 1 if failed else 0

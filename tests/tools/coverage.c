@@ -1,6 +1,6 @@
-/* Which edges of the program a process has run: for tests/tools/covered.py. Built with clang's
- * -fsanitize-coverage=trace-pc-guard; at its end a process appends one bit per edge to the file
- * that COVERAGE_FILE named at its start. */
+/* Records which edges of the program a process has run, for tests/tools/covered.py. Built with
+ * clang's -fsanitize-coverage=trace-pc-guard. A process reads COVERAGE_FILE at its start; at its
+ * end it appends one bit per edge to that file. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,9 +1,9 @@
-"""Which functional tests run no code that others do not run as well: `make covered`.
+"""Which functional tests run no code of their own: `make covered`.
 
-Under sanitizers those are left out (tests/functional/conftest.py): they are about what other
-programs make of our bytes, or about texts and settings. A test that is about load, time or hostile
-bytes is kept whatever it covers: the same code with other bytes is another test there.
-As a pytest plugin this file notes which edges each test has run; as a program it writes the list.
+Sanitizer runs leave those out (tests/functional/conftest.py): they test what other programs make of
+our bytes, or texts and settings. A test of load, time or hostile bytes is kept whatever it covers:
+there, the same code with other bytes is another test. As a pytest plugin this file records the
+edges of each test; as a program it writes the list.
 """
 
 import collections
@@ -25,7 +25,7 @@ FOLDER = pathlib.Path(os.environ.get("COVERED_FOLDER", "build/coverage"))
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item):
-    """Names the file that the processes of this test append their edges to."""
+    """Gives this test's processes the file to which they append their edges."""
     name = item.nodeid.split("[")[0].rsplit("/", 1)[-1]
     path = FOLDER / hashlib.sha256(name.encode()).hexdigest()
     os.environ["COVERAGE_FILE"] = str(path.absolute())
@@ -36,7 +36,7 @@ def pytest_runtest_protocol(item):
 
 
 def measured():
-    """{test function: [its edges as a number's bits, its seconds]}"""
+    """{test function: [its edges as the bits of a number, its seconds]}"""
     size = (FOLDER / hashlib.sha256(b"size").hexdigest()).stat().st_size
     found = collections.defaultdict(lambda: [0, 0.01])
     for line in (FOLDER / "tests").read_text(encoding="utf-8").splitlines():
@@ -50,7 +50,7 @@ def measured():
 
 
 def needed(found):
-    """The cheapest functions, chosen one after the other, that run all that is run."""
+    """The cheapest functions, chosen one after the other, that together run all the code."""
     left = 0
     for edges, _ in found.values():
         left |= edges

@@ -1,4 +1,4 @@
-/* HTTPS GETs as a Java program does them that knows nothing of a proxy.
+/* HTTPS GETs of a Java program that knows nothing of a proxy.
  * java Fetch url|client [password] URL...: prints the bodies; exit 3 when one fails. */
 import java.io.IOException;
 import java.net.HttpURLConnection;

@@ -1,4 +1,4 @@
-/* An HTTPS server of the JDK's own that answers "page". java Page.java PORT STORE */
+/* The JDK's own HTTPS server; it answers "page". java Page.java PORT STORE */
 import com.sun.net.httpserver.HttpsConfigurator;
 import com.sun.net.httpserver.HttpsServer;
 import java.io.FileInputStream;

@@ -1,5 +1,5 @@
-/* A TLS server as Java programs are one. java Serve.java PORT STORE DISABLED: DISABLED replaces
- * jdk.tls.disabledAlgorithms, which differs from one update of a JDK to the next. Closes after the
+/* A TLS server in Java. java Serve.java PORT STORE DISABLED: DISABLED replaces
+ * jdk.tls.disabledAlgorithms, which differs between updates of a JDK. Closes after the
  * handshake. */
 import java.io.FileInputStream;
 import java.net.InetAddress;
@@ -28,7 +28,7 @@ public class Serve {
                 try (socket) {
                     socket.startHandshake();
                 } catch (Exception failed) {
-                    // as most of these connections are meant to
+                    // expected for most of these connections
                 }
             });
             thread.setDaemon(true);

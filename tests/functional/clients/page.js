@@ -1,4 +1,4 @@
-// An HTTPS server of Node's own that answers "page". node page.js PORT CERTIFICATE KEY
+// Node's own HTTPS server; it answers "page". node page.js PORT CERTIFICATE KEY
 'use strict';
 const fs = require('node:fs');
 const https = require('node:https');

@@ -1,6 +1,6 @@
 // Judges chains with Go's crypto/x509: a JSON list of cases on standard input, one verdict per
-// case on standard output. A chain of which one certificate cannot be parsed is refused whole, as
-// crypto/tls does.
+// case on standard output. If one certificate of a chain cannot be parsed, the whole chain is refused,
+// as crypto/tls does.
 package main
 
 import (
@@ -30,7 +30,7 @@ func pool(certificates [][]byte) (*x509.CertPool, []*x509.Certificate, error) {
 	return made, parsed, nil
 }
 
-// Go 1.19 panics on some chains with a key it does not know (CVE-2024-24783): no acceptance.
+// Go 1.19 panics on some chains with an unknown key (CVE-2024-24783): not accepted.
 func judge(c testCase) (err error) {
 	defer func() {
 		if caught := recover(); caught != nil {

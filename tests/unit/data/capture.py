@@ -3,9 +3,9 @@
 
 Usage: capture.py [NAME...]     all clients, or those named; writes NAME.hex beside this file
 
-A loopback listener takes what a client sends until one whole handshake message is there,
-keeps the largest such message of the run and closes. No client gets an answer, so each
-fails, which is all that is wanted. Clients that are not installed are reported.
+A loopback listener reads until it has one whole handshake message, keeps the largest such message
+of the run and closes. No client gets an answer, so each one fails, which is intended. Clients that
+are not installed are reported.
 """
 import pathlib
 import re

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes the constructed ClientHellos: clients of which no copy runs here.
 
-Each is put together from the published suite and extension lists of that client (SSL Labs'
-client list for the Schannel ones, RFC 6101 appendix E for SSL 2.0) and is no capture; its
-random and session id are fixed bytes. Every file says "constructed" in its first line.
+Each is built from the published suite and extension lists of that client (SSL Labs' client list for
+the Schannel ones, RFC 6101 appendix E for SSL 2.0); it is no capture. Its random and session id are
+fixed bytes. Every file says "constructed" in its first line.
 """
 import pathlib
 
