@@ -1,6 +1,6 @@
 // Judges chains with Go's crypto/x509: a JSON list of cases on standard input, one verdict per
-// case on standard output. If one certificate of a chain cannot be parsed, the whole chain is refused,
-// as crypto/tls does.
+// case on standard output. A chain is refused whole if one of its certificates cannot be parsed,
+// as in crypto/tls.
 package main
 
 import (
