@@ -1,5 +1,5 @@
 # suitegate. `make run` and `make test` do everything; `make help` lists the rest.
-# Whatever is made lies in build/, but for the local CA, which make run puts into certs/.
+# All output is in build/, except the local CA, which make run puts into certs/.
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
@@ -37,7 +37,7 @@ FORMATTED := $(SOURCES) $(filter %.h,$(HEADERS)) $(wildcard tests/unit/*.[ch] te
 .PHONY: FORCE all packages library run test programs unit functional fuzz fuzz-short asan covered mutants soak bench bench-instructions lint lint-format lint-layering lint-cppcheck lint-documentation format docs install clean help
 .DEFAULT_GOAL := all
 
-# As many processes at once as there are processors, unless the caller said how many.
+# One process per processor, unless the caller gives -j.
 PARALLEL = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
 
 all: packages
@@ -62,14 +62,14 @@ library: packages
 $(WOLFSSL)/profile.stamp: .make/wolfssl.sh .make/wolfssl.profile | library
 	@touch $@
 
-# Rewritten only when the compiler or its flags are others than last time.
+# Rewritten only if the compiler or its flags have changed.
 $(BUILD)/flags.stamp: FORCE
 	@mkdir -p $(@D)
 	@echo '$(subst ','"'"',$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL))' | cmp -s - $@ || \
 	    echo '$(subst ','"'"',$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL))' >$@
 FORCE:
 
-# pki/ and tls/ alone include the library: all else is compiled while it is being built.
+# Only pki/ and tls/ include the library: all else is compiled while the library is built.
 $(filter $(BUILD)/obj/pki/% $(BUILD)/obj/tls/%,$(OBJECTS)): $(WOLFSSL)/profile.stamp
 $(BUILD)/obj/%.o: src/%.c $(BUILD)/flags.stamp | packages
 	@mkdir -p $(@D)
@@ -89,7 +89,7 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcore.a $(wildcard tests/unit/*.h)
 	@echo "cc $<"
 	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(WRAPPED_$*:%=-Wl,--wrap=%) $< \
 	    $(CORE_LIBS) -lcmocka -o $@
-# Calls that the test itself answers.
+# Calls that the test replaces.
 WRAPPED_test_connection_faults := malloc calloc realloc suitegate_random ca_mint
 WRAPPED_test_relay_steps := session_read session_write session_close_notify \
     session_renegotiation_asked session_fault session_alert_sent session_alert_received \
@@ -131,9 +131,8 @@ functional: $(BUILD)/suitegate
 	@SUITEGATE=$(abspath $(BUILD)/suitegate) .make/functional.sh $(BUILD)/functional \
 	    tests/functional/test_*.py
 
-# Sanitizers get a tree of their own; wolfSSL is shared. A small quarantine, so that the
-# tests' bounds on memory hold there too. With the runtimes linked in a process starts and ends in
-# two thirds of the time.
+# Sanitizers have their own tree; wolfSSL is shared. The small quarantine keeps the tests' bounds on
+# memory. Static runtimes cut the time to start and end a process by a third.
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SANITIZED = BUILD=$(BUILD)/asan WOLFSSL=$(WOLFSSL) OPTIMIZE='-O1 -g' HARDENING=-fPIE \
     CFLAGS='$(SANITIZE)' LDFLAGS='-static-libasan -static-libubsan'
@@ -145,7 +144,7 @@ asan: all
 	@$(MAKE) --no-print-directory $(SANITIZED) unit
 	@$(MAKE) --no-print-directory $(SANITIZED) functional
 
-# Brings tests/functional/covered.txt up to date: which tests run no code of their own.
+# Updates tests/functional/covered.txt: the tests that run no code of their own.
 COVERAGE := $(BUILD)/coverage
 covered: all
 	@.make/deps.sh test
@@ -221,7 +220,7 @@ bench-instructions: all
 	@.make/deps.sh test instructions
 	@SUITEGATE=$(abspath $(BUILD)/suitegate) /usr/bin/python3 -B tests/bench/instructions.py
 
-# All that is wrong is shown; clang-tidy looks again only at files that have changed.
+# Reports all errors; clang-tidy runs only on changed files.
 lint:
 	@.make/deps.sh build lint
 	+@$(PARALLEL) -k library lint-format lint-layering lint-cppcheck \

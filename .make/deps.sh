@@ -1,10 +1,9 @@
 #!/bin/sh
 # Installs what a make target needs from the distribution's packages.
 # usage: deps.sh GROUP...   groups: build test lint soak bench instructions
-# A package counts as present when what is beside it is there, a file (or a pattern of files), a
-# command or a function of this script, so that a tool from elsewhere on PATH (nodejs, java) is
-# good enough and no version is named. Without root and without a
-# password-less sudo it names what is missing in one line and stops.
+# A package counts as present if its file (or pattern of files), command or function of this script
+# is found: a tool from elsewhere on PATH (nodejs, java) is good enough, in any version. Without root
+# and without a password-less sudo it prints the missing packages in one line and stops.
 set -eu
 
 group() {
@@ -45,7 +44,7 @@ group() {
     esac
 }
 
-# clang's runtime libraries: their package has clang's version in its name.
+# clang's runtime libraries; the package's name contains clang's version.
 links_fuzzers() { ls "$(clang -print-runtime-dir)"/libclang_rt.fuzzer*.a; }
 clang_version() {
     if command -v clang >/dev/null; then clang -dumpversion | cut -d. -f1; return; fi

@@ -1,8 +1,8 @@
-"""The tables of README.md and conf/verdicts.md, the enumerations of conf/record.schema.json, and the
-sample configuration, against the program's own tables.
+"""Compares the tables of README.md and conf/verdicts.md, the enumerations of
+conf/record.schema.json and the sample configuration with the program's own tables.
 
 usage: docs.py DOCS_PROGRAM [--write]
---write brings the tables up to date; without it a difference is an error."""
+--write updates the tables; without it a difference is an error."""
 import json
 import re
 import subprocess
@@ -32,7 +32,7 @@ for name, path in (("suites", "README.md"), ("options", "README.md"),
     if write:
         open(path, "w", encoding="utf-8").write(head + begin + new + end + tail)
 
-# Each enumeration of the schema follows the first description that begins so.
+# Each enumeration of the schema follows the first description with this beginning.
 ENUMERATIONS = {"action": "What happened.", "type": "ECS type.", "code": "The verdict;",
                 "leg": "Where it went wrong.", "blame": "Who has to change something;",
                 "downgrade": "Was security about", "approved": "Which of the suites that",
@@ -60,14 +60,14 @@ for name, description in ENUMERATIONS.items():
 if write:
     open(schema, "w", encoding="utf-8").write(text)
 
-# Every option stands in the sample file, in its section, with its default (or as a comment).
+# The sample file has every option, in its section, with its default (or as a comment).
 sample, section, found = "conf/suitegate.ini", None, {}
 for line in open(sample, encoding="utf-8"):
     if m := re.match(r";?\[(\w+)", line):
         section = m[1]
     elif m := re.match(r"(;?)(\w+) = (.*)", line):
         found.setdefault((section, m[2]), []).append((m[1], m[3].strip()))
-chosen = {("ca", "certificate"), ("ca", "key"), ("audit", "file")}  # where make run has them
+chosen = {("ca", "certificate"), ("ca", "key"), ("audit", "file")}  # the values for make run
 for row in table("keys").splitlines():
     section, key, default = row.split("\t")
     if (section, key) not in found:

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs the functional tests, four files at once for each processor, since tests wait a lot.
-# First those that are slow though small, then the largest. What a file says is shown if it fails.
+# Runs the functional tests, four files at once per processor, since tests wait a lot: first the
+# slow small ones, then the largest. Prints the output of a file if it fails.
 # usage: SUITEGATE=BINARY functional.sh LOGS FILE...
 set -u
 logs=$1; shift

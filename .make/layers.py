@@ -1,5 +1,5 @@
-"""The include graph: what a room may include, edge by edge; no circle of files; who may include the
-TLS library; that policy/ is pure. Prints the edges that are used.
+"""The include graph: what each room may include, edge by edge; no circle of files; which rooms may
+include the TLS library; policy/ is pure. --edges prints the edges in use.
 usage: layers.py [--edges]"""
 
 import pathlib
@@ -25,7 +25,7 @@ EDGES = {
     "serve": "base conn front net pki route runtime",
     "cli": "audit base check config ledger pki policy runtime serve tls",
 }
-# Headers without a source file of the same name: all inline, tables, or what rooms share.
+# Headers without a source file of the same name: inline only, tables, or shared by a room.
 WITHOUT_SOURCE = {
     "base/attr.h", "base/reader.h", "base/stream.h", "pki/wolfcrypt.h", "pki/registers.h",
     "policy/wire.h", "conn/conn_impl.h", "conn/conn_state.h", "conn/front.h", "conn/route.h",
@@ -71,7 +71,7 @@ done, under_way = set(), []
 
 
 def visit(path):
-    """Depth first; a file that is under way closes a circle."""
+    """Depth first; a file still in progress closes a circle."""
     if path in under_way:
         circle = under_way[under_way.index(path):] + [path]
         faults.append("circle: " + " -> ".join(map(str, circle)))

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the unit test programs; prints a failing one's output, and one line for all.
+# Runs the unit test programs; prints the output of each failing one, and a summary line.
 # usage: unit.sh PROGRAM...
 passed=0 failed=0
 for program in "$@"; do

@@ -1,4 +1,4 @@
-# The one profile suitegate's wolfSSL is built with. Changing a line rebuilds it.
+# The profile for building suitegate's wolfSSL. A changed option rebuilds it.
 # Suites: exactly the eight of include/policy/suites.def; .make/wolfssl.sh reads them back.
 --enable-static
 --disable-shared
@@ -16,7 +16,7 @@
 --disable-sha224
 # src/pki/random.c is the generator.
 --disable-hashdrbg
-# With WOLFSSL_PUBLIC_ASN: pki/trust.h judges what this library cannot parse as well.
+# With WOLFSSL_PUBLIC_ASN: pki/trust.h also judges what this library cannot parse.
 --enable-pkcallbacks
 --disable-sha3
 --disable-pkcs12

@@ -2,9 +2,9 @@
 # Builds wolfSSL with suitegate's own profile into PREFIX, once.
 # usage: wolfssl.sh PREFIX
 #
-# The source is Debian's own source package (signature checked by apt), fetched with
-# lists of its own: the system's apt configuration is not touched. The newest suite whose package
-# is recent enough, builds and lists the eight suites is taken. Or, from you:
+# The source is Debian's own source package (signature checked by apt), fetched with separate lists:
+# the system's apt configuration is not changed. The newest suite whose package is recent enough,
+# builds and lists the eight suites is used. Or you name one:
 #   WOLFSSL_TARBALL=FILE  a wolfSSL source release (5.9.2 or later)
 #   WOLFSSL_DIR=DIR       an installed static wolfSSL of this profile
 # Whatever the origin, the build stops unless the library lists exactly the eight suites.
@@ -20,9 +20,9 @@ defines="-DWOLFSSL_ALT_NAMES -DWOLFSSL_EXTRA_ALERTS -DNO_SESSION_CACHE_REF -DWOL
 defines="$defines -DMAX_HANDSHAKE_SZ=131072 -DWOLFSSL_MAX_SUITE_SZ=4096"
 # Certificates: as many as pki/trust.h takes, and as many names as fit into one.
 defines="$defines -DMAX_CHAIN_DEPTH=32 -DWOLFSSL_MAX_ALT_NAMES=16384 -DWOLFSSL_PUBLIC_ASN"
-# A client may offer so many signature schemes, two bytes each.
+# The limit for a client's signature schemes, two bytes each.
 defines="$defines -DWOLFSSL_MAX_SIGALGO=512"
-# Randomness comes from the kernel, through src/pki/random.c; no process id a record.
+# Randomness comes from the kernel, through src/pki/random.c; no getpid() for each record.
 defines="$defines -DCUSTOM_RAND_GENERATE_BLOCK=suitegate_random -DWOLFSSL_NO_GETPID"
 case $(uname -m) in
 x86_64) assembly=--enable-intelasm ;;
@@ -32,7 +32,7 @@ esac
 options=$(grep -v '^#' "$here/wolfssl.profile" | tr '\n' ' ')
 profile=$(printf '%s|%s|%s' "$options" "$assembly" "$defines" | sha256sum | cut -c1-32)
 origin="${WOLFSSL_DIR:-}|${WOLFSSL_TARBALL:-}"
-# What is there is good enough unless another origin is asked for by name.
+# An existing build of this profile is kept, unless the caller names another origin.
 { read -r have && read -r from; } 2>/dev/null <"$prefix/profile.stamp" || have=
 if [ "$have" = "$profile" ]; then
     if [ "$origin" = "|" ] || [ "$origin" = "$from" ]; then exit 0; fi
@@ -45,7 +45,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/suitegate-wolfssl.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM
 
-# Every archive of the machine's own apt configuration that carries Debian itself.
+# Every Debian archive in the machine's own apt configuration.
 archives() {
     codename=$(. /etc/os-release && [ "${ID:-}" = debian ] && echo "${VERSION_CODENAME:-}") || return 0
     apt-get indextargets --no-release-info --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
@@ -65,7 +65,7 @@ fetch() {
         >"$work/fetch.log" 2>&1 && tarball=$(ls "$work"/wolfssl_*.orig.tar.*)
 }
 
-# Builds and installs $tarball, which is of $1.
+# Builds and installs $tarball, whose origin is $1.
 build() {
     rm -rf "$work/src" "$prefix/include/wolfssl" "$prefix/lib/libwolfssl.a"
     mkdir "$work/src"
@@ -86,7 +86,7 @@ build() {
         { tail -n 15 "$log" >&2; say "$1: $version does not build"; return 1; }
 }
 
-# What the library itself lists, against the one table.
+# Compares the library's own list with the table.
 cat >"$work/suites.c" <<'C'
 #include <stdio.h>
 #include <wolfssl/options.h>
