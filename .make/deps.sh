@@ -2,8 +2,8 @@
 # Installs what a make target needs from the distribution's packages.
 # usage: deps.sh GROUP...   groups: build test lint soak bench instructions
 # A package counts as present if its file (or pattern of files), command or function of this script
-# is found: a tool from elsewhere on PATH (nodejs, java) is good enough, in any version. Without root
-# and without a password-less sudo it prints the missing packages in one line and stops.
+# is found: a tool from elsewhere on PATH (nodejs, java) is good enough, in any version. Without
+# root and without a password-less sudo it prints the missing packages in one line and stops.
 set -eu
 
 group() {

@@ -1,7 +1,7 @@
 """The compared proxies, from Debian's packages or from this tree, all before one upstream. Every
 entry of PEERS starts one on a free port, as a context manager that gives (pid, port). A proxy
-keeps its defaults except: TLS 1.2 and the eight suites on both legs, the upstream verified, one thread,
-no log of requests (ours always writes its records)."""
+keeps its defaults except: TLS 1.2 and the eight suites on both legs, the upstream verified, one
+thread, no log of requests (ours always writes its records)."""
 
 import contextlib
 import os
