@@ -212,7 +212,7 @@ def is_open(sock):
 
 
 def four_at_once(look):
-    """look() accepts a client's question and returns its Open. It tries twice: the kernel may
+    """look() lets a client ask and returns the server's Open. It tries twice: the kernel may
     report an end a moment late, but not each time."""
     most = look().most
     if most > 4:
@@ -221,7 +221,7 @@ def four_at_once(look):
 
 
 class Front(Peer):
-    """Stands before a real server. rule(hello, number) returns the reaction to a hello: None passes
+    """Runs before a real server. rule(hello, number) returns the reaction to a hello: None passes
     it on; bytes are the answer, then it reads on; CLOSE, RESET or HANG. hello is None if the first
     bytes are no TLS record. greet(sock, number) comes before; False ends the connection there."""
 

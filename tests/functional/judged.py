@@ -473,7 +473,7 @@ public class Judged {
 
 
 class Relay(Peer):
-    """Stands before a server on port to: edit(bytes, number of the piece, what the client sent
+    """Runs before the server on port to: edit(bytes, number of the piece, what the client sent
     first) changes what the server sends; greet(sock) plays the protocol before TLS."""
 
     def __init__(self, to, edit=None, greet=None):

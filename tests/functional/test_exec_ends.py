@@ -317,7 +317,7 @@ def test_the_size_of_the_terminal_is_told_once(execution):
 
 
 def test_a_stopped_command_goes_on_in_the_foreground(execution, site):
-    """Ctrl-Z in a shell with job control, then fg: both stop and both go on."""
+    """Ctrl-Z in a shell with job control, then fg: both stop and both continue."""
     line = " ".join(f"'{a}'" for a in execution.argv(
         "sh", "-c", f"echo re''ady; read word; echo got $word; curl -sS {site.url}; exit 9"))
     with Terminal(execution, ["bash", "--norc", "--noprofile", "-i"],

@@ -471,7 +471,7 @@ def test_half_a_last_line_is_no_fault(copy):
 
 
 def test_forged_chains_behind_a_signed_one_show(make_log, tmp_path):
-    """Without the state file, a chain that begins anew is trusted only if it is signed."""
+    """Without the state file, a chain that begins again is trusted only if it is signed."""
     gate = make_log()
     refuse_many(gate.port, 3)
     gate.stop()

@@ -127,7 +127,7 @@ def test_new_names_of_a_source_have_a_rate(scene, echoing):
     assert record["source"]["ip"] == HERE and "new certificate" in record["message"]
 
 
-# ---- who makes room ------------------------------------------------------------------------------
+# ---- making room ---------------------------------------------------------------------------------
 
 def silent(s):
     return dial(s.fixed, HERE)

@@ -462,7 +462,7 @@ static void alerts(void **state)
 {
     (void)state;
     static const struct {
-        const char *name, *before, *behind; /* the ServerHello; behind NULL: no ServerHello */
+        const char *name, *before, *behind; /* bytes around the ServerHello; behind NULL: none */
         enum reply_kind kind;
         int alert;
         bool done;
