@@ -65,7 +65,6 @@ enum direction_state { DIRECTION_OPEN, DIRECTION_DRAINING, DIRECTION_CLOSED };
 
 struct direction {
     enum direction_state state;
-    bool truncated; /* its source ended without close_notify */
     uint64_t bytes;
 };
 
@@ -148,6 +147,7 @@ void relay_idle(struct conn *c);
 void relay_shut_down(struct conn *c);
 void relay_give_up(struct conn *c);  /* the time for the queues is over */
 enum step page_step(struct conn *c); /* refusal.c */
+void refusal_shut_down(struct conn *c);
 void page_overdue(struct conn *c);
 enum step linger_step(struct conn *c); /* linger.c */
 void linger_overdue(struct conn *c);

@@ -22,7 +22,7 @@ static const char help[] =
     "      --json      as one JSON object\n"
     "      --html      as one self-contained page\n"
     "  -h, --help      this text\n\n"
-    "Exit status: 0 done, 2 could not (no file, no records), 64 wrong usage.\n";
+    "Exit status: 0 done, 2 could not (a file cannot be read), 64 wrong usage.\n";
 
 static const char *const blame_words[] = {"the clients", "the endpoints", "this proxy's set-up"};
 

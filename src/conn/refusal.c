@@ -130,6 +130,12 @@ enum step conn_refuse_destination(struct conn *c)
                             c->target.is_ip ? "destination_ip_prohibited" : NULL);
 }
 
+/* The record is still on its way; nothing that takes a handshake of the client may follow it. */
+void refusal_shut_down(struct conn *c)
+{
+    if (c->setup->form == FORM_PAGE) c->setup->form = FORM_CLOSE;
+}
+
 void conn_audit_answered(struct conn *c, bool written)
 {
     c->waiting_for_audit = false;

@@ -32,7 +32,6 @@ static void end_direction(struct conn *c, struct direction *d, struct leg *to, b
 {
     if (d->state != DIRECTION_OPEN) return;
     d->state = DIRECTION_DRAINING;
-    d->truncated = truncated;
     if (!c->closed_by) c->closed_by = by;
     if (!truncated) session_close_notify(to->tls);
 }

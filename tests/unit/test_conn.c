@@ -248,6 +248,23 @@ static void a_record_on_its_way_keeps_its_connection(void **state)
     assert_true(c.waiting_for_audit);
 }
 
+/* A page needs a handshake: after a shutdown there is no time for it. */
+static void no_page_follows_a_shutdown(void **state)
+{
+    (void)state;
+    for (unsigned shut_down = 0; shut_down < 2; shut_down++) {
+        struct conn c = new_conn(CONN_AUDIT);
+        c.waiting_for_audit = c.expects_tls = true;
+        c.reason = REASON_UPSTREAM_CERTIFICATE_EXPIRED;
+        setup.form = FORM_PAGE;
+        if (shut_down) conn_shut_down(&c);
+        conn_audit_answered(&c, true);
+        assert_int_equal(begun, shut_down ? 0 : 1);
+        if (shut_down) assert_int_equal(state_set, CONN_FLUSH);
+        stream_fini(&c.client.stream);
+    }
+}
+
 /* ---- the relay ---- */
 
 enum { QUEUE_HIGH = 47 * 1024, SHARE = 64 * 1024, RECORD_COST = 512 };
@@ -360,6 +377,7 @@ int main(void)
         cmocka_unit_test(no_outcome_is_told_that_is_not_on_record),
         cmocka_unit_test(what_is_told_instead),
         cmocka_unit_test(a_record_on_its_way_keeps_its_connection),
+        cmocka_unit_test(no_page_follows_a_shutdown),
         cmocka_unit_test(a_full_queue_takes_no_more),
         cmocka_unit_test(a_share_ends_exactly),
         cmocka_unit_test(a_blocked_reader_is_idle),
