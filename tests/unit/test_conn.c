@@ -15,6 +15,12 @@ static enum reason refused;
 static unsigned begun, reads;
 static size_t payload;
 static enum conn_state state_set;
+static enum lookup_status lookup_status;
+static struct poll {
+    const struct leg *leg;
+    int events;
+} polled[2];
+static unsigned polls;
 
 enum session_status __wrap_session_handshake(struct session *s);
 struct agreed __wrap_session_agreed(const struct session *s);
@@ -26,6 +32,8 @@ enum step __wrap_client_start_handshake(struct conn *c, const char *alpn);
 void __wrap_conn_set_state(struct conn *c, enum conn_state state);
 void __wrap_conn_run(struct conn *c);
 void __real_conn_run(struct conn *c);
+enum lookup_status __wrap_lookup_overdue(const struct lookup *l);
+void __wrap_leg_poll(struct leg *l, struct ev_loop *loop, int events);
 
 enum session_status __wrap_session_handshake(struct session *s)
 {
@@ -89,6 +97,18 @@ void __wrap_conn_run(struct conn *c)
     (void)c;
 }
 
+enum lookup_status __wrap_lookup_overdue(const struct lookup *l)
+{
+    (void)l;
+    return lookup_status;
+}
+
+void __wrap_leg_poll(struct leg *l, struct ev_loop *loop, int events)
+{
+    (void)loop;
+    polled[polls++] = (struct poll){l, events};
+}
+
 static void go_on(struct conn *c)
 {
     (void)c;
@@ -109,7 +129,7 @@ static struct conn new_conn(enum conn_state state)
     config.policy.allowed = policy_profile_suites(PROFILE_2021);
     setup = (struct setup){.without_h2 = true};
     refused = REASON_OK;
-    begun = reads = 0;
+    begun = reads = polls = 0;
     state_set = CONN_STATES;
     return (struct conn){.worker = &worker,
                          .runtime = &runtime,
@@ -265,6 +285,64 @@ static void no_page_follows_a_shutdown(void **state)
     }
 }
 
+/* ---- what is waited for ---- */
+
+static void a_name_that_is_overdue(void **state)
+{
+    (void)state;
+    static const struct {
+        enum lookup_status status;
+        enum reason reason;
+    } rows[] = {
+        {LOOKUP_UNANSWERED, REASON_RESOLVER_UNAVAILABLE},
+        {LOOKUP_FAILED, REASON_UPSTREAM_NAME_LOOKUP_FAILED},
+    };
+    for (size_t i = 0; i < N_OF(rows); i++) {
+        struct conn c = new_conn(CONN_RESOLVING);
+        lookup_status = rows[i].status;
+        reach_lookup_overdue(&c);
+        assert_int_equal(refused, rows[i].reason);
+    }
+}
+
+/* A socket is asked for bytes only where somebody takes them, or the loop would turn for nothing;
+ * and none goes out while a record is on its way. */
+static void only_what_is_wanted_is_polled(void **state)
+{
+    (void)state;
+    static const struct {
+        enum conn_state state;
+        bool writes;
+    } rows[] = {
+        {CONN_RESOLVING, true},
+        {CONN_DIALLING, true},
+        {CONN_AUDIT, false},
+    };
+    for (size_t i = 0; i < N_OF(rows); i++) {
+        for (unsigned queued = 0; queued < 2; queued++) {
+            for (unsigned ended = 0; ended < 2; ended++) {
+                int pair[2];
+                struct conn c = new_conn(rows[i].state);
+                assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+                while (send(pair[0], said, sizeof said, MSG_NOSIGNAL) > 0)
+                    ;
+                c.client.fd = pair[0];
+                c.client.stream.end_of_data = ended;
+                if (queued) assert_true(buf_append(&c.client.stream.out, said, sizeof said));
+                __real_conn_run(&c);
+                int wanted = rows[i].writes && queued ? EV_WRITE : 0;
+                assert_int_equal(polls, 2);
+                assert_ptr_equal(polled[0].leg, &c.client);
+                if (polled[0].events != wanted)
+                    fail_msg("row %zu: %d, not %d", i, polled[0].events, wanted);
+                stream_fini(&c.client.stream);
+                close(pair[0]);
+                close(pair[1]);
+            }
+        }
+    }
+}
+
 /* ---- the relay ---- */
 
 enum { QUEUE_HIGH = 47 * 1024, SHARE = 64 * 1024, RECORD_COST = 512 };
@@ -378,6 +456,8 @@ int main(void)
         cmocka_unit_test(what_is_told_instead),
         cmocka_unit_test(a_record_on_its_way_keeps_its_connection),
         cmocka_unit_test(no_page_follows_a_shutdown),
+        cmocka_unit_test(a_name_that_is_overdue),
+        cmocka_unit_test(only_what_is_wanted_is_polled),
         cmocka_unit_test(a_full_queue_takes_no_more),
         cmocka_unit_test(a_share_ends_exactly),
         cmocka_unit_test(a_blocked_reader_is_idle),
