@@ -57,9 +57,10 @@ help:
 
 packages:
 	@.make/deps.sh build
-library: packages
+# Needs the packages, but no prerequisite: so that it begins first where it is the first goal.
+library:
 	@.make/wolfssl.sh $(WOLFSSL)
-$(WOLFSSL)/profile.stamp: .make/wolfssl.sh .make/wolfssl.profile | library
+$(WOLFSSL)/profile.stamp: .make/wolfssl.sh .make/wolfssl.profile | packages library
 	@touch $@
 
 # Rewritten only if the compiler or its flags have changed.
