@@ -257,11 +257,25 @@ static int events_of(struct conn *c, struct leg *l)
     return events | (wanted && !l->stream.end_of_data ? EV_READ : 0);
 }
 
+static bool lacks_memory(const struct leg *l)
+{
+    return l->broken && !l->stream.end_of_data;
+}
+
+/* A leg without memory brings nothing more: a deadline would blame its peer. */
+static void refuse_for_memory(struct conn *c)
+{
+    bool may_refuse = c->reason == REASON_OK && states[c->state].successors & TO(AUDIT);
+    if (may_refuse && (lacks_memory(&c->client) || lacks_memory(&c->upstream)))
+        conn_refuse(c, REASON_INTERNAL_ERROR);
+}
+
 static void run_steps(struct conn *c)
 {
     c->client.taken = c->upstream.taken = 0;
     while (c->state != CONN_DONE && states[c->state].step(c) == STEP_AGAIN)
         ;
+    refuse_for_memory(c);
 }
 
 void conn_run(struct conn *c)

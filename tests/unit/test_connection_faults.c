@@ -409,7 +409,7 @@ static enum step exchange(struct conn *c)
     if (c->setup->exchanged++ == 0)
         assert_true(buf_append(&c->upstream.stream.out, hello, strlen(hello)));
     size_t got = leg_fill(&c->upstream);
-    const uint8_t *p = buf_head(in), *end = memchr(p, '\n', buf_size(in));
+    const uint8_t *p = buf_head(in), *end = buf_size(in) ? memchr(p, '\n', buf_size(in)) : NULL;
     if (!end && got == 0 && c->upstream.stream.end_of_data)
         return conn_refuse(c, REASON_UPSTREAM_UNREACHABLE);
     if (!end) return STEP_WAIT;
