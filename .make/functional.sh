@@ -1,12 +1,12 @@
 #!/bin/sh
-# Runs the functional tests, four files at once per processor, since tests wait a lot: first the
+# Runs the functional tests, three files at once per processor, since tests wait a lot: first the
 # slow small ones, then the largest. Prints the output of a file if it fails.
 # usage: SUITEGATE=BINARY functional.sh LOGS FILE...
 set -u
 logs=$1; shift
-processes=$((4 * $(nproc)))
+processes=$((3 * $(nproc)))
 [ $processes -le 8 ] || processes=8 # as many as have ports of their own: gate.py
-slow='/test_(build|chains|check_(faults|limits|servers)|ordinary)\.py$'
+slow='/test_(build|chains|check_(faults|limits|servers)|deadlines|ordinary|records)\.py$'
 rm -rf "$logs"; mkdir -p "$logs"
 { ls "$@" | grep -E "$slow"; ls -S "$@" | grep -Ev "$slow"; } |
     xargs -P $processes -n 1 --process-slot-var=SUITEGATE_TEST_SLOT sh -c '
