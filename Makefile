@@ -98,9 +98,8 @@ WRAPPED_test_relay_steps := session_read session_write session_close_notify \
     conn_set_state
 WRAPPED_test_session_faults := malloc calloc realloc free suitegate_random session_handshake \
     session_read session_write session_close_notify
-WRAPPED_test_conn := session_handshake session_agreed session_read session_write \
-    session_renegotiation_asked conn_refuse client_start_handshake conn_set_state conn_run \
-    lookup_overdue leg_poll
+WRAPPED_test_conn := session_handshake session_agreed conn_refuse client_start_handshake \
+    conn_set_state conn_run lookup_overdue leg_poll
 WRAPPED_test_ticket := random_bytes
 WRAPPED_test_writer := output_take fdatasync ftruncate
 

@@ -42,8 +42,8 @@ static bool add_pending(struct output *o, struct queued *i)
 
 /* ---- the writer's own records ---- */
 
-static struct queued *own_item(struct output *o, enum audit_action action, const char *detail,
-                               const struct audit_log *about, struct timespec at)
+static struct queued *own_record(struct output *o, enum audit_action action, const char *detail,
+                                 const struct audit_log *about, struct timespec at)
 {
     struct text text = {0};
     struct audit_event e = {.action = action,
@@ -71,14 +71,14 @@ static struct timespec now(void)
 }
 
 /* What was wrong with the log when it was opened. */
-static struct queued *findings_item(struct output *o)
+static struct queued *findings_record(struct output *o)
 {
     struct logfile_findings *f = &o->log->findings;
     struct audit_log about = {
         .torn = &f->torn, .missing_from = f->missing_from, .missing_to = f->missing_to};
     if (!f->detail.size) return NULL;
     diag_warning("audit file %s: %s", o->log->path, text_string(&f->detail));
-    struct queued *i = own_item(o, AUDIT_LOG_REPAIRED, text_string(&f->detail), &about, now());
+    struct queued *i = own_record(o, AUDIT_LOG_REPAIRED, text_string(&f->detail), &about, now());
     text_fini(&f->detail);
     text_fini(&f->torn);
     f->missing_from = f->missing_to = 0;
@@ -100,7 +100,7 @@ static void add_checkpoint(struct output *o, const char *trigger)
                               .public_key = text_string(&o->log->key.public_base64)};
     if (checkpoint_sign(&o->log->key, when, &o->sealed, previous, &signature)) {
         about.signature = text_string(&signature);
-        struct queued *i = own_item(o, AUDIT_LOG_CHECKPOINT, NULL, &about, at);
+        struct queued *i = own_record(o, AUDIT_LOG_CHECKPOINT, NULL, &about, at);
         if (i && add_pending(o, i)) previous->sequence = 0;
     } else {
         static int64_t last;
@@ -200,7 +200,7 @@ static bool sync_all(struct output *o)
                     ": they may not be on it.",
                     strerror(o->sync_fault), o->synced + 1, o->log->written.sequence);
         o->sync_fault = 0;
-        struct queued *i = findings_item(o);
+        struct queued *i = findings_record(o);
         if (i) add_pending(o, i);
     }
     o->synced = o->log->written.sequence;
@@ -255,7 +255,7 @@ static void reseal(struct output *o)
     record_queue_clear(&o->pending);
     o->sealed = o->log->written;
     if (o->trigger && o->log->has_key && o->sealed.sequence) add_checkpoint(o, o->trigger);
-    struct queued *first = findings_item(o);
+    struct queued *first = findings_record(o);
     if (first) add_pending(o, first);
     while (items) {
         struct queued *i = items;
@@ -308,7 +308,7 @@ static void report_lost(struct output *o)
     size_t lost = atomic_load(&o->counters->lost);
     if (lost == o->lost_reported) return;
     struct audit_log about = {.sink = "file", .dropped = lost - o->lost_reported};
-    struct queued *i = own_item(o, AUDIT_LOG_DROPPED, "There was no memory.", &about, now());
+    struct queued *i = own_record(o, AUDIT_LOG_DROPPED, "There was no memory.", &about, now());
     if (!i) return;
     add_pending(o, i);
     o->lost_reported = lost;
@@ -378,7 +378,7 @@ static void rotate(struct output *o, int fd)
         return;
     }
     logfile_restore(o->log);
-    struct queued *i = findings_item(o);
+    struct queued *i = findings_record(o);
     if (i) add_pending(o, i);
     /* A checkpoint first: the new file can then be verified alone. */
     if (o->log->has_key) add_checkpoint(o, "rotation");

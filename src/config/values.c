@@ -70,8 +70,11 @@ static bool parse_auto(enum value_kind kind, const struct range *range, const ch
                        unsigned *out)
 {
     if (strcmp(text, "auto") != 0) return false;
-    if (kind == KIND_SOURCE_COUNT) *out = SOURCE_COUNT_AUTO;
-    if (kind != KIND_WORKERS) return kind == KIND_SOURCE_COUNT;
+    if (kind == KIND_SOURCE_COUNT) {
+        *out = SOURCE_COUNT_AUTO;
+        return true;
+    }
+    if (kind != KIND_WORKERS) return false;
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     uint64_t n = cores < 1 ? 1 : (uint64_t)cores;
     *out = (unsigned)(n > range->most ? range->most : n);

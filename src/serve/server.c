@@ -20,7 +20,6 @@ struct server {
     const char *config_file;
     struct loaded_config *loaded;
     struct leaf_keys leaf_keys;
-    bool has_leaf_keys;
     struct worker_shared shared;
     struct worker_events events;
     struct worker_thread **workers;
@@ -87,7 +86,8 @@ static void on_new_day(struct ev_loop *loop, ev_timer *timer, int events)
 /* Keys for minted certificates, made when a configuration first needs them. */
 static bool make_leaf_keys(struct server *s, const struct config *c, struct text *errors)
 {
-    if (s->has_leaf_keys || !config_needs_ca(c)) return true;
+    /* The last one is made last. */
+    if (s->leaf_keys.keys[KEY_TYPES - 1].der || !config_needs_ca(c)) return true;
     for (int k = 0; k < KEY_TYPES; k++) {
         key_fini(&s->leaf_keys.keys[k]); /* of an attempt that failed */
         if (!key_generate((enum key_type)k, LEAF_RSA_BITS, &s->leaf_keys.keys[k])) {
@@ -95,7 +95,6 @@ static bool make_leaf_keys(struct server *s, const struct config *c, struct text
             return false;
         }
     }
-    s->has_leaf_keys = true;
     return true;
 }
 

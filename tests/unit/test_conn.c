@@ -1,5 +1,5 @@
 /* A connection at moments that no peer brings about at will: a handshake that ended outside the
- * policy, a refusal that could not be recorded, a queue that is exactly full. */
+ * policy, a refusal that could not be recorded, a shutdown while a record is pending. */
 #include "helper.h"
 
 #include "conn/conn_impl.h"
@@ -12,8 +12,7 @@
 /* The linker leads the calls of other files here (the Makefile says so). */
 static struct agreed agreed;
 static enum reason refused;
-static unsigned begun, reads;
-static size_t payload;
+static unsigned begun;
 static enum conn_state state_set;
 static enum lookup_status lookup_status;
 static struct poll {
@@ -24,9 +23,6 @@ static unsigned polls;
 
 enum session_status __wrap_session_handshake(struct session *s);
 struct agreed __wrap_session_agreed(const struct session *s);
-enum session_status __wrap_session_read(struct session *s, void *p, size_t n, size_t *got);
-bool __wrap_session_write(struct session *s, const void *p, size_t n);
-bool __wrap_session_renegotiation_asked(const struct session *s);
 enum step __wrap_conn_refuse(struct conn *c, enum reason reason);
 enum step __wrap_client_start_handshake(struct conn *c, const char *alpn);
 void __wrap_conn_set_state(struct conn *c, enum conn_state state);
@@ -45,30 +41,6 @@ struct agreed __wrap_session_agreed(const struct session *s)
 {
     (void)s;
     return agreed;
-}
-
-enum session_status __wrap_session_read(struct session *s, void *p, size_t n, size_t *got)
-{
-    (void)s;
-    (void)p;
-    assert_true(payload <= n);
-    *got = payload;
-    reads++;
-    return SESSION_OK;
-}
-
-bool __wrap_session_write(struct session *s, const void *p, size_t n)
-{
-    static const uint8_t zeros[WORKER_SCRATCH];
-    (void)p;
-    /* A queue stands for a session: see the tests of the relay. */
-    return !s || buf_append((struct buf *)s, zeros, n);
-}
-
-bool __wrap_session_renegotiation_asked(const struct session *s)
-{
-    (void)s;
-    return false;
 }
 
 enum step __wrap_conn_refuse(struct conn *c, enum reason reason)
@@ -130,7 +102,7 @@ static struct conn new_conn(enum conn_state state)
     config.policy.allowed = policy_profile_suites(PROFILE_2021);
     setup = (struct setup){.without_h2 = true};
     refused = REASON_OK;
-    begun = reads = polls = 0;
+    begun = polls = 0;
     state_set = CONN_STATES;
     return (struct conn){.worker = &worker,
                          .runtime = &runtime,
@@ -344,72 +316,23 @@ static void only_what_is_wanted_is_polled(void **state)
     }
 }
 
-/* ---- the relay ---- */
-
-enum { QUEUE_HIGH = 47 * 1024, SHARE = 64 * 1024, RECORD_COST = 512 };
-
-static void fill(struct buf *b, size_t n)
-{
-    uint8_t *p = calloc(1, n);
-    assert_non_null(p);
-    assert_true(buf_append(b, p, n));
-    free(p);
-}
-
-static void a_full_queue_takes_no_more(void **state)
+/* Without memory for its bytes a leg brings nothing more. A deadline would blame its peer. */
+static void a_leg_without_memory(void **state)
 {
     (void)state;
-    for (size_t n = QUEUE_HIGH - 1; n <= QUEUE_HIGH + 1; n++) {
-        struct conn c = new_conn(CONN_RELAY);
-        unsigned room = n < QUEUE_HIGH;
-        fill(&c.upstream.stream.out, n);
-        c.upstream.tls = (struct session *)&c.upstream.stream.out;
-        c.to_client.state = DIRECTION_CLOSED;
-        assert_int_equal(relay_events(&c, &c.client), room ? EV_READ : 0);
-        payload = 1;
-        assert_int_equal(relay_step(&c), STEP_WAIT);
-        assert_int_equal(reads, room);
-        assert_int_equal(c.to_upstream.bytes, room);
-        stream_fini(&c.upstream.stream);
+    static const enum conn_state states[] = {CONN_RESOLVING, CONN_DIALLING};
+    for (size_t i = 0; i < N_OF(states); i++) {
+        for (unsigned upstream = 0; upstream < 2; upstream++) {
+            for (unsigned reset = 0; reset < 2; reset++) { /* by the peer */
+                struct conn c = new_conn(states[i]);
+                struct leg *l = upstream ? &c.upstream : &c.client;
+                l->broken = true;
+                l->stream.end_of_data = reset;
+                __real_conn_run(&c);
+                assert_int_equal(refused, reset ? REASON_OK : REASON_INTERNAL_ERROR);
+            }
+        }
     }
-}
-
-/* Payload counts, and each record: nobody has more by making them small. */
-static void a_share_ends_exactly(void **state)
-{
-    (void)state;
-    static const size_t sizes[] = {0, 512, 1536, 15872};
-    for (size_t i = 0; i < N_OF(sizes); i++) {
-        struct conn c = new_conn(CONN_RELAY);
-        c.to_client.state = DIRECTION_CLOSED;
-        payload = sizes[i];
-        assert_int_equal(relay_step(&c), STEP_WAIT);
-        assert_int_equal(reads, SHARE / (payload + RECORD_COST));
-        assert_true(c.rerun);
-    }
-}
-
-/* Only bytes that go out keep a tunnel from being idle. */
-static void a_blocked_reader_is_idle(void **state)
-{
-    (void)state;
-    int ends_of_it[2];
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends_of_it), 0);
-    for (unsigned blocked = 0; blocked < 2; blocked++) {
-        struct conn c = new_conn(CONN_RELAY);
-        c.client.fd = ends_of_it[0];
-        c.active_ns = 5;
-        c.to_upstream.state = DIRECTION_CLOSED;
-        fill(&c.client.stream.out, QUEUE_HIGH);
-        while (blocked && send(c.client.fd, said, sizeof said, MSG_NOSIGNAL) > 0)
-            ;
-        assert_int_equal(relay_step(&c), STEP_WAIT);
-        assert_int_equal(c.active_ns == 5, blocked);
-        assert_int_equal(buf_size(&c.client.stream.out), blocked ? QUEUE_HIGH : 0);
-        stream_fini(&c.client.stream);
-    }
-    close(ends_of_it[0]);
-    close(ends_of_it[1]);
 }
 
 /* ---- the end ---- */
@@ -459,9 +382,7 @@ int main(void)
         cmocka_unit_test(no_page_follows_a_shutdown),
         cmocka_unit_test(a_name_that_is_overdue),
         cmocka_unit_test(only_what_is_wanted_is_polled),
-        cmocka_unit_test(a_full_queue_takes_no_more),
-        cmocka_unit_test(a_share_ends_exactly),
-        cmocka_unit_test(a_blocked_reader_is_idle),
+        cmocka_unit_test(a_leg_without_memory),
         cmocka_unit_test(how_long_the_end_lasts),
     };
     return cmocka_run_group_tests_name("conn", tests, NULL, NULL);

@@ -227,17 +227,23 @@ static void a_step_moves_a_share_each_way(void **state)
     assert_false(c.rerun);
 }
 
-/* Each record costs as much as 512 bytes, so small records cannot occupy a worker. */
+/* A record counts as its payload and 512 bytes, so that small ones cannot keep a worker. */
 static void small_records_use_up_a_share_too(void **state)
 {
-    (void)state;
-    scripts[CLIENT].has = ENDLESS;
-    scripts[CLIENT].record = 1;
-    for (unsigned i = 1; i <= 3; i++) {
-        relay_step(&c);
-        assert_int_equal(scripts[CLIENT].sent, i * 128);
-        assert_true(c.rerun);
+    static const size_t sizes[] = {1, 259, 511, 512, 1536, 15872};
+    for (size_t i = 0; i < N_OF(sizes); i++) {
+        begin(state);
+        scripts[CLIENT].has = ENDLESS;
+        scripts[CLIENT].record = sizes[i];
+        size_t records = (SHARE + sizes[i] + 511) / (sizes[i] + 512);
+        for (size_t run = 1; run <= 3; run++) {
+            relay_step(&c);
+            assert_int_equal(scripts[CLIENT].sent, run * records * sizes[i]);
+            assert_true(c.rerun);
+        }
+        end(state);
     }
+    begin(state);
 }
 
 /* What a receiver can no longer take is dropped; what it has sent is still read. */
