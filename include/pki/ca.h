@@ -19,9 +19,12 @@ struct lifetime {
     time_t begins, ends;
 };
 
-/* A self-signed root with a unique name, valid for ten years: PEM into both texts. */
-WARN_UNUSED bool ca_create(enum key_type type, time_t now, struct text *certificate,
-                           struct text *key);
+enum { CA_RSA_BITS = 3072 }; /* for a CA that is kept */
+
+/* A self-signed root with a unique name, valid for ten years: PEM into both texts. rsa_bits is for
+ * KEY_RSA only. */
+WARN_UNUSED bool ca_create(enum key_type type, unsigned rsa_bits, time_t now,
+                           struct text *certificate, struct text *key);
 
 /* certificate: the issuing CA first, then its intermediates; a root at the end is not sent to
  * clients. NULL with a sentence in errors (prefixed by `name`) when it cannot be used. */

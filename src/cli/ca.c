@@ -82,7 +82,7 @@ static int init(int argc, char **argv)
     }
     const char *directory = options.out ? options.out : ".";
     if (mkdir(directory, 0755) < 0 && errno != EEXIST) return complain(directory, errno);
-    if (ca_create(type, time(NULL), &certificate, &key)) {
+    if (ca_create(type, CA_RSA_BITS, time(NULL), &certificate, &key)) {
         status = write_pair(directory, &certificate, &key);
     } else {
         fprintf(stderr, "suitegate: cannot make a key or sign with it\n");

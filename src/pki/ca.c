@@ -13,7 +13,6 @@
 enum {
     CERT_LIMIT = 8192,
     COMMON_NAME_LIMIT = 64, /* RFC 5280 appendix A.1, ub-common-name */
-    CA_RSA_BITS = 3072,
     TAG_SEQUENCE = 0x30,
     TAG_SET = 0x31,
     TAG_OCTET_STRING = 0x04,
@@ -215,13 +214,14 @@ static size_t write_certificate(const struct template *t, struct decoded_key *si
     return size > 0 ? (size_t)size : 0;
 }
 
-bool ca_create(enum key_type type, time_t now, struct text *certificate, struct text *key)
+bool ca_create(enum key_type type, unsigned rsa_bits, time_t now, struct text *certificate,
+               struct text *key)
 {
     struct private_key private = {0};
     struct decoded_key decoded;
     uint8_t serial[16], der[CERT_LIMIT];
     char host[65] = "", name[128], date[CLOCK_TEXT_SIZE];
-    if (!key_generate(type, CA_RSA_BITS, &private) || !random_serial(serial)) return false;
+    if (!key_generate(type, rsa_bits, &private) || !random_serial(serial)) return false;
     gethostname(host, sizeof host - 1);
     clock_format_seconds(now, date);
     /* A unique name: two roots with one name confuse clients. */

@@ -55,7 +55,7 @@ static struct text load(const char *name)
 static struct ca *create(enum key_type type, const char *crl_url)
 {
     struct text certificate = {0}, key = {0}, errors = {0};
-    assert_true(ca_create(type, time(NULL), &certificate, &key));
+    assert_true(ca_create(type, CA_RSA_BITS, time(NULL), &certificate, &key));
     save("ca.pem", &certificate);
     save("ca.key", &key);
     struct ca *ca = ca_new(&certificate, &key, crl_url, "ca.pem", &errors);

@@ -494,7 +494,7 @@ static int begin(void **state)
     assert_true(tls_library_init(&errors));
     snprintf(proxy.folder, sizeof proxy.folder, "/tmp/suitegate-faults.XXXXXX");
     assert_non_null(mkdtemp(proxy.folder));
-    assert_true(ca_create(KEY_ECDSA, time(NULL), &certificate, &key));
+    assert_true(ca_create(KEY_ECDSA, 0, time(NULL), &certificate, &key));
     put_file("ca.pem", 0644, text_string(&certificate));
     put_file("ca.key", 0600, text_string(&key));
     put_file("suitegate.ini", 0644,

@@ -49,7 +49,7 @@ struct pair {
 static struct text new_ca(struct ca **ca)
 {
     struct text certificate = {0}, key = {0}, errors = {0};
-    assert_true(ca_create(KEY_ECDSA, time(NULL), &certificate, &key));
+    assert_true(ca_create(KEY_ECDSA, 0, time(NULL), &certificate, &key));
     *ca = ca_new(&certificate, &key, NULL, "ca.pem", &errors);
     if (!*ca) fail_msg("%s", text_string(&errors));
     text_fini(&key);
