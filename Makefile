@@ -129,7 +129,7 @@ unit: $(UNIT_PROGRAMS)
 	@.make/unit.sh $^
 
 functional: $(BUILD)/suitegate
-	@SUITEGATE=$(abspath $(BUILD)/suitegate) .make/functional.sh $(BUILD)/functional \
+	@SUITEGATE=$(abspath $(BUILD)/suitegate) .make/functional.py $(BUILD)/functional \
 	    tests/functional/test_*.py
 
 # Sanitizers have their own tree; wolfSSL is shared. The small quarantine keeps the tests' bounds on
@@ -156,7 +156,7 @@ covered: all
 	    CFLAGS=-fsanitize-coverage=trace-pc-guard \
 	    LDFLAGS='$(COVERAGE)/coverage.o -Wl,--wrap=_exit' $(COVERAGE)/suitegate
 	@COVERED_FOLDER=$(abspath $(COVERAGE)) /usr/bin/python3 -B tests/tools/covered.py \
-	    $(abspath $(COVERAGE)/suitegate) .make/functional.sh $(BUILD)/functional \
+	    $(abspath $(COVERAGE)/suitegate) .make/functional.py $(BUILD)/functional \
 	    tests/functional/test_*.py
 
 # How good the tests are: faults put into copies of the tree, two at a time. About an hour.

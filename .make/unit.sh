@@ -1,15 +1,15 @@
 #!/bin/sh
-# Runs the unit test programs; prints the output of each failing one, and a summary line.
+# Runs the unit test programs, three at once per processor, since some wait. Prints the output of
+# each one that fails, and a summary line.
 # usage: unit.sh PROGRAM...
-passed=0 failed=0
-for program in "$@"; do
-    if output=$("$program" 2>&1); then
-        n=$(printf '%s\n' "$output" | sed -n 's/.*PASSED  \] \([0-9]*\) test.*/\1/p' | awk '{ n += $1 } END { print n + 0 }')
-        passed=$((passed + n))
-    else
-        printf '%s\n' "$program" "$output"
-        failed=$((failed + 1))
-    fi
-done
-echo "unit: $passed tests passed, $failed programs failed"
-[ $failed = 0 ]
+printf '%s\n' "$@" | xargs -P $((3 * $(nproc))) -n 1 sh -c '
+    "$0" >"$0.log" 2>&1 && exit
+    echo "program failed: $0" | cat - "$0.log"
+    echo "program failed" >>"$0.log"
+    exit 1'
+status=$?
+for program in "$@"; do cat "$program.log"; done | awk '
+    /PASSED  \]/ { passed += $4 }
+    /^program failed/ { failed++ }
+    END { printf "unit: %d tests passed, %d programs failed\n", passed, failed }'
+[ $status = 0 ]

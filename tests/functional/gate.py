@@ -39,7 +39,7 @@ def _ports():
     parallel runs begin elsewhere."""
     share = range(10000 + int(os.environ.get("SUITEGATE_TEST_SLOT", "0")), 32768, 8)
     first = random.randrange(len(share))
-    return itertools.chain(share[first:], share[:first])
+    yield from itertools.chain(share[first:], share[:first])
 
 
 _free_ports = _ports()
