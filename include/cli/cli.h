@@ -1,5 +1,5 @@
-/* The command line: one function per subcommand. Each gets its own arguments (argv[0] is the
- * subcommand's name), prints, and returns the exit status. */
+/* The command line: one function per command. Each gets its own arguments (argv[0] is its whole
+ * name, such as "suitegate log tail"), prints, and returns the exit status. */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
@@ -14,6 +14,15 @@ int cli_policy(int argc, char **argv);
 int cli_log(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_exec(int argc, char **argv);
+
+struct cli_command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+};
+
+/* Runs the command that argv[1] names; prints help, or an error if there is none. */
+int cli_dispatch(const struct cli_command *commands, size_t count, const char *help, int argc,
+                 char **argv);
 
 enum { CLI_CAS = 16 };
 

@@ -155,9 +155,6 @@ static int show(int argc, char **argv)
 
 int cli_ca(int argc, char **argv)
 {
-    if (argc >= 2 && strcmp(argv[1], "init") == 0) return init(argc - 1, argv + 1);
-    if (argc >= 2 && strcmp(argv[1], "show") == 0) return show(argc - 1, argv + 1);
-    bool asked = argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
-    fputs(help, asked ? stdout : stderr);
-    return asked ? CLI_DONE : CLI_USAGE;
+    static const struct cli_command commands[] = {{"init", init}, {"show", show}};
+    return cli_dispatch(commands, COUNT_OF(commands), help, argc, argv);
 }

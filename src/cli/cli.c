@@ -12,6 +12,25 @@
 #include <string.h>
 #include <unistd.h>
 
+int cli_dispatch(const struct cli_command *commands, size_t count, const char *help, int argc,
+                 char **argv)
+{
+    char whole[64];
+    const char *name = argc > 1 ? argv[1] : "";
+    bool asked = strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(name, commands[i].name) != 0) continue;
+        snprintf(whole, sizeof whole, "%s %s", argv[0], name);
+        argv[1] = whole;
+        return commands[i].run(argc - 1, argv + 1);
+    }
+    if (*name && !asked)
+        fprintf(stderr, "%s: unknown command \"%s\"; try: %s --help\n", argv[0], name, argv[0]);
+    else
+        fputs(help, asked ? stdout : stderr);
+    return asked ? CLI_DONE : CLI_USAGE;
+}
+
 enum kind { VALUE, REPEATS, FLAG };
 
 static const struct row {
@@ -69,18 +88,19 @@ static int row_of(const struct cli_syntax *syntax, int found)
     return found;
 }
 
-static int check_operands(const char *subcommand, const struct cli_syntax *syntax,
+static int check_operands(const char *command, const struct cli_syntax *syntax,
                           const struct cli_options *given)
 {
     size_t most = syntax->operands == CLI_NO_OPERANDS    ? 0
                   : syntax->operands == CLI_FILE_OR_NONE ? 1
                                                          : SIZE_MAX;
     if (syntax->operands == CLI_FILES && given->operand_count == 0) {
-        fprintf(stderr, "suitegate log %s: which file?\n", subcommand);
+        fprintf(stderr, "%s: which file? Try: %s --help\n", command, command);
         return CLI_USAGE;
     }
     if (given->operand_count <= most) return -1;
-    fprintf(stderr, "suitegate %s: unexpected argument \"%s\"\n", subcommand, given->operands[0]);
+    fprintf(stderr, "%s: unexpected argument \"%s\"; try: %s --help\n", command,
+            given->operands[most], command);
     return CLI_USAGE;
 }
 
@@ -99,7 +119,9 @@ int cli_parse(int argc, char **argv, const struct cli_syntax *syntax, struct cli
             return CLI_DONE;
         }
         if (row < CLI_OPTIONS && take(&rows[row], out)) continue;
-        fprintf(stderr, "Try: suitegate --help\n");
+        if (row < CLI_OPTIONS)
+            fprintf(stderr, "%s: --%s at most %d times\n", argv[0], rows[row].name, CLI_CAS);
+        fprintf(stderr, "Try: %s --help\n", argv[0]);
         return CLI_USAGE;
     }
     out->operands = argv + optind;

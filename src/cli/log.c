@@ -70,16 +70,9 @@ int cli_log_key(int argc, char **argv)
 
 int cli_log(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        int (*run)(int argc, char **argv);
-    } commands[] = {{"key", cli_log_key},
-                    {"verify", cli_log_verify},
-                    {"report", cli_log_report},
-                    {"tail", cli_log_tail}};
-    for (size_t i = 0; argc >= 2 && i < COUNT_OF(commands); i++)
-        if (strcmp(argv[1], commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
-    bool asked = argc >= 2 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
-    fputs(help, asked ? stdout : stderr);
-    return asked ? CLI_DONE : CLI_USAGE;
+    static const struct cli_command commands[] = {{"key", cli_log_key},
+                                                  {"verify", cli_log_verify},
+                                                  {"report", cli_log_report},
+                                                  {"tail", cli_log_tail}};
+    return cli_dispatch(commands, COUNT_OF(commands), help, argc, argv);
 }

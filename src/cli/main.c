@@ -25,11 +25,6 @@ static const char help[] =
     "Exit status: 0 done, 1 the answer is no, 2 could not do it, 64 wrong usage; check and exec\n"
     "have 3 besides.\n";
 
-struct command {
-    const char *name;
-    int (*run)(int argc, char **argv);
-};
-
 static int print_version(void)
 {
     struct text out = {0}, names = {0};
@@ -48,27 +43,18 @@ static int print_version(void)
 
 static int dispatch(int argc, char **argv)
 {
-    static const struct command commands[] = {
+    static const struct cli_command commands[] = {
         {"run", cli_run},     {"config", cli_config}, {"ca", cli_ca},  {"policy", cli_policy},
         {"check", cli_check}, {"exec", cli_exec},     {"log", cli_log}};
-    const char *name = argc > 1 ? argv[1] : "";
-    for (size_t i = 0; i < COUNT_OF(commands); i++)
-        if (strcmp(name, commands[i].name) == 0) return commands[i].run(argc - 1, argv + 1);
-    if (strcmp(name, "--version") == 0) return print_version();
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) {
-        fputs(help, stdout);
-        return CLI_DONE;
-    }
-    if (*name)
-        fprintf(stderr, "suitegate: unknown command \"%s\"; try: suitegate --help\n", name);
-    else
-        fputs(help, stderr);
-    return CLI_USAGE;
+    if (argc > 1 && strcmp(argv[1], "--version") == 0) return print_version();
+    return cli_dispatch(commands, COUNT_OF(commands), help, argc, argv);
 }
 
 int main(int argc, char **argv)
 {
     struct text errors = {0};
+    char program[] = "suitegate";
+    if (argc > 0) argv[0] = program;
     if (!tls_library_init(&errors)) {
         cli_print_errors(&errors);
         text_fini(&errors);

@@ -77,6 +77,23 @@ def test_usage_error_is_64(arguments, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("arguments, words", [
+    (["bogus"], 'suitegate: unknown command "bogus"; try: suitegate --help'),
+    (["log", "bogus"], 'suitegate log: unknown command "bogus"; try: suitegate log --help'),
+    (["ca", "init", "x"],
+     'suitegate ca init: unexpected argument "x"; try: suitegate ca init --help'),
+    (["log", "tail", "x", "y"],
+     'suitegate log tail: unexpected argument "y"; try: suitegate log tail --help'),
+    (["log", "verify"], "suitegate log verify: which file? Try: suitegate log verify --help"),
+    (["check", *["--ca", "x"] * 17, "host"], "suitegate check: --ca at most 16 times"),
+    (["run", "--bogus"], "suitegate run: unrecognized option '--bogus'"),
+])
+def test_usage_errors_name_the_command(arguments, words):
+    done = run(*arguments)
+    assert (done.returncode, done.stdout) == (USAGE, "")
+    assert words in done.stderr.splitlines()
+
+
 def test_version_names_the_library_and_the_eight_suites():
     done = run("--version")
     assert done.returncode == 0
