@@ -92,6 +92,9 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/libcore.a $(wildcard tests/unit/*.h)
 	    $(CORE_LIBS) -lcmocka -o $@
 # Calls that the test replaces.
 WRAPPED_test_connection_faults := malloc calloc realloc suitegate_random ca_mint
+WRAPPED_test_leg := malloc
+WRAPPED_test_lines := realloc
+WRAPPED_test_mirror := clock_steady_ns
 WRAPPED_test_relay_steps := session_read session_write session_close_notify \
     session_renegotiation_asked session_fault session_alert_sent session_alert_received \
     session_handshake_done leg_fill leg_flush leg_end evidence_opened evidence_closed conn_uncount \
@@ -100,8 +103,10 @@ WRAPPED_test_session_faults := malloc calloc realloc free suitegate_random sessi
     session_read session_write session_close_notify
 WRAPPED_test_conn := session_handshake session_agreed conn_refuse client_start_handshake \
     conn_set_state conn_run lookup_overdue leg_poll
+WRAPPED_test_sources := free
+WRAPPED_test_state := pread digest_sha256
 WRAPPED_test_ticket := random_bytes
-WRAPPED_test_writer := output_take fdatasync ftruncate
+WRAPPED_test_writer := output_take fdatasync fsync ftruncate
 
 certs/ca.pem: | $(BUILD)/suitegate
 	@[ -e $@ ] || $(BUILD)/suitegate ca init --out certs

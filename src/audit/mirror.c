@@ -210,9 +210,8 @@ void mirror_free(struct mirror *m)
     if (!join(m)) {
         diag_warning("%s did not get all audit records", name ? name : "a further sink");
     } else {
-        if (m->count + m->dropped)
-            diag_warning("%s did not get %" PRIu64 " audit records", m->sink.name,
-                         m->dropped + m->count);
+        uint64_t lost = m->count + m->dropped;
+        if (lost) diag_warning("%s did not get %" PRIu64 " audit records", m->sink.name, lost);
         mirror_release(m);
     }
     free(name);

@@ -165,7 +165,6 @@ static bool peer_is_gone(const struct sink *s)
     char c;
     if (!s->is_syslog || s->address.transport != SYSLOG_TCP || s->sent > 0) return false;
     ssize_t n = recv(s->fd, &c, 1, MSG_DONTWAIT | MSG_PEEK);
-    if (n == 0) errno = ECONNRESET;
     return n == 0 || (n < 0 && errno != EAGAIN);
 }
 

@@ -69,6 +69,7 @@ WEAK = {0x0101: "rsa_pkcs1_md5", 0x0201: "rsa_pkcs1_sha1", 0x0203: "ecdsa_sha1",
         0x0301: "rsa_pkcs1_sha224", 0x0303: "ecdsa_sha224"}
 SCSV_FALLBACK = 0x5600
 HANDSHAKE, ALERT = 22, 21
+ALERT_PROTOCOL_VERSION = 70
 CLIENT_HELLO, SERVER_HELLO, CERTIFICATE, KEY_EXCHANGE, HELLO_DONE = 1, 2, 11, 12, 14
 RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 
@@ -196,8 +197,13 @@ class Found:
 
 
 def enumerate_suites(port, *, versions=tuple(VERSIONS), threads=THREADS, prepare=None, **options):
-    """Found, by one connection for each version and suite."""
+    """Found, by one connection for each version and suite; one alone for a version that is refused
+    as such whatever the suite."""
     found = Found()
+
+    def is_spoken(version):
+        reply = ask(port, hello(VERSIONS[version], list(NAMES), **options), prepare)
+        return reply.alert != (2, ALERT_PROTOCOL_VERSION)
 
     def one(version, number):
         reply = ask(port, hello(VERSIONS[version], [number], **options), prepare)
@@ -208,7 +214,8 @@ def enumerate_suites(port, *, versions=tuple(VERSIONS), threads=THREADS, prepare
                 found.broken[version, NAMES[number]] = reply.alert
 
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        list(pool.map(one, *zip(*((v, n) for v in versions for n in NAMES))))
+        spoken = [v for v, yes in zip(versions, pool.map(is_spoken, versions)) if yes]
+        list(pool.map(one, *zip(*((v, n) for v in spoken for n in NAMES))))
     return found
 
 

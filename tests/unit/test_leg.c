@@ -8,6 +8,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+static bool no_memory;
+void *__wrap_malloc(size_t n);
+void *__real_malloc(size_t n);
+
+void *__wrap_malloc(size_t n)
+{
+    return no_memory ? NULL : __real_malloc(n);
+}
+
 /* A leg and the other end of its socket. */
 struct scene {
     struct leg leg;
@@ -351,6 +360,22 @@ static void a_leg_without_a_socket_does_nothing(void **state)
     ev_loop_destroy(loop);
 }
 
+/* Our shortage is not the peer's end of data. */
+static void without_memory_it_is_broken(void **state)
+{
+    (void)state;
+    struct scene s;
+    begin(&s, true);
+    assert_int_equal(peer_sends(&s, 0, 10), 10);
+    no_memory = true;
+    assert_int_equal(leg_fill(&s.leg), 0);
+    no_memory = false;
+    assert_true(s.leg.broken);
+    assert_false(s.leg.stream.end_of_data);
+    assert_int_equal(leg_fill(&s.leg), 0);
+    end(&s);
+}
+
 static void closing_ends_the_watcher_and_frees_the_queues(void **state)
 {
     (void)state;
@@ -385,6 +410,7 @@ int main(void)
         cmocka_unit_test(the_watcher_waits_for_what_it_was_told),
         cmocka_unit_test(reading_stays_armed_while_nothing_comes),
         cmocka_unit_test(a_leg_without_a_socket_does_nothing),
+        cmocka_unit_test(without_memory_it_is_broken),
         cmocka_unit_test(closing_ends_the_watcher_and_frees_the_queues),
     };
     return cmocka_run_group_tests_name("leg", tests, NULL, NULL);

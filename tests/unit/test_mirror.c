@@ -16,7 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ALARM_SECONDS = 20 };
+enum { ALARM_SECONDS = 60 };
+static const int64_t second = 1000000000;
 
 static char directory[] = "/tmp/suitegate-mirror-XXXXXX";
 static char path[64];
@@ -47,11 +48,22 @@ static void pause_ms(long ms)
     nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
 }
 
+static _Atomic int64_t later; /* how much later the program's clock is */
+int64_t __wrap_clock_steady_ns(void);
+int64_t __real_clock_steady_ns(void);
+
+int64_t __wrap_clock_steady_ns(void)
+{
+    return __real_clock_steady_ns() + later;
+}
+
 static void add(struct mirror *m, enum audit_action action, size_t size)
 {
+    static char filling[1 << 20];
     struct text text = {0};
+    if (!filling[0]) memset(filling, 'x', sizeof filling);
     text_add(&text, action == AUDIT_CONNECTION_REFUSED ? "R" : "o");
-    while (text.size + 1 < size) text_add(&text, "x");
+    text_add_bytes(&text, filling, size - 2);
     text_add(&text, "\n");
     struct line *line = line_new((struct audit_stamp){.action = action}, &text);
     assert_non_null(line);
@@ -191,15 +203,74 @@ static void a_full_disk(void **state)
     fclose(f);
 }
 
+/* While the sink takes nothing: a minute after the first one that was dropped. */
+static void what_was_dropped_is_reported_each_minute(void **state)
+{
+    (void)state;
+    enum { LONG = 1 << 20, MOST = MIRROR_QUEUE_BYTES / LONG, WAIT_MS = 1200 };
+    int fd;
+    struct mirror *m = begin_with_pipe(&fd);
+    add(m, AUDIT_CONNECTION_REFUSED, 100000); /* a pipe takes 65,536 bytes of it */
+    for (int i = 0; i < MOST; i++) add(m, AUDIT_CONNECTION_REFUSED, LONG);
+    later = (MIRROR_REPORT_S - 10) * second;
+    add(m, AUDIT_CONNECTION_REFUSED, LONG);
+    pause_ms(WAIT_MS);
+    assert_int_equal(told_so_far(), 0);
+    later = (MIRROR_REPORT_S + 1) * second;
+    for (unsigned turn = 0; told_so_far() == 0 && turn < 500; turn++) pause_ms(10);
+    assert_int_equal(told_so_far(), 2);
+    later = 0;
+    mirror_free(m);
+    close(fd);
+}
+
+/* Ends the mirror; the number of records that the operator is warned about. */
+static size_t end_and_read_warning(struct mirror *m)
+{
+    char text[256] = "", file[] = "/tmp/suitegate-stderr-XXXXXX";
+    size_t lost = 0;
+    int before = dup(STDERR_FILENO), fd = mkstemp(file);
+    assert_true(before >= 0 && fd >= 0);
+    dup2(fd, STDERR_FILENO);
+    mirror_free(m);
+    dup2(before, STDERR_FILENO);
+    assert_true(pread(fd, text, sizeof text - 1, 0) >= 0);
+    char *number = strstr(text, "did not get ");
+    if (number) assert_int_equal(sscanf(number, "did not get %zu audit records", &lost), 1);
+    close(before);
+    close(fd);
+    unlink(file);
+    return lost;
+}
+
+/* The warning counts what waited and what was dropped before. */
 static void the_end_waits_for_nobody(void **state)
 {
     (void)state;
+    enum { LINES = MIRROR_QUEUE_LIMIT + 5000 };
+    size_t refused, opened;
     int fd;
     struct mirror *m = begin_with_pipe(&fd);
-    for (unsigned i = 0; i < 5000; i++) add(m, AUDIT_CONNECTION_REFUSED, 100);
-    mirror_free(m);
+    for (unsigned i = 0; i < LINES; i++) add(m, AUDIT_CONNECTION_REFUSED, 100);
+    size_t lost = end_and_read_warning(m);
     assert_int_equal(told_so_far(), 0);
+    drain(fd, &refused, &opened);
+    assert_true(lost > MIRROR_QUEUE_LIMIT);
+    assert_in_range(lost + refused, LINES, LINES + 1); /* one may be half written */
     mirror_free(NULL);
+    close(fd);
+}
+
+static void an_end_without_loss_is_silent(void **state)
+{
+    (void)state;
+    size_t refused, opened;
+    int fd;
+    struct mirror *m = begin_with_pipe(&fd);
+    for (unsigned i = 0; i < 10; i++) add(m, AUDIT_CONNECTION_REFUSED, 100);
+    assert_int_equal(end_and_read_warning(m), 0);
+    drain(fd, &refused, &opened);
+    assert_int_equal(refused, 10);
     close(fd);
 }
 
@@ -234,9 +305,13 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(refusals_are_left_out_last), TEST(memory_is_bounded_too),
-        TEST(too_large_for_a_datagram),   TEST(a_full_disk),
+        TEST(refusals_are_left_out_last),
+        TEST(memory_is_bounded_too),
+        TEST(too_large_for_a_datagram),
+        TEST(a_full_disk),
+        TEST(what_was_dropped_is_reported_each_minute),
         TEST(the_end_waits_for_nobody),
+        TEST(an_end_without_loss_is_silent),
     };
     return cmocka_run_group_tests_name("mirror", tests, set_up, tear_down);
 }

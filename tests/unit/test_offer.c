@@ -288,6 +288,22 @@ static void largest(void **state)
     assert_string_equal(hello.server_name, name);
 }
 
+/* 8,192 bytes in all: of SSL 3.0, 50 besides the suites. */
+static void exactly_full(void **state)
+{
+    (void)state;
+    enum { MOST = (8192 - 50) / 2 };
+    static uint16_t all[MOST + 1];
+    struct offer o = OFFER(SSL_3_0);
+    o.suites = all;
+    o.suite_count = MOST;
+    forget();
+    assert_true(offer_write(&o, entropy, &written));
+    assert_int_equal(buf_size(&written), 8192);
+    o.suite_count = MOST + 1;
+    assert_false(offer_write(&o, entropy, &written));
+}
+
 static void appends(void **state)
 {
     (void)state;
@@ -340,7 +356,7 @@ int main(void)
         cmocka_unit_test(tls12),   cmocka_unit_test(lists),   cmocka_unit_test(older_versions),
         cmocka_unit_test(ssl30),   cmocka_unit_test(bare),    cmocka_unit_test(tls13),
         cmocka_unit_test(padding), cmocka_unit_test(largest), cmocka_unit_test(too_large),
-        cmocka_unit_test(appends), cmocka_unit_test(sslv2),
+        cmocka_unit_test(appends), cmocka_unit_test(sslv2),   cmocka_unit_test(exactly_full),
     };
     return cmocka_run_group_tests_name("offer", tests, start, finish);
 }

@@ -68,6 +68,9 @@ static void others_are_not_counted_with_it(void **state)
     assert_false(count(refusal("192.0.2.2", REASON_CLIENT_NOT_TLS, "front"), 0));
     assert_false(count(refusal("192.0.2.1", REASON_CLIENT_BAD_REQUEST, "front"), 0));
     assert_false(count(refusal("192.0.2.1", REASON_CLIENT_NOT_TLS, "back"), 0));
+    for (unsigned i = 0; i < REPEATS_BURST; i++)
+        assert_false(count(refusal("2001:db8::1", REASON_CLIENT_NOT_TLS, "front"), 0));
+    assert_true(count(refusal("2001:db8::1", REASON_CLIENT_NOT_TLS, "front"), 0));
 }
 
 /* A refusal to another host is still visible among many to one host. */

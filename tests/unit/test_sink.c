@@ -3,6 +3,7 @@
 
 #include "../../src/audit/sink.h"
 
+#include <arpa/inet.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -87,6 +88,38 @@ static void impossible(void **state)
     sink_fini(&s);
 }
 
+/* Nothing is sent on a connection that the daemon has closed, where it would be lost. */
+static void a_daemon_that_is_gone(void **state)
+{
+    (void)state;
+    struct sink s;
+    char tcp[64];
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof to;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(listen(listener, 4), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&to, &size), 0);
+    snprintf(tcp, sizeof tcp, "tcp:127.0.0.1:%u", ntohs(to.sin_port));
+    struct line *line = record("a");
+    assert_true(sink_init(&s, tcp, true));
+    assert_int_equal(sink_write(&s, line), SINK_DONE);
+    int first = accept(listener, NULL, NULL);
+    assert_int_equal(shutdown(first, SHUT_WR), 0);
+    assert_int_equal(sink_write(&s, line), SINK_DONE);
+    int second = accept(listener, NULL, NULL);
+    assert_true(second >= 0);
+    char got[4096];
+    assert_true(recv(second, got, sizeof got, MSG_DONTWAIT) > 0);
+    assert_true(recv(first, got, sizeof got, MSG_DONTWAIT) > 0);
+    assert_int_equal(recv(first, got, sizeof got, MSG_DONTWAIT), 0);
+    line_release(line);
+    sink_fini(&s);
+    close(first);
+    close(second);
+    close(listener);
+}
+
 static int set_up(void **state)
 {
     (void)state;
@@ -109,6 +142,7 @@ static int tear_down(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(shortened), cmocka_unit_test(impossible)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(shortened), cmocka_unit_test(impossible),
+                                       cmocka_unit_test(a_daemon_that_is_gone)};
     return cmocka_run_group_tests_name("sink", tests, set_up, tear_down);
 }

@@ -5,6 +5,16 @@
 
 static const int64_t second = 1000000000;
 
+static unsigned freed;
+void __wrap_free(void *p);
+void __real_free(void *p);
+
+void __wrap_free(void *p)
+{
+    freed++;
+    __real_free(p);
+}
+
 static struct addr ip(const char *text)
 {
     struct addr a;
@@ -135,12 +145,30 @@ static void memory_is_bounded(void **state)
     sources_free(s);
 }
 
+/* What one new connection has to pay for: those whose rates have recovered go four at a time. */
+static void forgetting_is_bounded(void **state)
+{
+    (void)state;
+    struct sources *s = sources_new(1);
+    char text[64];
+    for (unsigned i = 0; i < 100; i++) {
+        snprintf(text, sizeof text, "192.0.2.%u", i);
+        within(s, text, 1, 1, 0);
+    }
+    for (unsigned turn = 0; turn < 3; turn++) {
+        freed = 0;
+        within(s, "198.51.100.1", 1, 1, (1000 + turn) * second);
+        assert_int_equal(freed, 4);
+    }
+    sources_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_source_is),  cmocka_unit_test(so_many_at_once),
         cmocka_unit_test(so_many_a_second),  cmocka_unit_test(new_certificates_have_a_rate),
-        cmocka_unit_test(memory_is_bounded),
+        cmocka_unit_test(memory_is_bounded), cmocka_unit_test(forgetting_is_bounded),
     };
     return cmocka_run_group_tests_name("sources", tests, NULL, NULL);
 }
