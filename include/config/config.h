@@ -60,6 +60,7 @@ struct listen_config {
     struct target upstream; /* host "": not given */
     uint64_t idle_timeout;  /* milliseconds; default: [proxy]'s */
     char *upstream_name;
+    unsigned upstream_port; /* of an sni listener; never 0 */
     struct string_list certificates, keys;
 };
 
@@ -85,6 +86,7 @@ struct config {
     } ca;
     struct {
         char *trust, *crl;
+        struct string_list resolvers; /* each "IP:port" or "[IP]:port"; none: the system's */
         bool resume;
     } upstream;
     struct audit_config audit;

@@ -39,6 +39,7 @@ struct setup {
 
     struct lookup *lookup;
     struct dial *dial;
+    unsigned greeted;   /* the front's own progress in GREETING; 0 at the beginning */
     unsigned exchanged; /* the route's own progress before TLS; 0 at the beginning */
     struct addr addresses[LOOKUP_LIMIT];
     size_t address_count;
@@ -152,8 +153,8 @@ void page_overdue(struct conn *c);
 enum step linger_step(struct conn *c); /* linger.c */
 void linger_overdue(struct conn *c);
 
-/* reach.c: resolves the next hop and dials it; dials the addresses found; continues once
- * connected. */
+/* reach.c: resolves the next hop and dials it, if c->target is allowed; dials the addresses found;
+ * continues once connected. */
 enum step reach_begin(struct conn *c);
 enum step reach_dial(struct conn *c);
 enum step reach_done(struct conn *c);
@@ -166,8 +167,15 @@ enum step upstream_failed(struct conn *c, enum reason reason, int alert);
 
 /* client.c: sets the identity that is presented and verified. */
 void client_set_identity(struct conn *c);
-/* The target's name; for a target by address the hello's server name, if any. */
+/* For fronts whose clients ask for a target. Its name; for a target by address the hello's server
+ * name, if any. */
 const char *client_target_name(const struct conn *c);
+/* Does the hello's server name fit the target? */
+enum reason client_judge_name(const struct conn *c);
+/* There are not enough bytes yet: waits, or ends. */
+enum step client_greeting_incomplete(struct conn *c);
+/* The upstream is connected: from now on the client expects TLS. */
+enum step client_await_hello(struct conn *c);
 enum step client_start_handshake(struct conn *c, const char *alpn);
 
 /* relay.c */
@@ -183,7 +191,6 @@ enum request_status conn_collect_request(struct conn *c);
  * REASON_ALERT_AS_SENT. proxy_status: instead of the table's, or NULL. Always STEP_AGAIN. */
 enum step conn_refuse(struct conn *c, enum reason reason);
 enum step conn_refuse_with(struct conn *c, enum reason reason, int alert, const char *proxy_status);
-enum step conn_refuse_destination(struct conn *c);
 /* Queues the refusal as a plain HTTP answer. */
 void refusal_http(struct conn *c);
 /* refusal.c: the refusal is recorded, or recording failed. */

@@ -24,6 +24,8 @@ struct front {
     void (*begin)(struct conn *c);
     /* The step of GREETING, which reads c->target. NULL: that state does not occur. */
     enum step (*greet)(struct conn *c);
+    /* The hello is parsed: sets c->target. NULL: it is known by then. */
+    void (*hello_read)(struct conn *c);
     /* The name that is presented to the client and verified upstream; borrowed from c. */
     const char *(*identity)(const struct conn *c);
     /* This type's conditions for a hello beyond the policy. NULL: none. */

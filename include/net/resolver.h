@@ -29,8 +29,10 @@ struct lookup;
 typedef void lookup_answer(void *arg, enum lookup_status status, const struct addr *addresses,
                            size_t n);
 
-/* The loop may belong to a thread that runs later; nothing is started on it yet. */
-WARN_UNUSED struct resolver *resolver_new(struct ev_loop *loop);
+/* servers: "IP:port,[IP]:port" are asked instead of the system's name servers and /etc/hosts; "":
+ * as the system does. The loop may belong to a thread that runs later; nothing is started on it
+ * yet. NULL when out of memory. */
+WARN_UNUSED struct resolver *resolver_new(struct ev_loop *loop, const char *servers);
 /* Ends every lookup without calling back. */
 void resolver_free(struct resolver *r);
 

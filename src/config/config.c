@@ -67,7 +67,7 @@ static void check_types(struct parser *p)
         const struct option *o = &options[i];
         if (!p->seen[i] || o->section != SECTION_LISTEN || o->types & (1u << l->type)) continue;
         struct text names = {0}, what = {0};
-        option_types(o->types, " and ", &names);
+        option_types(o->types, ", ", &names);
         text_printf(&what, "%s is for %s listeners", o->key, text_string(&names));
         complain(p, l->line, text_string(&what), l->name);
         text_fini(&names);
@@ -241,6 +241,11 @@ static void check_listener(struct parser *p, const struct listen_config *l)
 {
     if (l->type == LISTEN_FIXED && !l->upstream.host[0])
         complain(p, l->line, "a fixed listener needs upstream", l->name);
+    if (l->type == LISTEN_SNI && l->allow_upstreams.n == 0)
+        complain(p, l->line, "an sni listener needs allow_upstreams: its clients name the upstream",
+                 l->name);
+    if (l->type == LISTEN_SNI && !l->upstream_port && l->address.length && !addr_port(&l->address))
+        complain(p, l->line, "an sni listener on a free port needs upstream_port", l->name);
     if (l->certificates.n != l->keys.n)
         complain(p, l->line, "as many key lines as certificate lines are needed", l->name);
     if (l->certificates.n > KEY_TYPES)
@@ -266,6 +271,7 @@ static void finish_listener(struct parser *p, struct listen_config *l)
     if (!l->idle_timeout && l->type != LISTEN_TEST) l->idle_timeout = p->config->proxy.idle_timeout;
     if (l->type == LISTEN_FIXED && !l->upstream_name && l->upstream.host[0])
         l->upstream_name = text_copy(l->upstream.host, strlen(l->upstream.host));
+    if (l->type == LISTEN_SNI && !l->upstream_port) l->upstream_port = addr_port(&l->address);
 }
 
 /* The file's directory, as an absolute path if it exists. */

@@ -15,7 +15,7 @@ static const char out_of_memory[] = "smaller: out of memory";
 bool value_repeats(enum value_kind kind)
 {
     return kind == KIND_SUITE_LIST || kind == KIND_PATH_LIST || kind == KIND_CIDR_LIST ||
-           kind == KIND_PATTERN_LIST || kind == KIND_SYSLOG_LIST;
+           kind == KIND_PATTERN_LIST || kind == KIND_SYSLOG_LIST || kind == KIND_RESOLVER_LIST;
 }
 
 static bool list_add(struct string_list *list, char *item)
@@ -284,6 +284,18 @@ static const char *parse_syslog(const char *text, struct string_list *list)
     return list_add(list, text_copy(text, strlen(text))) ? NULL : out_of_memory;
 }
 
+static const char *parse_resolver(const char *text, struct string_list *list)
+{
+    enum { DNS_PORT = 53 };
+    struct addr server;
+    char whole[ADDR_TEXT_SIZE];
+    bool ok = addr_from_ip(text, DNS_PORT, &server) || addr_from_text(text, &server);
+    if (!ok || addr_port(&server) == 0 || addr_is_unspecified(&server))
+        return "the IP address of a name server, with a port if it is not 53";
+    addr_format(&server, whole);
+    return list_add(list, text_copy(whole, strlen(whole))) ? NULL : out_of_memory;
+}
+
 const char *value_parse(enum value_kind kind, const struct range *range, const char *text,
                         const char *directory, void *member, char right[VALUE_RIGHT])
 {
@@ -294,6 +306,7 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
     case KIND_SOURCE_COUNT:
     case KIND_RATE:
     case KIND_RSA_BITS:
+    case KIND_PORT:
     case KIND_SIZE:
     case KIND_DURATION:
         return parse_number(kind, range, text, member, right);
@@ -314,6 +327,8 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
         return list_add(member, resolve_path(text, directory)) ? NULL : out_of_memory;
     case KIND_SYSLOG_LIST:
         return parse_syslog(text, member);
+    case KIND_RESOLVER_LIST:
+        return parse_resolver(text, member);
     case KIND_URL:
         return url_is_valid(text) ? set_string(member, text_copy(text, strlen(text)))
                                   : "an http:// URL";
@@ -369,6 +384,10 @@ void value_print(enum value_kind kind, const void *member,
     case KIND_RSA_BITS:
         snprintf(s, sizeof s, "%u", *(const unsigned *)member);
         break;
+    case KIND_PORT:
+        if (*(const unsigned *)member == 0) return; /* not given */
+        snprintf(s, sizeof s, "%u", *(const unsigned *)member);
+        break;
     case KIND_RATE:
         units_format_rate(*(const unsigned *)member, s);
         break;
@@ -400,6 +419,7 @@ void value_print(enum value_kind kind, const void *member,
     case KIND_SUITE_LIST:
     case KIND_PATH_LIST:
     case KIND_SYSLOG_LIST:
+    case KIND_RESOLVER_LIST:
         print_list(member, each, arg);
         return;
     case KIND_CIDR_LIST:
@@ -431,6 +451,7 @@ void value_free(enum value_kind kind, void *member)
     case KIND_SUITE_LIST:
     case KIND_PATH_LIST:
     case KIND_SYSLOG_LIST:
+    case KIND_RESOLVER_LIST:
         list_free(member);
         break;
     case KIND_CIDR_LIST:

@@ -16,6 +16,7 @@ enum value_kind {
     KIND_PROFILE,
     KIND_SUITE_LIST,
     KIND_RSA_BITS,
+    KIND_PORT,
     KIND_REFUSE_ALLOW,
     KIND_YES_NO,
     KIND_SYNC,
@@ -29,6 +30,7 @@ enum value_kind {
     KIND_PATTERN_LIST,
     KIND_TARGET,
     KIND_NAME,
+    KIND_RESOLVER_LIST,
 };
 
 /* Stands for "auto" of a KIND_SOURCE_COUNT until the whole file has been read. */

@@ -26,6 +26,34 @@ void client_set_identity(struct conn *c)
         snprintf(c->identity, sizeof c->identity, "%s", name);
 }
 
+enum reason client_judge_name(const struct conn *c)
+{
+    const char *name = c->setup->hello.server_name;
+    bool named = !c->target.is_ip && name[0];
+    if (named && !conn_config(c)->policy.allow_server_name_mismatch &&
+        strcmp(name, c->target.host) != 0)
+        return REASON_CLIENT_SERVER_NAME_MISMATCH;
+    return REASON_OK;
+}
+
+enum step client_greeting_incomplete(struct conn *c)
+{
+    if (!c->client.stream.end_of_data) return STEP_WAIT;
+    if (c->saw_bytes) {
+        c->detail = "The client went away before its request was complete.";
+        return conn_refuse(c, REASON_CLIENT_BAD_REQUEST);
+    }
+    conn_set_state(c, CONN_DONE);
+    return STEP_AGAIN;
+}
+
+enum step client_await_hello(struct conn *c)
+{
+    c->expects_tls = true;
+    conn_set_state(c, CONN_HELLO);
+    return STEP_AGAIN;
+}
+
 bool hello_wants_http(const struct setup *a)
 {
     struct reader r = reader_of(a->hello.alpn);
@@ -63,6 +91,7 @@ static enum step hello_complete(struct conn *c)
     if (status != HELLO_COMPLETE) return hello_refused(c, status, a->hello_alert);
     a->has_hello = true;
     ja4_format(&a->hello, digest_sha256, a->ja4);
+    if (c->front->hello_read) c->front->hello_read(c);
     client_set_identity(c);
     enum reason reason = judge(c);
     if (reason != REASON_OK) return conn_refuse(c, reason);

@@ -91,6 +91,9 @@ static void on_lookup(void *arg, enum lookup_status status, const struct addr *a
 enum step reach_begin(struct conn *c)
 {
     struct setup *a = c->setup;
+    if (!listen_allows_upstream(c->listener->config, &c->target))
+        return conn_refuse_with(c, REASON_DESTINATION_DENIED, REASON_ALERT_AS_SENT,
+                                c->target.is_ip ? "destination_ip_prohibited" : NULL);
     c->route = c->worker->shared->route_of(c);
     const struct target *hop = c->route->next_hop(c);
     conn_set_state(c, CONN_RESOLVING);

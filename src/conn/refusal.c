@@ -124,12 +124,6 @@ enum step conn_refuse(struct conn *c, enum reason reason)
     return conn_refuse_with(c, reason, REASON_ALERT_AS_SENT, NULL);
 }
 
-enum step conn_refuse_destination(struct conn *c)
-{
-    return conn_refuse_with(c, REASON_DESTINATION_DENIED, REASON_ALERT_AS_SENT,
-                            c->target.is_ip ? "destination_ip_prohibited" : NULL);
-}
-
 /* The record is still on its way; nothing that takes a handshake of the client may follow it. */
 void refusal_shut_down(struct conn *c)
 {

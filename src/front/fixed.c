@@ -12,15 +12,9 @@ static const char *identity(const struct conn *c)
     return c->listener->config->upstream_name;
 }
 
-static enum step hello_judged(struct conn *c)
-{
-    if (!listen_allows_upstream(c->listener->config, &c->target)) return conn_refuse_destination(c);
-    return reach_begin(c);
-}
-
 const struct front front_fixed = {.first = CONN_HELLO,
                                   .begin = begin,
                                   .identity = identity,
-                                  .hello_judged = hello_judged,
+                                  .hello_judged = reach_begin,
                                   .handshake_done = relay_begin,
                                   .discard_limit = FRONT_DISCARD_LIMIT};

@@ -2,25 +2,11 @@
 #include "conn/conn_impl.h"
 #include "rows.h"
 
-#include <string.h>
-
 static enum step accept_target(struct conn *c, size_t used)
 {
     buf_consume(&c->client.stream.in, used);
     client_set_identity(c);
-    if (!listen_allows_upstream(c->listener->config, &c->target)) return conn_refuse_destination(c);
     return reach_begin(c);
-}
-
-static enum step incomplete(struct conn *c)
-{
-    if (!c->client.stream.end_of_data) return STEP_WAIT;
-    if (c->saw_bytes) {
-        c->detail = "The client went away before its request was complete.";
-        return conn_refuse(c, REASON_CLIENT_BAD_REQUEST);
-    }
-    conn_set_state(c, CONN_DONE);
-    return STEP_AGAIN;
 }
 
 static enum step greet(struct conn *c)
@@ -28,13 +14,13 @@ static enum step greet(struct conn *c)
     size_t got = leg_fill(&c->client);
     struct buf *in = &c->client.stream.in;
     if (buf_size(in) > 0) conn_saw_bytes(c);
-    if (got == 0) return incomplete(c);
+    if (got == 0) return client_greeting_incomplete(c);
     size_t used;
     const char *why = "";
     switch (target_parse_request(buf_head(in), buf_size(in), &c->setup->scan, &c->target, &used,
                                  &why)) {
     case TARGET_MORE:
-        return incomplete(c);
+        return client_greeting_incomplete(c);
     case TARGET_OK:
         return accept_target(c, used);
     case TARGET_NOT_CONNECT:
@@ -51,30 +37,18 @@ static enum step greet(struct conn *c)
     return STEP_WAIT;
 }
 
-static enum reason judge(const struct conn *c)
-{
-    const char *name = c->setup->hello.server_name;
-    bool named = !c->target.is_ip && name[0];
-    if (named && !conn_config(c)->policy.allow_server_name_mismatch &&
-        strcmp(name, c->target.host) != 0)
-        return REASON_CLIENT_SERVER_NAME_MISMATCH;
-    return REASON_OK;
-}
-
 static enum step connected(struct conn *c)
 {
     static const char established[] = "HTTP/1.1 200 Connection established\r\n\r\n";
     if (!buf_append(&c->client.stream.out, established, sizeof established - 1))
         return conn_refuse(c, REASON_INTERNAL_ERROR);
-    c->expects_tls = true;
-    conn_set_state(c, CONN_HELLO);
-    return STEP_AGAIN;
+    return client_await_hello(c);
 }
 
 const struct front front_forward = {.first = CONN_GREETING,
                                     .greet = greet,
                                     .identity = client_target_name,
-                                    .judge = judge,
+                                    .judge = client_judge_name,
                                     .hello_judged = upstream_start_handshake,
                                     .connected = connected,
                                     .refuse = refusal_http,

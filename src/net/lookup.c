@@ -29,7 +29,7 @@ static void on_deadline(struct ev_loop *loop, ev_timer *timer, int events)
 
 static void run(struct waiting *w, const char *host, uint16_t port, int64_t deadline)
 {
-    struct resolver *resolver = resolver_new(w->loop);
+    struct resolver *resolver = resolver_new(w->loop, "");
     struct lookup *lookup = resolver ? resolver_start(resolver, host, port, on_answer, w) : NULL;
     int64_t left = deadline - clock_steady_ns();
     if (lookup && left > 0) {

@@ -2,6 +2,7 @@
 
 #include "base/cache.h"
 #include "base/clock.h"
+#include "base/text.h"
 
 #include <ares.h>
 
@@ -28,6 +29,7 @@ struct watched {
 struct resolver {
     struct ev_loop *loop;
     ares_channel channel;
+    char *servers;        /* "": the system's */
     struct stat settings; /* of the resolv.conf that the channel has read */
     int64_t look_ns;      /* steady: when to check it again */
     bool ending;
@@ -154,28 +156,35 @@ static bool same_settings(const struct stat *a, const struct stat *b)
 
 static bool open_channel(struct resolver *r, ares_channel *out)
 {
+    char dns_only[] = "b";
     struct ares_options options = {.timeout = QUERY_TIMEOUT_MS,
                                    .tries = TRIES,
+                                   .lookups = dns_only,
                                    .sock_state_cb = on_socket_state,
                                    .sock_state_cb_data = r};
-    return ares_init_options(out, &options,
-                             ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB) ==
-           ARES_SUCCESS;
+    int given = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+    if (!r->servers[0]) return ares_init_options(out, &options, given) == ARES_SUCCESS;
+    if (ares_init_options(out, &options, given | ARES_OPT_LOOKUPS) != ARES_SUCCESS) return false;
+    if (ares_set_servers_ports_csv(*out, r->servers) == ARES_SUCCESS) return true;
+    ares_destroy(*out);
+    return false;
 }
 
-struct resolver *resolver_new(struct ev_loop *loop)
+struct resolver *resolver_new(struct ev_loop *loop, const char *servers)
 {
     pthread_once(&library_once, library_init);
     struct resolver *r = library_status == ARES_SUCCESS ? calloc(1, sizeof *r) : NULL;
     if (!r) return NULL;
     r->loop = loop;
+    r->servers = text_copy(servers, strlen(servers));
     r->kept = cache_new(KEPT_LIMIT, free);
     ev_timer_init(&r->timer, on_timer, 0., 0.);
     r->timer.data = r;
     look_at_settings(&r->settings);
     r->look_ns = clock_steady_ns() + look_again_ns;
-    if (r->kept && open_channel(r, &r->channel)) return r;
+    if (r->servers && r->kept && open_channel(r, &r->channel)) return r;
     cache_free(r->kept);
+    free(r->servers);
     free(r);
     return NULL;
 }
@@ -196,6 +205,7 @@ void resolver_free(struct resolver *r)
     for (size_t i = 0; i < SOCKETS; i++)
         if (r->sockets[i].used) ev_io_stop(r->loop, &r->sockets[i].io);
     cache_free(r->kept);
+    free(r->servers);
     free(r);
 }
 
@@ -309,7 +319,7 @@ static void renew_channel(struct resolver *r)
     struct stat now;
     ares_channel channel, old = r->channel;
     int64_t t = clock_steady_ns();
-    if (t < r->look_ns) return;
+    if (r->servers[0] || t < r->look_ns) return;
     r->look_ns = t + look_again_ns;
     look_at_settings(&now);
     if (same_settings(&now, &r->settings)) return;

@@ -79,6 +79,16 @@ static bool open_listener(struct runtime *runtime, size_t i, const struct runtim
     return true;
 }
 
+static struct resolver *new_resolver(struct ev_loop *loop, const struct string_list *servers)
+{
+    struct text list = {0};
+    for (size_t i = 0; i < servers->n; i++)
+        text_printf(&list, "%s%s", i > 0 ? "," : "", servers->items[i]);
+    struct resolver *resolver = list.failed ? NULL : resolver_new(loop, text_string(&list));
+    text_fini(&list);
+    return resolver;
+}
+
 static bool build(struct runtime *runtime, const struct runtime *old, struct text *errors)
 {
     struct loaded_config *loaded = runtime->loaded;
@@ -86,7 +96,7 @@ static bool build(struct runtime *runtime, const struct runtime *old, struct tex
     runtime->listeners = calloc(c->listener_count, sizeof *runtime->listeners);
     runtime->leaves = cache_new(LEAVES_LIMIT, free_leaf);
     runtime->sessions = cache_new(SESSIONS_LIMIT, free_session);
-    runtime->resolver = resolver_new(runtime->loop);
+    runtime->resolver = new_resolver(runtime->loop, &c->upstream.resolvers);
     if (!runtime->listeners || !runtime->leaves || !runtime->sessions || !runtime->resolver) {
         text_add(errors, "out of memory, or the resolver cannot start\n");
         return false;

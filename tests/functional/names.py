@@ -3,7 +3,7 @@
 Needs no privilege if user namespaces are allowed. c-ares 1.18 takes no port in resolv.conf, hence
 the network namespace: there port 53 of 127.0.0.53 is free for all.
 
-As a program: names.py ZONE.json answers DNS on 127.0.0.53:53 until it is killed.
+As a program: names.py ZONE.json [PORT] answers DNS on 127.0.0.53:PORT (53) until it is killed.
 """
 
 import contextlib
@@ -41,6 +41,26 @@ def with_hosts(folder, entries):
     hosts.write_text("".join(f"{ip} {name}\n" for ip, name in entries))
     return [*unshare("--user", "--map-root-user", "--mount"), "sh", "-c",
             f'mount --bind "{hosts}" /etc/hosts && exec "$@"', "sh"]
+
+
+class NameServer:
+    """A name server without namespaces: .address is what a gate's resolver option takes. zone: as
+    that of World."""
+
+    def __init__(self, folder, zone, port):
+        (folder / "zone.json").write_text(json.dumps(zone))
+        self.address = f"{DNS}:{port}"
+        self._argv = [sys.executable, "-B", HERE / "names.py", folder / "zone.json", str(port)]
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self._argv, stdout=subprocess.PIPE)
+        assert self.process.stdout.readline() == b"ready\n"
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
 
 
 class World:
@@ -124,9 +144,9 @@ def resource(owner, kind, ttl, data):
     return owner + struct.pack(">HHIH", kind, 1, ttl, len(data)) + data
 
 
-def serve(zone):
+def serve(zone, port):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind((DNS, 53))
+        server.bind((DNS, port))
         print("ready", flush=True)
         while True:
             query, peer = server.recvfrom(1500)
@@ -161,4 +181,5 @@ class BlackHole:
 
 
 if __name__ == "__main__":
-    serve(json.loads(pathlib.Path(sys.argv[1]).read_text()))
+    serve(json.loads(pathlib.Path(sys.argv[1]).read_text()),
+          int(sys.argv[2]) if len(sys.argv) > 2 else 53)

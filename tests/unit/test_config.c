@@ -260,17 +260,18 @@ static const struct {
     {LISTEN "[audit]\nfile = a\nfile = b\n", 6, "given twice"},
     {"[listen a]\naddress = 127.0.0.1:1\n", 1, "needs a type"},
     {"[listen a]\ntype = forward\n", 1, "needs an address"},
-    {"[listen a]\ntype = reverse\naddress = 127.0.0.1:1\n", 2, "forward, fixed or test"},
+    {"[listen a]\ntype = reverse\naddress = 127.0.0.1:1\n", 2,
+     "forward, fixed, test, sni or socks5"},
     {"[listen a]\ntype = forward\naddress = localhost:1\n", 3, "an IP address and a port"},
     {"[listen a]\ntype = forward\naddress = 0.0.0.0:8080\n", 1, "open proxy"},
     {"[listen a]\ntype = forward\naddress = [::]:8080\n", 1, "open proxy"},
     {"[listen a]\ntype = fixed\naddress = 192.0.2.1:1\nupstream = a:1\n", 1, "open proxy"},
     {"[listen a]\ntype = fixed\naddress = 127.0.0.1:1\n", 1, "needs upstream"},
     {LISTEN "upstream = gate.example:443\n", 1, "for fixed listeners"},
-    {LISTEN "certificate = a.pem\nkey = a.key\n", 1, "for fixed and test listeners"},
+    {LISTEN "certificate = a.pem\nkey = a.key\n", 1, "for fixed, test listeners"},
     {"[listen a]\ntype = test\naddress = 127.0.0.1:1\nupstream = a:1\n", 1, "for fixed listeners"},
     {"[listen a]\ntype = test\naddress = 127.0.0.1:1\nallow_upstreams = *\n", 1,
-     "allow_upstreams is for forward and fixed listeners"},
+     "allow_upstreams is for forward, fixed, sni, socks5 listeners"},
     {"[listen a]\ntype = test\naddress = 127.0.0.1:1\ncertificate = x\n", 1, "as many key lines"},
     {"[listen a]\ntype = fixed\naddress = 127.0.0.1:1\nupstream = a:1\ncertificate = x\n", 1,
      "as many key lines"},
@@ -474,7 +475,7 @@ static void described(void **state)
     (void)state;
     unsigned n = 0;
     config_describe(count_option, &n);
-    assert_int_equal(n, 34);
+    assert_int_equal(n, 36);
 }
 
 int main(void)

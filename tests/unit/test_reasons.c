@@ -82,6 +82,7 @@ static const struct {
     {REASON_INTERNAL_ERROR, "internal_error", E, 80, 500, "proxy_internal_error", BY_OPERATOR, NO},
     {REASON_SOURCE_LIMIT_REACHED, "source_limit_reached", E, -1, 429, "connection_limit_reached", BY_CLIENT, NO},
     {REASON_RESOLVER_UNAVAILABLE, "resolver_unavailable", U, -1, 504, "dns_timeout", BY_OPERATOR, NO},
+    {REASON_CLIENT_NO_SERVER_NAME, "client_no_server_name", C, 40, 0, "", BY_CLIENT, NO},
     /* clang-format on */
 };
 

@@ -1,0 +1,216 @@
+"""A socks5 listener: the clients that pass, and the answer to each request that does not."""
+
+import socket
+import struct
+
+import pytest
+
+import hellos
+from client_programs import command
+from gate import ROOT, free_port, ini
+from hellos import hello
+from names import NameServer
+from verdicts import only_refusal
+
+SUCCEEDED, FAILURE, DENIED, HOST, REFUSED, COMMAND, ADDRESS = 0, 1, 2, 4, 5, 7, 8
+METHODS = b"\5\1\0"
+CHOSEN = b"\5\0"
+CLIENTS = ROOT / "tests" / "functional" / "clients"
+
+
+@pytest.fixture
+def make_socks(make_gate, pki, ca_folder):
+    """make_socks(upstream={..}, **listen options) -> Gate"""
+    def make(*, upstream=None, **listen):
+        port = free_port()
+        gate = make_gate(ini({
+            "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
+            "upstream": {"trust": pki.trust, **(upstream or {})},
+            "audit": {"file": "audit.jsonl"},
+            "listen socks": {"type": "socks5", "address": f"127.0.0.1:{port}", **listen},
+        }))
+        gate.port, gate.ca_path = port, ca_folder / "ca.pem"
+        return gate
+
+    return make
+
+
+def request(host, port, command=1, kind=None):
+    """RFC 1928 section 4; host is a name, or an address that is sent as one."""
+    for number, family in ((1, socket.AF_INET), (4, socket.AF_INET6)):
+        try:
+            body = socket.inet_pton(family, host)
+        except (OSError, ValueError):
+            continue
+        return bytes([5, command, 0, kind or number]) + body + struct.pack(">H", port)
+    name = host.encode("latin-1")
+    return bytes([5, command, 0, kind or 3, len(name)]) + name + struct.pack(">H", port)
+
+
+def reply(code):
+    return bytes([5, code, 0, 1]) + bytes(6)
+
+
+def ask(gate, raw, source=None):
+    with hellos.connect(gate.port, source=source) as sock:
+        sock.sendall(raw)
+        return hellos.read_all(sock)
+
+
+# ---- who gets through -----------------------------------------------------------------------
+
+def curl(gate, url, *how):
+    return command("curl", "-sS", "--cacert", gate.ca_path, *how, url)
+
+
+@pytest.mark.parametrize("option", ["--socks5", "--socks5-hostname"])
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_curl(make_socks, origin, option, host):
+    gate = make_socks()
+    done = curl(gate, f"https://{host}:{origin.port}/hello.txt", option, f"127.0.0.1:{gate.port}")
+    assert done.stdout == origin.body, done.stderr
+    opened = gate.wait_record(action="connection-opened")["destination"]
+    assert opened["port"] == origin.port
+    assert opened["ip"] in ("127.0.0.1", "::1")
+    if host == "localhost" and option == "--socks5-hostname":
+        assert opened["domain"] == "localhost"
+
+
+def test_java(make_socks, origin, tmp_path):
+    """URLConnection goes by the system properties for SOCKS and names the host; HttpClient, which
+    comes next in this program, ignores them."""
+    with NameServer(tmp_path, {"app.example.test": {"A": ["127.0.0.1"]}},
+                    free_port("127.0.0.53")) as dns:
+        gate = make_socks(upstream={"resolver": dns.address})
+        done = command("java", "-XX:TieredStopAtLevel=1", "-DsocksProxyHost=127.0.0.1",
+                       f"-DsocksProxyPort={gate.port}", CLIENTS / "Direct.java",
+                       f"https://app.example.test:{origin.port}/hello.txt", gate.ca_path)
+    assert b"URLConnection 200" in done.stdout, done.stderr
+    opened = gate.wait_record(action="connection-opened")
+    assert opened["destination"]["domain"] == "app.example.test"
+
+
+@pytest.mark.parametrize("step", [1, 2, 1000], ids=["byte by byte", "two bytes", "at once"])
+def test_messages_in_pieces(make_socks, origin, step):
+    gate = make_socks()
+    raw = METHODS + request("localhost", origin.port) + hello()
+    with hellos.connect(gate.port) as sock:
+        for at in range(0, len(raw), step):
+            sock.sendall(raw[at:at + step])
+        answer = b""
+        while len(answer) < len(CHOSEN + reply(0)) + 5:
+            answer += sock.recv(4096)
+    assert answer.startswith(CHOSEN + reply(SUCCEEDED) + b"\x16\3\3")
+
+
+# ---- who does not ---------------------------------------------------------------------------
+
+NOT_SOCKS = {
+    "SOCKS 4": (b"\4\1\0\x50\x7f\0\0\1\0", b"", "SOCKS 4"),
+    "HTTP": (b"CONNECT localhost:1 HTTP/1.1\r\nHost: localhost:1\r\n\r\n", b"", "not SOCKS 5"),
+    "TLS": (hello(), b"", "not SOCKS 5"),
+    "a login": (b"\5\1\2", b"\5\xff", "log in"),
+    "no method": (b"\5\0", b"\5\xff", "log in"),
+}
+
+
+@pytest.mark.parametrize("what", NOT_SOCKS)
+def test_what_is_no_socks_5(make_socks, what):
+    raw, answer, words = NOT_SOCKS[what]
+    gate = make_socks()
+    assert ask(gate, raw) == answer
+    assert words in only_refusal(gate, "client_bad_request")["message"]
+
+
+BAD = {
+    "bind": (request("localhost", 1, command=2), COMMAND),
+    "udp": (request("localhost", 1, command=3), COMMAND),
+    "kind 2": (request("127.0.0.1", 1, kind=2), ADDRESS),
+    "port 0": (request("localhost", 0), FAILURE),
+    "a name with a slash": (request("a/b", 1), FAILURE),
+    "a name with a NUL": (request("a\0b", 1), FAILURE),
+    "a name with a port": (request("a:80", 1), FAILURE),
+    "version 4": (b"\4" + request("localhost", 1)[1:], FAILURE),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_bad_request_gets_its_reply(make_socks, what):
+    raw, code = BAD[what]
+    gate = make_socks()
+    assert ask(gate, METHODS + raw) == CHOSEN + reply(code)
+    only_refusal(gate, "client_bad_request")
+
+
+def test_a_destination_that_is_not_allowed(make_socks, origin):
+    gate = make_socks(allow_upstreams="*.example.test")
+    assert ask(gate, METHODS + request("localhost", origin.port)) == CHOSEN + reply(DENIED)
+    assert only_refusal(gate, "destination_denied")["destination"]["domain"] == "localhost"
+
+
+def test_a_client_of_another_address(make_socks):
+    gate = make_socks(allow_clients="127.0.0.9")
+    assert ask(gate, METHODS) in (b"\5\xff", b"")
+    only_refusal(gate, "client_denied")
+
+
+def test_a_port_where_nobody_listens(make_socks):
+    gate = make_socks()
+    raw = METHODS + request("127.0.0.1", free_port())
+    assert ask(gate, raw) == CHOSEN + reply(REFUSED)
+    only_refusal(gate, "upstream_unreachable")
+
+
+def test_a_name_that_does_not_exist(make_socks, tmp_path):
+    with NameServer(tmp_path, {}, free_port("127.0.0.53")) as dns:
+        gate = make_socks(upstream={"resolver": dns.address})
+        assert ask(gate, METHODS + request("missing.test", 1)) == CHOSEN + reply(HOST)
+        assert only_refusal(gate, "upstream_name_not_found")["destination"]["domain"] == \
+            "missing.test"
+
+
+def test_a_loop(make_socks):
+    gate = make_socks()
+    assert ask(gate, METHODS + request("127.0.0.1", gate.port)) == CHOSEN + reply(FAILURE)
+    only_refusal(gate, "proxy_loop")
+
+
+def test_a_weak_client_gets_its_alert_after_the_reply(make_socks, origin):
+    gate = make_socks()
+    with hellos.connect(gate.port) as sock:
+        sock.sendall(METHODS + request("localhost", origin.port))
+        answer = b""
+        while len(answer) < len(CHOSEN + reply(0)):
+            answer += sock.recv(64)
+        sock.sendall(hello(suites=(0x002F,)))
+        assert hellos.read_all(sock) == hellos.alert_bytes(40)
+    record = only_refusal(gate, "client_no_approved_suite")
+    assert record["destination"]["domain"] == "localhost"
+
+
+def test_another_name_in_the_hello(make_socks, origin):
+    gate = make_socks()
+    raw = METHODS + request("localhost", origin.port)
+    with hellos.connect(gate.port) as sock:
+        sock.sendall(raw + hello(name="other.example"))
+        assert hellos.read_all(sock).endswith(hellos.alert_bytes(112))
+    only_refusal(gate, "client_server_name_mismatch")
+
+
+def test_a_client_that_leaves_or_stalls_in_between(make_gate, pki, ca_folder):
+    port = free_port()
+    gate = make_gate(ini({
+        "proxy": {"hello_timeout": "1s"},
+        "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
+        "upstream": {"trust": pki.trust}, "audit": {"file": "audit.jsonl"},
+        "listen socks": {"type": "socks5", "address": f"127.0.0.1:{port}"}}))
+    gate.port = port
+    with hellos.connect(port) as sock:
+        sock.sendall(METHODS + b"\5\1")
+        sock.shutdown(socket.SHUT_WR)
+        assert hellos.read_all(sock).startswith(CHOSEN)
+    gate.wait_record(code="client_bad_request")
+    with hellos.connect(port) as sock:
+        sock.sendall(METHODS)
+        assert hellos.read_all(sock) == CHOSEN
+    gate.wait_record(code="client_hello_timeout")
