@@ -11,6 +11,7 @@ import pathlib
 import re
 import subprocess
 
+import libcrypto
 import presenter
 import wire
 from certs import ANY_POLICY, PURPOSES
@@ -49,28 +50,12 @@ def _run(*argv):
                           stdin=subprocess.DEVNULL, check=False, errors="replace")
 
 
-def openssl(plans, folder):
+def openssl(plans, _folder):
     """As a client on Debian: security level 2, anchors of any kind, policies processed. It builds
     its path itself from what was sent."""
-    files = Files(folder)
-
-    def judge(plan):
-        argv = ["openssl", "verify", "-auth_level", 2, "-partial_chain", "-policy_check",
-                "-policy", ANY_POLICY, "-purpose", "sslserver", "-no-CApath", "-no-CAstore",
-                "-verify_ip" if plan.is_address else "-verify_hostname", plan.host,
-                "-CAfile", files.of(plan, "trust", *plan.trusted)]
-        if plan.sent[1:]:
-            argv += ["-untrusted", files.of(plan, "rest", *plan.sent[1:])]
-        if plan.lists:
-            argv += ["-crl_check_all", "-CRLfile", files.of(plan, "crl", *plan.lists,
-                                                            kind="X509 CRL")]
-        done = _run(*argv, files.of(plan, "leaf", plan.sent[0]))
-        if done.returncode == 0:
-            return ""
-        found = [line for line in done.stderr.splitlines() if line.startswith("error ")]
-        return (found or done.stderr.splitlines() or ["?"])[0]
-
-    return all_of(judge, plans)
+    return [libcrypto.verify(leaf=plan.sent[0], others=plan.sent[1:], trusted=plan.trusted,
+                             lists=plan.lists, host=plan.host, is_address=plan.is_address,
+                             level=2, policy=ANY_POLICY) for plan in plans]
 
 
 def gnutls(plans, folder):

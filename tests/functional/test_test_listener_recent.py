@@ -254,7 +254,8 @@ ELSEWHERE_TESTED = {"client_hello_timeout", "client_plaintext_http", "client_rej
                     "client_handshake_failed", "client_not_tls", "client_denied",
                     "client_no_usable_certificate", "client_fallback_retry",
                     "client_protocol_violation"}
-NOT_HERE = {"client_bad_request", "client_server_name_mismatch", "destination_denied", "proxy_loop"}
+NOT_HERE = {"client_bad_request", "client_no_server_name", "client_server_name_mismatch",
+            "destination_denied", "proxy_loop"}
 
 
 def test_every_kind_of_refused_client_is_tested_here():
