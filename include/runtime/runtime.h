@@ -9,16 +9,12 @@
 #include "pki/ca.h"
 #include "pki/trust.h"
 #include "policy/verdict.h"
+#include "runtime/leaf_keys.h"
 #include "runtime/loaded_config.h"
 #include "tls/context.h"
 #include "tls/session.h"
 
 #include <ev.h>
-
-/* The keys of minted leaves: generated when first needed, shared by all leaves. */
-struct leaf_keys {
-    struct private_key keys[KEY_TYPES];
-};
 
 struct acceptor;
 
@@ -36,7 +32,7 @@ struct runtime_listener {
 struct runtime {
     struct loaded_config *loaded;
     struct ev_loop *loop;
-    const struct leaf_keys *leaf_keys;
+    struct leaf_keys *leaf_keys;
     struct resolver *resolver;
     struct ca *ca;
     struct trust *trust;
@@ -50,7 +46,7 @@ struct runtime {
 
 /* old: the runtime this one replaces (its sockets are shared if the address stays), or NULL. NULL
  * with a sentence in errors. The caller gets the only reference. */
-WARN_UNUSED struct runtime *runtime_new(struct loaded_config *loaded, const struct leaf_keys *keys,
+WARN_UNUSED struct runtime *runtime_new(struct loaded_config *loaded, struct leaf_keys *keys,
                                         struct ev_loop *loop, const struct runtime *old,
                                         struct text *errors);
 void runtime_release(struct runtime *runtime);

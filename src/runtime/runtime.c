@@ -122,7 +122,7 @@ static bool build(struct runtime *runtime, const struct runtime *old, struct tex
     return true;
 }
 
-struct runtime *runtime_new(struct loaded_config *loaded, const struct leaf_keys *keys,
+struct runtime *runtime_new(struct loaded_config *loaded, struct leaf_keys *keys,
                             struct ev_loop *loop, const struct runtime *old, struct text *errors)
 {
     struct runtime *runtime = calloc(1, sizeof *runtime);
@@ -171,9 +171,9 @@ static struct leaf *mint(struct runtime *runtime, const struct leaf_request *r)
     struct text chain = {0};
     struct leaf *leaf = calloc(1, sizeof *leaf);
     if (!leaf) return NULL;
-    const struct private_key *key = &runtime->leaf_keys->keys[r->key];
-    if (ca_mint(runtime->ca, r->identity, r->is_ip, r->second_name, key, time(NULL), &chain,
-                &leaf->lifetime))
+    const struct private_key *key = leaf_keys_get(runtime->leaf_keys, r->key);
+    if (key && ca_mint(runtime->ca, r->identity, r->is_ip, r->second_name, key, time(NULL), &chain,
+                       &leaf->lifetime))
         leaf->context =
             tls_context_server(&runtime->loaded->config->policy, &chain, key, r->tickets);
     text_fini(&chain);

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-enum { LEAF_RSA_BITS = 2048, DESCRIPTORS_SPARE = 64, DAY_SECONDS = 86400 };
+enum { DESCRIPTORS_SPARE = 64, DAY_SECONDS = 86400 };
 
 struct server {
     const char *config_file;
@@ -83,21 +83,6 @@ static void on_new_day(struct ev_loop *loop, ev_timer *timer, int events)
     text_fini(&warnings);
 }
 
-/* Keys for minted certificates, made when a configuration first needs them. */
-static bool make_leaf_keys(struct server *s, const struct config *c, struct text *errors)
-{
-    /* The last one is made last. */
-    if (s->leaf_keys.keys[KEY_TYPES - 1].der || !config_needs_ca(c)) return true;
-    for (int k = 0; k < KEY_TYPES; k++) {
-        key_fini(&s->leaf_keys.keys[k]); /* of an attempt that failed */
-        if (!key_generate((enum key_type)k, LEAF_RSA_BITS, &s->leaf_keys.keys[k])) {
-            text_add(errors, "cannot make keys for certificates\n");
-            return false;
-        }
-    }
-    return true;
-}
-
 static bool build_runtimes(struct server *s, struct loaded_config *loaded,
                            struct runtime **runtimes, bool follow, struct text *errors)
 {
@@ -120,8 +105,7 @@ static bool open_runtimes(struct server *s, struct loaded_config *loaded, struct
 {
     struct addresses_reserved reserved = {0};
     const struct loaded_config *running = follow ? s->loaded : NULL;
-    bool ok = make_leaf_keys(s, loaded->config, errors) &&
-              addresses_probe(loaded, running, errors) &&
+    bool ok = addresses_probe(loaded, running, errors) &&
               addresses_reserve(loaded, running, &reserved, errors) &&
               build_runtimes(s, loaded, runtimes, follow, errors);
     addresses_release(&reserved);
@@ -386,7 +370,7 @@ static void end(struct server *s, struct counts *total)
     }
     free(s->workers);
     free(s->runtimes);
-    for (int k = 0; k < KEY_TYPES; k++) key_fini(&s->leaf_keys.keys[k]);
+    leaf_keys_fini(&s->leaf_keys);
 }
 
 bool server_run(const char *config_file, const struct server_ready *ready, struct text *errors)
@@ -394,6 +378,7 @@ bool server_run(const char *config_file, const struct server_ready *ready, struc
     struct server s = {.config_file = config_file};
     s.loaded = loaded_config_read(config_file, false, errors);
     if (!s.loaded) return false;
+    leaf_keys_init(&s.leaf_keys);
     ignore_signals();
     raise_descriptors(s.loaded->config);
     s.loop = ev_default_loop(EVFLAG_NOENV);

@@ -505,6 +505,7 @@ static int begin(void **state)
     snprintf(ini, sizeof ini, "%s/suitegate.ini", proxy.folder);
     proxy.loaded = loaded_config_read(ini, false, &errors);
     if (!proxy.loaded) fail_msg("%s", text_string(&errors));
+    leaf_keys_init(&proxy.keys);
     for (int type = 0; type < KEY_TYPES; type++)
         assert_true(key_generate((enum key_type)type, 2048, &proxy.keys.keys[type]));
     struct ca *ca = ca_new(&certificate, &key, NULL, "ca.pem", &errors);
@@ -536,7 +537,7 @@ static int end(void **state)
     shutdown(proxy.upstream, SHUT_RDWR);
     pthread_join(proxy.upstream_thread, NULL);
     close(proxy.upstream);
-    for (int type = 0; type < KEY_TYPES; type++) key_fini(&proxy.keys.keys[type]);
+    leaf_keys_fini(&proxy.keys);
     text_fini(&proxy.upstream_chain);
     trust_free(proxy.trust);
     if (proxy.shared.writer) writer_free(proxy.shared.writer);
