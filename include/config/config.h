@@ -54,7 +54,8 @@ struct listen_config {
     char *name;
     unsigned line; /* of its section header */
     enum listen_type type;
-    struct addr address; /* length 0: not given */
+    struct addr address;        /* length 0: not given */
+    struct addr source_address; /* of connections to upstreams; length 0: the system's choice */
     struct cidr_list allow_clients;
     struct pattern_list allow_upstreams;
     struct target upstream; /* host "": not given */

@@ -336,6 +336,10 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
         return addr_from_text(text, member)
                    ? NULL
                    : "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080";
+    case KIND_IP:
+        return addr_from_ip(text, 0, member) && !addr_is_unspecified(member)
+                   ? NULL
+                   : "an IP address of this machine, such as 192.0.2.1";
     case KIND_CIDR_LIST:
         return parse_cidr(text, member);
     case KIND_PATTERN_LIST:
@@ -407,6 +411,9 @@ void value_print(enum value_kind kind, const void *member,
         break;
     case KIND_ADDRESS:
         addr_format(member, s);
+        break;
+    case KIND_IP:
+        if (((const struct addr *)member)->length) addr_format_ip(member, s);
         break;
     case KIND_TARGET:
         if (((const struct target *)member)->host[0]) target_format(member, s);

@@ -26,6 +26,7 @@ enum value_kind {
     KIND_URL,
     KIND_LISTEN_TYPE,
     KIND_ADDRESS,
+    KIND_IP,
     KIND_CIDR_LIST,
     KIND_PATTERN_LIST,
     KIND_TARGET,

@@ -18,7 +18,8 @@ enum step reach_dial(struct conn *c)
                             loaded->config->listener_count))
             return conn_refuse(c, REASON_PROXY_LOOP);
     conn_set_state(c, CONN_DIALLING);
-    a->dial = dial_start(c->runtime->loop, a->addresses, a->address_count, on_dialled, c);
+    a->dial = dial_start(c->runtime->loop, a->addresses, a->address_count,
+                         &c->listener->config->source_address, on_dialled, c);
     return a->dial ? STEP_WAIT : conn_refuse(c, REASON_INTERNAL_ERROR);
 }
 
@@ -123,12 +124,15 @@ static const char *own_shortage(int fault)
     case ENFILE:
         return "No file descriptor was left for the connection to the destination: raise the limit "
                "of open files (ulimit -n, LimitNOFILE).";
+    case EAFNOSUPPORT:
+        return "The destination has no address of the family of source_address.";
     case ENOBUFS:
     case ENOMEM:
         return "The system had no memory for the connection to the destination.";
     default:
         return "This machine had no local port or address left for the connection to the "
-               "destination: see net.ipv4.ip_local_port_range and its addresses.";
+               "destination: see net.ipv4.ip_local_port_range and its addresses; "
+               "source_address, if given, must be one of them.";
     }
 }
 

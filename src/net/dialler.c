@@ -20,6 +20,7 @@ struct attempt {
 
 struct dial {
     struct ev_loop *loop;
+    struct addr source; /* length 0: any */
     struct addr addresses[LOOKUP_LIMIT];
     struct attempt attempts[LOOKUP_LIMIT];
     size_t n, next, under_way;
@@ -30,18 +31,25 @@ struct dial {
     void *arg;
 };
 
+static bool fits_source(const struct dial *d, const struct addr *address)
+{
+    return !d->source.length || d->source.sa.sa_family == address->sa.sa_family;
+}
+
 /* RFC 8305 section 4: alternate the families, beginning with the first address's. */
 static void interleave(struct dial *d, const struct addr *addresses, size_t n)
 {
     size_t same = 0, other = 0;
     sa_family_t family = n ? addresses[0].sa.sa_family : AF_INET;
     bool turn_same = true;
-    while (d->n < n && d->n < LOOKUP_LIMIT) {
+    while (d->n < LOOKUP_LIMIT) {
         while (same < n && addresses[same].sa.sa_family != family) same++;
         while (other < n && addresses[other].sa.sa_family == family) other++;
+        if (same >= n && other >= n) return;
         bool take_same = (turn_same && same < n) || other >= n;
-        d->addresses[d->n++] = addresses[take_same ? same++ : other++];
+        const struct addr *address = &addresses[take_same ? same++ : other++];
         turn_same = !take_same;
+        if (fits_source(d, address)) d->addresses[d->n++] = *address;
     }
 }
 
@@ -74,6 +82,7 @@ bool dial_fault_is_own(int fault)
     case ENOBUFS:
     case ENOMEM:
     case EADDRNOTAVAIL:
+    case EAFNOSUPPORT:
     case EAGAIN:
         return true;
     default:
@@ -114,6 +123,15 @@ static void on_connected(struct ev_loop *loop, ev_io *io, int events)
     start_next(d);
 }
 
+/* The local port is chosen when the socket connects, so that many destinations can share one. */
+static bool bind_source(const struct dial *d, int fd)
+{
+    int on = 1;
+    if (!d->source.length) return true;
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    return bind(fd, &d->source.sa, d->source.length) == 0;
+}
+
 /* Opens one attempt; false when it failed at once. */
 static bool open_attempt(struct dial *d, size_t i)
 {
@@ -121,7 +139,7 @@ static bool open_attempt(struct dial *d, size_t i)
     struct attempt *a = &d->attempts[i];
     *a = (struct attempt){.dial = d, .fd = -1, .index = i};
     int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || (connect(fd, &address->sa, address->length) < 0 && errno != EINPROGRESS)) {
+    if (fd < 0 || !bind_source(d, fd) || (connect(fd, &address->sa, address->length) < 0 && errno != EINPROGRESS)) {
         note_fault(d, address, errno);
         if (fd >= 0) close(fd);
         return false;
@@ -155,15 +173,16 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 }
 
 struct dial *dial_start(struct ev_loop *loop, const struct addr *addresses, size_t n,
-                        dial_answer *answer, void *arg)
+                        const struct addr *source, dial_answer *answer, void *arg)
 {
     struct dial *d = calloc(1, sizeof *d);
     if (!d) return NULL;
     d->loop = loop;
     d->answer = answer;
     d->arg = arg;
-    d->fault = EHOSTUNREACH;
+    d->source = *source;
     interleave(d, addresses, n);
+    d->fault = n > 0 && d->n == 0 ? EAFNOSUPPORT : EHOSTUNREACH;
     /* An immediate failure is reported from the loop, never from here. */
     bool under_way = d->n > 0 && open_attempt(d, d->next++);
     ev_timer_init(&d->timer, on_timer, under_way ? attempt_delay_s : 0., 0.);

@@ -56,8 +56,10 @@ def test_another_destination_among_many_refusals_has_its_name(make_forward):
     for _ in range(600):
         connect("noise.example")
     connect("secret.example")
-    record = gate.wait_record(action=REPEATED)
+    # On a busy machine one count may have ended before.
+    record = gate.wait_record(
+        lambda r: "secret.example:443" in at(r, "suitegate.repeated.destinations"), action=REPEATED)
     check_record(record)
-    assert at(record, "suitegate.repeated.destinations") == ["noise.example:443",
-                                                             "secret.example:443"]
+    assert set(at(record, "suitegate.repeated.destinations")) <= {"noise.example:443",
+                                                                  "secret.example:443"}
     assert at(record, "suitegate.repeated.destinations_cut") is None
