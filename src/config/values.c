@@ -389,8 +389,7 @@ void value_print(enum value_kind kind, const void *member,
         snprintf(s, sizeof s, "%u", *(const unsigned *)member);
         break;
     case KIND_PORT:
-        if (*(const unsigned *)member == 0) return; /* not given */
-        snprintf(s, sizeof s, "%u", *(const unsigned *)member);
+        if (*(const unsigned *)member) snprintf(s, sizeof s, "%u", *(const unsigned *)member);
         break;
     case KIND_RATE:
         units_format_rate(*(const unsigned *)member, s);

@@ -139,7 +139,8 @@ static bool open_attempt(struct dial *d, size_t i)
     struct attempt *a = &d->attempts[i];
     *a = (struct attempt){.dial = d, .fd = -1, .index = i};
     int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || !bind_source(d, fd) || (connect(fd, &address->sa, address->length) < 0 && errno != EINPROGRESS)) {
+    if (fd < 0 || !bind_source(d, fd) ||
+        (connect(fd, &address->sa, address->length) < 0 && errno != EINPROGRESS)) {
         note_fault(d, address, errno);
         if (fd >= 0) close(fd);
         return false;
