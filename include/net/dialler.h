@@ -17,8 +17,7 @@ struct dial;
  * freed. */
 typedef void dial_answer(void *arg, int fd, const struct addr *address, int fault);
 
-/* source: the local address to dial from; of length 0: any. Addresses of another family are not
- * tried then; if none is left, fault is EAFNOSUPPORT. */
+/* source: the local address to dial from, of the addresses' family; of length 0: any. */
 WARN_UNUSED struct dial *dial_start(struct ev_loop *loop, const struct addr *addresses, size_t n,
                                     const struct addr *source, dial_answer *answer, void *arg);
 void dial_cancel(struct dial *d);

@@ -9,17 +9,32 @@
 
 static void on_dialled(void *arg, int fd, const struct addr *address, int fault);
 
+/* Removes the addresses that cannot be reached from source_address. */
+static void keep_family(struct setup *a, const struct addr *source)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < a->address_count; i++)
+        if (!source->length || a->addresses[i].sa.sa_family == source->sa.sa_family)
+            a->addresses[kept++] = a->addresses[i];
+    a->address_count = kept;
+}
+
 enum step reach_dial(struct conn *c)
 {
     struct setup *a = c->setup;
     const struct loaded_config *loaded = c->runtime->loaded;
+    const struct addr *source = &c->listener->config->source_address;
+    keep_family(a, source);
+    if (a->address_count == 0) {
+        c->detail = "The destination has no address of the family of source_address.";
+        return conn_refuse(c, REASON_LIMIT_REACHED);
+    }
     for (size_t i = 0; i < a->address_count; i++)
         if (listener_is_own(&a->addresses[i], loaded->listener_addresses,
                             loaded->config->listener_count))
             return conn_refuse(c, REASON_PROXY_LOOP);
     conn_set_state(c, CONN_DIALLING);
-    a->dial = dial_start(c->runtime->loop, a->addresses, a->address_count,
-                         &c->listener->config->source_address, on_dialled, c);
+    a->dial = dial_start(c->runtime->loop, a->addresses, a->address_count, source, on_dialled, c);
     return a->dial ? STEP_WAIT : conn_refuse(c, REASON_INTERNAL_ERROR);
 }
 
@@ -124,8 +139,6 @@ static const char *own_shortage(int fault)
     case ENFILE:
         return "No file descriptor was left for the connection to the destination: raise the limit "
                "of open files (ulimit -n, LimitNOFILE).";
-    case EAFNOSUPPORT:
-        return "The destination has no address of the family of source_address.";
     case ENOBUFS:
     case ENOMEM:
         return "The system had no memory for the connection to the destination.";

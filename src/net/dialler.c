@@ -31,25 +31,18 @@ struct dial {
     void *arg;
 };
 
-static bool fits_source(const struct dial *d, const struct addr *address)
-{
-    return !d->source.length || d->source.sa.sa_family == address->sa.sa_family;
-}
-
 /* RFC 8305 section 4: alternate the families, beginning with the first address's. */
 static void interleave(struct dial *d, const struct addr *addresses, size_t n)
 {
     size_t same = 0, other = 0;
     sa_family_t family = n ? addresses[0].sa.sa_family : AF_INET;
     bool turn_same = true;
-    while (d->n < LOOKUP_LIMIT) {
+    while (d->n < n && d->n < LOOKUP_LIMIT) {
         while (same < n && addresses[same].sa.sa_family != family) same++;
         while (other < n && addresses[other].sa.sa_family == family) other++;
-        if (same >= n && other >= n) return;
         bool take_same = (turn_same && same < n) || other >= n;
-        const struct addr *address = &addresses[take_same ? same++ : other++];
+        d->addresses[d->n++] = addresses[take_same ? same++ : other++];
         turn_same = !take_same;
-        if (fits_source(d, address)) d->addresses[d->n++] = *address;
     }
 }
 
@@ -82,7 +75,6 @@ bool dial_fault_is_own(int fault)
     case ENOBUFS:
     case ENOMEM:
     case EADDRNOTAVAIL:
-    case EAFNOSUPPORT:
     case EAGAIN:
         return true;
     default:
@@ -182,8 +174,8 @@ struct dial *dial_start(struct ev_loop *loop, const struct addr *addresses, size
     d->answer = answer;
     d->arg = arg;
     d->source = *source;
+    d->fault = EHOSTUNREACH;
     interleave(d, addresses, n);
-    d->fault = n > 0 && d->n == 0 ? EAFNOSUPPORT : EHOSTUNREACH;
     /* An immediate failure is reported from the loop, never from here. */
     bool under_way = d->n > 0 && open_attempt(d, d->next++);
     ev_timer_init(&d->timer, on_timer, under_way ? attempt_delay_s : 0., 0.);
