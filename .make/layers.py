@@ -20,7 +20,7 @@ EDGES = {
     "page": "base policy tls",
     "runtime": "audit base config net page pki policy tls",
     "conn": "audit base net page pki policy runtime tls",
-    "front": "config conn page policy",
+    "front": "config conn net page policy",
     "route": "base conn",
     "serve": "base conn front net pki route runtime",
     "cli": "audit base check config ledger pki policy runtime serve tls",

@@ -48,6 +48,9 @@ enum listen_type {
 #undef LISTEN_TYPE
     LISTEN_TYPES
 };
+/* How the kernel redirects connections to a transparent listener. */
+enum transparent { TRANSPARENT_UNSET, TRANSPARENT_REDIRECT, TRANSPARENT_TPROXY };
+
 const char *listen_type_name(enum listen_type type); /* "forward" ... */
 
 struct listen_config {
@@ -62,6 +65,7 @@ struct listen_config {
     uint64_t idle_timeout;  /* milliseconds; default: [proxy]'s */
     char *upstream_name;
     unsigned upstream_port; /* of an sni listener; never 0 */
+    enum transparent transparent;
     struct string_list certificates, keys;
 };
 

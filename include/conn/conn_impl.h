@@ -92,6 +92,7 @@ struct conn {
     struct addr peer, upstream_address;
     const struct route *route; /* to the upstream, once known */
     struct target target;      /* where the client wants to go; host "" until known */
+    struct addr original; /* to which a redirected client connected; length 0: not redirected */
     char identity[HELLO_NAME_SIZE];
     bool identity_is_ip;
     bool expects_tls; /* the client expects TLS in answers */

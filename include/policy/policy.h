@@ -54,8 +54,6 @@ struct policy {
 enum { POLICY_RSA_BITS_FLOOR = 2048, POLICY_RSA_BITS_CEILING = 4096, POLICY_EC_BITS_FLOOR = 256 };
 
 const char *policy_profile_name(enum policy_profile profile);
-/* PROFILES when there is none of that name. */
-enum policy_profile policy_profile_by_name(const char *name);
 /* The suites a profile allows before any narrowing. */
 suite_set policy_profile_suites(enum policy_profile profile);
 /* By IANA or OpenSSL name; NULL when it is not one of the eight. */

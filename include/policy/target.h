@@ -42,6 +42,8 @@ WARN_UNUSED enum target_status target_parse_request(const uint8_t *p, size_t n,
 /* "host:port", "203.0.113.7:443", "[2001:db8::1]:443"; the port is required. */
 WARN_UNUSED bool target_from_text(const char *s, size_t n, struct target *t);
 
+struct target target_of_addr(const struct addr *a);
+
 /* "host:port" for people, with brackets where they are needed. */
 enum { TARGET_TEXT_SIZE = TARGET_HOST_SIZE + 16 };
 void target_format(const struct target *t, char out[TARGET_TEXT_SIZE]);

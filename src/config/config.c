@@ -272,6 +272,7 @@ static void finish_listener(struct parser *p, struct listen_config *l)
     if (l->type == LISTEN_FIXED && !l->upstream_name && l->upstream.host[0])
         l->upstream_name = text_copy(l->upstream.host, strlen(l->upstream.host));
     if (l->type == LISTEN_SNI && !l->upstream_port) l->upstream_port = addr_port(&l->address);
+    if (l->type == LISTEN_TRANSPARENT && !l->transparent) l->transparent = TRANSPARENT_REDIRECT;
 }
 
 /* The file's directory, as an absolute path if it exists. */
@@ -364,8 +365,7 @@ bool listen_allows_upstream(const struct listen_config *l, const struct target *
 
 bool listen_names_address(const struct listen_config *l, const struct addr *a)
 {
-    struct target t = {.port = addr_port(a), .is_ip = true};
-    addr_format_ip(a, t.host);
+    struct target t = target_of_addr(a);
     for (size_t i = 0; i < l->allow_upstreams.n; i++) {
         const struct pattern *p = &l->allow_upstreams.items[i];
         if (!p->any && pattern_matches(p, &t)) return true;

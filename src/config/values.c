@@ -12,10 +12,28 @@
 
 static const char out_of_memory[] = "smaller: out of memory";
 
+/* The texts of a list; NULL for other kinds. */
+static const struct string_list *texts_of(enum value_kind kind, const void *member)
+{
+    switch (kind) {
+    case KIND_SUITE_LIST:
+    case KIND_PATH_LIST:
+    case KIND_SYSLOG_LIST:
+    case KIND_RESOLVER_LIST:
+        return member;
+    case KIND_CIDR_LIST:
+        return &((const struct cidr_list *)member)->texts;
+    case KIND_PATTERN_LIST:
+        return &((const struct pattern_list *)member)->texts;
+    default:
+        return NULL;
+    }
+}
+
 bool value_repeats(enum value_kind kind)
 {
-    return kind == KIND_SUITE_LIST || kind == KIND_PATH_LIST || kind == KIND_CIDR_LIST ||
-           kind == KIND_PATTERN_LIST || kind == KIND_SYSLOG_LIST || kind == KIND_RESOLVER_LIST;
+    static const struct string_list any;
+    return texts_of(kind, &any) != NULL;
 }
 
 static bool list_add(struct string_list *list, char *item)
@@ -191,91 +209,6 @@ static bool name_is_valid(const char *text)
     return hello_name_is_valid(text, strlen(text)) || addr_from_ip(text, 0, &a);
 }
 
-/* 0 for the word `no`, 1 for `yes`, -1 for neither. */
-static int choose(const char *text, const char *no, const char *yes)
-{
-    if (strcmp(text, no) == 0) return 0;
-    return strcmp(text, yes) == 0 ? 1 : -1;
-}
-
-static const char *const sync_names[] = {
-    [SYNC_INTERVAL] = "interval", [SYNC_RECORD] = "record", [SYNC_NONE] = "none"};
-
-static const char *parse_sync(const char *text, enum audit_sync *out)
-{
-    for (size_t i = 0; i < COUNT_OF(sync_names); i++)
-        if (strcmp(text, sync_names[i]) == 0) {
-            *out = (enum audit_sync)i;
-            return NULL;
-        }
-    return "record, interval or none";
-}
-
-static const char *const type_names[LISTEN_TYPES] = {
-    [LISTEN_UNSET] = "",
-#define LISTEN_TYPE(name, word) [LISTEN_##name] = #word,
-#include "config/listen_types.def"
-#undef LISTEN_TYPE
-};
-
-const char *listen_type_name(enum listen_type type)
-{
-    return type_names[type];
-}
-
-/* "a, b or c": the names of first to last. */
-static const char *one_of(unsigned first, unsigned last, const char *(*name)(unsigned i),
-                          char out[VALUE_RIGHT])
-{
-    size_t n = 0;
-    for (unsigned i = first; i <= last && n < VALUE_RIGHT; i++)
-        n += (size_t)snprintf(out + n, VALUE_RIGHT - n, "%s%s",
-                              i == first  ? ""
-                              : i == last ? " or "
-                                          : ", ",
-                              name(i));
-    return out;
-}
-
-static const char *type_at(unsigned i)
-{
-    return type_names[i];
-}
-
-static const char *profile_at(unsigned i)
-{
-    return policy_profile_name((enum policy_profile)i);
-}
-
-static const char *parse_listen_type(const char *text, enum listen_type *out,
-                                     char right[VALUE_RIGHT])
-{
-    for (size_t i = LISTEN_UNSET + 1; i < LISTEN_TYPES; i++)
-        if (strcmp(text, type_names[i]) == 0) {
-            *out = (enum listen_type)i;
-            return NULL;
-        }
-    return one_of(LISTEN_UNSET + 1, LISTEN_TYPES - 1, type_at, right);
-}
-
-static const char *parse_profile(const char *text, enum policy_profile *out,
-                                 char right[VALUE_RIGHT])
-{
-    enum policy_profile profile = policy_profile_by_name(text);
-    if (profile == PROFILES) return one_of(0, PROFILES - 1, profile_at, right);
-    *out = profile;
-    return NULL;
-}
-
-static const char *parse_flag(enum value_kind kind, const char *text, bool *out)
-{
-    bool refuse = kind == KIND_REFUSE_ALLOW;
-    int v = refuse ? choose(text, "refuse", "allow") : choose(text, "no", "yes");
-    if (v < 0) return refuse ? "refuse or allow" : "yes or no";
-    *out = v == 1;
-    return NULL;
-}
-
 static const char *parse_syslog(const char *text, struct string_list *list)
 {
     struct syslog_address address;
@@ -310,15 +243,13 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
     case KIND_SIZE:
     case KIND_DURATION:
         return parse_number(kind, range, text, member, right);
-    case KIND_PROFILE:
-        return parse_profile(text, member, right);
     case KIND_REFUSE_ALLOW:
     case KIND_YES_NO:
-        return parse_flag(kind, text, member);
+    case KIND_PROFILE:
     case KIND_LISTEN_TYPE:
-        return parse_listen_type(text, member, right);
     case KIND_SYNC:
-        return parse_sync(text, member);
+    case KIND_TRANSPARENT:
+        return word_parse(kind, text, member, right);
     case KIND_SUITE_LIST:
         return parse_suite(text, member);
     case KIND_PATH:
@@ -355,28 +286,6 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
     return "of a known kind";
 }
 
-static void print_list(const struct string_list *list, void (*each)(void *arg, const char *text),
-                       void *arg)
-{
-    for (size_t i = 0; i < list->n; i++) each(arg, list->items[i]);
-}
-
-static const char *chosen_word(enum value_kind kind, const void *member)
-{
-    switch (kind) {
-    case KIND_PROFILE:
-        return policy_profile_name(*(const enum policy_profile *)member);
-    case KIND_REFUSE_ALLOW:
-        return *(const bool *)member ? "allow" : "refuse";
-    case KIND_SYNC:
-        return sync_names[*(const enum audit_sync *)member];
-    case KIND_LISTEN_TYPE:
-        return type_names[*(const enum listen_type *)member];
-    default:
-        return *(const bool *)member ? "yes" : "no";
-    }
-}
-
 void value_print(enum value_kind kind, const void *member,
                  void (*each)(void *arg, const char *text), void *arg)
 {
@@ -406,7 +315,8 @@ void value_print(enum value_kind kind, const void *member,
     case KIND_YES_NO:
     case KIND_SYNC:
     case KIND_LISTEN_TYPE:
-        snprintf(s, sizeof s, "%s", chosen_word(kind, member));
+    case KIND_TRANSPARENT:
+        snprintf(s, sizeof s, "%s", word_of(kind, member));
         break;
     case KIND_ADDRESS:
         addr_format(member, s);
@@ -422,19 +332,11 @@ void value_print(enum value_kind kind, const void *member,
     case KIND_NAME:
         if (*(char *const *)member) each(arg, *(char *const *)member);
         return;
-    case KIND_SUITE_LIST:
-    case KIND_PATH_LIST:
-    case KIND_SYSLOG_LIST:
-    case KIND_RESOLVER_LIST:
-        print_list(member, each, arg);
-        return;
-    case KIND_CIDR_LIST:
-        print_list(&((const struct cidr_list *)member)->texts, each, arg);
-        return;
-    case KIND_PATTERN_LIST:
-        print_list(&((const struct pattern_list *)member)->texts, each, arg);
-        return;
+    default: /* a list */
+        break;
     }
+    const struct string_list *texts = texts_of(kind, member);
+    for (size_t i = 0; texts && i < texts->n; i++) each(arg, texts->items[i]);
     if (s[0]) each(arg, s);
 }
 

@@ -20,6 +20,7 @@ enum value_kind {
     KIND_REFUSE_ALLOW,
     KIND_YES_NO,
     KIND_SYNC,
+    KIND_TRANSPARENT,
     KIND_SYSLOG_LIST,
     KIND_PATH,
     KIND_PATH_LIST,
@@ -44,10 +45,16 @@ struct range {
     uint64_t least, most;
 };
 
+/* words.c: the kinds whose values are words. word_parse() as value_parse(); word_of(): the member's
+ * word, "" if it is not given. */
+enum { VALUE_RIGHT = 128 };
+WARN_UNUSED const char *word_parse(enum value_kind kind, const char *text, void *member,
+                                   char right[VALUE_RIGHT]);
+const char *word_of(enum value_kind kind, const void *member);
+
 bool value_repeats(enum value_kind kind);
 /* NULL, or what the value must be: a phrase after "must be", static or in right. Relative paths
  * start from `directory`. */
-enum { VALUE_RIGHT = 128 };
 WARN_UNUSED const char *value_parse(enum value_kind kind, const struct range *range,
                                     const char *text, const char *directory, void *member,
                                     char right[VALUE_RIGHT]);

@@ -90,10 +90,11 @@ static void submit(struct conn *c, enum audit_action action, const struct writer
                             .destination_bytes = c->to_client.bytes,
                             .alert_sent = c->alert_sent,
                             .alert_received = c->alert_received};
-    struct addr named = {0};
+    struct addr named = c->original;
     if (!c->upstream_address.length && c->target.is_ip &&
-        addr_from_ip(c->target.host, c->target.port, &named))
-        e.destination = &named;
+        !addr_from_ip(c->target.host, c->target.port, &named))
+        named.length = 0;
+    if (!c->upstream_address.length) e.destination = &named;
     clock_gettime(CLOCK_REALTIME, &e.at);
     describe_leg(c->client.tls, true, &e.client, &client);
     describe_leg(c->upstream.tls, false, &e.upstream, &upstream);

@@ -38,6 +38,32 @@ enum step reach_dial(struct conn *c)
     return a->dial ? STEP_WAIT : conn_refuse(c, REASON_INTERNAL_ERROR);
 }
 
+/* Is the address to which the client connected one of those that the name leads to? Then only that
+ * one is used. */
+static bool leads_to_original(struct conn *c)
+{
+    struct setup *a = c->setup;
+    for (size_t i = 0; i < a->address_count; i++) {
+        if (!addr_same_ip(&a->addresses[i], &c->original)) continue;
+        a->addresses[0] = a->addresses[i];
+        a->address_count = 1;
+        return true;
+    }
+    return false;
+}
+
+static enum step refuse_other_name(struct conn *c)
+{
+    char ip[ADDR_TEXT_SIZE];
+    addr_format_ip(&c->original, ip);
+    snprintf(
+        c->setup->detail, sizeof c->setup->detail,
+        "It connected to %s, and as this proxy looks it up its server name does not lead there.",
+        ip);
+    c->detail = c->setup->detail;
+    return conn_refuse(c, REASON_CLIENT_SERVER_NAME_MISMATCH);
+}
+
 /* Removes forbidden addresses; refuses when none is left. */
 static enum step dial_allowed(struct conn *c)
 {
@@ -97,17 +123,29 @@ static void on_lookup(void *arg, enum lookup_status status, const struct addr *a
     a->lookup = NULL;
     a->address_count = n;
     if (n > 0) memcpy(a->addresses, addresses, n * sizeof *addresses);
-    if (status == LOOKUP_FOUND)
+    bool answered = status == LOOKUP_FOUND || status == LOOKUP_NOT_FOUND;
+    if (c->original.length && answered && !leads_to_original(c))
+        refuse_other_name(c);
+    else if (status == LOOKUP_FOUND)
         dial_allowed(c);
     else
         lookup_failed(c, status);
     conn_run(c);
 }
 
+static bool is_allowed(const struct conn *c)
+{
+    const struct listen_config *l = c->listener->config;
+    if (listen_allows_upstream(l, &c->target)) return true;
+    if (!c->original.length) return false;
+    struct target original = target_of_addr(&c->original);
+    return listen_allows_upstream(l, &original);
+}
+
 enum step reach_begin(struct conn *c)
 {
     struct setup *a = c->setup;
-    if (!listen_allows_upstream(c->listener->config, &c->target))
+    if (!is_allowed(c))
         return conn_refuse_with(c, REASON_DESTINATION_DENIED, REASON_ALERT_AS_SENT,
                                 c->target.is_ip ? "destination_ip_prohibited" : NULL);
     c->route = c->worker->shared->route_of(c);

@@ -3,22 +3,15 @@
 #include "conn/conn_impl.h"
 #include "rows.h"
 
+#include "net/listener.h"
 #include "page/request.h"
 #include "page/test_page.h"
-
-#include <sys/socket.h>
 
 /* The client's target is this listener. */
 static void begin(struct conn *c)
 {
-    struct sockaddr_storage own = {0};
-    socklen_t n = sizeof own;
-    struct addr address = c->listener->config->address;
-    if (getsockname(c->client.fd, (struct sockaddr *)&own, &n) == 0)
-        address = addr_from_sockaddr((struct sockaddr *)&own, n);
-    addr_format_ip(&address, c->target.host);
-    c->target.port = addr_port(&address);
-    c->target.is_ip = true;
+    struct addr own = listener_original(c->client.fd, false);
+    c->target = target_of_addr(own.length ? &own : &c->listener->config->address);
 }
 
 static enum step hello_judged(struct conn *c)

@@ -48,6 +48,31 @@ int listener_probe(const struct addr *address)
     return fault;
 }
 
+bool listener_take_any(int listener, const struct addr *address)
+{
+    int on = 1;
+    if (address->sa.sa_family == AF_INET6)
+        return setsockopt(listener, IPPROTO_IPV6, IPV6_TRANSPARENT, &on, sizeof on) == 0;
+    return setsockopt(listener, IPPROTO_IP, IP_TRANSPARENT, &on, sizeof on) == 0;
+}
+
+struct addr listener_original(int fd, bool redirected)
+{
+    enum { ORIGINAL_DST = 80 }; /* SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST of linux/netfilter* */
+    struct sockaddr_storage at = {0};
+    struct addr local;
+    socklen_t n = sizeof at;
+    if (getsockname(fd, (struct sockaddr *)&at, &n) < 0) return (struct addr){0};
+    local = addr_from_sockaddr((struct sockaddr *)&at, n);
+    if (!redirected) return local;
+    uint8_t bytes[16];
+    int level = addr_bytes(&local, bytes) == 4 ? IPPROTO_IP : IPPROTO_IPV6;
+    n = sizeof at;
+    /* It fails for a connection that the firewall does not track. */
+    if (getsockopt(fd, level, ORIGINAL_DST, &at, &n) < 0) return local;
+    return addr_from_sockaddr((struct sockaddr *)&at, n);
+}
+
 /* accept4() needs a free descriptor even if no connection waits. */
 static bool has_waiting(int listener)
 {

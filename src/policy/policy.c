@@ -89,13 +89,6 @@ const char *policy_profile_name(enum policy_profile profile)
     return profile_names[profile];
 }
 
-enum policy_profile policy_profile_by_name(const char *name)
-{
-    unsigned p = 0;
-    while (p < PROFILES && strcmp(name, profile_names[p]) != 0) p++;
-    return (enum policy_profile)p;
-}
-
 suite_set policy_profile_suites(enum policy_profile profile)
 {
     suite_set set = 0;

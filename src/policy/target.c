@@ -49,6 +49,13 @@ bool target_from_text(const char *s, size_t n, struct target *t)
     return true;
 }
 
+struct target target_of_addr(const struct addr *a)
+{
+    struct target t = {.port = addr_port(a), .is_ip = true};
+    addr_format_ip(a, t.host);
+    return t;
+}
+
 void target_format(const struct target *t, char out[TARGET_TEXT_SIZE])
 {
     snprintf(out, TARGET_TEXT_SIZE, strchr(t->host, ':') ? "[%s]:%u" : "%s:%u", t->host, t->port);

@@ -56,8 +56,11 @@ static bool open_listener(struct runtime *runtime, size_t i, const struct runtim
     l->fd = shared_socket(old, address);
     l->borrowed = l->fd >= 0;
     if (l->fd < 0) l->fd = listener_open(address);
-    if (l->fd < 0) {
-        text_printf(errors, "listener %s on %s: %s\n", l->config->name, where, strerror(errno));
+    bool takes_any = l->config->transparent == TRANSPARENT_TPROXY;
+    if (l->fd < 0 || (takes_any && !listener_take_any(l->fd, address))) {
+        text_printf(errors, "listener %s on %s: %s%s\n", l->config->name, where, strerror(errno),
+                    takes_any && errno == EPERM ? " (tproxy needs CAP_NET_RAW or CAP_NET_ADMIN)"
+                                                : "");
         return false;
     }
     bool minted = l->config->certificates.n == 0;

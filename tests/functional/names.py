@@ -68,8 +68,10 @@ class World:
     program in it. zone: {name: {"A": [..], "AAAA": [..], "TTL": 60} or {"CNAME": name, "TTL": 60}
     or "SERVFAIL" or "SILENT"}; any other name is NXDOMAIN."""
 
-    def __init__(self, folder, zone):
+    def __init__(self, folder, zone, users=False):
+        """users: with all the users of the system, which only root can have."""
         self.folder, self.zone = folder, zone
+        self._user = [] if users else ["--user"]
 
     def __enter__(self):
         resolv, hosts, zone = (self.folder / n for n in ("resolv.conf", "hosts", "zone.json"))
@@ -80,10 +82,10 @@ class World:
                   f'mount --bind "{hosts}" /etc/hosts && exec "{sys.executable}" '
                   f'"{HERE / "names.py"}" "{zone}"')
         self.process = subprocess.Popen(
-            [*unshare("--user", "--map-root-user", "--net", "--mount"), "sh", "-c", script],
+            [*unshare(*self._user, *(["--map-root-user"] if self._user else []), "--net", "--mount"), "sh", "-c", script],
             stdout=subprocess.PIPE)
         assert self.process.stdout.readline() == b"ready\n"
-        self.enter = ["nsenter", "-t", str(self.process.pid), "--user", "--net", "--mount",
+        self.enter = ["nsenter", "-t", str(self.process.pid), *self._user, "--net", "--mount",
                       "--preserve-credentials", "--"]
         return self
 

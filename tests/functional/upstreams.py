@@ -42,13 +42,20 @@ class Process:
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise RuntimeError(f"{self.argv[0]} ended: {self.output}")
-            for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-                for line in pathlib.Path(table).read_text().splitlines()[1:]:
+            for table in ("tcp", "tcp6"):
+                for line in self._kernel_table(table):
                     fields = line.split()
                     if fields[3] == "0A" and fields[1].endswith(wanted):
                         return
             time.sleep(0.02)
         raise RuntimeError(f"{self.argv[0]} does not listen: {self.output}")
+
+    def _kernel_table(self, name):
+        """Of the network namespace in which the process is."""
+        with contextlib.suppress(OSError):
+            table = pathlib.Path(f"/proc/{self.process.pid}/net/{name}").read_text()
+            return table.splitlines()[1:]
+        return []
 
     @property
     def output(self):
@@ -89,8 +96,8 @@ def gnutls_serv(folder, leaf, priority, port=None):
 
 
 def nginx(folder, *leaves, port=None, protocols="TLSv1.2", ciphers=None, http2=False, files=None,
-          extra="", connections=4096):
-    """nginx: /facts describes the session, all else is served from files."""
+          extra="", connections=4096, enter=()):
+    """nginx: /facts describes the session, all else is served from files. enter: argv before it."""
     port = port or free_port()
     home = pathlib.Path(folder) / f"nginx-{port}"
     home.mkdir()
@@ -117,7 +124,7 @@ http {{
   }}
 }}
 """)
-    return Process(["nginx", "-e", home / "error.log", "-c", home / "nginx.conf"], port,
+    return Process([*enter, "nginx", "-e", home / "error.log", "-c", home / "nginx.conf"], port,
                    home / "output.log")
 
 

@@ -251,8 +251,8 @@ static const struct {
     {LISTEN "[policy]\nserver_name_mismatch = yes\n", 5, "refuse or allow"},
     {LISTEN "[ca]\ncrl_url = https://gate.example/\n", 5, "http:// URL"},
     {LISTEN "[ca]\ncrl_url = http://a b\n", 5, "http:// URL"},
-    {LISTEN "[upstream]\nresume = maybe\n", 5, "yes or no"},
-    {LISTEN "[audit]\nsync = always\n", 5, "record, interval or none"},
+    {LISTEN "[upstream]\nresume = maybe\n", 5, "no or yes"},
+    {LISTEN "[audit]\nsync = always\n", 5, "interval, record or none"},
     {LISTEN "[audit]\nsyslog = localhost\n", 5, "unix:/dev/log, udp:HOST:PORT or tcp:HOST:PORT"},
     {LISTEN "[audit]\nsyslog = unix:log\n", 5, "unix:/dev/log"},
     {LISTEN "[audit]\nsyslog = tcp:localhost\n", 5, "unix:/dev/log"},
@@ -261,7 +261,7 @@ static const struct {
     {"[listen a]\naddress = 127.0.0.1:1\n", 1, "needs a type"},
     {"[listen a]\ntype = forward\n", 1, "needs an address"},
     {"[listen a]\ntype = reverse\naddress = 127.0.0.1:1\n", 2,
-     "forward, fixed, test, sni or socks5"},
+     "forward, fixed, test, sni, socks5 or transparent"},
     {"[listen a]\ntype = forward\naddress = localhost:1\n", 3, "an IP address and a port"},
     {"[listen a]\ntype = forward\naddress = 0.0.0.0:8080\n", 1, "open proxy"},
     {"[listen a]\ntype = forward\naddress = [::]:8080\n", 1, "open proxy"},
@@ -271,7 +271,7 @@ static const struct {
     {LISTEN "certificate = a.pem\nkey = a.key\n", 1, "for fixed, test listeners"},
     {"[listen a]\ntype = test\naddress = 127.0.0.1:1\nupstream = a:1\n", 1, "for fixed listeners"},
     {"[listen a]\ntype = test\naddress = 127.0.0.1:1\nallow_upstreams = *\n", 1,
-     "allow_upstreams is for forward, fixed, sni, socks5 listeners"},
+     "allow_upstreams is for forward, fixed, sni, socks5, transparent listeners"},
     {"[listen a]\ntype = test\naddress = 127.0.0.1:1\ncertificate = x\n", 1, "as many key lines"},
     {"[listen a]\ntype = fixed\naddress = 127.0.0.1:1\nupstream = a:1\ncertificate = x\n", 1,
      "as many key lines"},
@@ -475,7 +475,7 @@ static void described(void **state)
     (void)state;
     unsigned n = 0;
     config_describe(count_option, &n);
-    assert_int_equal(n, 37);
+    assert_int_equal(n, 38);
 }
 
 int main(void)
