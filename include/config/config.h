@@ -51,6 +51,9 @@ enum listen_type {
 /* How the kernel redirects connections to a transparent listener. */
 enum transparent { TRANSPARENT_UNSET, TRANSPARENT_REDIRECT, TRANSPARENT_TPROXY };
 
+/* Of the PROXY protocol. */
+enum proxy_version { PROXY_UNSET, PROXY_V1, PROXY_V2 };
+
 const char *listen_type_name(enum listen_type type); /* "forward" ... */
 
 struct listen_config {
@@ -61,8 +64,10 @@ struct listen_config {
     struct addr source_address; /* of connections to upstreams; length 0: the system's choice */
     struct cidr_list allow_clients;
     struct pattern_list allow_upstreams;
-    struct target upstream; /* host "": not given */
-    uint64_t idle_timeout;  /* milliseconds; default: [proxy]'s */
+    struct cidr_list proxy_protocol_from;
+    enum proxy_version send_proxy_protocol; /* PROXY_UNSET: none */
+    struct target upstream;                 /* host "": not given */
+    uint64_t idle_timeout;                  /* milliseconds; default: [proxy]'s */
     char *upstream_name;
     unsigned upstream_port; /* of an sni listener; never 0 */
     enum transparent transparent;
@@ -118,6 +123,8 @@ void config_describe(void (*each)(void *arg, const char *section, const char *ke
 bool config_needs_ca(const struct config *c);
 /* May this client use this listener? */
 bool listen_allows_client(const struct listen_config *l, const struct addr *client);
+/* Does a connection from this address begin with a PROXY header? */
+bool listen_expects_header(const struct listen_config *l, const struct addr *sender);
 bool listen_allows_upstream(const struct listen_config *l, const struct target *t);
 /* Does a range of addresses in allow_upstreams contain this address and port? */
 bool listen_names_address(const struct listen_config *l, const struct addr *a);

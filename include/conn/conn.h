@@ -16,10 +16,17 @@ struct arrival {
     int fd;
     struct addr peer;
     struct source *source; /* counts this connection; NULL: out of memory */
+    bool expects_header;   /* a PROXY header comes first and says who the client is */
     enum reason refuse;    /* REASON_OK: serve it */
     const char *detail;    /* of the refusal, or NULL */
 };
 
+/* Counts a client's new connection for its source, which it returns (NULL: out of memory), and
+ * decides by allow_clients and the limits of the source whether to serve it. *detail is set for
+ * some refusals. */
+WARN_UNUSED struct source *conn_admit(struct worker *w, const struct runtime_listener *l,
+                                      const struct addr *client, enum reason *refuse,
+                                      const char **detail);
 /* Takes the socket. May end and free the connection before it returns. */
 void conn_start(struct worker *worker, struct runtime_listener *listener,
                 const struct arrival *arrival);

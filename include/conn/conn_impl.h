@@ -39,7 +39,7 @@ struct setup {
 
     struct lookup *lookup;
     struct dial *dial;
-    unsigned greeted;   /* the front's own progress in GREETING; 0 at the beginning */
+    size_t greeted;     /* the front's own progress in GREETING; 0 at the beginning */
     unsigned exchanged; /* the route's own progress before TLS; 0 at the beginning */
     struct addr addresses[LOOKUP_LIMIT];
     size_t address_count;
@@ -90,6 +90,8 @@ struct conn {
     struct direction to_upstream, to_client;
 
     struct addr peer, upstream_address;
+    /* With a PROXY header: who sent it, and the address to which its client had connected. */
+    struct addr via, via_destination;
     const struct route *route; /* to the upstream, once known */
     struct target target;      /* where the client wants to go; host "" until known */
     struct addr original; /* to which a redirected client connected; length 0: not redirected */
@@ -124,8 +126,15 @@ void setup_free(struct setup *a);
 const struct config *conn_config(const struct conn *c);
 /* It no longer counts for max_connections: it is refused or has ended. */
 void conn_uncount(struct conn *c);
+/* It counts for this source from now on. */
+void conn_change_source(struct conn *c, struct source *source);
+
+/* arrival.c: is the client a program of this machine, as far as is known? */
+bool conn_is_of_this_machine(const struct conn *c);
 
 /* Called by the state table, by file. */
+enum step proxy_header_step(struct conn *c); /* arrival.c */
+void proxy_header_overdue(struct conn *c);
 enum step waiting_step(struct conn *c);
 void conn_end(struct conn *c);
 void conn_refuse_for_shutdown(struct conn *c);
@@ -173,6 +182,9 @@ void client_set_identity(struct conn *c);
 const char *client_target_name(const struct conn *c);
 /* Does the hello's server name fit the target? */
 enum reason client_judge_name(const struct conn *c);
+/* Refuses what cannot be read: for the reason, or for a PROXY header that is not expected, if it
+ * begins as one. */
+enum step client_refuse_unread(struct conn *c, enum reason reason, const uint8_t *p, size_t n);
 /* There are not enough bytes yet: waits, or ends. */
 enum step client_greeting_incomplete(struct conn *c);
 /* The upstream is connected: from now on the client expects TLS. */

@@ -16,6 +16,7 @@ struct test_page_facts {
     enum key_type key; /* of the certificate that was presented */
     struct agreed agreed;
     struct addr peer;
+    bool is_of_this_machine;
     const char *listener, *connection_id;
     struct recent *recent;
 };

@@ -15,9 +15,11 @@ struct verdict_keys {
 
 struct verdict {
     enum reason reason; /* REASON_OK: go on with `key` */
-    enum key_type key;  /* of the first allowed suite in the server's order that can be used */
-    suite_set offered;  /* of the allowed suites, those that the client offers */
-    bool gcm;           /* the suite of `key` that will be chosen is a GCM one */
+    /* What the handshake will agree on: the first allowed suite in the server's order that can be
+     * used. NULL if there is none. */
+    const struct suite *suite;
+    enum key_type key; /* its key type */
+    suite_set offered; /* of the allowed suites, those that the client offers */
 };
 
 struct verdict verdict_judge(const struct hello *h, const struct policy *policy,

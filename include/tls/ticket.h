@@ -1,9 +1,9 @@
 /* Session tickets for our own clients (RFC 5077): how they are sealed, and what they are bound to.
- * A ticket opens only with the configuration, the listener and the identity that it was made for,
- * and for TICKET_LIFETIME_S: resuming does not renew it, so no master secret lives longer. The
- * library checks its suite, and we check again after the handshake. A key seals for a ticket's
- * lifetime, opens for another one, and is then wiped. Plain data: the owner of a key wipes it.
- * Knows no session and no connection. */
+ * A ticket opens only with the configuration, the listener, the identity and the suite (of a new
+ * handshake with the same hello) that it was made for, and for TICKET_LIFETIME_S: resuming does not
+ * renew it, so no master secret lives longer. A key seals for a ticket's lifetime, opens for
+ * another one, and is then wiped. Plain data: the owner of a key wipes it. Knows no session and no
+ * connection. */
 #ifndef TLS_TICKET_H
 #define TLS_TICKET_H
 
@@ -46,10 +46,11 @@ WARN_UNUSED bool ticket_key_generate(struct ticket_key *out);
  * overwritten. */
 void ticket_keys_rotate(struct ticket_keys *keys, const struct ticket_key *next);
 
-/* Binds to the configuration's generation, the listener and the identity. */
+/* Binds to the configuration's generation, the listener, the identity and the suite that a full
+ * handshake would agree on. */
 WARN_UNUSED bool ticket_scope_init(struct ticket_scope *scope, const struct ticket_keys *keys,
                                    struct span generation, const char *listener,
-                                   const char *identity);
+                                   const char *identity, const char *suite);
 
 /* In place: n bytes become ciphertext; name, iv and tag are written. now: steady seconds. */
 WARN_UNUSED bool ticket_seal(const struct ticket_scope *scope, uint32_t now,

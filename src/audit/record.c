@@ -173,7 +173,13 @@ static void put_observer(struct json *j, const struct audit_policy *policy)
     json_end_object(j);
 }
 
-static void put_end(struct json *j, const char *key, const struct addr *a, uint16_t port,
+static int port_of(uint16_t destination)
+{
+    return destination ? destination : -1;
+}
+
+/* port: -1 for none. A source that a PROXY header named may have port 0. */
+static void put_end(struct json *j, const char *key, const struct addr *a, int port,
                     const char *domain, bool has_bytes, uint64_t bytes)
 {
     char ip[ADDR_TEXT_SIZE];
@@ -184,7 +190,7 @@ static void put_end(struct json *j, const char *key, const struct addr *a, uint1
         addr_format_ip(a, ip);
         json_put_string(j, "ip", ip);
     }
-    if (port) json_put_number(j, "port", port);
+    if (port >= 0) json_put_number(j, "port", port);
     json_put_optional(j, "domain", domain);
     if (has_bytes) json_put_number(j, "bytes", (int64_t)bytes);
     json_end_object(j);
@@ -310,6 +316,11 @@ static void put_suitegate(struct json *j, const struct audit_event *e, struct of
         json_put_string(j, "connection_id", e->connection_id);
         json_put_string(j, "identity", e->identity ? e->identity : "");
     }
+    if (e->via) {
+        char ip[ADDR_TEXT_SIZE];
+        addr_format_ip(e->via, ip);
+        json_put_string(j, "via", ip);
+    }
     put_verdict(j, e->reason);
     json_put_optional(j, "closed_by", e->closed_by);
     if (e->detail && *e->detail) put_cut(j, "detail", e->detail, SENTENCE_MOST);
@@ -340,10 +351,10 @@ static void render(const struct audit_event *e, const struct text *sentence, siz
     json_put_cut(&j, "message", sentence->data, sentence->size, MESSAGE_MOST);
     put_observer(&j, e->policy);
     if (about_connection(e)) {
-        put_end(&j, "source", e->source, e->source ? addr_port(e->source) : 0, NULL, e->has_bytes,
+        put_end(&j, "source", e->source, e->source ? addr_port(e->source) : -1, NULL, e->has_bytes,
                 e->source_bytes);
-        put_end(&j, "destination", e->destination, e->destination_port, e->domain, e->has_bytes,
-                e->destination_bytes);
+        put_end(&j, "destination", e->destination, port_of(e->destination_port), e->domain,
+                e->has_bytes, e->destination_bytes);
         put_client_tls(&j, e, &lists);
     }
     put_suitegate(&j, e, &lists);
@@ -400,8 +411,8 @@ struct audit_stamp audit_render_fallback(const struct audit_offer *before,
     put_end(&j, "source", &now->source, addr_port(&now->source), NULL, false, 0);
     struct addr named = {0};
     bool is_ip = addr_from_ip(now->host, 0, &named);
-    put_end(&j, "destination", is_ip ? &named : NULL, now->port, is_ip ? NULL : now->host, false,
-            0);
+    put_end(&j, "destination", is_ip ? &named : NULL, port_of(now->port), is_ip ? NULL : now->host,
+            false, 0);
     json_put_object(&j, "suitegate");
     put_digest(&j, policy);
     json_put_string(&j, "listener", now->listener);
@@ -445,7 +456,7 @@ struct audit_stamp audit_render_repeated(const struct audit_repeated *r, struct 
                 strchr(ip, ':') ? "/64" : "", r->count, r->listener,
                 reason_row(r->reason)->sentence);
     put_start(&j, AUDIT_CONNECTION_REFUSED_REPEATED, at, &sentence, policy);
-    put_end(&j, "source", &r->source, 0, NULL, false, 0);
+    put_end(&j, "source", &r->source, -1, NULL, false, 0);
     json_put_object(&j, "suitegate");
     put_digest(&j, policy);
     json_put_string(&j, "listener", r->listener);

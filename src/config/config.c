@@ -349,11 +349,21 @@ bool config_needs_ca(const struct config *c)
     return false;
 }
 
+static bool is_in(const struct cidr_list *list, const struct addr *a)
+{
+    for (size_t i = 0; i < list->n; i++)
+        if (cidr_contains(&list->items[i], a)) return true;
+    return false;
+}
+
 bool listen_allows_client(const struct listen_config *l, const struct addr *client)
 {
-    for (size_t i = 0; i < l->allow_clients.n; i++)
-        if (cidr_contains(&l->allow_clients.items[i], client)) return true;
-    return false;
+    return is_in(&l->allow_clients, client);
+}
+
+bool listen_expects_header(const struct listen_config *l, const struct addr *sender)
+{
+    return is_in(&l->proxy_protocol_from, sender);
 }
 
 bool listen_allows_upstream(const struct listen_config *l, const struct target *t)

@@ -28,6 +28,8 @@ static const char *const sync_names[] = {
 static const char *const transparent_names[] = {
     [TRANSPARENT_UNSET] = "", [TRANSPARENT_REDIRECT] = "redirect", [TRANSPARENT_TPROXY] = "tproxy"};
 
+static const char *const proxy_names[] = {[PROXY_UNSET] = "", [PROXY_V1] = "v1", [PROXY_V2] = "v2"};
+
 static const char *const profile_names[PROFILES] = {
 #define PROFILE(name, word, ...) [PROFILE_##name] = word,
 #include "policy/profiles.def"
@@ -45,6 +47,8 @@ static struct words words_of(enum value_kind kind)
         return (struct words){profile_names, COUNT_OF(profile_names)};
     case KIND_TRANSPARENT:
         return (struct words){transparent_names, COUNT_OF(transparent_names)};
+    case KIND_PROXY_VERSION:
+        return (struct words){proxy_names, COUNT_OF(proxy_names)};
     case KIND_YES_NO:
         return (struct words){yes_no, COUNT_OF(yes_no)};
     case KIND_REFUSE_ALLOW:

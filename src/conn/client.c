@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "pki/keys.h"
+#include "policy/proxy_header.h"
 #include "policy/wire.h"
 
 #include <stdio.h>
@@ -34,6 +35,13 @@ enum reason client_judge_name(const struct conn *c)
         strcmp(name, c->target.host) != 0)
         return REASON_CLIENT_SERVER_NAME_MISMATCH;
     return REASON_OK;
+}
+
+enum step client_refuse_unread(struct conn *c, enum reason reason, const uint8_t *p, size_t n)
+{
+    if (!proxy_header_begins(p, n)) return conn_refuse(c, reason);
+    c->detail = "It begins with a PROXY header, but proxy_protocol_from does not name the sender.";
+    return conn_refuse(c, REASON_CLIENT_BAD_PROXY_HEADER);
 }
 
 enum step client_greeting_incomplete(struct conn *c)
@@ -122,6 +130,9 @@ enum step hello_step(struct conn *c)
     buf_consume(in, used);
     if (status == HELLO_MORE) return c->client.stream.end_of_data ? hello_incomplete(c) : STEP_WAIT;
     if (status == HELLO_COMPLETE) return hello_complete(c);
+    if (status == HELLO_HTTP || status == HELLO_NOT_TLS)
+        return client_refuse_unread(c, verdict_of_status(status), a->reader.records.header,
+                                    a->reader.records.header_size);
     return hello_refused(c, status, a->reader.alert);
 }
 
@@ -191,7 +202,7 @@ static struct session *new_session(struct conn *c, const char *alpn)
         return session_server(context, &c->client.stream, alpn, NULL);
     if (!ticket_scope_init(&scope, &c->worker->ticket_keys,
                            (struct span){loaded->generation, sizeof loaded->generation},
-                           c->listener->config->name, c->identity))
+                           c->listener->config->name, c->identity, c->setup->verdict.suite->iana))
         return NULL;
     return session_server(context, &c->client.stream, alpn, &scope);
 }
@@ -305,7 +316,9 @@ enum step client_handshake_step(struct conn *c)
             return handshake_failed(c);
         }
         struct agreed agreed = session_agreed(c->client.tls);
-        if (!agreed_is_allowed(&agreed, conn_config(c)->policy.allowed, true))
+        /* A PROXY header may have told the upstream the suite. */
+        if (!agreed_is_allowed(&agreed, conn_config(c)->policy.allowed, true) ||
+            agreed.suite != c->setup->verdict.suite->id)
             return conn_refuse(c, REASON_INTERNAL_ERROR);
         /* In a resumed handshake the client sends the last flight, then its request. */
         if (agreed.resumed) leg_acknowledge(&c->client);

@@ -226,6 +226,13 @@ void conn_uncount(struct conn *c)
     c->counted = false;
 }
 
+void conn_change_source(struct conn *c, struct source *source)
+{
+    change_crowd(c, WORKER_CROWDS); /* first: the source holds the queues */
+    sources_leave(c->worker->shared->sources, c->source);
+    c->source = source;
+}
+
 static void conn_free(struct conn *c)
 {
     struct worker *worker = c->worker;
@@ -440,7 +447,7 @@ void conn_start(struct worker *worker, struct runtime_listener *listener,
         front->begin(c);
         client_set_identity(c);
     }
-    c->state = front->first;
+    c->state = arrival->expects_header ? CONN_PROXY_HEADER : front->first;
     conn_set_state(c, c->state);
     if (arrival->refuse != REASON_OK) {
         c->saw_bytes = true; /* refused before anything was read */

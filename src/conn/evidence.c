@@ -79,6 +79,7 @@ static void submit(struct conn *c, enum audit_action action, const struct writer
                             .listener = c->listener->config->name,
                             .connection_id = c->id,
                             .source = &c->peer,
+                            .via = c->via.length ? &c->via : NULL,
                             .destination = &c->upstream_address,
                             .domain = c->target.is_ip ? NULL : c->target.host,
                             .destination_port = c->target.port,

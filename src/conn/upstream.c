@@ -2,6 +2,8 @@
 #include "conn/conn_impl.h"
 
 #include "base/clock.h"
+#include "net/listener.h"
+#include "policy/proxy_header.h"
 #include "policy/wire.h"
 
 #include <stdio.h>
@@ -47,7 +49,7 @@ static void choose_offer(struct conn *c)
     a->alpn_wire_size = 0;
     for (struct span name; (name = hello_alpn_next(&r)).n > 0;) {
         bool h2 = name.n == 2 && memcmp(name.p, "h2", 2) == 0;
-        bool plain = !h2 || (a->verdict.gcm && !a->without_h2);
+        bool plain = !h2 || (a->verdict.suite->mode == SUITE_GCM && !a->without_h2);
         for (size_t i = 0; i < name.n; i++)
             plain = plain && name.p[i] > ' ' && name.p[i] <= '~' && name.p[i] != ',';
         if (!plain || used + name.n + 2 > ALPN_LIMIT) continue;
@@ -79,9 +81,36 @@ static bool judge(struct conn *c, size_t n)
     return false;
 }
 
+/* To what the client had connected, as far as is known. */
+static struct addr reached_address(const struct conn *c)
+{
+    if (c->via_destination.length) return c->via_destination;
+    return c->original.length ? c->original : listener_original(c->client.fd, false);
+}
+
+/* Queues the PROXY header that the listener's upstreams want before TLS. */
+static bool queue_header(struct conn *c)
+{
+    const struct proxy_header header = {.source = c->peer, .destination = reached_address(c)};
+    struct buf *out = &c->upstream.stream.out;
+    char line[PROXY_HEADER_V1_SIZE];
+    uint8_t binary[PROXY_HEADER_V2_SIZE];
+    switch (c->listener->config->send_proxy_protocol) {
+    case PROXY_V1:
+        return buf_append(out, line, proxy_header_write_v1(&header, line));
+    case PROXY_V2:
+        return buf_append(out, binary,
+                          proxy_header_write_v2(&header, c->setup->hello.server_name, "TLSv1.2",
+                                                c->setup->verdict.suite->openssl, binary));
+    default:
+        return true;
+    }
+}
+
 enum step upstream_start_handshake(struct conn *c)
 {
     struct setup *a = c->setup;
+    if (!queue_header(c)) return conn_refuse(c, REASON_INTERNAL_ERROR);
     choose_offer(c);
     cert_facts_fini(&a->check.facts);
     a->check = (struct peer_check){

@@ -11,10 +11,11 @@ static enum step accept_target(struct conn *c, size_t used)
 
 static enum step greet(struct conn *c)
 {
-    size_t got = leg_fill(&c->client);
+    (void)!leg_fill(&c->client);
     struct buf *in = &c->client.stream.in;
     if (buf_size(in) > 0) conn_saw_bytes(c);
-    if (got == 0) return client_greeting_incomplete(c);
+    if (buf_size(in) == c->setup->greeted) return client_greeting_incomplete(c);
+    c->setup->greeted = buf_size(in); /* what has been parsed */
     size_t used;
     const char *why = "";
     switch (target_parse_request(buf_head(in), buf_size(in), &c->setup->scan, &c->target, &used,
@@ -25,14 +26,16 @@ static enum step greet(struct conn *c)
         return accept_target(c, used);
     case TARGET_NOT_CONNECT:
         client_set_identity(c);
-        return conn_refuse(c, REASON_CLIENT_PLAINTEXT_HTTP);
+        return client_refuse_unread(c, REASON_CLIENT_PLAINTEXT_HTTP, buf_head(in), buf_size(in));
     case TARGET_NOT_HTTP:
         if (buf_head(in)[0] == 22 || buf_head(in)[0] & 0x80)
             c->detail = "This looks like TLS; a forward listener wants a CONNECT request first.";
-        return conn_refuse(c, c->detail ? REASON_CLIENT_BAD_REQUEST : REASON_CLIENT_NOT_TLS);
+        return client_refuse_unread(c,
+                                    c->detail ? REASON_CLIENT_BAD_REQUEST : REASON_CLIENT_NOT_TLS,
+                                    buf_head(in), buf_size(in));
     case TARGET_BAD:
         c->detail = why;
-        return conn_refuse(c, REASON_CLIENT_BAD_REQUEST);
+        return client_refuse_unread(c, REASON_CLIENT_BAD_REQUEST, buf_head(in), buf_size(in));
     }
     return STEP_WAIT;
 }

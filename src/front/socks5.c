@@ -36,8 +36,10 @@ static enum step not_socks(struct conn *c)
     const struct buf *in = &c->client.stream.in;
     if (buf_head(in)[0] == 4)
         return bad_request(c, "This is SOCKS 4; a socks5 listener wants version 5.");
-    return bad_request(c, "This is not SOCKS 5; a forward listener is for HTTP proxy requests, a "
-                          "fixed or sni listener for TLS.");
+    c->detail =
+        "This is not SOCKS 5; a forward listener is for HTTP proxy requests, a fixed or sni "
+        "listener for TLS.";
+    return client_refuse_unread(c, REASON_CLIENT_BAD_REQUEST, buf_head(in), buf_size(in));
 }
 
 static enum step read_methods(struct conn *c)

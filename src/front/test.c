@@ -58,6 +58,7 @@ static void answer(struct conn *c)
                                     .key = a->verdict.key,
                                     .agreed = session_agreed(c->client.tls),
                                     .peer = c->peer,
+                                    .is_of_this_machine = conn_is_of_this_machine(c),
                                     .listener = c->listener->config->name,
                                     .connection_id = c->id,
                                     .recent = c->worker->shared->recent};

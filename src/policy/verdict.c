@@ -91,7 +91,7 @@ static enum reason judge_key(const struct hello *h, const struct verdict_keys *k
         /* An ECDSA certificate's curve has to be among the groups (RFC 8422 section 5.1). */
         if (key == KEY_ECDSA && !offers_group(h, keys->ecdsa_group)) continue;
         v->key = key;
-        v->gcm = suites[i].mode == SUITE_GCM;
+        v->suite = &suites[i];
         return REASON_OK;
     }
     return signable ? REASON_CLIENT_NO_USABLE_CERTIFICATE : REASON_CLIENT_NO_COMMON_SIGNATURE;

@@ -18,7 +18,7 @@ static const struct target *next_hop(const struct conn *c)
  * that the operator names are allowed. */
 static bool is_forbidden(const struct conn *c, const struct addr *a)
 {
-    return c->front->client_names_target && !addr_is_loopback(&c->peer) && addr_special_kind(a) &&
+    return c->front->client_names_target && !conn_is_of_this_machine(c) && addr_special_kind(a) &&
            !listen_names_address(c->listener->config, a);
 }
 

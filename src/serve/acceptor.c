@@ -71,28 +71,28 @@ static bool make_room(struct worker *w, unsigned max_connections)
     return true;
 }
 
+/* A sender of PROXY headers has no limits of its own: it is counted while its header is awaited. */
+static struct source *count_sender(struct worker *w, const struct addr *sender)
+{
+    static const struct source_limits none;
+    enum source_verdict verdict;
+    return sources_enter(w->shared->sources, sender, &none, clock_steady_ns(), &verdict);
+}
+
 static void admit(struct worker *w, const struct runtime_listener *l, struct arrival *a)
 {
-    const struct config *config = l->runtime->loaded->config;
-    enum source_verdict verdict = SOURCE_OK;
+    unsigned max_connections = l->runtime->loaded->config->proxy.max_connections;
     unsigned active = __atomic_add_fetch(&w->shared->active, 1, __ATOMIC_RELAXED);
-    a->source = sources_enter(w->shared->sources, &a->peer, &config->proxy.per_source,
-                              clock_steady_ns(), &verdict);
+    a->expects_header = listen_expects_header(l->config, &a->peer);
+    a->source = a->expects_header ? count_sender(w, &a->peer)
+                                  : conn_admit(w, l, &a->peer, &a->refuse, &a->detail);
+    bool available = writer_available(w->shared->writer);
     /* First: other refusals would wait for a record that cannot be written. */
-    if (!writer_available(w->shared->writer)) {
-        a->refuse = REASON_AUDIT_UNAVAILABLE;
-    } else if (w->draining) {
-        a->refuse = REASON_SHUTTING_DOWN;
-    } else if (!listen_allows_client(l->config, &a->peer)) {
-        a->refuse = REASON_CLIENT_DENIED;
-    } else if (verdict == SOURCE_TOO_MANY) {
-        a->refuse = REASON_SOURCE_LIMIT_REACHED;
-        a->detail = "It has max_connections_per_source connections open.";
-    } else if (verdict == SOURCE_TOO_FAST) {
-        a->refuse = REASON_SOURCE_LIMIT_REACHED;
-        a->detail = "It makes more than max_handshakes_per_source new connections a second.";
-    } else if (!a->source || (active > config->proxy.max_connections &&
-                              !make_room(w, config->proxy.max_connections))) {
+    if (!available || w->draining) {
+        a->refuse = available ? REASON_SHUTTING_DOWN : REASON_AUDIT_UNAVAILABLE;
+        a->detail = NULL;
+    } else if (a->refuse == REASON_OK &&
+               (!a->source || (active > max_connections && !make_room(w, max_connections)))) {
         a->refuse = REASON_LIMIT_REACHED;
     }
 }

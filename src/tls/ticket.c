@@ -22,14 +22,16 @@ void ticket_keys_rotate(struct ticket_keys *keys, const struct ticket_key *next)
 /* The generation has a fixed size and the listener's name no NUL: no two scopes give the same
  * bytes. */
 bool ticket_scope_init(struct ticket_scope *scope, const struct ticket_keys *keys,
-                       struct span generation, const char *listener, const char *identity)
+                       struct span generation, const char *listener, const char *identity,
+                       const char *suite)
 {
     wc_Sha256 sha;
     scope->keys = keys;
     if (wc_InitSha256(&sha) != 0) return false;
     bool ok = wc_Sha256Update(&sha, generation.p, (word32)generation.n) == 0 &&
               wc_Sha256Update(&sha, (const byte *)listener, (word32)strlen(listener) + 1) == 0 &&
-              wc_Sha256Update(&sha, (const byte *)identity, (word32)strlen(identity)) == 0 &&
+              wc_Sha256Update(&sha, (const byte *)identity, (word32)strlen(identity) + 1) == 0 &&
+              wc_Sha256Update(&sha, (const byte *)suite, (word32)strlen(suite)) == 0 &&
               wc_Sha256Final(&sha, scope->binding) == 0;
     wc_Sha256Free(&sha);
     return ok;

@@ -256,7 +256,7 @@ def test_index_template_has_the_fields_of_the_schema():
     for name, kind in fields.items():
         mapping = mapped[name]
         assert mapping["type"] in FITTING[kind], name
-        assert (mapping["type"] == "ip") == name.endswith(".ip"), name
+        assert (mapping["type"] == "ip") == name.endswith((".ip", ".via")), name
         assert (mapping["type"] == "date") == \
             (name == "@timestamp" or name.endswith(("not_before", "not_after", "repeated.first",
                                                      "repeated.last"))), name

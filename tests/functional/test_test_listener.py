@@ -664,19 +664,22 @@ def test_the_page_of_a_resumed_session(probe, ca_context):
     assert shown.terms["Group"] == "- (a resumed session)"
 
 
-def test_a_resumed_session_is_not_said_to_have_another_certificate(probe):
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_session_is_resumed_only_with_the_same_outcome(probe, changed):
+    """A client that now offers more gets the suite that it would get in a new session."""
     context = wire.client_context(probe.ca_path, ciphers="ECDHE-RSA-AES128-GCM-SHA256")
     with connect(probe, context=context) as tls:
         tls.send(request())
         tls.recv_to_end()
         session = tls.tls.session
-    context.set_ciphers("ECDHE+AESGCM")
+    if changed:
+        context.set_ciphers("ECDHE+AESGCM")
     with connect(probe, context=context, session=session) as tls:
         tls.send(request())
-        said = json.loads(hellos.Response(tls.recv_to_end()).body)
-        assert tls.tls.session_reused
-    assert "_RSA_" in said["chosen"]["cipher"]
-    assert said["chosen"].get("certificate") in (None, "rsa")
+        said = json.loads(hellos.Response(tls.recv_to_end()).body)["chosen"]
+        assert tls.tls.session_reused == (not changed)
+    assert ("_ECDSA_" if changed else "_RSA_") in said["cipher"]
+    assert said.get("certificate") == ("ecdsa" if changed else None)
 
 
 # ---- a port that the kernel chooses ----------------------------------------------------------

@@ -39,6 +39,7 @@ VERDICTS = {
     "client_hello_timeout": _client(None, "client", "no"),
     "client_server_name_mismatch": _client(112, "client", "no"),
     "client_no_server_name": _client(40, "client", "no"),
+    "client_bad_proxy_header": _client(None, "operator", "no"),
     "client_renegotiation": _client(40, "client", "yes"),
     "client_rejected_certificate": _client(None, "operator", "no"),
     "client_handshake_failed": _client(AS_SENT, "client", "no"),

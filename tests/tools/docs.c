@@ -1,6 +1,7 @@
 /* Prints the generated tables: suites for README.md, options for conf/options.md, reasons for
- * conf/verdicts.md (docs NAME), the option keys with their defaults for checking the sample file (docs keys), and the
- * enumerations of the record's schema, one "name TAB value" per line (docs enumerations). */
+ * conf/verdicts.md (docs NAME), the option keys with their defaults for checking the sample file
+ * (docs keys), and the enumerations of the record's schema, one "name TAB value" per line (docs
+ * enumerations). */
 #include "config/config.h"
 #include "policy/policy.h"
 #include "policy/reasons.h"

@@ -83,6 +83,7 @@ static const struct {
     {REASON_SOURCE_LIMIT_REACHED, "source_limit_reached", E, -1, 429, "connection_limit_reached", BY_CLIENT, NO},
     {REASON_RESOLVER_UNAVAILABLE, "resolver_unavailable", U, -1, 504, "dns_timeout", BY_OPERATOR, NO},
     {REASON_CLIENT_NO_SERVER_NAME, "client_no_server_name", C, 40, 0, "", BY_CLIENT, NO},
+    {REASON_CLIENT_BAD_PROXY_HEADER, "client_bad_proxy_header", C, -1, 0, "", BY_OPERATOR, NO},
     /* clang-format on */
 };
 

@@ -132,7 +132,7 @@ static struct ticket_scope scope_for(const struct ticket_keys *keys, const char 
     static const uint8_t generation[16] = {1};
     struct ticket_scope scope;
     assert_true(ticket_scope_init(&scope, keys, (struct span){generation, sizeof generation},
-                                  "front", identity));
+                                  "front", identity, "SUITE"));
     return scope;
 }
 

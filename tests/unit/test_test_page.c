@@ -48,6 +48,7 @@ static struct response answer(const char *request)
 static void from(const char *ip)
 {
     assert_true(addr_from_ip(ip, 4711, &facts.peer));
+    facts.is_of_this_machine = addr_is_loopback(&facts.peer);
 }
 
 static void begins(void **state)

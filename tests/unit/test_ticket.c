@@ -32,7 +32,7 @@ static struct ticket_scope scope_of(const struct ticket_keys *keys, const char *
 {
     struct ticket_scope scope;
     assert_true(ticket_scope_init(&scope, keys, (struct span){generation, sizeof generation},
-                                  listener, identity));
+                                  listener, identity, "SUITE"));
     return scope;
 }
 
@@ -120,8 +120,11 @@ static void bound_to_listener_identity_and_generation(void **state)
     other = scope_of(&keys, "fronta", ".test");
     assert_false(opened(&other, s));
     uint8_t next[16] = {9};
-    assert_true(
-        ticket_scope_init(&other, &keys, (struct span){next, sizeof next}, "front", "a.test"));
+    assert_true(ticket_scope_init(&other, &keys, (struct span){next, sizeof next}, "front",
+                                  "a.test", "SUITE"));
+    assert_false(opened(&other, s));
+    assert_true(ticket_scope_init(&other, &keys, (struct span){generation, sizeof generation},
+                                  "front", "a.test", "OTHER"));
     assert_false(opened(&other, s));
 }
 
