@@ -31,7 +31,8 @@ group() {
         chromium:chromium libnss3-tools:certutil php-cli:php
         php-curl:/usr/share/php*-curl/curl/curl.ini
         liblwp-protocol-https-perl:/usr/share/perl5/LWP/Protocol/https.pm
-        squid-openssl:/usr/sbin/squid tinyproxy-bin:tinyproxy" ;;
+        squid-openssl:/usr/sbin/squid tinyproxy-bin:tinyproxy
+        dante-server:/usr/sbin/danted" ;;
     lint) echo "clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
         python3:/usr/bin/python3" ;;
     soak) echo "testssl.sh:testssl procps:pgrep

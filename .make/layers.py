@@ -21,7 +21,7 @@ EDGES = {
     "runtime": "audit base config net page pki policy tls",
     "conn": "audit base net page pki policy runtime tls",
     "front": "config conn net page policy",
-    "route": "base conn",
+    "route": "base conn policy",
     "serve": "base conn front net pki route runtime",
     "cli": "audit base check config ledger pki policy runtime serve tls",
 }

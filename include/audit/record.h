@@ -79,6 +79,7 @@ struct audit_event {
     const struct addr *source;            /* length 0 or NULL: unknown */
     const struct addr *via;               /* who sent a PROXY header with that source, or NULL */
     const struct addr *destination;       /* the upstream's address once connected */
+    const char *parent;                   /* the proxy on the way to the upstream, or NULL */
     const char *domain;                   /* the upstream's name, or NULL */
     uint16_t destination_port;            /* 0: unknown */
     const char *identity;                 /* "" or NULL: not known yet */

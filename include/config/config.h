@@ -56,6 +56,20 @@ enum proxy_version { PROXY_UNSET, PROXY_V1, PROXY_V2 };
 
 const char *listen_type_name(enum listen_type type); /* "forward" ... */
 
+enum parent_kind { PARENT_HTTP, PARENT_HTTPS, PARENT_SOCKS5 };
+
+/* A proxy on the way to upstreams. */
+struct parent_config {
+    char *name;
+    unsigned line; /* of its section header */
+    struct parent_url {
+        enum parent_kind kind;
+        struct target target; /* host "": not given */
+    } url;
+    char *credentials; /* a path */
+    struct pattern_list no_proxy;
+};
+
 struct listen_config {
     char *name;
     unsigned line; /* of its section header */
@@ -71,6 +85,9 @@ struct listen_config {
     char *upstream_name;
     unsigned upstream_port; /* of an sni listener; never 0 */
     enum transparent transparent;
+    char *parent_name;
+    const struct parent_config *parent; /* of the configuration; NULL: directly */
+    char *credentials;                  /* a path */
     struct string_list certificates, keys;
 };
 
@@ -96,12 +113,15 @@ struct config {
     } ca;
     struct {
         char *trust, *crl;
+        char *parent;
         struct string_list resolvers; /* each "IP:port" or "[IP]:port"; none: the system's */
         bool resume;
     } upstream;
     struct audit_config audit;
     struct listen_config *listeners;
     size_t listener_count;
+    struct parent_config *parents;
+    size_t parent_count;
 };
 
 /* text: the file's n bytes. file: its name, for messages; relative paths start from its directory.
@@ -125,7 +145,11 @@ bool config_needs_ca(const struct config *c);
 bool listen_allows_client(const struct listen_config *l, const struct addr *client);
 /* Does a connection from this address begin with a PROXY header? */
 bool listen_expects_header(const struct listen_config *l, const struct addr *sender);
+/* Is this destination reached directly despite the parent? */
+bool parent_is_bypassed(const struct parent_config *p, const struct target *t);
 bool listen_allows_upstream(const struct listen_config *l, const struct target *t);
+/* Does a pattern of allow_upstreams other than "*" match? */
+bool listen_names_upstream(const struct listen_config *l, const struct target *t);
 /* Does a range of addresses in allow_upstreams contain this address and port? */
 bool listen_names_address(const struct listen_config *l, const struct addr *a);
 

@@ -44,7 +44,8 @@ struct setup {
     struct addr addresses[LOOKUP_LIMIT];
     size_t address_count;
 
-    struct peer_check check;
+    struct peer_check check, hop_check; /* of the upstream; of a proxy on the way */
+    struct flight_offer hop_offer;
     int64_t verified_ns;                /* when the upstream's certificate was verified, steady */
     struct cert_facts known_facts;      /* of the session offered for resumption */
     char alpn[ALPN_LIMIT];              /* offered upstream, comma-separated */

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "config/config.h"
 #include "pki/keys.h"
+#include "runtime/credentials.h"
 
 #include <stdbool.h>
 
@@ -24,12 +25,20 @@ struct expiry {
     time_t end, warn_from;
 };
 
+/* A parent proxy's login. */
+struct parent_login {
+    struct credentials credentials; /* none, or one */
+    struct text basic;              /* the value of Proxy-Authorization, or empty */
+};
+
 struct loaded_config {
     struct config *config;
     struct text ca_certificate, ca_key; /* empty when no listener mints */
     struct text anchors, crls;
     bool has_crls;
     struct own_certificate (*own)[KEY_TYPES]; /* one row per listener */
+    struct credentials *logins;               /* one element per listener */
+    struct parent_login *parents;             /* one element per parent */
     struct addr *listener_addresses;          /* server_run() replaces port 0 */
     char digest[65];
     struct audit_policy audit_policy;

@@ -316,6 +316,7 @@ static void put_suitegate(struct json *j, const struct audit_event *e, struct of
         json_put_string(j, "connection_id", e->connection_id);
         json_put_string(j, "identity", e->identity ? e->identity : "");
     }
+    json_put_optional(j, "parent", e->parent);
     if (e->via) {
         char ip[ADDR_TEXT_SIZE];
         addr_format_ip(e->via, ip);

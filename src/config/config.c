@@ -10,12 +10,12 @@
 #include <string.h>
 
 enum { SUITE_LINES = 2 * SUITE_COUNT };
-enum { LINE_LIMIT = 198, NAME_LIMIT = 40 }; /* what the INI library reads of a line */
+enum { LINE_LIMIT = 198 }; /* what the INI library reads of a line */
 
 struct parser {
     struct config *config;
-    struct listen_config *listener; /* of the current section */
     enum section section;
+    void *holder;                 /* of the current section's options; NULL: none */
     bool seen[COUNT_OF(options)]; /* in this section; if it has no name, in the whole file */
     const char *next, *end;       /* text not yet handed to the library */
     unsigned line;
@@ -30,39 +30,55 @@ static void complain(struct parser *p, unsigned line, const char *what, const ch
     text_printf(p->errors, "%s:%u: %s%s%s\n", p->file, line, what, about[0] ? ": " : "", about);
 }
 
-static bool listener_name_is_valid(const char *s)
+/* Room for one more section with this name; its struct begins with the name. NULL: complained. */
+static void *begin_named(struct parser *p, void **items, size_t *count, size_t size,
+                         const char *name)
 {
-    size_t n = strlen(s);
-    if (n == 0 || n > NAME_LIMIT) return false;
-    return strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == n;
+    const char *what = p->section == SECTION_LISTEN ? "listener" : "parent";
+    if (!label_is_valid(name)) {
+        text_printf(p->errors, "%s:%u: a %s's name is 1 to 40 letters, digits, - or _: %s\n",
+                    p->file, p->line, what, name);
+        return NULL;
+    }
+    for (size_t i = 0; i < *count; i++)
+        if (strcmp(*(char **)((char *)*items + i * size), name) == 0)
+            text_printf(p->errors, "%s:%u: this %s is defined twice: %s\n", p->file, p->line, what,
+                        name);
+    char *more = realloc(*items, (*count + 1) * size);
+    if (more) *items = more;
+    char *copy = more ? text_copy(name, strlen(name)) : NULL;
+    if (!copy) {
+        complain(p, p->line, "out of memory", "");
+        return NULL;
+    }
+    memset(more + *count * size, 0, size);
+    *(char **)(more + *count * size) = copy;
+    return more + (*count)++ * size;
 }
 
 static void begin_listener(struct parser *p, const char *name)
 {
     struct config *c = p->config;
-    if (!listener_name_is_valid(name)) {
-        complain(p, p->line, "a listener's name is 1 to 40 letters, digits, - or _", name);
-        return;
-    }
-    for (size_t i = 0; i < c->listener_count; i++)
-        if (strcmp(c->listeners[i].name, name) == 0)
-            complain(p, p->line, "this listener is defined twice", name);
-    struct listen_config *more = realloc(c->listeners, (c->listener_count + 1) * sizeof *more);
-    char *copy = text_copy(name, strlen(name));
-    if (more) c->listeners = more;
-    if (!more || !copy) {
-        free(copy);
-        complain(p, p->line, "out of memory", "");
-        return;
-    }
-    p->listener = &c->listeners[c->listener_count++];
-    *p->listener = (struct listen_config){.name = copy, .line = p->line};
+    struct listen_config *l =
+        begin_named(p, (void **)&c->listeners, &c->listener_count, sizeof *c->listeners, name);
+    if (l) l->line = p->line;
+    p->holder = l;
+}
+
+static void begin_parent(struct parser *p, const char *name)
+{
+    struct config *c = p->config;
+    struct parent_config *parent =
+        begin_named(p, (void **)&c->parents, &c->parent_count, sizeof *c->parents, name);
+    if (parent) parent->line = p->line;
+    p->holder = parent;
 }
 
 /* Options that mean nothing for the listener's type. */
 static void check_types(struct parser *p)
 {
-    const struct listen_config *l = p->listener;
+    const struct listen_config *l = p->holder;
+    if (!l || l->type == LISTEN_UNSET) return;
     for (size_t i = 0; i < COUNT_OF(options); i++) {
         const struct option *o = &options[i];
         if (!p->seen[i] || o->section != SECTION_LISTEN || o->types & (1u << l->type)) continue;
@@ -77,10 +93,10 @@ static void check_types(struct parser *p)
 
 static void end_section(struct parser *p)
 {
-    if (p->listener && p->listener->type != LISTEN_UNSET) check_types(p);
+    if (p->section == SECTION_LISTEN) check_types(p);
     for (size_t i = 0; i < COUNT_OF(options); i++)
         if (sections[options[i].section].named) p->seen[i] = false;
-    p->listener = NULL;
+    p->holder = NULL;
     p->section = SECTION_NONE;
 }
 
@@ -97,14 +113,20 @@ static void begin_section(struct parser *p, const char *name)
     end_section(p);
     for (unsigned s = 0; s < SECTION_COUNT; s++)
         if (is_of_section(&sections[s], name)) p->section = (enum section)s;
-    if (p->section == SECTION_LISTEN) {
-        const char *own = name + strlen(sections[SECTION_LISTEN].name);
-        begin_listener(p, own + strspn(own, " "));
-    } else if (p->section == SECTION_NONE) {
+    p->holder = p->config;
+    if (p->section == SECTION_NONE) {
+        bool unnamed = strcmp(name, "listen") == 0 || strcmp(name, "parent") == 0;
         complain(p, p->line,
-                 strcmp(name, "listen") == 0 ? "a listener needs a name, such as [listen forward]"
-                                             : "unknown section",
+                 unnamed ? "this section needs a name, such as [listen forward] or [parent office]"
+                         : "unknown section",
                  name);
+    } else if (sections[p->section].named) {
+        const char *own = name + strlen(sections[p->section].name);
+        own += strspn(own, " ");
+        if (p->section == SECTION_LISTEN)
+            begin_listener(p, own);
+        else
+            begin_parent(p, own);
     }
 }
 
@@ -162,12 +184,6 @@ static const struct option *find_option(enum section section, const char *key)
     return NULL;
 }
 
-static void *member_of(struct parser *p, const struct option *o)
-{
-    if (o->section == SECTION_LISTEN) return (char *)p->listener + o->offset;
-    return (char *)p->config + o->offset;
-}
-
 /* ini_handler: 1 = go on. Errors do not stop parsing: all are reported together. */
 static int take_option(void *user, const char *section, const char *key, const char *value)
 {
@@ -177,7 +193,7 @@ static int take_option(void *user, const char *section, const char *key, const c
         if (!section[0]) complain(p, p->line, "the option stands before any section", key);
         return 1;
     }
-    if (p->section == SECTION_LISTEN && !p->listener) return 1;
+    if (!p->holder) return 1;
     const struct option *o = find_option(p->section, key);
     if (!o) {
         char about[160];
@@ -192,7 +208,7 @@ static int take_option(void *user, const char *section, const char *key, const c
         p->suite_lines[p->config->suite_names.n] = p->line;
     char right[VALUE_RIGHT];
     const char *fault =
-        value_parse(o->kind, &o->range, value, p->directory, member_of(p, o), right);
+        value_parse(o->kind, &o->range, value, p->directory, (char *)p->holder + o->offset, right);
     if (fault) {
         char about[320];
         snprintf(about, sizeof about, "must be %s, not \"%s\"", fault, value);
@@ -207,7 +223,8 @@ static void set_defaults(struct parser *p)
         const struct option *o = &options[i];
         if (!o->standard || sections[o->section].named) continue;
         char right[VALUE_RIGHT];
-        if (value_parse(o->kind, &o->range, o->standard, p->directory, member_of(p, o), right))
+        if (value_parse(o->kind, &o->range, o->standard, p->directory,
+                        (char *)p->config + o->offset, right))
             complain(p, 0, "out of memory", o->key);
     }
 }
@@ -252,6 +269,36 @@ static void check_listener(struct parser *p, const struct listen_config *l)
         complain(p, l->line, "at most one certificate for each key type", l->name);
 }
 
+static const struct parent_config *find_parent(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->parent_count; i++)
+        if (strcmp(c->parents[i].name, name) == 0) return &c->parents[i];
+    return NULL;
+}
+
+static void finish_parents(struct parser *p)
+{
+    const struct config *c = p->config;
+    for (size_t i = 0; i < c->parent_count; i++) {
+        const struct parent_config *parent = &c->parents[i];
+        if (!parent->url.target.host[0])
+            complain(p, parent->line, "the parent needs url", parent->name);
+        if (strcmp(parent->name, "direct") == 0)
+            complain(p, parent->line, "the name means to go without one", parent->name);
+    }
+    if (c->upstream.parent && !find_parent(c, c->upstream.parent))
+        complain(p, p->line, "[upstream] parent: there is no such section", c->upstream.parent);
+}
+
+static void finish_parent_of(struct parser *p, struct listen_config *l)
+{
+    const char *name = l->parent_name ? l->parent_name : p->config->upstream.parent;
+    if (l->type == LISTEN_TEST || !name || strcmp(name, "direct") == 0) return;
+    l->parent = find_parent(p->config, name);
+    if (!l->parent && l->parent_name)
+        complain(p, l->line, "parent: there is no such section", name);
+}
+
 static void finish_listener(struct parser *p, struct listen_config *l)
 {
     if (l->type == LISTEN_UNSET) complain(p, l->line, "the listener needs a type", l->name);
@@ -272,6 +319,7 @@ static void finish_listener(struct parser *p, struct listen_config *l)
     if (l->type == LISTEN_FIXED && !l->upstream_name && l->upstream.host[0])
         l->upstream_name = text_copy(l->upstream.host, strlen(l->upstream.host));
     if (l->type == LISTEN_SNI && !l->upstream_port) l->upstream_port = addr_port(&l->address);
+    finish_parent_of(p, l);
     if (l->type == LISTEN_TRANSPARENT && !l->transparent) l->transparent = TRANSPARENT_REDIRECT;
 }
 
@@ -306,6 +354,7 @@ struct config *config_parse(const char *text, size_t n, const char *file, struct
         if (fault < 0) complain(&p, p.line, "out of memory", "");
         finish_proxy(p.config);
         finish_policy(&p);
+        finish_parents(&p);
         for (size_t i = 0; i < p.config->listener_count; i++)
             finish_listener(&p, &p.config->listeners[i]);
         if (p.config->listener_count == 0)
@@ -373,12 +422,24 @@ bool listen_allows_upstream(const struct listen_config *l, const struct target *
     return l->allow_upstreams.n == 0;
 }
 
+bool listen_names_upstream(const struct listen_config *l, const struct target *t)
+{
+    for (size_t i = 0; i < l->allow_upstreams.n; i++) {
+        const struct pattern *p = &l->allow_upstreams.items[i];
+        if (!p->any && pattern_matches(p, t)) return true;
+    }
+    return false;
+}
+
 bool listen_names_address(const struct listen_config *l, const struct addr *a)
 {
     struct target t = target_of_addr(a);
-    for (size_t i = 0; i < l->allow_upstreams.n; i++) {
-        const struct pattern *p = &l->allow_upstreams.items[i];
-        if (!p->any && pattern_matches(p, &t)) return true;
-    }
+    return listen_names_upstream(l, &t);
+}
+
+bool parent_is_bypassed(const struct parent_config *p, const struct target *t)
+{
+    for (size_t i = 0; i < p->no_proxy.n; i++)
+        if (pattern_matches(&p->no_proxy.items[i], t)) return true;
     return false;
 }

@@ -53,19 +53,30 @@ void option_types(unsigned types, const char *between, struct text *out)
     }
 }
 
+size_t section_count(const struct config *c, enum section section)
+{
+    if (section == SECTION_LISTEN) return c->listener_count;
+    return section == SECTION_PARENT ? c->parent_count : 1;
+}
+
+const void *section_holder(const struct config *c, enum section section, size_t i)
+{
+    if (section == SECTION_LISTEN) return &c->listeners[i];
+    return section == SECTION_PARENT ? (const void *)&c->parents[i] : c;
+}
+
 void config_free(struct config *c)
 {
     if (!c) return;
     for (size_t i = 0; i < COUNT_OF(options); i++) {
-        if (!sections[options[i].section].named) {
-            value_free(options[i].kind, (char *)c + options[i].offset);
-            continue;
-        }
-        for (size_t l = 0; l < c->listener_count; l++)
-            value_free(options[i].kind, (char *)&c->listeners[l] + options[i].offset);
+        enum section section = options[i].section;
+        for (size_t k = 0; k < section_count(c, section); k++)
+            value_free(options[i].kind, (char *)section_holder(c, section, k) + options[i].offset);
     }
-    for (size_t l = 0; l < c->listener_count; l++) free(c->listeners[l].name);
+    for (size_t i = 0; i < c->listener_count; i++) free(c->listeners[i].name);
+    for (size_t i = 0; i < c->parent_count; i++) free(c->parents[i].name);
     free(c->listeners);
+    free(c->parents);
     free(c);
 }
 
@@ -91,15 +102,15 @@ static void print_section(enum section section, const void *holder, struct text 
 
 void config_print(const struct config *c, struct text *out)
 {
-    for (unsigned s = 0; s < SECTION_COUNT; s++) {
-        if (sections[s].named) continue;
-        text_printf(out, "%s[%s]\n", s ? "\n" : "", sections[s].name);
-        print_section((enum section)s, c, out);
-    }
-    for (size_t l = 0; l < c->listener_count; l++) {
-        text_printf(out, "\n[listen %s]\n", c->listeners[l].name);
-        print_section(SECTION_LISTEN, &c->listeners[l], out);
-    }
+    for (unsigned s = 0; s < SECTION_COUNT; s++)
+        for (size_t i = 0; i < section_count(c, s); i++) {
+            const void *holder = section_holder(c, s, i);
+            /* The structs of named sections begin with the name. */
+            const char *name = sections[s].named ? *(char *const *)holder : "";
+            text_printf(out, "%s[%s%s%s]\n", out->size ? "\n" : "", sections[s].name,
+                        name[0] ? " " : "", name);
+            print_section(s, holder, out);
+        }
 }
 
 void config_describe(void (*each)(void *arg, const char *section, const char *key,

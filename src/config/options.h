@@ -42,6 +42,11 @@ enum {
 extern const struct section_row sections[SECTION_COUNT];
 extern const struct option options[OPTION_COUNT];
 
+/* How many sections of a kind the configuration has, 1 if the section has no name; and the struct
+ * that holds the options of one. */
+size_t section_count(const struct config *c, enum section section);
+const void *section_holder(const struct config *c, enum section section, size_t i);
+
 /* Names the types in the set: "forward and fixed". */
 void option_types(unsigned types, const char *between, struct text *out);
 

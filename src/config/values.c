@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+enum { PRINTED = TARGET_TEXT_SIZE + 16 };
+
 static const char out_of_memory[] = "smaller: out of memory";
 
 /* The texts of a list; NULL for other kinds. */
@@ -217,6 +219,31 @@ static const char *parse_syslog(const char *text, struct string_list *list)
     return list_add(list, text_copy(text, strlen(text))) ? NULL : out_of_memory;
 }
 
+bool label_is_valid(const char *s)
+{
+    enum { LABEL_LIMIT = 40 };
+    size_t n = strlen(s);
+    if (n == 0 || n > LABEL_LIMIT) return false;
+    return strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == n;
+}
+
+static const char *const schemes[] = {
+    [PARENT_HTTP] = "http://", [PARENT_HTTPS] = "https://", [PARENT_SOCKS5] = "socks5://"};
+
+/* A final "/" is allowed, as people copy it. */
+static const char *parse_parent_url(const char *text, struct parent_url *out)
+{
+    for (size_t i = 0; i < COUNT_OF(schemes); i++) {
+        size_t n = strlen(schemes[i]), left = strlen(text);
+        if (strncmp(text, schemes[i], n) != 0) continue;
+        if (left > n && text[left - 1] == '/') left--;
+        out->kind = (enum parent_kind)i;
+        if (target_from_text(text + n, left - n, &out->target)) return NULL;
+        out->target = (struct target){0};
+    }
+    return "http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, without a user name";
+}
+
 static const char *parse_resolver(const char *text, struct string_list *list)
 {
     enum { DNS_PORT = 53 };
@@ -227,6 +254,19 @@ static const char *parse_resolver(const char *text, struct string_list *list)
         return "the IP address of a name server, with a port if it is not 53";
     addr_format(&server, whole);
     return list_add(list, text_copy(whole, strlen(whole))) ? NULL : out_of_memory;
+}
+
+static const char *parse_string(enum value_kind kind, const char *text, const char *directory,
+                                char **member)
+{
+    if (kind == KIND_PATH) return set_string(member, resolve_path(text, directory));
+    if (kind == KIND_URL && !url_is_valid(text)) return "an http:// URL";
+    if (kind == KIND_LABEL && !label_is_valid(text))
+        return "the name of a section: letters, digits, - or _";
+    if (kind == KIND_NAME && !name_is_valid(text)) return "a DNS name or an IP address";
+    const char *fault = set_string(member, text_copy(text, strlen(text)));
+    if (!fault && kind == KIND_NAME) text_lower(*member);
+    return fault;
 }
 
 const char *value_parse(enum value_kind kind, const struct range *range, const char *text,
@@ -254,16 +294,16 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
     case KIND_SUITE_LIST:
         return parse_suite(text, member);
     case KIND_PATH:
-        return set_string(member, resolve_path(text, directory));
+    case KIND_URL:
+    case KIND_NAME:
+    case KIND_LABEL:
+        return parse_string(kind, text, directory, member);
     case KIND_PATH_LIST:
         return list_add(member, resolve_path(text, directory)) ? NULL : out_of_memory;
     case KIND_SYSLOG_LIST:
         return parse_syslog(text, member);
     case KIND_RESOLVER_LIST:
         return parse_resolver(text, member);
-    case KIND_URL:
-        return url_is_valid(text) ? set_string(member, text_copy(text, strlen(text)))
-                                  : "an http:// URL";
     case KIND_ADDRESS:
         return addr_from_text(text, member)
                    ? NULL
@@ -278,19 +318,24 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
         return parse_pattern(text, member);
     case KIND_TARGET:
         return target_from_text(text, strlen(text), member) ? NULL : "host:port";
-    case KIND_NAME:
-        if (!name_is_valid(text)) return "a DNS name or an IP address";
-        const char *fault = set_string(member, text_copy(text, strlen(text)));
-        if (!fault) text_lower(*(char **)member);
-        return fault;
+    case KIND_PARENT_URL:
+        return parse_parent_url(text, member);
     }
     return "of a known kind";
+}
+
+static void print_url(const struct parent_url *url, char out[PRINTED])
+{
+    char target[TARGET_TEXT_SIZE];
+    if (!url->target.host[0]) return;
+    target_format(&url->target, target);
+    snprintf(out, PRINTED, "%s%s", schemes[url->kind], target);
 }
 
 void value_print(enum value_kind kind, const void *member,
                  void (*each)(void *arg, const char *text), void *arg)
 {
-    char s[TARGET_TEXT_SIZE] = "";
+    char s[PRINTED] = "";
     switch (kind) {
     case KIND_WORKERS:
     case KIND_COUNT:
@@ -329,9 +374,13 @@ void value_print(enum value_kind kind, const void *member,
     case KIND_TARGET:
         if (((const struct target *)member)->host[0]) target_format(member, s);
         break;
+    case KIND_PARENT_URL:
+        print_url(member, s);
+        break;
     case KIND_PATH:
     case KIND_URL:
     case KIND_NAME:
+    case KIND_LABEL:
         if (*(char *const *)member) each(arg, *(char *const *)member);
         return;
     default: /* a list */
@@ -355,6 +404,7 @@ void value_free(enum value_kind kind, void *member)
     case KIND_PATH:
     case KIND_URL:
     case KIND_NAME:
+    case KIND_LABEL:
         free(*(char **)member);
         *(char **)member = NULL;
         break;

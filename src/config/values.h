@@ -33,6 +33,8 @@ enum value_kind {
     KIND_PATTERN_LIST,
     KIND_TARGET,
     KIND_NAME,
+    KIND_LABEL,
+    KIND_PARENT_URL,
     KIND_RESOLVER_LIST,
 };
 
@@ -53,6 +55,8 @@ WARN_UNUSED const char *word_parse(enum value_kind kind, const char *text, void 
                                    char right[VALUE_RIGHT]);
 const char *word_of(enum value_kind kind, const void *member);
 
+/* 1 to 40 letters, digits, - or _: the name of a section. */
+bool label_is_valid(const char *s);
 bool value_repeats(enum value_kind kind);
 /* NULL, or what the value must be: a phrase after "must be", static or in right. Relative paths
  * start from `directory`. */

@@ -213,6 +213,7 @@ void setup_free(struct setup *a)
     hello_reader_fini(&a->reader);
     buf_fini(&a->request);
     cert_facts_fini(&a->check.facts);
+    cert_facts_fini(&a->hop_check.facts);
     cert_facts_fini(&a->known_facts);
     free(a);
 }
@@ -256,7 +257,7 @@ static void conn_free(struct conn *c)
 static int events_of(struct conn *c, struct leg *l)
 {
     if (states[c->state].writes == WRITES_HELD || l->broken) return 0;
-    int events = buf_size(&l->stream.out) > 0 ? EV_WRITE : 0;
+    int events = leg_unsent(l) > 0 ? EV_WRITE : 0;
     enum reads reads = states[c->state].reads;
     bool client = l == &c->client;
     if (reads == READS_RELAY) return events | relay_events(c, l);

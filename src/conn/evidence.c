@@ -91,11 +91,13 @@ static void submit(struct conn *c, enum audit_action action, const struct writer
                             .destination_bytes = c->to_client.bytes,
                             .alert_sent = c->alert_sent,
                             .alert_received = c->alert_received};
+    bool through = c->route && c->route->failed; /* the address is that of a proxy on the way */
     struct addr named = c->original;
-    if (!c->upstream_address.length && c->target.is_ip &&
-        !addr_from_ip(c->target.host, c->target.port, &named))
+    bool known = c->upstream_address.length && !through;
+    if (!known && c->target.is_ip && !addr_from_ip(c->target.host, c->target.port, &named))
         named.length = 0;
-    if (!c->upstream_address.length) e.destination = &named;
+    if (!known) e.destination = &named;
+    if (through) e.parent = c->listener->config->parent->name;
     clock_gettime(CLOCK_REALTIME, &e.at);
     describe_leg(c->client.tls, true, &e.client, &client);
     describe_leg(c->upstream.tls, false, &e.upstream, &upstream);

@@ -91,18 +91,29 @@ static enum step dial_allowed(struct conn *c)
                             "destination_ip_prohibited");
 }
 
+/* The next hop fails: for the reason, or as its route calls that. */
+static enum step hop_failed(struct conn *c, enum reason reason, const char *proxy_status,
+                            const char *why)
+{
+    if (c->route->failed) return c->route->failed(c, why);
+    if (!proxy_status) return conn_refuse(c, reason);
+    return conn_refuse_with(c, reason, REASON_ALERT_AS_SENT, proxy_status);
+}
+
 static enum step lookup_failed(struct conn *c, enum lookup_status status)
 {
     switch (status) {
     case LOOKUP_NOT_FOUND:
-        return conn_refuse(c, REASON_UPSTREAM_NAME_NOT_FOUND);
+        return hop_failed(c, REASON_UPSTREAM_NAME_NOT_FOUND, NULL,
+                          "has a name that does not exist");
     case LOOKUP_NO_MEMORY:
         c->detail = "There was no memory for the lookup of the destination's name.";
         return conn_refuse(c, REASON_LIMIT_REACHED);
     case LOOKUP_UNANSWERED:
         return conn_refuse(c, REASON_RESOLVER_UNAVAILABLE);
     default:
-        return conn_refuse(c, REASON_UPSTREAM_NAME_LOOKUP_FAILED);
+        return hop_failed(c, REASON_UPSTREAM_NAME_LOOKUP_FAILED, NULL,
+                          "has a name that could not be looked up");
     }
 }
 
@@ -113,23 +124,61 @@ void reach_lookup_overdue(struct conn *c)
 
 void reach_dial_overdue(struct conn *c)
 {
-    conn_refuse(c, REASON_UPSTREAM_TIMEOUT);
+    hop_failed(c, REASON_UPSTREAM_TIMEOUT, NULL, "did not answer within connect_timeout");
 }
 
-static void on_lookup(void *arg, enum lookup_status status, const struct addr *addresses, size_t n)
+/* Looks up a name, or takes an address as it is, and continues with `then`. */
+static enum step resolve(struct conn *c, const struct target *t, lookup_answer *then)
+{
+    struct setup *a = c->setup;
+    a->lookup = resolver_start(c->runtime->resolver, t->host, t->port, then, c);
+    return a->lookup ? STEP_WAIT : conn_refuse(c, REASON_INTERNAL_ERROR);
+}
+
+static void keep_answer(struct conn *c, const struct addr *addresses, size_t n)
+{
+    c->setup->lookup = NULL;
+    c->setup->address_count = n;
+    if (n > 0) memcpy(c->setup->addresses, addresses, n * sizeof *addresses);
+}
+
+static void on_hop_found(void *arg, enum lookup_status status, const struct addr *addresses,
+                         size_t n)
 {
     struct conn *c = arg;
-    struct setup *a = c->setup;
-    a->lookup = NULL;
-    a->address_count = n;
-    if (n > 0) memcpy(a->addresses, addresses, n * sizeof *addresses);
-    bool answered = status == LOOKUP_FOUND || status == LOOKUP_NOT_FOUND;
-    if (c->original.length && answered && !leads_to_original(c))
-        refuse_other_name(c);
-    else if (status == LOOKUP_FOUND)
+    keep_answer(c, addresses, n);
+    if (status == LOOKUP_FOUND)
         dial_allowed(c);
     else
         lookup_failed(c, status);
+    conn_run(c);
+}
+
+static enum step find_hop(struct conn *c)
+{
+    const struct target *hop = c->route->next_hop(c);
+    if (!hop->is_ip) return resolve(c, hop, on_hop_found);
+    c->setup->address_count = 1;
+    return addr_from_ip(hop->host, hop->port, &c->setup->addresses[0])
+               ? dial_allowed(c)
+               : conn_refuse(c, REASON_INTERNAL_ERROR);
+}
+
+/* The name's addresses, for a redirected client. */
+static void on_name_found(void *arg, enum lookup_status status, const struct addr *addresses,
+                          size_t n)
+{
+    struct conn *c = arg;
+    keep_answer(c, addresses, n);
+    bool answered = status == LOOKUP_FOUND || status == LOOKUP_NOT_FOUND;
+    if (!answered)
+        lookup_failed(c, status);
+    else if (!leads_to_original(c))
+        refuse_other_name(c);
+    else if (c->route->next_hop(c) == &c->target)
+        dial_allowed(c);
+    else
+        find_hop(c);
     conn_run(c);
 }
 
@@ -144,21 +193,18 @@ static bool is_allowed(const struct conn *c)
 
 enum step reach_begin(struct conn *c)
 {
-    struct setup *a = c->setup;
     if (!is_allowed(c))
         return conn_refuse_with(c, REASON_DESTINATION_DENIED, REASON_ALERT_AS_SENT,
                                 c->target.is_ip ? "destination_ip_prohibited" : NULL);
     c->route = c->worker->shared->route_of(c);
-    const struct target *hop = c->route->next_hop(c);
-    conn_set_state(c, CONN_RESOLVING);
-    if (hop->is_ip) {
-        a->address_count = 1;
-        return addr_from_ip(hop->host, hop->port, &a->addresses[0])
-                   ? dial_allowed(c)
-                   : conn_refuse(c, REASON_INTERNAL_ERROR);
+    if (c->route->is_forbidden_target && c->route->is_forbidden_target(c)) {
+        c->detail = "It would be an address of the parent proxy itself or of its link: a client "
+                    "that is not on this machine gets there only where allow_upstreams names it.";
+        return conn_refuse(c, REASON_DESTINATION_DENIED);
     }
-    a->lookup = resolver_start(c->runtime->resolver, hop->host, hop->port, on_lookup, c);
-    return a->lookup ? STEP_WAIT : conn_refuse(c, REASON_INTERNAL_ERROR);
+    conn_set_state(c, CONN_RESOLVING);
+    if (c->original.length && !c->target.is_ip) return resolve(c, &c->target, on_name_found);
+    return find_hop(c);
 }
 
 void reach_abandon(struct conn *c)
@@ -195,12 +241,12 @@ static enum step dial_failed(struct conn *c, int fault)
     }
     switch (fault) {
     case ETIMEDOUT:
-        return conn_refuse(c, REASON_UPSTREAM_TIMEOUT);
+        return hop_failed(c, REASON_UPSTREAM_TIMEOUT, NULL, "did not answer");
     case ECONNREFUSED:
-        return conn_refuse(c, REASON_UPSTREAM_UNREACHABLE);
+        return hop_failed(c, REASON_UPSTREAM_UNREACHABLE, NULL, "refused the connection");
     default:
-        return conn_refuse_with(c, REASON_UPSTREAM_UNREACHABLE, REASON_ALERT_AS_SENT,
-                                "destination_ip_unroutable");
+        return hop_failed(c, REASON_UPSTREAM_UNREACHABLE, "destination_ip_unroutable",
+                          "cannot be reached by the network");
     }
 }
 

@@ -89,7 +89,7 @@ static bool pump(struct conn *c, struct direction *d, struct leg *from, struct l
 {
     uint8_t *scratch = c->worker->scratch;
     size_t spent = 0;
-    while (d->state == DIRECTION_OPEN && buf_size(&to->stream.out) < QUEUE_HIGH && spent < SHARE) {
+    while (d->state == DIRECTION_OPEN && leg_unsent(to) < QUEUE_HIGH && spent < SHARE) {
         size_t n;
         enum session_status status = session_read(from->tls, scratch, WORKER_SCRATCH, &n);
         if (from == &c->upstream && session_renegotiation_asked(from->tls)) {
@@ -127,7 +127,7 @@ static void settle(struct direction *d, struct leg *to)
         d->state = DIRECTION_CLOSED;
         return;
     }
-    if (d->state != DIRECTION_DRAINING || buf_size(&to->stream.out) > 0) return;
+    if (d->state != DIRECTION_DRAINING || leg_unsent(to) > 0) return;
     leg_end(to);
     d->state = DIRECTION_CLOSED;
 }
@@ -144,13 +144,13 @@ enum step relay_step(struct conn *c)
 {
     bool more_up = pump(c, &c->to_upstream, &c->client, &c->upstream, "client");
     bool more_down = pump(c, &c->to_client, &c->upstream, &c->client, "upstream");
-    size_t up = buf_size(&c->upstream.stream.out), down = buf_size(&c->client.stream.out);
+    size_t up = leg_unsent(&c->upstream), down = leg_unsent(&c->client);
     leg_flush(&c->upstream);
     leg_flush(&c->client);
     /* A socket that has not accepted all announces when it accepts more. */
-    c->rerun = (more_up && buf_size(&c->upstream.stream.out) == 0) ||
-               (more_down && buf_size(&c->client.stream.out) == 0);
-    if (buf_size(&c->upstream.stream.out) < up || buf_size(&c->client.stream.out) < down)
+    c->rerun =
+        (more_up && leg_unsent(&c->upstream) == 0) || (more_down && leg_unsent(&c->client) == 0);
+    if (leg_unsent(&c->upstream) < up || leg_unsent(&c->client) < down)
         c->active_ns = clock_steady_ns();
     if (c->client.broken) end_direction(c, &c->to_upstream, &c->upstream, true, "client");
     if (c->upstream.broken) end_direction(c, &c->to_client, &c->client, true, "upstream");
@@ -167,7 +167,7 @@ int relay_events(struct conn *c, struct leg *l)
 {
     const struct direction *d = l == &c->client ? &c->to_upstream : &c->to_client;
     struct leg *to = l == &c->client ? &c->upstream : &c->client;
-    bool room = buf_size(&to->stream.out) < QUEUE_HIGH;
+    bool room = leg_unsent(to) < QUEUE_HIGH;
     return d->state == DIRECTION_OPEN && room && !l->stream.end_of_data && !l->broken ? EV_READ : 0;
 }
 

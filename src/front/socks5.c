@@ -1,4 +1,5 @@
-/* A socks5 listener: a proxy for SOCKS 5 CONNECT (RFC 1928) without authentication. */
+/* A socks5 listener: a proxy for SOCKS 5 CONNECT (RFC 1928), with a login (RFC 1929) if the
+ * listener has credentials. */
 #include "conn/conn_impl.h"
 #include "rows.h"
 
@@ -7,7 +8,7 @@
 #include <string.h>
 
 /* setup's `greeted` */
-enum { METHODS, REQUEST };
+enum { METHODS, LOGIN, REQUEST };
 
 static bool queue(struct conn *c, const void *p, size_t n)
 {
@@ -20,15 +21,47 @@ static enum step bad_request(struct conn *c, const char *why)
     return conn_refuse(c, REASON_CLIENT_BAD_REQUEST);
 }
 
-static enum step choose_method(struct conn *c, size_t used, bool without)
+static const struct credentials *logins_of(const struct conn *c)
+{
+    return &c->runtime->loaded->logins[c->listener->config - conn_config(c)->listeners];
+}
+
+static enum step choose_method(struct conn *c, size_t used, bool without, bool login)
 {
     uint8_t choice[SOCKS_CHOICE_SIZE];
-    if (!without)
-        return bad_request(c, "It wants to log in; a socks5 listener knows no user names.");
-    socks_write_choice(true, choice);
+    bool wants_login = logins_of(c)->n > 0;
+    if (wants_login && !login) {
+        c->detail = "It offers no login with user name and password (RFC 1929).";
+        return conn_refuse(c, REASON_CLIENT_LOGIN_FAILED);
+    }
+    if (!wants_login && !without)
+        return bad_request(c, "It wants to log in; this listener has no credentials.");
+    socks_write_choice(wants_login ? SOCKS_LOGIN : SOCKS_WITHOUT, choice);
     buf_consume(&c->client.stream.in, used);
-    c->setup->greeted = REQUEST;
+    c->setup->greeted = wants_login ? LOGIN : REQUEST;
     return queue(c, choice, sizeof choice) ? STEP_AGAIN : conn_refuse(c, REASON_INTERNAL_ERROR);
+}
+
+static enum step read_login(struct conn *c)
+{
+    struct buf *in = &c->client.stream.in;
+    struct span user, password;
+    size_t used;
+    uint8_t answer[SOCKS_CHOICE_SIZE];
+    switch (socks_parse_login(buf_head(in), buf_size(in), &used, &user, &password)) {
+    case SOCKS_MORE:
+        return client_greeting_incomplete(c);
+    case SOCKS_OK:
+        break;
+    default:
+        return bad_request(c, "Its login is not of RFC 1929.");
+    }
+    if (!credentials_match(logins_of(c), user, password))
+        return conn_refuse(c, REASON_CLIENT_LOGIN_FAILED);
+    socks_write_login_answer(true, answer);
+    buf_consume(in, used);
+    c->setup->greeted = REQUEST;
+    return queue(c, answer, sizeof answer) ? STEP_AGAIN : conn_refuse(c, REASON_INTERNAL_ERROR);
 }
 
 static enum step not_socks(struct conn *c)
@@ -46,12 +79,12 @@ static enum step read_methods(struct conn *c)
 {
     const struct buf *in = &c->client.stream.in;
     size_t used;
-    bool without;
-    switch (socks_parse_methods(buf_head(in), buf_size(in), &used, &without)) {
+    bool without, login;
+    switch (socks_parse_methods(buf_head(in), buf_size(in), &used, &without, &login)) {
     case SOCKS_MORE:
         return client_greeting_incomplete(c);
     case SOCKS_OK:
-        return choose_method(c, used, without);
+        return choose_method(c, used, without, login);
     default:
         return not_socks(c);
     }
@@ -82,7 +115,14 @@ static enum step greet(struct conn *c)
     const struct buf *in = &c->client.stream.in;
     if (buf_size(in) > 0) conn_saw_bytes(c);
     if (got == 0 && buf_size(in) == 0) return client_greeting_incomplete(c);
-    return c->setup->greeted == METHODS ? read_methods(c) : read_request(c);
+    switch (c->setup->greeted) {
+    case METHODS:
+        return read_methods(c);
+    case LOGIN:
+        return read_login(c);
+    default:
+        return read_request(c);
+    }
 }
 
 static enum step connected(struct conn *c)
@@ -130,20 +170,27 @@ static bool speaks_socks(const struct conn *c)
 {
     const struct buf *in = &c->client.stream.in;
     size_t used;
-    bool without;
-    return socks_parse_methods(buf_head(in), buf_size(in), &used, &without) != SOCKS_BAD;
+    bool without, login;
+    return socks_parse_methods(buf_head(in), buf_size(in), &used, &without, &login) != SOCKS_BAD;
 }
 
 static void refuse(struct conn *c)
 {
-    uint8_t choice[SOCKS_CHOICE_SIZE], reply[SOCKS_REPLY_SIZE];
+    uint8_t pair[SOCKS_CHOICE_SIZE], reply[SOCKS_REPLY_SIZE];
     bool ok = true;
-    socks_write_choice(false, choice);
-    socks_write_reply(reply_to(c), reply);
-    if (c->setup->greeted == REQUEST)
+    switch (c->setup->greeted) {
+    case REQUEST:
+        socks_write_reply(reply_to(c), reply);
         ok = queue(c, reply, sizeof reply);
-    else if (speaks_socks(c))
-        ok = queue(c, choice, sizeof choice);
+        break;
+    case LOGIN:
+        socks_write_login_answer(false, pair);
+        ok = queue(c, pair, sizeof pair);
+        break;
+    default:
+        socks_write_choice(SOCKS_NO_METHOD, pair);
+        if (speaks_socks(c)) ok = queue(c, pair, sizeof pair);
+    }
     if (!ok) c->client.broken = true;
 }
 

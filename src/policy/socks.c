@@ -5,8 +5,7 @@
 
 enum {
     VERSION = 5,
-    METHOD_NONE = 0,
-    METHOD_REFUSED = 0xff,
+    LOGIN_VERSION = 1,
     COMMAND_CONNECT = 1,
     ADDRESS_IPV4 = 1,
     ADDRESS_NAME = 3,
@@ -15,13 +14,27 @@ enum {
     PORT_SIZE = 2,
 };
 
-enum socks_status socks_parse_methods(const uint8_t *p, size_t n, size_t *used, bool *without)
+enum socks_status socks_parse_methods(const uint8_t *p, size_t n, size_t *used, bool *without,
+                                      bool *login)
 {
     if (n > 0 && p[0] != VERSION) return SOCKS_BAD;
     if (n < 2 || n - 2 < p[1]) return SOCKS_MORE;
     *used = 2 + (size_t)p[1];
-    *without = memchr(p + 2, METHOD_NONE, p[1]) != NULL;
+    *without = memchr(p + 2, SOCKS_WITHOUT, p[1]) != NULL;
+    *login = memchr(p + 2, SOCKS_LOGIN, p[1]) != NULL;
     return SOCKS_OK;
+}
+
+enum socks_status socks_parse_login(const uint8_t *p, size_t n, size_t *used, struct span *user,
+                                    struct span *password)
+{
+    struct reader r = reader_of((struct span){p, n});
+    if (n > 0 && p[0] != LOGIN_VERSION) return SOCKS_BAD;
+    (void)reader_u8(&r);
+    *user = reader_vector(&r, 1);
+    *password = reader_vector(&r, 1);
+    *used = n - r.left;
+    return r.failed ? SOCKS_MORE : SOCKS_OK;
 }
 
 static bool read_address(const uint8_t *p, size_t size, uint16_t port, struct target *t)
@@ -105,10 +118,16 @@ enum socks_status socks_parse_request(const uint8_t *p, size_t n, size_t *used, 
     return SOCKS_OK;
 }
 
-void socks_write_choice(bool accepted, uint8_t out[SOCKS_CHOICE_SIZE])
+void socks_write_choice(enum socks_method method, uint8_t out[SOCKS_CHOICE_SIZE])
 {
     out[0] = VERSION;
-    out[1] = accepted ? METHOD_NONE : METHOD_REFUSED;
+    out[1] = (uint8_t)method;
+}
+
+void socks_write_login_answer(bool accepted, uint8_t out[SOCKS_CHOICE_SIZE])
+{
+    out[0] = LOGIN_VERSION;
+    out[1] = accepted ? 0 : 1;
 }
 
 void socks_write_reply(enum socks_reply reply, uint8_t out[SOCKS_REPLY_SIZE])
@@ -117,4 +136,108 @@ void socks_write_reply(enum socks_reply reply, uint8_t out[SOCKS_REPLY_SIZE])
     out[0] = VERSION;
     out[1] = (uint8_t)reply;
     out[3] = ADDRESS_IPV4;
+}
+
+/* ---- the client's side ------------------------------------------------------------------------
+ */
+
+size_t socks_write_methods(bool with_login, uint8_t out[SOCKS_METHODS_SIZE])
+{
+    size_t n = 0;
+    out[n++] = VERSION;
+    out[n++] = with_login ? 2 : 1;
+    out[n++] = SOCKS_WITHOUT;
+    if (with_login) out[n++] = SOCKS_LOGIN;
+    return n;
+}
+
+/* With its length in front. */
+static size_t put_text(uint8_t *out, const char *s)
+{
+    size_t n = 0;
+    for (; s[n] && n < UINT8_MAX; n++) out[1 + n] = (uint8_t)s[n];
+    out[0] = (uint8_t)n;
+    return 1 + n;
+}
+
+size_t socks_write_login(const char *user, const char *password, uint8_t out[SOCKS_LOGIN_SIZE])
+{
+    size_t n = 0;
+    out[n++] = LOGIN_VERSION;
+    n += put_text(out + n, user);
+    return n + put_text(out + n, password);
+}
+
+size_t socks_write_request(const struct target *t, uint8_t out[SOCKS_REQUEST_SIZE])
+{
+    struct addr a;
+    size_t n = 0;
+    out[n++] = VERSION;
+    out[n++] = COMMAND_CONNECT;
+    out[n++] = 0;
+    if (t->is_ip && addr_from_ip(t->host, 0, &a)) {
+        uint8_t bytes[16];
+        size_t size = addr_bytes(&a, bytes);
+        out[n++] = size == 4 ? ADDRESS_IPV4 : ADDRESS_IPV6;
+        memcpy(out + n, bytes, size);
+        n += size;
+    } else {
+        out[n++] = ADDRESS_NAME;
+        n += put_text(out + n, t->host);
+    }
+    out[n++] = (uint8_t)(t->port >> 8);
+    out[n++] = (uint8_t)t->port;
+    return n;
+}
+
+static enum socks_status parse_pair(const uint8_t *p, size_t n, uint8_t version, size_t *used)
+{
+    if (n > 0 && p[0] != version) return SOCKS_BAD;
+    *used = 2;
+    return n < 2 ? SOCKS_MORE : SOCKS_OK;
+}
+
+enum socks_status socks_parse_choice(const uint8_t *p, size_t n, size_t *used, uint8_t *method)
+{
+    enum socks_status status = parse_pair(p, n, VERSION, used);
+    if (status == SOCKS_OK) *method = p[1];
+    return status;
+}
+
+enum socks_status socks_parse_login_answer(const uint8_t *p, size_t n, size_t *used, bool *accepted)
+{
+    enum socks_status status = parse_pair(p, n, LOGIN_VERSION, used);
+    if (status == SOCKS_OK) *accepted = p[1] == 0;
+    return status;
+}
+
+enum socks_status socks_parse_reply(const uint8_t *p, size_t n, size_t *used, uint8_t *reply)
+{
+    size_t at, size;
+    if (n > 0 && p[0] != VERSION) return SOCKS_BAD;
+    if (n < 2) return SOCKS_MORE;
+    *reply = p[1];
+    *used = n;
+    if (*reply != SOCKS_SUCCEEDED) return SOCKS_OK; /* nothing that follows matters */
+    if (n < FIXED_SIZE) return SOCKS_MORE;
+    enum socks_status status = find_address(p, n, &at, &size);
+    if (status != SOCKS_OK) return status;
+    *used = at + size + PORT_SIZE;
+    return n < *used ? SOCKS_MORE : SOCKS_OK;
+}
+
+const char *socks_reply_name(uint8_t reply)
+{
+    static const char *const names[] = {
+        [SOCKS_SUCCEEDED] = "succeeded",
+        [SOCKS_FAILURE] = "general failure",
+        [SOCKS_NOT_ALLOWED] = "not allowed by its rules",
+        [SOCKS_NETWORK_UNREACHABLE] = "network unreachable",
+        [SOCKS_HOST_UNREACHABLE] = "host unreachable",
+        [SOCKS_REFUSED] = "connection refused",
+        [SOCKS_TTL_EXPIRED] = "TTL expired",
+        [SOCKS_COMMAND_NOT_SUPPORTED] = "command not supported",
+        [SOCKS_ADDRESS_NOT_SUPPORTED] = "address type not supported",
+    };
+    return reply < COUNT_OF(names) ? names[reply] : NULL;
 }

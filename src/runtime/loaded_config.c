@@ -187,19 +187,57 @@ static void describe_policy(struct loaded_config *loaded, struct text *errors)
         (struct audit_policy){policy_profile_name(loaded->config->policy.profile), loaded->digest};
 }
 
+static bool load_credentials(const struct loaded_config *loaded, const char *path,
+                             struct credentials *out, struct text *errors)
+{
+    struct text content = {0};
+    bool ok = read_key(loaded, path, MODE_ALL_BUT_OWNER, &content, errors) &&
+              credentials_read(&content, path, out, errors);
+    if (content.data) explicit_bzero(content.data, content.size);
+    text_fini(&content);
+    return ok;
+}
+
+/* Basic (RFC 7617 section 2). */
+static void load_parent(struct loaded_config *loaded, size_t i, struct text *errors)
+{
+    const struct parent_config *parent = &loaded->config->parents[i];
+    struct parent_login *login = &loaded->parents[i];
+    struct text pair = {0};
+    if (!parent->credentials ||
+        !load_credentials(loaded, parent->credentials, &login->credentials, errors))
+        return;
+    if (login->credentials.n > 1)
+        text_printf(errors, "%s has more than one login for parent %s\n", parent->credentials,
+                    parent->name);
+    const struct login *one = &login->credentials.items[0];
+    text_printf(&pair, "%s:%s", one->user, one->password);
+    text_add(&login->basic, "Basic ");
+    if (pair.failed || !base64_encode((struct span){(const uint8_t *)text_string(&pair), pair.size},
+                                      &login->basic))
+        text_add(errors, "out of memory\n");
+    if (pair.data) explicit_bzero(pair.data, pair.size);
+    text_fini(&pair);
+}
+
 static void load_files(struct loaded_config *loaded, struct text *errors)
 {
     const struct config *c = loaded->config;
     loaded->own = calloc(c->listener_count, sizeof *loaded->own);
     loaded->listener_addresses = calloc(c->listener_count, sizeof *loaded->listener_addresses);
-    if (!loaded->own || !loaded->listener_addresses) {
+    loaded->logins = calloc(c->listener_count, sizeof *loaded->logins);
+    loaded->parents = calloc(c->parent_count + 1, sizeof *loaded->parents);
+    if (!loaded->own || !loaded->listener_addresses || !loaded->logins || !loaded->parents) {
         text_add(errors, "out of memory\n");
         return;
     }
     for (size_t i = 0; i < c->listener_count; i++) {
         loaded->listener_addresses[i] = c->listeners[i].address;
         for (size_t k = 0; k < c->listeners[i].certificates.n; k++) load_own(loaded, i, k, errors);
+        const char *path = c->listeners[i].credentials;
+        if (path) (void)!load_credentials(loaded, path, &loaded->logins[i], errors);
     }
+    for (size_t i = 0; i < c->parent_count; i++) load_parent(loaded, i, errors);
     load_ca(loaded, errors);
     load_trust(loaded, errors);
     describe_policy(loaded, errors);
@@ -235,7 +273,17 @@ void loaded_config_release(struct loaded_config *loaded)
             text_fini(&loaded->own[i][k].chain);
             key_fini(&loaded->own[i][k].key);
         }
+    for (size_t i = 0; loaded->logins && i < loaded->config->listener_count; i++)
+        credentials_fini(&loaded->logins[i]);
+    for (size_t i = 0; loaded->parents && i < loaded->config->parent_count; i++) {
+        struct parent_login *login = &loaded->parents[i];
+        credentials_fini(&login->credentials);
+        if (login->basic.data) explicit_bzero(login->basic.data, login->basic.size);
+        text_fini(&login->basic);
+    }
     free(loaded->own);
+    free(loaded->logins);
+    free(loaded->parents);
     free(loaded->listener_addresses);
     if (loaded->ca_key.data) explicit_bzero(loaded->ca_key.data, loaded->ca_key.size);
     text_fini(&loaded->ca_certificate);

@@ -214,3 +214,72 @@ def test_a_client_that_leaves_or_stalls_in_between(make_gate, pki, ca_folder):
         sock.sendall(METHODS)
         assert hellos.read_all(sock) == CHOSEN
     gate.wait_record(code="client_hello_timeout")
+
+
+# ---- with a login ---------------------------------------------------------------------------
+
+@pytest.fixture
+def make_private(make_socks, tmp_path):
+    """A listener with the logins ada:one two and bob:x:y."""
+    def make():
+        path = tmp_path / "logins"
+        path.write_text("# who\nada:one two\nbob:x:y\n")
+        path.chmod(0o600)
+        return make_socks(credentials=path)
+    return make
+
+
+def log_in(user, password):
+    return b"\1" + bytes([len(user)]) + user + bytes([len(password)]) + password
+
+
+@pytest.mark.parametrize("login", ["ada:one two", "bob:x:y"])
+def test_curl_logs_in(make_private, origin, login):
+    gate = make_private()
+    done = curl(gate, f"https://localhost:{origin.port}/hello.txt", "--socks5-hostname",
+                f"127.0.0.1:{gate.port}", "--proxy-user", login)
+    assert done.stdout == origin.body, done.stderr
+
+
+@pytest.mark.parametrize("login", [None, "ada:one", "bob:x", "eve:one two", "ada:"])
+def test_curl_with_a_wrong_login(make_private, origin, login):
+    gate = make_private()
+    how = ["--proxy-user", login] if login else []
+    done = curl(gate, f"https://localhost:{origin.port}/hello.txt", "--socks5-hostname",
+                f"127.0.0.1:{gate.port}", *how)
+    assert done.returncode != 0 and done.stdout == b""
+    record = only_refusal(gate, "client_login_failed")
+    assert "one two" not in str(record)
+
+
+WRONG = {
+    "none offered": (b"\5\1\0", b"\5\xff", "client_login_failed"),
+    "password": (b"\5\2\0\2" + log_in(b"ada", b"one"), b"\5\2\1\1", "client_login_failed"),
+    "empty user": (b"\5\1\2" + log_in(b"", b"one two"), b"\5\2\1\1", "client_login_failed"),
+    "NUL": (b"\5\1\2" + log_in(b"ada\0", b"one two"), b"\5\2\1\1", "client_login_failed"),
+    "longest": (b"\5\1\2" + log_in(b"a" * 255, b"b" * 255), b"\5\2\1\1", "client_login_failed"),
+    "another version": (b"\5\1\2\5\1\0\1", b"\5\2\1\1", "client_bad_request"),
+    "no login at all": (b"\5\1\2" + request("localhost", 443), b"\5\2\1\1", "client_bad_request"),
+}
+
+
+@pytest.mark.parametrize("how", WRONG)
+def test_nobody_gets_past_the_login(make_private, how):
+    gate = make_private()
+    raw, answer, code = WRONG[how]
+    assert ask(gate, raw + request("localhost", 443)) == answer
+    assert "destination" not in only_refusal(gate, code)
+
+
+def test_java_logs_in(make_socks, origin, tmp_path):
+    logins = tmp_path / "logins"
+    logins.write_text("bob:x:y\n")
+    logins.chmod(0o600)
+    with NameServer(tmp_path, {"app.example.test": {"A": ["127.0.0.1"]}},
+                    free_port("127.0.0.53")) as dns:
+        gate = make_socks(upstream={"resolver": dns.address}, credentials=logins)
+        done = command("java", "-XX:TieredStopAtLevel=1", "-DsocksProxyHost=127.0.0.1",
+                       f"-DsocksProxyPort={gate.port}", "-Djava.net.socks.username=bob",
+                       "-Djava.net.socks.password=x:y", CLIENTS / "Direct.java",
+                       f"https://app.example.test:{origin.port}/hello.txt", gate.ca_path)
+    assert b"URLConnection 200" in done.stdout, done.stderr

@@ -255,7 +255,7 @@ ELSEWHERE_TESTED = {"client_hello_timeout", "client_plaintext_http", "client_rej
                     "client_no_usable_certificate", "client_fallback_retry",
                     "client_protocol_violation"}
 NOT_HERE = {"client_bad_request", "client_no_server_name", "client_server_name_mismatch",
-            "client_bad_proxy_header", "destination_denied", "proxy_loop"}
+            "client_bad_proxy_header", "client_login_failed", "destination_denied", "proxy_loop"}
 
 
 def test_every_kind_of_refused_client_is_tested_here():

@@ -34,9 +34,9 @@ static void check_growth(const uint8_t *p, size_t n, enum socks_status whole, si
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     size_t used = 0;
-    bool without = false;
+    bool without = false, login = false;
     uint8_t *copy = fuzz_copy(data, size);
-    enum socks_status status = socks_parse_methods(copy, size, &used, &without);
+    enum socks_status status = socks_parse_methods(copy, size, &used, &without, &login);
     free(copy);
     CHECK(status == SOCKS_BAD ? size > 0 && data[0] != 5 : true);
     CHECK(used <= size);

@@ -97,6 +97,8 @@ static struct runtime runtime = {.loaded = &loaded};
 static struct worker worker;
 static struct setup setup;
 
+static const struct route route; /* directly */
+
 static struct conn new_conn(enum conn_state state)
 {
     config.policy.allowed = policy_profile_suites(PROFILE_2021);
@@ -107,6 +109,7 @@ static struct conn new_conn(enum conn_state state)
     return (struct conn){.worker = &worker,
                          .runtime = &runtime,
                          .front = &front,
+                         .route = &route,
                          .setup = &setup,
                          .state = state,
                          .client = {.fd = -1},

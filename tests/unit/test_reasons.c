@@ -83,6 +83,13 @@ static const struct {
     {REASON_SOURCE_LIMIT_REACHED, "source_limit_reached", E, -1, 429, "connection_limit_reached", BY_CLIENT, NO},
     {REASON_RESOLVER_UNAVAILABLE, "resolver_unavailable", U, -1, 504, "dns_timeout", BY_OPERATOR, NO},
     {REASON_CLIENT_NO_SERVER_NAME, "client_no_server_name", C, 40, 0, "", BY_CLIENT, NO},
+    {REASON_CLIENT_LOGIN_FAILED, "client_login_failed", C, -1, 403, "http_request_denied", BY_CLIENT, NO},
+    {REASON_PARENT_UNREACHABLE, "parent_unreachable", U, -1, 502, "destination_unavailable", BY_OPERATOR, NO},
+    {REASON_PARENT_REFUSED, "parent_refused", U, -1, 502, "destination_unavailable", BY_OPERATOR, NO},
+    {REASON_PARENT_AUTHENTICATION_REQUIRED, "parent_authentication_required", U, -1, 502,
+     "proxy_configuration_error", BY_OPERATOR, NO},
+    {REASON_PARENT_TLS_FAILED, "parent_tls_failed", U, -1, 502, "tls_protocol_error", BY_OPERATOR,
+     DOWNGRADE_UNKNOWN},
     {REASON_CLIENT_BAD_PROXY_HEADER, "client_bad_proxy_header", C, -1, 0, "", BY_OPERATOR, NO},
     /* clang-format on */
 };

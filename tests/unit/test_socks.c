@@ -7,11 +7,12 @@ static const struct {
     const char *hex;
     enum socks_status status;
     bool without;
+    bool login;
 } methods[] = {
-    {"05 01 00", SOCKS_OK, true},       {"05 02 00 02", SOCKS_OK, true},
-    {"05 03 01 02 00", SOCKS_OK, true}, {"05 01 02", SOCKS_OK, false},
-    {"05 00", SOCKS_OK, false},         {"04", SOCKS_BAD, false},
-    {"16 03 01", SOCKS_BAD, false},     {"43 4f 4e", SOCKS_BAD, false},
+    {"05 01 00", SOCKS_OK, true, false},      {"05 02 00 02", SOCKS_OK, true, true},
+    {"05 03 01 02 00", SOCKS_OK, true, true}, {"05 01 02", SOCKS_OK, false, true},
+    {"05 00", SOCKS_OK, false, false},        {"04", SOCKS_BAD, false, false},
+    {"16 03 01", SOCKS_BAD, false, false},    {"43 4f 4e", SOCKS_BAD, false, false},
 };
 
 static void what_a_client_offers(void **state)
@@ -20,19 +21,20 @@ static void what_a_client_offers(void **state)
     static struct blob b;
     for (size_t i = 0; i < N_OF(methods); i++) {
         size_t used = 0;
-        bool without = false;
+        bool without = false, login = false;
         b.n = 0;
         blob_hex(&b, methods[i].hex);
         for (size_t n = 0; n < b.n && methods[i].status == SOCKS_OK; n++) {
             uint8_t *part = exact(b.p, n);
-            assert_int_equal(socks_parse_methods(part, n, &used, &without), SOCKS_MORE);
+            assert_int_equal(socks_parse_methods(part, n, &used, &without, &login), SOCKS_MORE);
             free(part);
         }
         blob_hex(&b, "ff ff"); /* what follows is not read */
-        assert_int_equal(socks_parse_methods(b.p, b.n, &used, &without), methods[i].status);
+        assert_int_equal(socks_parse_methods(b.p, b.n, &used, &without, &login), methods[i].status);
         if (methods[i].status != SOCKS_OK) continue;
         assert_int_equal(used, b.n - 2);
         assert_int_equal(without, methods[i].without);
+        assert_int_equal(login, methods[i].login);
     }
 }
 
@@ -136,17 +138,115 @@ static void answers(void **state)
 {
     (void)state;
     uint8_t choice[SOCKS_CHOICE_SIZE], reply[SOCKS_REPLY_SIZE];
-    socks_write_choice(true, choice);
+    socks_write_choice(SOCKS_WITHOUT, choice);
     assert_memory_equal(choice, "\5\0", 2);
-    socks_write_choice(false, choice);
+    socks_write_choice(SOCKS_NO_METHOD, choice);
     assert_memory_equal(choice, "\5\xff", 2);
     socks_write_reply(SOCKS_REFUSED, reply);
     assert_memory_equal(reply, "\5\5\0\1\0\0\0\0\0\0", 10);
 }
 
+static void logins(void **state)
+{
+    (void)state;
+    static const char longest[] = "0123456789012345678901234567890123456789";
+    uint8_t login[SOCKS_LOGIN_SIZE];
+    size_t n = socks_write_login("ada", longest, login), used;
+    struct span user, password;
+    for (size_t k = 0; k < n; k++) {
+        uint8_t *part = exact(login, k);
+        assert_int_equal(socks_parse_login(part, k, &used, &user, &password), SOCKS_MORE);
+        free(part);
+    }
+    assert_int_equal(socks_parse_login(login, n + 1, &used, &user, &password), SOCKS_OK);
+    assert_int_equal(used, n);
+    assert_int_equal(user.n, 3);
+    assert_memory_equal(user.p, "ada", 3);
+    assert_int_equal(password.n, strlen(longest));
+    assert_memory_equal(password.p, longest, password.n);
+    login[0] = 5;
+    assert_int_equal(socks_parse_login(login, n, &used, &user, &password), SOCKS_BAD);
+}
+
+static const char *const hosts[] = {"203.0.113.7", "2001:db8::1", "gate.example", "a"};
+
+static void requests_of_a_client(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_OF(hosts); i++) {
+        struct target t = {.port = 4711}, again;
+        struct addr a;
+        uint8_t request[SOCKS_REQUEST_SIZE];
+        size_t used;
+        enum socks_reply reply;
+        const char *why;
+        snprintf(t.host, sizeof t.host, "%s", hosts[i]);
+        t.is_ip = addr_from_ip(hosts[i], 0, &a);
+        size_t n = socks_write_request(&t, request);
+        assert_int_equal(socks_parse_request(request, n, &used, &again, &reply, &why), SOCKS_OK);
+        assert_int_equal(used, n);
+        assert_string_equal(again.host, t.host);
+        assert_int_equal(again.port, t.port);
+        assert_int_equal(again.is_ip, t.is_ip);
+    }
+}
+
+static const struct {
+    const char *hex;
+    enum socks_status status;
+    uint8_t reply;
+} replies[] = {
+    {"05 00 00 01 00000000 0000", SOCKS_OK, 0},
+    {"05 00 00 04 00000000000000000000000000000000 0000", SOCKS_OK, 0},
+    {"05 00 00 03 03 612e62 01bb", SOCKS_OK, 0},
+    {"05 00 00 02", SOCKS_BAD, 0},
+    {"04 00", SOCKS_BAD, 0},
+    {"48 54", SOCKS_BAD, 0},
+    {"05 02", SOCKS_OK, 2},
+    {"05 ff", SOCKS_OK, 255},
+};
+
+static void answers_to_a_client(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < N_OF(replies); i++) {
+        struct blob b = {.n = 0};
+        size_t used = 0;
+        uint8_t reply = 99;
+        blob_hex(&b, replies[i].hex);
+        for (size_t n = 0; n < b.n && replies[i].status == SOCKS_OK; n++) {
+            uint8_t *part = exact(b.p, n);
+            assert_int_equal(socks_parse_reply(part, n, &used, &reply), SOCKS_MORE);
+            free(part);
+        }
+        assert_int_equal(socks_parse_reply(b.p, b.n, &used, &reply), replies[i].status);
+        if (replies[i].status != SOCKS_OK) continue;
+        assert_int_equal(used, b.n);
+        assert_int_equal(reply, replies[i].reply);
+    }
+    static const uint8_t pairs[] = {5, 2, 1, 0, 1, 1, 4, 0};
+    uint8_t method;
+    size_t used;
+    bool accepted;
+    assert_int_equal(socks_parse_choice(pairs, 1, &used, &method), SOCKS_MORE);
+    assert_int_equal(socks_parse_choice(pairs, 2, &used, &method), SOCKS_OK);
+    assert_int_equal(method, SOCKS_LOGIN);
+    assert_int_equal(socks_parse_choice(pairs + 6, 2, &used, &method), SOCKS_BAD);
+    assert_int_equal(socks_parse_login_answer(pairs + 2, 2, &used, &accepted), SOCKS_OK);
+    assert_true(accepted);
+    assert_int_equal(socks_parse_login_answer(pairs + 4, 2, &used, &accepted), SOCKS_OK);
+    assert_false(accepted);
+    assert_int_equal(socks_parse_login_answer(pairs, 2, &used, &accepted), SOCKS_BAD);
+    assert_string_equal(socks_reply_name(SOCKS_REFUSED), "connection refused");
+    assert_null(socks_reply_name(9));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(logins),
+        cmocka_unit_test(requests_of_a_client),
+        cmocka_unit_test(answers_to_a_client),
         cmocka_unit_test(what_a_client_offers),
         cmocka_unit_test(where_a_client_wants_to_go),
         cmocka_unit_test(what_is_no_destination),
