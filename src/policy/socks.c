@@ -155,7 +155,7 @@ size_t socks_write_methods(bool with_login, uint8_t out[SOCKS_METHODS_SIZE])
 static size_t put_text(uint8_t *out, const char *s)
 {
     size_t n = 0;
-    for (; s[n] && n < UINT8_MAX; n++) out[1 + n] = (uint8_t)s[n];
+    for (; n < UINT8_MAX && s[n]; n++) out[1 + n] = (uint8_t)s[n];
     out[0] = (uint8_t)n;
     return 1 + n;
 }

@@ -269,17 +269,3 @@ def test_nobody_gets_past_the_login(make_private, how):
     raw, answer, code = WRONG[how]
     assert ask(gate, raw + request("localhost", 443)) == answer
     assert "destination" not in only_refusal(gate, code)
-
-
-def test_java_logs_in(make_socks, origin, tmp_path):
-    logins = tmp_path / "logins"
-    logins.write_text("bob:x:y\n")
-    logins.chmod(0o600)
-    with NameServer(tmp_path, {"app.example.test": {"A": ["127.0.0.1"]}},
-                    free_port("127.0.0.53")) as dns:
-        gate = make_socks(upstream={"resolver": dns.address}, credentials=logins)
-        done = command("java", "-XX:TieredStopAtLevel=1", "-DsocksProxyHost=127.0.0.1",
-                       f"-DsocksProxyPort={gate.port}", "-Djava.net.socks.username=bob",
-                       "-Djava.net.socks.password=x:y", CLIENTS / "Direct.java",
-                       f"https://app.example.test:{origin.port}/hello.txt", gate.ca_path)
-    assert b"URLConnection 200" in done.stdout, done.stderr
