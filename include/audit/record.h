@@ -8,6 +8,7 @@
 #include "base/addr.h"
 #include "base/text.h"
 #include "policy/hello.h"
+#include "policy/outlook.h"
 #include "policy/policy.h"
 #include "policy/reasons.h"
 #include "policy/target.h"
@@ -37,7 +38,8 @@ struct audit_stamp {
 
 /* One leg's session, as far as it got. */
 struct audit_leg {
-    bool known; /* the record has this leg */
+    bool known;    /* the record has this leg */
+    bool observed; /* it only passed: what became of it is not known */
     bool established, resumed;
     bool extended_master_secret, encrypt_then_mac, speaks_tls13;
     uint16_t version, suite, group;
@@ -79,10 +81,12 @@ struct audit_event {
     const struct addr *source;            /* length 0 or NULL: unknown */
     const struct addr *via;               /* who sent a PROXY header with that source, or NULL */
     const struct addr *destination;       /* the upstream's address once connected */
-    const char *parent;                   /* the proxy on the way to the upstream, or NULL */
-    const char *domain;                   /* the upstream's name, or NULL */
-    uint16_t destination_port;            /* 0: unknown */
-    const char *identity;                 /* "" or NULL: not known yet */
+    const struct outlook *outlook;        /* connection-observed only */
+    const char *mode;          /* of the listener: "enforce", "observe"; NULL or "": none */
+    const char *parent;        /* the proxy on the way to the upstream, or NULL */
+    const char *domain;        /* the upstream's name, or NULL */
+    uint16_t destination_port; /* 0: unknown */
+    const char *identity;      /* "" or NULL: not known yet */
     bool has_bytes;
     uint64_t source_bytes, destination_bytes; /* payload, client to upstream and back */
     const char *closed_by;                    /* connection-closed only */

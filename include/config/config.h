@@ -51,6 +51,9 @@ enum listen_type {
 /* How the kernel redirects connections to a transparent listener. */
 enum transparent { TRANSPARENT_UNSET, TRANSPARENT_REDIRECT, TRANSPARENT_TPROXY };
 
+enum listen_mode { MODE_UNSET, MODE_ENFORCE, MODE_OBSERVE };
+const char *listen_mode_name(enum listen_mode mode); /* "enforce" ... */
+
 /* Of the PROXY protocol. */
 enum proxy_version { PROXY_UNSET, PROXY_V1, PROXY_V2 };
 
@@ -74,6 +77,7 @@ struct listen_config {
     char *name;
     unsigned line; /* of its section header */
     enum listen_type type;
+    enum listen_mode mode;
     struct addr address;        /* length 0: not given */
     struct addr source_address; /* of connections to upstreams; length 0: the system's choice */
     struct cidr_list allow_clients;

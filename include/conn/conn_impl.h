@@ -11,6 +11,7 @@
 #include "conn/route.h"
 #include "net/dialler.h"
 #include "policy/ja4.h"
+#include "policy/outlook.h"
 #include "policy/target.h"
 #include "policy/verdict.h"
 #include "runtime/worker.h"
@@ -63,6 +64,15 @@ struct setup {
     unsigned http;
 };
 
+/* What is seen of a connection whose TLS only passes. */
+struct observer {
+    struct buf kept; /* bytes of the client for the upstream, before it is connected */
+    struct reply reply;
+    struct outlook outlook;
+    bool client_seen;  /* the hello is judged, and allowed */
+    bool name_pending; /* a redirected client's name is looked up */
+};
+
 enum direction_state { DIRECTION_OPEN, DIRECTION_DRAINING, DIRECTION_CLOSED };
 
 struct direction {
@@ -87,7 +97,8 @@ struct conn {
     int64_t started_ns, active_ns;
 
     struct leg client, upstream;
-    struct setup *setup; /* NULL once the relay runs */
+    struct setup *setup;       /* NULL once the relay runs, or the observer has seen enough */
+    struct observer *observer; /* of a listener that observes; NULL: it has seen enough */
     struct direction to_upstream, to_client;
 
     struct addr peer, upstream_address;
@@ -173,6 +184,7 @@ enum step reach_done(struct conn *c);
 void reach_abandon(struct conn *c);
 
 /* upstream.c */
+WARN_UNUSED bool upstream_queue_header(struct conn *c);
 enum step upstream_start_handshake(struct conn *c);
 enum step upstream_failed(struct conn *c, enum reason reason, int alert);
 
@@ -191,6 +203,21 @@ enum step client_greeting_incomplete(struct conn *c);
 /* The upstream is connected: from now on the client expects TLS. */
 enum step client_await_hello(struct conn *c);
 enum step client_start_handshake(struct conn *c, const char *alpn);
+
+/* observe.c: a listener that only observes. observe_start(): at the beginning; false: no memory.
+ * observe_keep(): n bytes of the client were taken that the upstream has to get. observe_relay():
+ * the upstream is connected; bytes pass from now on. observe_bytes(): these pass. observe_end(): no
+ * more will; false: nobody said anything, which is no record. */
+WARN_UNUSED bool observe_start(struct conn *c);
+WARN_UNUSED bool observe_keep(struct conn *c, const void *p, size_t n);
+enum step observe_relay(struct conn *c);
+void observe_bytes(struct conn *c, bool from_client, const void *p, size_t n);
+bool observe_end(struct conn *c);
+void observe_free(struct conn *c);
+
+/* arrival.c: who the client is, is known: its first bytes are read, or its target is reached. */
+enum step arrival_begin(struct conn *c);
+bool conn_observes(const struct conn *c);
 
 /* relay.c */
 void relay_begin(struct conn *c);
@@ -214,6 +241,7 @@ bool hello_wants_http(const struct setup *a);
 /* evidence.c */
 void evidence_refused(struct conn *c, bool wait);
 void evidence_opened(struct conn *c);
+void evidence_observed(struct conn *c);
 void evidence_closed(struct conn *c);
 /* For a test listener's operator (page/recent.h); no effect for other listeners. */
 void evidence_recent(const struct conn *c);

@@ -26,6 +26,9 @@ struct log_entry {
     const char *code;
     enum reason reason; /* REASON_OK: no code, or an unknown one */
     const char *leg, *blame, *downgrade;
+    bool observed; /* connection-observed: what enforcing would have done */
+    enum outlook_kind outlook;
+    enum reason would_refuse;         /* REASON_OK unless outlook is OUTLOOK_REFUSE */
     const char *source, *destination; /* an address; a name or address */
     uint16_t destination_port;
     uint64_t source_bytes; /* the client's payload, of a closed connection */

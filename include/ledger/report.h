@@ -50,6 +50,14 @@ struct report_bucket {
     uint64_t reasons[REASON_COUNT];
 };
 
+/* If this were enforced: what observing listeners saw. */
+struct report_outlook {
+    uint64_t pass, refuse, unknown;
+    uint64_t reasons[REASON_COUNT];
+    struct report_table clients, endpoints; /* refused: would be */
+    struct report_table unknown_endpoints;  /* allowed: how often it is not known */
+};
+
 struct report {
     bool has_since, has_until;
     struct timespec since, until;
@@ -62,6 +70,7 @@ struct report {
     uint64_t legs[3], blames[3]; /* by enum reason_leg, reason_blame; refusals */
     uint64_t starts, stops, reloads, rejected_reloads, checkpoints, repairs, dropped;
     struct report_table clients, endpoints;
+    struct report_outlook outlook;
     struct report_weak *weak; /* all clients' */
     size_t weak_count;
     void *weak_tree;

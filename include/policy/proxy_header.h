@@ -35,7 +35,8 @@ enum { PROXY_HEADER_V1_SIZE = 108, PROXY_HEADER_V2_SIZE = 512 };
 /* Writes a header; returns its length, at most the array's size. Addresses of different families
  * are written as IPv6. */
 size_t proxy_header_write_v1(const struct proxy_header *h, char out[PROXY_HEADER_V1_SIZE]);
-/* server_name: "" for none. version, cipher: of the client's TLS session, as OpenSSL names them. */
+/* server_name: "" for none. version, cipher: of the client's TLS session, as OpenSSL names them;
+ * cipher NULL: it is not known. */
 size_t proxy_header_write_v2(const struct proxy_header *h, const char *server_name,
                              const char *version, const char *cipher,
                              uint8_t out[PROXY_HEADER_V2_SIZE]);

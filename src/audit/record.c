@@ -1,6 +1,7 @@
 #include "audit/record.h"
 
 #include "record_offer.h"
+#include "record_sentence.h"
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -48,62 +49,16 @@ static bool about_connection(const struct audit_event *e)
     return e->connection_id != NULL;
 }
 
-static void put_destination(const struct audit_event *e, struct text *out)
-{
-    char ip[ADDR_TEXT_SIZE] = "", port[TEXT_DECIMAL_SIZE];
-    if (e->destination && e->destination->length) addr_format_ip(e->destination, ip);
-    const char *host = e->domain && *e->domain ? e->domain : ip;
-    bool v6 = strchr(host, ':') != NULL;
-    if (!*host) {
-        text_add(out, "listener ");
-        text_add(out, e->listener);
-        return;
-    }
-    text_decimal(e->destination_port, port);
-    text_add(out, v6 ? "[" : "");
-    text_add(out, host);
-    text_add(out, v6 ? "]:" : ":");
-    text_add(out, port);
-}
-
-static bool ends_sentence(const char *s)
-{
-    return *s && s[strlen(s) - 1] == '.';
-}
-
 static void message(const struct audit_event *e, struct text *out)
 {
-    char source[ADDR_TEXT_SIZE] = "?";
-    if (!about_connection(e)) {
-        text_add(out, actions[e->action].sentence);
-        if (e->detail) text_printf(out, " %s%s", e->detail, ends_sentence(e->detail) ? "" : ".");
+    if (about_connection(e)) {
+        record_sentence(e, out);
         return;
     }
-    if (e->source && e->source->length) addr_format(e->source, source);
-    bool refused = e->action == AUDIT_CONNECTION_REFUSED;
-    text_add(out, refused                                ? "Refused "
-                  : e->action == AUDIT_CONNECTION_OPENED ? "Opened "
-                                                         : "Closed ");
-    text_add(out, source);
-    text_add(out, " to ");
-    put_destination(e, out);
-    if (e->action == AUDIT_CONNECTION_OPENED) {
-        text_add(out, " with TLS 1.2 and an allowed suite");
-        if (e->upstream.known) text_add(out, " on both legs");
-    }
-    if (e->action == AUDIT_CONNECTION_CLOSED) {
-        text_add(out, " by ");
-        text_add(out, e->closed_by ? e->closed_by : "error");
-    }
-    if (e->reason != REASON_OK) {
-        text_add(out, ": ");
-        text_add(out, reason_row(e->reason)->sentence);
-    }
-    text_add(out, ".");
-    if (e->detail) {
-        text_add(out, " ");
-        text_add(out, e->detail);
-    }
+    text_add(out, actions[e->action].sentence);
+    if (!e->detail) return;
+    size_t n = strlen(e->detail);
+    text_printf(out, " %s%s", e->detail, n > 0 && e->detail[n - 1] == '.' ? "" : ".");
 }
 
 /* The idle timeout ended the tunnel, not a peer. */
@@ -228,7 +183,7 @@ static void put_leg(struct json *j, const struct audit_leg *leg)
     put_version(j, leg);
     if (leg->suite) record_put_id(j, "cipher", cipher_name(leg->suite), leg->suite);
     if (leg->group) json_put_optional(j, "curve", group_name(leg->group));
-    json_put_bool(j, "established", leg->established);
+    if (!leg->observed) json_put_bool(j, "established", leg->established);
     if (leg->established) {
         json_put_bool(j, "resumed", leg->resumed);
         json_put_bool(j, "extended_master_secret", leg->extended_master_secret);
@@ -307,6 +262,28 @@ static void put_log(struct json *j, const struct audit_log *log)
     json_end_object(j);
 }
 
+/* With the command that would tell, where it is not known. */
+static void put_outlook(struct json *j, const struct audit_event *e)
+{
+    const struct outlook *outlook = e->outlook;
+    struct text command = {0};
+    json_put_object(j, "would_refuse");
+    json_put_string(j, "outcome", outlook_kind_name(outlook->kind));
+    if (outlook->kind == OUTLOOK_REFUSE) {
+        const struct reason_row *row = reason_row(outlook->reason);
+        json_put_string(j, "code", row->code);
+        json_put_string(j, "leg", reason_leg_name(row->leg));
+        json_put_string(j, "blame", reason_blame_name(row->blame));
+    }
+    if (outlook->kind == OUTLOOK_UNKNOWN) {
+        text_add(&command, "suitegate check ");
+        record_destination(e, &command);
+        json_put_string(j, "command", text_string(&command));
+    }
+    json_end_object(j);
+    text_fini(&command);
+}
+
 static void put_suitegate(struct json *j, const struct audit_event *e, struct offer_lists *lists)
 {
     json_put_object(j, "suitegate");
@@ -316,6 +293,8 @@ static void put_suitegate(struct json *j, const struct audit_event *e, struct of
         json_put_string(j, "connection_id", e->connection_id);
         json_put_string(j, "identity", e->identity ? e->identity : "");
     }
+    json_put_optional(j, "mode", e->mode);
+    if (e->outlook) put_outlook(j, e);
     json_put_optional(j, "parent", e->parent);
     if (e->via) {
         char ip[ADDR_TEXT_SIZE];

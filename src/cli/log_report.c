@@ -148,6 +148,42 @@ static void put_first(struct text *out, const char *heading, const struct report
                     t->others, t->others_refused, t->others_allowed);
 }
 
+/* The commands that would tell what is not known. */
+static void put_unknown(struct text *out, const struct report_table *t)
+{
+    text_add_wrapped(out, 2,
+                     "What decides was not seen (TLS 1.3, a resumed session, a choice "
+                     "beyond the policy). These would tell:");
+    for (size_t i = 0; i < t->n && i < NAMES_SHOWN; i++) {
+        text_add(out, "      suitegate check ");
+        text_add_visible(out, t->rows[i]->name, 100);
+        text_add(out, "\n");
+    }
+    if (t->n > NAMES_SHOWN) text_printf(out, "      and %zu more\n", t->n - NAMES_SHOWN);
+}
+
+static void put_outlook(struct text *out, const struct report *r)
+{
+    const struct report_outlook *o = &r->outlook;
+    uint64_t all = o->pass + o->refuse + o->unknown;
+    enum reason order[REASON_COUNT];
+    size_t n = report_order_reasons(o->reasons, order);
+    if (!all) return;
+    put_heading(out, "IF THIS WERE ENFORCED (listeners with mode = observe)");
+    text_printf(out,
+                "  %" PRIu64 " observed: %" PRIu64 " would pass (%.1f%%), %" PRIu64
+                " would be refused (%.1f%%), %" PRIu64 " not known (%.1f%%)\n",
+                all, o->pass, percent(o->pass, all), o->refuse, percent(o->refuse, all), o->unknown,
+                percent(o->unknown, all));
+    for (size_t i = 0; i < n; i++) {
+        text_printf(out, "  %8" PRIu64 "  %s\n", o->reasons[order[i]], reason_row(order[i])->code);
+        text_add_wrapped(out, 12, reason_row(order[i])->sentence);
+    }
+    put_first(out, "CLIENTS TO FIX BEFORE IT IS", &o->clients);
+    put_first(out, "ENDPOINTS TO FIX BEFORE IT IS", &o->endpoints);
+    if (o->unknown) put_unknown(out, &o->unknown_endpoints);
+}
+
 static void put_set_up(struct text *out, const struct report *r)
 {
     enum reason order[REASON_COUNT];
@@ -233,6 +269,7 @@ static void print_text(struct text *out, struct report *r)
     if (r->unreadable)
         text_printf(out, "  %" PRIu64 " lines are no records of an audit log\n", r->unreadable);
     put_attempts(out, r);
+    put_outlook(out, r);
     put_reasons(out, r);
     put_first(out, "CLIENTS TO FIX FIRST", &r->clients);
     put_first(out, "ENDPOINTS TO FIX FIRST", &r->endpoints);

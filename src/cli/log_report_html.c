@@ -402,11 +402,54 @@ static void put_figures(struct text *out, const struct report *r)
     text_add(out, "</table></div>\n");
 }
 
+static void put_would_refuse(struct text *out, const struct report_outlook *o)
+{
+    struct series s = order_reasons(o->reasons);
+    for (size_t i = 0; i < s.n; i++) {
+        const struct reason_row *row = reason_row(s.reasons[i]);
+        text_printf(out,
+                    "<tr><td class=\"n\">%" PRIu64 "</td><td><code>%s</code><br>"
+                    "<span class=\"soft\">",
+                    o->reasons[s.reasons[i]], row->code);
+        text_add_html(out, row->sentence);
+        text_printf(out, "</span></td><td class=\"k\">%s</td></tr>\n",
+                    reason_blame_name(row->blame));
+    }
+}
+
+static void put_outlook(struct text *out, const struct report_outlook *o)
+{
+    if (o->pass + o->refuse + o->unknown == 0) return;
+    text_printf(out,
+                "<h2>If this were enforced</h2>\n<p>Of the connections that listeners with <code>"
+                "mode = observe</code> saw, %" PRIu64 " would pass, %" PRIu64
+                " would be refused, and of %" PRIu64 " it is not known.</p>\n",
+                o->pass, o->refuse, o->unknown);
+    if (o->refuse) {
+        text_add(out, "<table><tr><th class=\"n\">would be refused</th><th>reason</th>"
+                      "<th class=\"k\">to mend by</th></tr>\n");
+        put_would_refuse(out, o);
+        text_add(out, "</table>\n");
+        put_fixes(out, "Clients to fix before it is", &o->clients);
+        put_fixes(out, "Endpoints to fix before it is", &o->endpoints);
+    }
+    if (!o->unknown) return;
+    text_add(out, "<p class=\"soft\">What decides was not seen of these; a check would tell:</p>\n"
+                  "<ul>\n");
+    for (size_t i = 0; i < o->unknown_endpoints.n && i < FIXES_SHOWN; i++) {
+        text_add(out, "<li><code>suitegate check ");
+        put_foreign(out, o->unknown_endpoints.rows[i]->name, 200);
+        text_add(out, "</code></li>\n");
+    }
+    text_add(out, "</ul>\n");
+}
+
 void log_report_html(struct text *out, struct report *r)
 {
     report_coarsen(r, COLUMNS);
     put_head(out, r);
     put_timeline(out, r);
+    put_outlook(out, &r->outlook);
     put_fixes(out, "Clients to fix first", &r->clients);
     put_fixes(out, "Endpoints to fix first", &r->endpoints);
     put_endpoints(out, &r->endpoints);

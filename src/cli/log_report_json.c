@@ -70,6 +70,22 @@ static void json_table(struct json *j, const char *key, const struct report_tabl
     json_end_object(j);
 }
 
+static void json_outlook(struct json *j, const struct report_outlook *o)
+{
+    json_put_object(j, "if_enforced");
+    json_u64(j, "pass", o->pass);
+    json_u64(j, "refuse", o->refuse);
+    json_u64(j, "unknown", o->unknown);
+    json_reasons(j, o->reasons);
+    json_table(j, "clients", &o->clients, "endpoint");
+    json_table(j, "endpoints", &o->endpoints, "client");
+    json_put_array(j, "unknown_endpoints");
+    for (size_t i = 0; i < o->unknown_endpoints.n; i++)
+        json_put_string(j, NULL, o->unknown_endpoints.rows[i]->name);
+    json_end_array(j);
+    json_end_object(j);
+}
+
 static void json_timeline(struct json *j, const struct report *r)
 {
     json_put_number(j, "bucket_seconds", r->bucket_seconds);
@@ -116,6 +132,7 @@ void log_report_json(struct text *out, const struct report *r)
     struct json j = json_of(out);
     json_put_object(&j, NULL);
     json_totals(&j, r);
+    json_outlook(&j, &r->outlook);
     json_put_object(&j, "process");
     json_u64(&j, "starts", r->starts);
     json_u64(&j, "stops", r->stops);

@@ -48,6 +48,10 @@ static enum mark mark_of(const struct log_entry *e)
         strcmp(e->action, audit_action_name(AUDIT_CONNECTION_REFUSED_REPEATED)) == 0)
         return MARK_REFUSED;
     if (strcmp(e->action, audit_action_name(AUDIT_CONNECTION_OPENED)) == 0) return MARK_ALLOWED;
+    if (e->observed)
+        return e->outlook == OUTLOOK_REFUSE ? MARK_WARNING
+               : e->outlook == OUTLOOK_PASS ? MARK_ALLOWED
+                                            : MARK_QUIET;
     for (size_t i = 0; i < COUNT_OF(quiet); i++)
         if (strcmp(e->action, audit_action_name(quiet[i])) == 0)
             return e->code[0] ? MARK_WARNING : MARK_QUIET;
@@ -72,7 +76,12 @@ static void describe(const struct log_entry *e, struct text *out)
         if (e->destination_port) text_printf(out, ":%u", e->destination_port);
         text_add(out, " ");
     }
-    if (e->code[0]) {
+    if (e->observed) {
+        text_add(out, e->outlook == OUTLOOK_REFUSE ? "would be refused: "
+                      : e->outlook == OUTLOOK_PASS ? "would pass"
+                                                   : "not known");
+        if (e->outlook == OUTLOOK_REFUSE) text_add(out, reason_row(e->would_refuse)->code);
+    } else if (e->code[0]) {
         text_add_visible(out, e->code, 60);
         entry_describe_offer(e, &offer);
         if (offer.size) text_add(out, ": ");

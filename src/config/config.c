@@ -320,6 +320,7 @@ static void finish_listener(struct parser *p, struct listen_config *l)
         l->upstream_name = text_copy(l->upstream.host, strlen(l->upstream.host));
     if (l->type == LISTEN_SNI && !l->upstream_port) l->upstream_port = addr_port(&l->address);
     finish_parent_of(p, l);
+    if (!l->mode && l->type != LISTEN_TEST) l->mode = MODE_ENFORCE;
     if (l->type == LISTEN_TRANSPARENT && !l->transparent) l->transparent = TRANSPARENT_REDIRECT;
 }
 

@@ -289,6 +289,7 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
     case KIND_LISTEN_TYPE:
     case KIND_SYNC:
     case KIND_TRANSPARENT:
+    case KIND_MODE:
     case KIND_PROXY_VERSION:
         return word_parse(kind, text, member, right);
     case KIND_SUITE_LIST:
@@ -362,6 +363,7 @@ void value_print(enum value_kind kind, const void *member,
     case KIND_SYNC:
     case KIND_LISTEN_TYPE:
     case KIND_TRANSPARENT:
+    case KIND_MODE:
     case KIND_PROXY_VERSION:
         snprintf(s, sizeof s, "%s", word_of(kind, member));
         break;

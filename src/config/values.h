@@ -21,6 +21,7 @@ enum value_kind {
     KIND_YES_NO,
     KIND_SYNC,
     KIND_TRANSPARENT,
+    KIND_MODE,
     KIND_PROXY_VERSION,
     KIND_SYSLOG_LIST,
     KIND_PATH,

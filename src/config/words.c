@@ -28,6 +28,14 @@ static const char *const sync_names[] = {
 static const char *const transparent_names[] = {
     [TRANSPARENT_UNSET] = "", [TRANSPARENT_REDIRECT] = "redirect", [TRANSPARENT_TPROXY] = "tproxy"};
 
+static const char *const mode_names[] = {
+    [MODE_UNSET] = "", [MODE_ENFORCE] = "enforce", [MODE_OBSERVE] = "observe"};
+
+const char *listen_mode_name(enum listen_mode mode)
+{
+    return mode_names[mode];
+}
+
 static const char *const proxy_names[] = {[PROXY_UNSET] = "", [PROXY_V1] = "v1", [PROXY_V2] = "v2"};
 
 static const char *const profile_names[PROFILES] = {
@@ -47,6 +55,8 @@ static struct words words_of(enum value_kind kind)
         return (struct words){profile_names, COUNT_OF(profile_names)};
     case KIND_TRANSPARENT:
         return (struct words){transparent_names, COUNT_OF(transparent_names)};
+    case KIND_MODE:
+        return (struct words){mode_names, COUNT_OF(mode_names)};
     case KIND_PROXY_VERSION:
         return (struct words){proxy_names, COUNT_OF(proxy_names)};
     case KIND_YES_NO:

@@ -34,6 +34,21 @@ bool conn_is_of_this_machine(const struct conn *c)
     return addr_is_loopback(&c->peer) && (!c->via.length || addr_is_loopback(&c->via));
 }
 
+bool conn_observes(const struct conn *c)
+{
+    return c->listener->config->mode == MODE_OBSERVE;
+}
+
+/* A client whose TLS passes may wait for the server to speak first: if its target is known, it is
+ * reached at once. */
+enum step arrival_begin(struct conn *c)
+{
+    conn_set_state(c, c->front->first);
+    if (!conn_observes(c)) return STEP_AGAIN;
+    if (!observe_start(c)) return conn_refuse(c, REASON_INTERNAL_ERROR);
+    return c->front->begin ? reach_begin(c) : STEP_AGAIN;
+}
+
 static enum step refuse_header(struct conn *c, const char *why)
 {
     c->saw_bytes = true; /* recorded even if it is silent */
@@ -54,8 +69,7 @@ static enum step header_read(struct conn *c, const struct proxy_header *header)
         c->saw_bytes = true;
         return conn_refuse(c, refuse);
     }
-    conn_set_state(c, c->front->first);
-    return STEP_AGAIN;
+    return arrival_begin(c);
 }
 
 /* The header itself is not yet a byte of the client: one that then leaves is not recorded, as when

@@ -58,6 +58,7 @@ enum step client_greeting_incomplete(struct conn *c)
 enum step client_await_hello(struct conn *c)
 {
     c->expects_tls = true;
+    if (c->observer) return observe_relay(c);
     conn_set_state(c, CONN_HELLO);
     return STEP_AGAIN;
 }
@@ -101,7 +102,7 @@ static enum step hello_complete(struct conn *c)
     ja4_format(&a->hello, digest_sha256, a->ja4);
     if (c->front->hello_read) c->front->hello_read(c);
     client_set_identity(c);
-    enum reason reason = judge(c);
+    enum reason reason = c->observer ? c->front->judge(c) : judge(c);
     if (reason != REASON_OK) return conn_refuse(c, reason);
     return c->front->hello_judged(c);
 }
@@ -127,6 +128,8 @@ enum step hello_step(struct conn *c)
     conn_saw_bytes(c);
     a->reader.limit = conn_config(c)->proxy.hello_max_size;
     enum hello_status status = hello_reader_feed(&a->reader, buf_head(in), buf_size(in), &used);
+    if (c->observer && !observe_keep(c, buf_head(in), used))
+        return conn_refuse(c, REASON_INTERNAL_ERROR);
     buf_consume(in, used);
     if (status == HELLO_MORE) return c->client.stream.end_of_data ? hello_incomplete(c) : STEP_WAIT;
     if (status == HELLO_COMPLETE) return hello_complete(c);

@@ -243,6 +243,7 @@ static void conn_free(struct conn *c)
     run_queue_remove(&worker->run_queue, &c->run_entry);
     leg_close(&c->client, loop);
     leg_close(&c->upstream, loop);
+    observe_free(c);
     setup_free(c->setup);
     *c->link = c->next;
     if (c->next) c->next->link = c->link;
@@ -454,6 +455,8 @@ void conn_start(struct worker *worker, struct runtime_listener *listener,
         c->saw_bytes = true; /* refused before anything was read */
         c->detail = arrival->detail;
         conn_refuse(c, arrival->refuse);
+    } else if (!arrival->expects_header && conn_observes(c)) {
+        arrival_begin(c);
     }
     conn_run(c);
 }

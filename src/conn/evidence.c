@@ -51,6 +51,19 @@ static bool failed_for_client(enum reason reason)
     return reason != REASON_OK && reason_row(reason)->leg == LEG_CLIENT && !denied;
 }
 
+/* What was agreed on, as far as it was seen. */
+static void describe_observed(const struct reply *reply, struct audit_leg *out)
+{
+    if (reply->kind != REPLY_HELLO) return;
+    out->known = out->observed = true;
+    out->version = reply->version;
+    out->suite = reply->suite;
+    out->group = reply->group;
+    out->extended_master_secret = reply->extended_master_secret;
+    out->encrypt_then_mac = reply->encrypt_then_mac;
+    out->next_protocol = reply->alpn;
+}
+
 static void describe_offer(const struct conn *c, struct audit_offer *offer)
 {
     const struct setup *a = c->setup;
@@ -73,6 +86,7 @@ static void submit(struct conn *c, enum audit_action action, const struct writer
     struct text line = {0};
     struct setup *a = c->setup;
     struct audit_event e = {.action = action,
+                            .mode = listen_mode_name(c->listener->config->mode),
                             .reason = c->reason,
                             .duration_ns = clock_steady_ns() - c->started_ns,
                             .policy = &c->runtime->loaded->audit_policy,
@@ -101,6 +115,11 @@ static void submit(struct conn *c, enum audit_action action, const struct writer
     clock_gettime(CLOCK_REALTIME, &e.at);
     describe_leg(c->client.tls, true, &e.client, &client);
     describe_leg(c->upstream.tls, false, &e.upstream, &upstream);
+    if (action == AUDIT_CONNECTION_OBSERVED) {
+        e.outlook = &c->observer->outlook;
+        describe_observed(&c->observer->reply, &e.client);
+        describe_observed(&c->observer->reply, &e.upstream);
+    }
     if (a) {
         describe_certificate(&a->check.facts, &e.upstream);
         if (a->has_hello) {
@@ -178,6 +197,11 @@ void evidence_opened(struct conn *c)
 {
     counts_add_one(&c->worker->counts.opened);
     submit(c, AUDIT_CONNECTION_OPENED, NULL);
+}
+
+void evidence_observed(struct conn *c)
+{
+    submit(c, AUDIT_CONNECTION_OBSERVED, NULL);
 }
 
 void evidence_closed(struct conn *c)

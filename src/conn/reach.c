@@ -203,7 +203,8 @@ enum step reach_begin(struct conn *c)
         return conn_refuse(c, REASON_DESTINATION_DENIED);
     }
     conn_set_state(c, CONN_RESOLVING);
-    if (c->original.length && !c->target.is_ip) return resolve(c, &c->target, on_name_found);
+    if (c->original.length && !c->target.is_ip && !c->observer)
+        return resolve(c, &c->target, on_name_found);
     return find_hop(c);
 }
 
@@ -252,8 +253,9 @@ static enum step dial_failed(struct conn *c, int fault)
 
 enum step reach_done(struct conn *c)
 {
-    if (c->setup->has_hello) return upstream_start_handshake(c);
-    return c->front->connected(c);
+    if (c->setup->has_hello && !c->observer) return upstream_start_handshake(c);
+    if (c->front->connected) return c->front->connected(c);
+    return observe_relay(c);
 }
 
 static void on_dialled(void *arg, int fd, const struct addr *address, int fault)

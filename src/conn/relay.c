@@ -4,6 +4,8 @@
 
 #include "base/clock.h"
 
+#include <string.h>
+
 /* The most that a leg's out queue is filled with: one more record still fits into its block. */
 enum { QUEUE_HIGH = 47 * 1024 };
 
@@ -33,7 +35,7 @@ static void end_direction(struct conn *c, struct direction *d, struct leg *to, b
     if (d->state != DIRECTION_OPEN) return;
     d->state = DIRECTION_DRAINING;
     if (!c->closed_by) c->closed_by = by;
-    if (!truncated) session_close_notify(to->tls);
+    if (!truncated && to->tls) session_close_notify(to->tls);
 }
 
 /* Ends both directions without close_notify. */
@@ -82,6 +84,32 @@ static void upstream_wants_renegotiation(struct conn *c)
     abort_relay(c, "upstream");
 }
 
+/* Bytes that pass as they are. */
+static enum session_status read_raw(struct leg *from, uint8_t *out, size_t room, size_t *got)
+{
+    struct buf *in = &from->stream.in;
+    *got = buf_size(in) < room ? buf_size(in) : room;
+    if (*got == 0 && !from->stream.end_of_data) return SESSION_WANT_BYTES;
+    if (*got == 0) return from->broken ? SESSION_TRUNCATED : SESSION_CLOSE_NOTIFY;
+    memcpy(out, buf_head(in), *got);
+    buf_consume(in, *got);
+    return SESSION_OK;
+}
+
+static enum session_status read_leg(struct conn *c, struct leg *from, size_t *got)
+{
+    uint8_t *scratch = c->worker->scratch;
+    if (from->tls) return session_read(from->tls, scratch, WORKER_SCRATCH, got);
+    enum session_status status = read_raw(from, scratch, WORKER_SCRATCH, got);
+    if (status == SESSION_OK) observe_bytes(c, from == &c->client, scratch, *got);
+    return status;
+}
+
+static bool write_leg(struct leg *to, const uint8_t *p, size_t n)
+{
+    return to->tls ? session_write(to->tls, p, n) : buf_append(&to->stream.out, p, n);
+}
+
 /* Moves payload until the source has no more, the receiver's queue is full or the share is used.
  * True when there may be more that no socket event announces. */
 static bool pump(struct conn *c, struct direction *d, struct leg *from, struct leg *to,
@@ -91,8 +119,8 @@ static bool pump(struct conn *c, struct direction *d, struct leg *from, struct l
     size_t spent = 0;
     while (d->state == DIRECTION_OPEN && leg_unsent(to) < QUEUE_HIGH && spent < SHARE) {
         size_t n;
-        enum session_status status = session_read(from->tls, scratch, WORKER_SCRATCH, &n);
-        if (from == &c->upstream && session_renegotiation_asked(from->tls)) {
+        enum session_status status = read_leg(c, from, &n);
+        if (from == &c->upstream && from->tls && session_renegotiation_asked(from->tls)) {
             upstream_wants_renegotiation(c);
             return false;
         }
@@ -100,7 +128,7 @@ static bool pump(struct conn *c, struct direction *d, struct leg *from, struct l
         case SESSION_OK:
             d->bytes += n;
             spent += n + RECORD_COST;
-            if (!session_write(to->tls, scratch, n)) abort_relay(c, "error");
+            if (!write_leg(to, scratch, n)) abort_relay(c, "error");
             break;
         case SESSION_WANT_BYTES:
             if (leg_fill(from) == 0 && !from->stream.end_of_data) return false;
@@ -109,7 +137,7 @@ static bool pump(struct conn *c, struct direction *d, struct leg *from, struct l
             end_direction(c, d, to, false, by);
             break;
         case SESSION_TRUNCATED:
-            if (from == &c->upstream) note_truncation(c);
+            if (from == &c->upstream && from->tls) note_truncation(c);
             end_direction(c, d, to, true, by);
             break;
         case SESSION_FAILED:
@@ -135,7 +163,7 @@ static void settle(struct direction *d, struct leg *to)
 static void finish(struct conn *c)
 {
     if (!c->closed_by) c->closed_by = "error";
-    evidence_closed(c);
+    if (observe_end(c)) evidence_closed(c);
     conn_uncount(c);
     conn_set_state(c, c->state == CONN_RELAY_ENDING ? CONN_DONE : CONN_LINGER);
 }

@@ -89,19 +89,20 @@ static struct addr reached_address(const struct conn *c)
 }
 
 /* Queues the PROXY header that the listener's upstreams want before TLS. */
-static bool queue_header(struct conn *c)
+bool upstream_queue_header(struct conn *c)
 {
     const struct proxy_header header = {.source = c->peer, .destination = reached_address(c)};
     struct buf *out = &c->upstream.stream.out;
     char line[PROXY_HEADER_V1_SIZE];
     uint8_t binary[PROXY_HEADER_V2_SIZE];
+    const struct suite *suite = c->setup->verdict.suite; /* not known yet if TLS only passes */
     switch (c->listener->config->send_proxy_protocol) {
     case PROXY_V1:
         return buf_append(out, line, proxy_header_write_v1(&header, line));
     case PROXY_V2:
         return buf_append(out, binary,
                           proxy_header_write_v2(&header, c->setup->hello.server_name, "TLSv1.2",
-                                                c->setup->verdict.suite->openssl, binary));
+                                                suite ? suite->openssl : NULL, binary));
     default:
         return true;
     }
@@ -110,7 +111,7 @@ static bool queue_header(struct conn *c)
 enum step upstream_start_handshake(struct conn *c)
 {
     struct setup *a = c->setup;
-    if (!queue_header(c)) return conn_refuse(c, REASON_INTERNAL_ERROR);
+    if (!upstream_queue_header(c)) return conn_refuse(c, REASON_INTERNAL_ERROR);
     choose_offer(c);
     cert_facts_fini(&a->check.facts);
     a->check = (struct peer_check){

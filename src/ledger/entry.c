@@ -62,9 +62,20 @@ static void read_ends(struct log_entry *e)
     e->destination_port = port > 0 && port < 65536 ? (uint16_t)port : 0;
 }
 
+static void read_outlook(struct log_entry *e, json_t *would)
+{
+    const char *outcome = string_at(would, "outcome");
+    e->observed = json_is_object(would);
+    e->would_refuse = reason_by_code(string_at(would, "code"));
+    e->outlook = OUTLOOK_UNKNOWN;
+    if (strcmp(outcome, outlook_kind_name(OUTLOOK_PASS)) == 0) e->outlook = OUTLOOK_PASS;
+    if (e->would_refuse != REASON_OK) e->outlook = OUTLOOK_REFUSE;
+}
+
 static void read_suitegate(struct log_entry *e, json_t *suitegate)
 {
     json_t *alert = json_object_get(suitegate, "alert");
+    read_outlook(e, json_object_get(suitegate, "would_refuse"));
     e->leg = string_at(suitegate, "leg");
     e->blame = string_at(suitegate, "blame");
     e->downgrade = string_at(suitegate, "downgrade");

@@ -60,6 +60,9 @@ void report_fini(struct report *r)
 {
     table_fini(&r->clients);
     table_fini(&r->endpoints);
+    table_fini(&r->outlook.clients);
+    table_fini(&r->outlook.endpoints);
+    table_fini(&r->outlook.unknown_endpoints);
     tdestroy(r->weak_tree, keep);
     for (size_t i = 0; i < r->weak_count; i++) free((char *)r->weak[i].name);
     free(r->weak);
@@ -263,12 +266,17 @@ static struct report_bucket *bucket_of(struct report *r, int64_t t)
 
 /* ---- records ---- */
 
+static void name_endpoint(const struct log_entry *e, char out[NAME_LIMIT])
+{
+    bool v6 = strchr(e->destination, ':') != NULL;
+    snprintf(out, NAME_LIMIT, "%s%s%s:%u", v6 ? "[" : "", e->destination, v6 ? "]" : "",
+             e->destination_port);
+}
+
 static void count_attempt(struct report *r, const struct log_entry *e)
 {
     char endpoint[NAME_LIMIT];
-    bool v6 = strchr(e->destination, ':') != NULL;
-    snprintf(endpoint, sizeof endpoint, "%s%s%s:%u", v6 ? "[" : "", e->destination, v6 ? "]" : "",
-             e->destination_port);
+    name_endpoint(e, endpoint);
     bool known = e->destination[0] && e->destination_port;
     bool refused = e->reason != REASON_OK;
     enum reason_blame blame = refused ? reason_row(e->reason)->blame : BLAME_OPERATOR;
@@ -294,6 +302,31 @@ static void count_attempt(struct report *r, const struct log_entry *e)
     r->downgrades += strcmp(e->downgrade, "yes") == 0 ? e->count : 0;
 }
 
+/* As an attempt, with the verdict that there would have been. */
+static void count_observed(struct report *r, const struct log_entry *e)
+{
+    struct report_outlook *o = &r->outlook;
+    char endpoint[NAME_LIMIT];
+    struct log_entry would = *e;
+    would.reason = e->would_refuse;
+    would.downgrade = "";
+    name_endpoint(e, endpoint);
+    if (e->outlook == OUTLOOK_UNKNOWN) {
+        o->unknown++;
+        count_in_row(table_row(r, &o->unknown_endpoints, endpoint), &would, false, "");
+        return;
+    }
+    bool refused = would.reason != REASON_OK;
+    enum reason_blame blame = refused ? reason_row(would.reason)->blame : BLAME_OPERATOR;
+    o->pass += !refused;
+    o->refuse += refused;
+    o->reasons[would.reason] += refused;
+    count_in_row(table_row(r, &o->clients, e->source), &would, refused && blame == BLAME_CLIENT,
+                 endpoint);
+    count_in_row(table_row(r, &o->endpoints, endpoint), &would, refused && blame == BLAME_UPSTREAM,
+                 e->source);
+}
+
 static void count_entry(struct report *r, const struct log_entry *e)
 {
     static const struct {
@@ -313,6 +346,7 @@ static void count_entry(struct report *r, const struct log_entry *e)
     bool refused = strcmp(e->action, audit_action_name(AUDIT_CONNECTION_REFUSED)) == 0 ||
                    strcmp(e->action, audit_action_name(AUDIT_CONNECTION_REFUSED_REPEATED)) == 0;
     if (opened || (refused && e->reason != REASON_OK)) count_attempt(r, e);
+    if (e->observed) count_observed(r, e);
     r->unreadable += refused && e->reason == REASON_OK; /* of another version */
     if (strcmp(e->action, audit_action_name(AUDIT_CONNECTION_CLOSED)) == 0) {
         r->closed++;
@@ -368,7 +402,8 @@ static int by_count(const void *a, const void *b)
 
 void report_finish(struct report *r)
 {
-    struct report_table *tables[] = {&r->clients, &r->endpoints};
+    struct report_table *tables[] = {&r->clients, &r->endpoints, &r->outlook.clients,
+                                     &r->outlook.endpoints, &r->outlook.unknown_endpoints};
     for (size_t t = 0; t < COUNT_OF(tables); t++) {
         if (tables[t]->n)
             qsort(tables[t]->rows, tables[t]->n, sizeof(struct report_row *), by_weight);

@@ -277,6 +277,10 @@ size_t proxy_header_write_v2(const struct proxy_header *h, const char *server_na
     put_number(&at, addr_port(&h->source), 2);
     put_number(&at, addr_port(&h->destination), 2);
     if (server_name[0]) put_tlv(&at, TLV_AUTHORITY, server_name);
+    if (!cipher) {
+        put_number(&length, (size_t)(at - length) - 2, 2);
+        return (size_t)(at - out);
+    }
     put_number(&at, TLV_SSL, 1);
     put_number(&at, SSL_FIXED + 2 * TLV_HEADER + strlen(version) + strlen(cipher), 2);
     put_number(&at, CLIENT_SSL, 1);

@@ -238,6 +238,11 @@ static void load_files(struct loaded_config *loaded, struct text *errors)
         if (path) (void)!load_credentials(loaded, path, &loaded->logins[i], errors);
     }
     for (size_t i = 0; i < c->parent_count; i++) load_parent(loaded, i, errors);
+    for (size_t i = 0; i < c->listener_count; i++)
+        if (c->listeners[i].mode == MODE_OBSERVE)
+            text_printf(&loaded->notes,
+                        "Listener %s only observes (mode = observe): it enforces no TLS policy.\n",
+                        c->listeners[i].name);
     load_ca(loaded, errors);
     load_trust(loaded, errors);
     describe_policy(loaded, errors);

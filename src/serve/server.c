@@ -320,8 +320,9 @@ static void announce(const struct server *s)
         const struct listen_config *l = &c->listeners[i];
         addr_format(&s->loaded->listener_addresses[i], where);
         if (l->upstream.host[0]) target_format(&l->upstream, target);
-        fprintf(out, "suitegate: listening on %s (%s, %s%s%s)\n", where, l->name,
-                listen_type_name(l->type), target[0] ? " to " : "", target);
+        fprintf(out, "suitegate: listening on %s (%s, %s%s%s%s)\n", where, l->name,
+                listen_type_name(l->type), target[0] ? " to " : "", target,
+                l->mode == MODE_OBSERVE ? ", only observes" : "");
     }
     fprintf(out, "suitegate: ready\n");
     fflush(out);

@@ -248,13 +248,14 @@ static void every_code(void **state)
         "proxy-stopped",          "configuration-loaded",
         "configuration-rejected", "log-checkpoint",
         "log-repaired",           "log-dropped",
+        "connection-observed",
     };
     assert_int_equal(N_OF(actions), AUDIT_ACTIONS);
     for (size_t a = 0; a < N_OF(actions); a++) {
         struct audit_event e = event_of((enum audit_action)a);
         struct text t = {0};
         char part[64];
-        if (a >= AUDIT_PROXY_STARTED) e.connection_id = NULL;
+        if (a >= AUDIT_PROXY_STARTED && a <= AUDIT_LOG_DROPPED) e.connection_id = NULL;
         e.source = NULL;
         e.duration_ns = -1;
         audit_render(&e, &t);

@@ -23,6 +23,8 @@ struct script {
 
 static struct script scripts[LEGS];
 static struct worker worker;
+static const struct listen_config listen_config;
+static struct runtime_listener listener = {.config = &listen_config};
 static struct conn c;
 static unsigned opened, closed;
 
@@ -160,6 +162,7 @@ static int begin(void **state)
     memset(scripts, 0, sizeof scripts);
     opened = closed = 0;
     c.worker = &worker;
+    c.listener = &listener;
     for (int i = 0; i < LEGS; i++) {
         scripts[i] = (struct script){.end = SESSION_WANT_BYTES, .takes = ENDLESS};
         leg_at(i)->tls = (struct session *)&scripts[i];

@@ -1,0 +1,351 @@
+"""mode = observe: TLS passes unchanged, and the log says what enforcing would have done. The judge is
+a second gate that enforces."""
+
+import json
+import os
+import socket
+
+import pytest
+
+import hellos
+import wire
+from client_programs import command
+from gate import free_port, ini, run
+
+from upstreams import Peer, gnutls_serv, s_server
+from verdicts import VERDICTS
+
+
+
+@pytest.fixture
+def make_pair(make_gate, pki, ca_folder, tmp_path):
+    """make_pair(kind, upstream port, **listen options) -> an observing and an enforcing gate"""
+    def one(kind, mode, port, upstream, options, listen):
+        needs = {"fixed": {"upstream": f"127.0.0.1:{port}", "upstream_name": "localhost"},
+                 "sni": {"allow_upstreams": "*", "upstream_port": port}}.get(kind, {})
+        folder = tmp_path / mode
+        folder.mkdir()
+        own = free_port()
+        gate = make_gate(ini({
+            "proxy": options or {},
+            "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
+            "upstream": {"trust": pki.trust, **(upstream or {})},
+            "audit": {"file": "audit.jsonl"},
+            "listen it": {"type": kind, "address": f"127.0.0.1:{own}", "mode": mode, **needs,
+                          **listen},
+        }), folder=folder)
+        gate.port, gate.kind, gate.target = own, kind, port
+        gate.ca_path = pki.root.cert if mode == "observe" else ca_folder / "ca.pem"
+        return gate
+
+    def make(kind, port, *, upstream=None, proxy=None, **listen):
+        return tuple(one(kind, mode, port, upstream, proxy, listen)
+                     for mode in ("observe", "enforce"))
+
+    return make
+
+
+def observed(gate, count=1):
+    record = gate.wait_record(action="connection-observed", count=count)
+    assert record["suitegate"]["mode"] == "observe"
+    return record
+
+
+def outlook(record):
+    would = record["suitegate"]["would_refuse"]
+    return would.get("code", would["outcome"])
+
+
+def curl(gate, *more, path="/hello.txt"):
+    how = {"forward": ["--proxy", f"http://127.0.0.1:{gate.port}"],
+           "socks5": ["--socks5-hostname", f"127.0.0.1:{gate.port}"]}.get(
+               gate.kind, ["--connect-to", f"::127.0.0.1:{gate.port}"])
+    return command("curl", "-sS", "--cacert", gate.ca_path, *how, *more,
+                   f"https://localhost:{gate.target}{path}")
+
+
+# ---- what passes ----------------------------------------------------------------------------
+
+@pytest.mark.parametrize("kind", ["forward", "fixed", "sni", "socks5"])
+def test_the_bytes_are_the_upstreams_own(make_pair, origin, kind):
+    """The client sees the origin's certificate; TLS 1.3 is not seen through."""
+    gate, _ = make_pair(kind, origin.port)
+    done = curl(gate, path="/blob")
+    assert done.stdout == origin.blob, done.stderr
+    record = observed(gate)
+    assert outlook(record) == "unknown"
+    assert record["suitegate"]["would_refuse"]["command"].startswith("suitegate check ")
+    assert record["tls"]["version"] == "1.3"
+    closed = gate.wait_record(action="connection-closed")
+    assert closed["destination"]["bytes"] > len(origin.blob)
+    assert closed["suitegate"]["mode"] == "observe"
+    assert not gate.matching(action="connection-opened")
+
+
+@pytest.mark.parametrize("kind", ["forward", "fixed", "sni", "socks5"])
+def test_a_session_within_the_policy_would_pass(make_pair, origin, kind):
+    gate, enforcing = make_pair(kind, origin.port)
+    for one in (gate, enforcing):
+        assert curl(one, "--tls-max", "1.2").stdout == origin.body
+    record = observed(gate)
+    assert outlook(record) == "pass"
+    assert record["suitegate"]["upstream"]["tls"]["server"]["subject"]
+    assert "established" not in record["tls"]
+    assert enforcing.wait_record(action="connection-opened")["suitegate"]["mode"] == "enforce"
+
+
+def test_every_byte_of_both_sides(make_pair, pki):
+    """Also what follows in the same segment, and a half-closed end."""
+    got, block = [], os.urandom(1 << 20)
+
+    def script(sock, _number):
+        sock.sendall(block)
+        got.append(hellos.read_all(sock))
+        sock.sendall(b"the end")
+
+    with Peer(script) as peer:
+        gate, _ = make_pair("fixed", peer.port)
+        with hellos.connect(gate.port) as sock:
+            assert sock.recv(1, socket.MSG_PEEK)  # the server speaks first
+            sock.sendall(hellos.hello() + block)
+            sock.shutdown(socket.SHUT_WR)
+            assert hellos.read_all(sock) == block + b"the end"
+        record = gate.wait_record(action="connection-closed")
+        assert record["source"]["bytes"] == len(hellos.hello() + block)
+        assert record["destination"]["bytes"] == len(block) + 7
+    assert [len(data) for data in got] == [len(hellos.hello() + block)]
+
+
+# ---- what enforcing would have refused, judged by an enforcing gate ---------------------------
+
+UPSTREAMS = {
+    "good": lambda folder, pki: s_server(folder, pki.ec, "-tls1_2"),
+    "rsa": lambda folder, pki: s_server(folder, pki.rsa, "-tls1_2"),
+    "expired": lambda folder, pki: s_server(folder, pki.expired, "-tls1_2"),
+    "not yet": lambda folder, pki: s_server(folder, pki.not_yet_valid, "-tls1_2"),
+    "name": lambda folder, pki: s_server(folder, pki.wrong_name, "-tls1_2"),
+    "stranger": lambda folder, pki: s_server(folder, pki.unknown_ca, "-tls1_2"),
+    "old": lambda folder, pki: s_server(folder, pki.rsa, "-tls1_1", "-cipher", "ALL:@SECLEVEL=0"),
+    "gnutls": lambda folder, pki: gnutls_serv(folder, pki.rsa, "NORMAL:-VERS-ALL:+VERS-TLS1.2"),
+}
+CERTIFICATE = {"expired": "upstream_certificate_expired",
+               "not yet": "upstream_certificate_not_yet_valid",
+               "name": "upstream_certificate_name_mismatch",
+               "stranger": "upstream_certificate_untrusted"}
+# With clients that trust anything, as those of a legacy host may.
+CLIENTS = {
+    "good": ("-tls1_2", "-cipher", "ECDHE+AESGCM"),
+    "old": ("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"),
+    "dhe": ("-tls1_2", "-cipher", "kDHE:kRSA:@SECLEVEL=0"),
+    "sha1": ("-tls1_2", "-cipher", "ALL:@SECLEVEL=0", "-sigalgs", "RSA+SHA1:ECDSA+SHA1"),
+    "x448": ("-tls1_2", "-cipher", "ECDHE+AESGCM", "-groups", "X448"),
+    "tls13": ("-tls1_3",),
+}
+
+
+def attempt(gate, options):
+    return command("openssl", "s_client", "-connect", f"127.0.0.1:{gate.port}", "-servername",
+                   "localhost", "-ign_eof", *options,
+                   stdin=b"GET / HTTP/1.0\r\n\r\n", timeout=60)
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_enforcing_agrees(make_pair, pki, tmp_path, upstream):
+    """For every client in turn: what was said of it comes true, if it was known."""
+    with UPSTREAMS[upstream](tmp_path, pki) as server:
+        gate, enforcing = make_pair("fixed", server.port)
+        for client in CLIENTS.values():
+            attempt(gate, client)
+            attempt(enforcing, client)
+    gate.settle()
+    enforcing.settle()
+    said = [outlook(r) for r in gate.matching(action="connection-observed")]
+    became = [r["event"].get("code", "pass") for r in enforcing.records()
+              if r["event"]["action"] in ("connection-opened", "connection-refused")]
+    assert len(said) == len(became) == len(CLIENTS)
+    different = [(s, b) for s, b in zip(said, became) if s not in (b, "unknown")]
+    assert not different
+    if upstream != "gnutls":  # which asks for a client certificate
+        assert said[0] != "unknown"
+    for record in gate.matching(action="connection-observed"):
+        would = record["suitegate"]["would_refuse"]
+        if would["outcome"] == "refuse":
+            verdict = VERDICTS[would["code"]]
+            assert (would["leg"], would["blame"]) == (verdict.leg, verdict.blame)
+
+
+HELLOS = {
+    "no suite": hellos.hello(suites=(0x002F,)),
+    "SSL 2.0": hellos.sslv2_hello(),
+    "not TLS": b"SSH-2.0-OpenSSH\r\n" + bytes(99),
+    "HTTP": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "no group": hellos.hello(groups=(0x001E,)),
+    "huge": hellos.records(hellos.handshake(1, bytes(100000))),
+    "malformed": hellos.records(hellos.handshake(1, b"\3\3" + bytes(10))),
+    "another name": hellos.hello(name="other.test"),
+    "half": hellos.hello()[:50],
+}
+
+
+@pytest.mark.parametrize("how", HELLOS)
+def test_the_client_leg_as_when_enforcing(make_pair, echoing, how):
+    gate, enforcing = make_pair("forward", echoing.port)
+    for one in (gate, enforcing):
+        with hellos.open_tunnel(one.port, f"localhost:{echoing.port}") as sock:
+            sock.sendall(HELLOS[how])
+            sock.shutdown(socket.SHUT_WR)
+            hellos.read_all(sock)
+    code = enforcing.wait_record(action="connection-refused")["event"]["code"]
+    assert outlook(observed(gate)) == code
+
+
+def scripted(answer):
+    def script(sock, _number):
+        sock.recv(16384)
+        sock.sendall(answer)
+    return Peer(script)
+
+
+ANSWERS = {
+    "not TLS": (b"220 mail.test ESMTP\r\n", "upstream_not_tls"),
+    "protocol version": (wire.alert(70), "upstream_protocol_refused"),
+    "handshake failure": (wire.alert(40), "upstream_no_approved_suite"),
+    "internal error": (wire.alert(80), "upstream_handshake_failed"),
+    "nothing": (b"", "upstream_closed_handshake"),
+    "nonsense": (wire.record(22, b"\2\0\0\4abcd"), "upstream_handshake_failed"),
+    "without RFC 5746": (wire.server_hello(extensions=b""), "upstream_no_secure_renegotiation"),
+    "another suite": (wire.server_hello(suite=0x009C)
+                      + wire.record(22, wire.handshake_message(14, b"")), "unknown"),
+    "an old version": (wire.server_hello(version=0x0302), "upstream_protocol_too_old"),
+}
+
+
+@pytest.mark.parametrize("how", ANSWERS)
+def test_answers_of_the_upstream(make_pair, how):
+    answer, code = ANSWERS[how]
+    with scripted(answer) as server:
+        gate, _ = make_pair("fixed", server.port)
+        with hellos.connect(gate.port) as sock:
+            sock.sendall(hellos.hello(suites=(0xC02B, 0xC02F, 0x009C)))
+            assert hellos.read_all(sock) == answer
+    assert outlook(observed(gate)) == code
+
+
+def test_a_resumed_session_shows_no_certificate(make_pair, origin):
+    gate, _ = make_pair("fixed", origin.port)
+    context = wire.client_context(gate.ca_path)
+    session = None
+    for expected in ("pass", "unknown"):
+        with wire.dial(gate.port) as sock:
+            tls = wire.Tls(sock, context, name="localhost", session=session)
+            tls.handshake()
+            wire.get(tls, "/hello.txt")
+            session = tls.tls.session
+            assert tls.tls.session_reused == (expected == "unknown")
+        record = observed(gate, 1 if expected == "pass" else 2)
+        assert outlook(record) == expected
+
+
+def test_a_client_certificate_is_asked_for(make_pair, pki, tmp_path):
+    with s_server(tmp_path, pki.ec, "-tls1_2", "-verify", "1") as server:
+        gate, _ = make_pair("fixed", server.port)
+        attempt(gate, CLIENTS["good"])
+    record = observed(gate)
+    assert outlook(record) == "unknown"
+    assert "client certificate" in record["message"]
+
+
+# ---- what is enforced all the same ------------------------------------------------------------
+
+def test_access_is_enforced(make_pair, echoing):
+    gate, _ = make_pair("forward", echoing.port, allow_upstreams="*.example.test")
+    assert hellos.ask(gate.port, hellos.connect_request(f"localhost:{echoing.port}")).status == 403
+    record = gate.wait_record(code="destination_denied")
+    assert record["suitegate"]["mode"] == "observe"
+    assert echoing.count == 0
+
+
+def test_clients_are_still_chosen(make_pair, echoing):
+    gate, _ = make_pair("fixed", echoing.port, allow_clients="127.0.0.9/32")
+    with hellos.connect(gate.port) as sock:
+        sock.sendall(hellos.hello())
+        assert hellos.read_all(sock) == b""
+    assert gate.wait_record(code="client_denied")
+    assert echoing.count == 0
+
+
+def test_an_sni_listener_needs_a_name(make_pair, echoing):
+    gate, _ = make_pair("sni", echoing.port)
+    for raw in (hellos.hello(name=None), b"SSH-2.0-x\r\n"):
+        with hellos.connect(gate.port) as sock:
+            sock.sendall(raw)
+            hellos.read_all(sock)
+    assert gate.wait_record(code="client_no_server_name")
+    assert gate.wait_record(code="client_not_tls")
+    assert echoing.count == 0
+
+
+def test_silence_leaves_no_record(make_pair, echoing):
+    gate, _ = make_pair("fixed", echoing.port)
+    with hellos.connect(gate.port):
+        pass
+    gate.settle()
+    assert [r["event"]["action"] for r in gate.records()] == ["proxy-started", "proxy-stopped"]
+
+
+def test_a_silent_client_of_a_talking_server(make_pair):
+    """As with SMTP: enforcing would wait for a hello in vain."""
+    with Peer(lambda sock, _: (sock.sendall(b"220 ready\r\n"), hellos.read_all(sock))) as server:
+        gate, _ = make_pair("fixed", server.port, proxy={"hello_timeout": "200ms"})
+        with hellos.connect(gate.port) as sock:
+            assert sock.recv(99) == b"220 ready\r\n"
+            sock.settimeout(0.4)
+            with pytest.raises(TimeoutError):
+                sock.recv(1)
+    assert outlook(observed(gate)) == "client_hello_timeout"
+
+
+# ---- said at start, and in the report ---------------------------------------------------------
+
+def test_it_is_said_at_start(make_pair, echoing):
+    gate, enforcing = make_pair("fixed", echoing.port)
+    assert "only observes" in gate.stdout and "only observes" in gate.stderr
+    assert "only observes (mode = observe)" in gate.wait_record(action="proxy-started")["message"]
+    assert "observe" not in enforcing.stdout + enforcing.stderr
+
+
+def test_it_is_for_no_test_listener(tmp_path, ca_folder):
+    (tmp_path / "s.ini").write_text(ini({
+        "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
+        "listen probe": {"type": "test", "address": "127.0.0.1:1", "mode": "observe"}}))
+    done = run("config", "-c", tmp_path / "s.ini")
+    assert done.returncode == 1 and "mode is for forward, fixed" in done.stderr
+
+
+def test_the_report(make_pair, pki, tmp_path, origin):
+    with s_server(tmp_path, pki.expired, "-tls1_2") as expired:
+        gate, enforcing = make_pair("forward", origin.port)
+        for port in (origin.port, expired.port):
+            for options in (CLIENTS["good"], (), CLIENTS["dhe"]):
+                command("openssl", "s_client", "-proxy", f"127.0.0.1:{gate.port}", "-connect",
+                        f"localhost:{port}", "-servername", "localhost", *options,
+                        stdin=b"GET / HTTP/1.0\r\n\r\n")
+    gate.settle()
+    log = gate.audit_path
+    text = run("log", "report", log).stdout
+    assert "IF THIS WERE ENFORCED" in text
+    assert "6 observed: 1 would pass" in text and "4 would be refused (66.7%), 1 not known" in text
+    assert "client_no_approved_suite" in text and "upstream_certificate_expired" in text
+    assert f"suitegate check localhost:{origin.port}" in text
+    found = json.loads(run("log", "report", "--json", log).stdout)["if_enforced"]
+    assert (found["pass"], found["refuse"], found["unknown"]) == (1, 4, 1)
+    assert found["reasons"] == {"client_no_approved_suite": 2, "upstream_certificate_expired": 2}
+    assert [r["name"] for r in found["clients"]["rows"]] == ["127.0.0.1"]
+    worst = found["endpoints"]["rows"][0]
+    assert worst["name"] == f"localhost:{expired.port}" and worst["to_blame"] == 2
+    page = run("log", "report", "--html", log).stdout
+    assert "<h2>If this were enforced</h2>" in page and "upstream_certificate_expired" in page
+    lines = run("log", "tail", log).stdout
+    assert "would be refused: upstream_certificate_expired" in lines and "would pass" in lines
+    enforced = run("log", "report", enforcing.audit_path).stdout
+    assert "IF THIS WERE" not in enforced
