@@ -6,29 +6,13 @@
 
 #include "base/addr.h"
 #include "base/text.h"
+#include "config/lists.h"
 #include "policy/policy.h"
 #include "policy/target.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct string_list {
-    char **items;
-    size_t n;
-};
-
-struct cidr_list {
-    struct cidr *items;
-    size_t n;
-    struct string_list texts;
-};
-
-struct pattern_list {
-    struct pattern *items;
-    size_t n;
-    struct string_list texts;
-};
 
 /* When written records are synced to the disk. */
 enum audit_sync { SYNC_INTERVAL, SYNC_RECORD, SYNC_NONE };

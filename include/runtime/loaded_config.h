@@ -32,6 +32,7 @@ struct parent_login {
 };
 
 struct loaded_config {
+    struct text source; /* the configuration file */
     struct config *config;
     struct text ca_certificate, ca_key; /* empty when no listener mints */
     struct text anchors, crls;
@@ -54,6 +55,9 @@ struct loaded_config {
  * configuration. NULL with one line per fault in errors. */
 WARN_UNUSED struct loaded_config *loaded_config_read(const char *file, bool any_owner,
                                                      struct text *errors);
+/* The same configuration again, with its files read anew. */
+WARN_UNUSED struct loaded_config *loaded_config_reread(const struct loaded_config *loaded,
+                                                       const char *file, struct text *errors);
 /* One line per CA, certificate and CRL that has expired or soon will, and per CRL of a CA that is
  * not in the trust file. */
 void loaded_config_warnings(const struct loaded_config *loaded, time_t now, struct text *out);

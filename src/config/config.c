@@ -258,7 +258,7 @@ static void check_listener(struct parser *p, const struct listen_config *l)
 {
     if (l->type == LISTEN_FIXED && !l->upstream.host[0])
         complain(p, l->line, "a fixed listener needs upstream", l->name);
-    if (l->type == LISTEN_SNI && l->allow_upstreams.n == 0)
+    if (l->type == LISTEN_SNI && l->allow_upstreams.texts.n == 0)
         complain(p, l->line, "an sni listener needs allow_upstreams: its clients name the upstream",
                  l->name);
     if (l->type == LISTEN_SNI && !l->upstream_port && l->address.length && !addr_port(&l->address))
@@ -304,7 +304,7 @@ static void finish_listener(struct parser *p, struct listen_config *l)
     if (l->type == LISTEN_UNSET) complain(p, l->line, "the listener needs a type", l->name);
     if (!l->address.length) complain(p, l->line, "the listener needs an address", l->name);
     check_listener(p, l);
-    if (l->address.length && !addr_is_loopback(&l->address) && l->allow_clients.n == 0)
+    if (l->address.length && !addr_is_loopback(&l->address) && l->allow_clients.texts.n == 0)
         complain(p, l->line,
                  "a listener that is not on loopback needs allow_clients, or it would be an open "
                  "proxy",
@@ -313,7 +313,7 @@ static void finish_listener(struct parser *p, struct listen_config *l)
         if (o->address.length && l->address.length && addr_same_ip(&o->address, &l->address) &&
             addr_port(&l->address) && addr_port(&o->address) == addr_port(&l->address))
             complain(p, l->line, "another listener has the same address", o->name);
-    if (l->allow_clients.n == 0 && !value_allow_loopback(&l->allow_clients))
+    if (l->allow_clients.texts.n == 0 && !value_allow_loopback(&l->allow_clients))
         complain(p, l->line, "out of memory", l->name);
     if (!l->idle_timeout && l->type != LISTEN_TEST) l->idle_timeout = p->config->proxy.idle_timeout;
     if (l->type == LISTEN_FIXED && !l->upstream_name && l->upstream.host[0])
@@ -399,37 +399,25 @@ bool config_needs_ca(const struct config *c)
     return false;
 }
 
-static bool is_in(const struct cidr_list *list, const struct addr *a)
-{
-    for (size_t i = 0; i < list->n; i++)
-        if (cidr_contains(&list->items[i], a)) return true;
-    return false;
-}
-
 bool listen_allows_client(const struct listen_config *l, const struct addr *client)
 {
-    return is_in(&l->allow_clients, client);
+    return list_has_address(&l->allow_clients, client);
 }
 
 bool listen_expects_header(const struct listen_config *l, const struct addr *sender)
 {
-    return is_in(&l->proxy_protocol_from, sender);
+    return list_has_address(&l->proxy_protocol_from, sender);
 }
 
+/* An empty file allows nothing; only without the option everything is allowed. */
 bool listen_allows_upstream(const struct listen_config *l, const struct target *t)
 {
-    for (size_t i = 0; i < l->allow_upstreams.n; i++)
-        if (pattern_matches(&l->allow_upstreams.items[i], t)) return true;
-    return l->allow_upstreams.n == 0;
+    return l->allow_upstreams.texts.n == 0 || list_has_target(&l->allow_upstreams, t, false);
 }
 
 bool listen_names_upstream(const struct listen_config *l, const struct target *t)
 {
-    for (size_t i = 0; i < l->allow_upstreams.n; i++) {
-        const struct pattern *p = &l->allow_upstreams.items[i];
-        if (!p->any && pattern_matches(p, t)) return true;
-    }
-    return false;
+    return list_has_target(&l->allow_upstreams, t, true);
 }
 
 bool listen_names_address(const struct listen_config *l, const struct addr *a)
@@ -440,7 +428,5 @@ bool listen_names_address(const struct listen_config *l, const struct addr *a)
 
 bool parent_is_bypassed(const struct parent_config *p, const struct target *t)
 {
-    for (size_t i = 0; i < p->no_proxy.n; i++)
-        if (pattern_matches(&p->no_proxy.items[i], t)) return true;
-    return false;
+    return list_has_target(&p->no_proxy, t, false);
 }

@@ -34,7 +34,11 @@ static const struct string_list *texts_of(enum value_kind kind, const void *memb
 
 bool value_repeats(enum value_kind kind)
 {
-    static const struct string_list any;
+    static const union {
+        struct string_list texts;
+        struct cidr_list cidrs;
+        struct pattern_list patterns;
+    } any;
     return texts_of(kind, &any) != NULL;
 }
 
@@ -48,15 +52,6 @@ static bool list_add(struct string_list *list, char *item)
     list->items = items;
     items[list->n++] = item;
     return true;
-}
-
-/* Room for one more element of an array that holds n; NULL when out of memory. */
-static void *array_grow(void **items, size_t n, size_t size)
-{
-    void *more = realloc(*items, (n + 1) * size);
-    if (!more) return NULL;
-    *items = more;
-    return (char *)more + n * size;
 }
 
 static char *resolve_path(const char *text, const char *directory)
@@ -167,32 +162,46 @@ static const char *parse_suite(const char *text, struct string_list *list)
     return list_add(list, text_copy(s->iana, strlen(s->iana))) ? NULL : out_of_memory;
 }
 
-static const char *parse_cidr(const char *text, struct cidr_list *list)
+/* A line that names a file of entries, with its path made absolute. */
+static const char *add_file(const char *path, const char *directory, struct string_list *texts)
+{
+    struct text line = {0};
+    char *resolved = resolve_path(path, directory);
+    text_printf(&line, "file:%s", resolved ? resolved : "");
+    char *copy = resolved ? text_take(&line) : NULL;
+    free(resolved);
+    text_fini(&line);
+    return list_add(texts, copy) ? NULL : out_of_memory;
+}
+
+static const char *parse_cidr(const char *text, const char *directory, struct cidr_list *list)
 {
     struct cidr range;
-    if (!cidr_from_text(text, &range)) return "an address or a range such as 10.0.0.0/8";
-    struct cidr *place = array_grow((void **)&list->items, list->n, sizeof *place);
-    if (!place || !list_add(&list->texts, text_copy(text, strlen(text)))) return out_of_memory;
-    *place = range;
-    list->n++;
-    return NULL;
+    const char *path = list_file(text);
+    if (path && *path) return add_file(path, directory, &list->texts);
+    if (!cidr_from_text(text, &range))
+        return "an address, a range such as 10.0.0.0/8, or file:PATH";
+    return list_add(&list->texts, text_copy(text, strlen(text))) && list_add_cidr(list, &range)
+               ? NULL
+               : out_of_memory;
 }
 
 bool value_allow_loopback(struct cidr_list *list)
 {
-    return !parse_cidr("127.0.0.0/8", list) && !parse_cidr("::1/128", list);
+    return !parse_cidr("127.0.0.0/8", "", list) && !parse_cidr("::1/128", "", list);
 }
 
-static const char *parse_pattern(const char *text, struct pattern_list *list)
+static const char *parse_pattern(const char *text, const char *directory, struct pattern_list *list)
 {
     struct pattern p;
+    const char *path = list_file(text);
+    if (path && *path) return add_file(path, directory, &list->texts);
     if (!pattern_from_text(text, &p))
-        return "a host pattern and ports, such as *.example.com:443 or 10.0.0.0/8:443,8443";
-    struct pattern *place = array_grow((void **)&list->items, list->n, sizeof *place);
-    if (!place || !list_add(&list->texts, text_copy(text, strlen(text)))) return out_of_memory;
-    *place = p;
-    list->n++;
-    return NULL;
+        return "a host pattern and ports, such as *.example.com:443 or 10.0.0.0/8:443,8443, or "
+               "file:PATH";
+    return list_add(&list->texts, text_copy(text, strlen(text))) && list_add_pattern(list, &p)
+               ? NULL
+               : out_of_memory;
 }
 
 /* An HTTP URL in visible ASCII: CRLs are never fetched over TLS (RFC 5280 section 8). */
@@ -314,9 +323,9 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
                    ? NULL
                    : "an IP address of this machine, such as 192.0.2.1";
     case KIND_CIDR_LIST:
-        return parse_cidr(text, member);
+        return parse_cidr(text, directory, member);
     case KIND_PATTERN_LIST:
-        return parse_pattern(text, member);
+        return parse_pattern(text, directory, member);
     case KIND_TARGET:
         return target_from_text(text, strlen(text), member) ? NULL : "host:port";
     case KIND_PARENT_URL:
@@ -417,12 +426,10 @@ void value_free(enum value_kind kind, void *member)
         list_free(member);
         break;
     case KIND_CIDR_LIST:
-        free(((struct cidr_list *)member)->items);
-        list_free(&((struct cidr_list *)member)->texts);
+        list_free_cidrs(member);
         break;
     case KIND_PATTERN_LIST:
-        free(((struct pattern_list *)member)->items);
-        list_free(&((struct pattern_list *)member)->texts);
+        list_free_patterns(member);
         break;
     default:
         break;

@@ -5,6 +5,7 @@
 #include "pki/ca.h"
 #include "pki/cert.h"
 #include "pki/trust.h"
+#include "runtime/list_files.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -243,25 +244,51 @@ static void load_files(struct loaded_config *loaded, struct text *errors)
             text_printf(&loaded->notes,
                         "Listener %s only observes (mode = observe): it enforces no TLS policy.\n",
                         c->listeners[i].name);
+    list_files_read(loaded->config, errors);
     load_ca(loaded, errors);
     load_trust(loaded, errors);
     describe_policy(loaded, errors);
 }
 
-struct loaded_config *loaded_config_read(const char *file, bool any_owner, struct text *errors)
+/* Takes the text. */
+static struct loaded_config *load(struct text *source, const char *file, bool any_owner,
+                                  struct text *errors)
 {
-    bool unreadable;
     struct loaded_config *loaded = calloc(1, sizeof *loaded);
-    if (!loaded) return NULL;
+    if (!loaded) {
+        text_fini(source);
+        return NULL;
+    }
     loaded->references = 1;
     loaded->any_owner = any_owner;
+    loaded->source = *source;
+    *source = (struct text){0};
     if (!random_bytes(loaded->generation, sizeof loaded->generation))
         text_add(errors, "the system gives no random bytes\n");
-    loaded->config = config_load(file, errors, &unreadable);
+    loaded->config = config_parse(text_string(&loaded->source), loaded->source.size, file, errors);
     if (loaded->config) load_files(loaded, errors);
     if (loaded->config && errors->size == 0) return loaded;
     loaded_config_release(loaded);
     return NULL;
+}
+
+struct loaded_config *loaded_config_read(const char *file, bool any_owner, struct text *errors)
+{
+    enum { CONFIG_LIMIT = 1 << 20 };
+    struct text source = {0};
+    int fault = file_read(file, CONFIG_LIMIT, &source, NULL);
+    if (!fault) return load(&source, file, any_owner, errors);
+    text_printf(errors, "%s: %s\n", file, strerror(fault));
+    text_fini(&source);
+    return NULL;
+}
+
+struct loaded_config *loaded_config_reread(const struct loaded_config *loaded, const char *file,
+                                           struct text *errors)
+{
+    struct text source = {0};
+    text_add_bytes(&source, text_string(&loaded->source), loaded->source.size);
+    return load(&source, file, loaded->any_owner, errors);
 }
 
 struct loaded_config *loaded_config_hold(struct loaded_config *loaded)
@@ -298,6 +325,7 @@ void loaded_config_release(struct loaded_config *loaded)
     for (size_t i = 0; i < loaded->end_count; i++) free(loaded->ends[i].what);
     free(loaded->ends);
     text_fini(&loaded->notes);
+    text_fini(&loaded->source);
     config_free(loaded->config);
     free(loaded);
 }

@@ -5,6 +5,7 @@
 #include "front/fronts.h"
 #include "route/routes.h"
 #include "serve/addresses.h"
+#include "serve/list_watch.h"
 #include "serve/worker_thread.h"
 
 #include <pthread.h>
@@ -16,6 +17,9 @@
 
 enum { DESCRIPTORS_SPARE = 64, DAY_SECONDS = 86400 };
 
+/* The configuration file too, or only the files of addresses and destinations. */
+enum reload { RELOAD_NONE, RELOAD_LISTS, RELOAD_ALL };
+
 struct server {
     const char *config_file;
     struct loaded_config *loaded;
@@ -26,7 +30,9 @@ struct server {
     struct runtime **runtimes; /* the last one given to each worker */
     unsigned count, started, ended;
     unsigned runtimes_taken; /* atomic: since the last reload */
-    bool start_recorded, reloading, reload_again;
+    bool start_recorded, reloading;
+    enum reload again; /* when the one under way is done */
+    struct list_watch watch;
     struct ev_loop *loop;
     ev_signal hup, term, interrupt;
     ev_async worker_ended, runtime_taken;
@@ -112,9 +118,17 @@ static bool open_runtimes(struct server *s, struct loaded_config *loaded, struct
     return ok;
 }
 
-static bool try_reload(struct server *s, struct text *errors)
+static void watch_lists(struct server *s)
 {
-    struct loaded_config *loaded = loaded_config_read(s->config_file, false, errors);
+    if (!list_watch_use(&s->watch, s->loaded->config))
+        diag_error("no memory to watch the files of addresses: send SIGHUP after a change");
+}
+
+static bool try_reload(struct server *s, enum reload what, struct text *errors)
+{
+    struct loaded_config *loaded = what == RELOAD_ALL
+                                       ? loaded_config_read(s->config_file, false, errors)
+                                       : loaded_config_reread(s->loaded, s->config_file, errors);
     struct runtime **runtimes = calloc(s->count, sizeof(struct runtime *));
     bool ok = loaded && runtimes;
     if (ok && loaded->config->proxy.workers != s->count) {
@@ -141,16 +155,19 @@ static bool try_reload(struct server *s, struct text *errors)
     s->runtimes = runtimes;
     loaded_config_release(s->loaded);
     s->loaded = loaded;
+    watch_lists(s);
     return true;
 }
 
-static void reload(struct server *s)
+static void reload(struct server *s, enum reload what)
 {
     struct text errors = {0};
     if (s->draining) return;
-    s->reload_again = s->reloading; /* one at a time */
-    if (s->reloading) return;
-    if (!try_reload(s, &errors)) {
+    if (s->reloading) { /* one at a time */
+        if (what > s->again) s->again = what;
+        return;
+    }
+    if (!try_reload(s, what, &errors)) {
         /* The audit file may have been rotated all the same. */
         struct text unused = {0};
         if (!writer_reopen(s->shared.writer, &s->loaded->config->audit, NULL, &unused))
@@ -184,7 +201,13 @@ static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
 {
     (void)loop;
     (void)events;
-    reload(signal->data);
+    reload(signal->data, RELOAD_ALL);
+}
+
+static void on_list_changed(void *arg)
+{
+    diag_info("a file of addresses or destinations has changed");
+    reload(arg, RELOAD_LISTS);
 }
 
 /* On a worker's thread. */
@@ -211,7 +234,9 @@ static void on_runtime_taken(struct ev_loop *loop, ev_async *async, int events)
         if (addr_port(&l->address) == 0) diag_info("listening on %s (%s)", where, l->name);
     }
     record_with_warnings(s, AUDIT_CONFIGURATION_LOADED);
-    if (s->reload_again) reload(s);
+    enum reload again = s->again;
+    s->again = RELOAD_NONE;
+    if (again != RELOAD_NONE) reload(s, again);
 }
 
 static void each_started(struct server *s, void (*tell)(struct worker_thread *t))
@@ -389,7 +414,11 @@ bool server_run(const char *config_file, const struct server_ready *ready, struc
     s.shared.recent = recent_new();
     s.shared.sources = sources_new(s.loaded->config->proxy.workers);
     s.shared.writer = writer_new(&s.loaded->config->audit, &s.loaded->audit_policy, errors);
-    if (s.loop) watch_signals(&s);
+    if (s.loop) {
+        watch_signals(&s);
+        list_watch_init(&s.watch, s.loop, on_list_changed, &s);
+        watch_lists(&s);
+    }
     bool ok = s.loop && s.shared.recent && s.shared.sources && s.shared.writer &&
               start_workers(&s, errors);
     if (ok) serve(&s, ready);
@@ -409,6 +438,7 @@ bool server_run(const char *config_file, const struct server_ready *ready, struc
     if (lost) diag_error("%zu audit records could not be written", lost);
     recent_free(s.shared.recent);
     sources_free(s.shared.sources);
+    list_watch_fini(&s.watch);
     loaded_config_release(s.loaded);
     if (s.loop) ev_loop_destroy(s.loop);
     if (!ok && errors->size == 0) text_add(errors, "out of memory or threads\n");
