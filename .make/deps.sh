@@ -32,7 +32,8 @@ group() {
         php-curl:/usr/share/php*-curl/curl/curl.ini
         liblwp-protocol-https-perl:/usr/share/perl5/LWP/Protocol/https.pm
         squid-openssl:/usr/sbin/squid tinyproxy-bin:tinyproxy
-        dante-server:/usr/sbin/danted" ;;
+        dante-server:/usr/sbin/danted netcat-openbsd:nc.openbsd
+        python3-socks:/usr/lib/python3/dist-packages/socks.py" ;;
     lint) echo "clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
         python3:/usr/bin/python3" ;;
     soak) echo "testssl.sh:testssl procps:pgrep

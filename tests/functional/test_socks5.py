@@ -216,6 +216,36 @@ def test_a_client_that_leaves_or_stalls_in_between(make_gate, pki, ca_folder):
     gate.wait_record(code="client_hello_timeout")
 
 
+def python_client(gate, port, body, login=None):
+    """PySocks, as requests and urllib3 use it."""
+    user, _, password = (login or "").partition(":")
+    code = f"""
+import socks, ssl
+s = socks.socksocket()
+s.set_proxy(socks.SOCKS5, "127.0.0.1", {gate.port}, rdns=True, username={user or None!r},
+            password={password or None!r})
+s.connect(("localhost", {port}))
+t = ssl.create_default_context(cafile={str(gate.ca_path)!r}).wrap_socket(s, server_hostname="localhost")
+t.sendall(b"GET /hello.txt HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n")
+while data := t.recv(4096): print(data.decode())
+"""
+    done = command("/usr/bin/python3", "-c", code)
+    assert body in done.stdout, done.stderr
+
+
+def test_python(make_socks, origin):
+    python_client(make_socks(), origin.port, origin.body.strip())
+
+
+def test_netcat_as_a_proxy_command(make_socks, echoing):
+    """As ssh and others use it; what it carries is judged as everywhere."""
+    gate = make_socks()
+    done = command("nc.openbsd", "-N", "-X", "5", "-x", f"127.0.0.1:{gate.port}", "localhost",
+                   echoing.port, stdin=hello(suites=(0x002F,)))
+    assert done.stdout == hellos.alert_bytes(40)
+    assert gate.wait_record(code="client_no_approved_suite")["destination"]["domain"] == "localhost"
+
+
 # ---- with a login ---------------------------------------------------------------------------
 
 @pytest.fixture
@@ -269,3 +299,7 @@ def test_nobody_gets_past_the_login(make_private, how):
     raw, answer, code = WRONG[how]
     assert ask(gate, raw + request("localhost", 443)) == answer
     assert "destination" not in only_refusal(gate, code)
+
+
+def test_python_logs_in(make_private, origin):
+    python_client(make_private(), origin.port, origin.body.strip(), "bob:x:y")

@@ -12,6 +12,7 @@ from conftest import BODY
 from gate import ROOT, StartError, ini, run
 from names import World
 from network import CLIENT, GATE, OTHER_SERVER, PORT, SERVER, Network
+from upstreams import Process
 from verdicts import only_refusal
 
 APP, BOTH, ELSEWHERE = "app.example.test", "both.example.test", "elsewhere.example.test"
@@ -48,18 +49,20 @@ def rules(how):
 
 @pytest.fixture
 def make_transparent(make_gate, request, pki, ca_folder):
-    """make_transparent(how, policy={..}, wrapper=[..], network=.., **listen options) -> Gate"""
-    def make(how="redirect", *, policy=None, wrapper=(), network=None, **listen):
+    """make_transparent(how, SECTION={..}, wrapper=[..], network=.., **listen options) -> Gate"""
+    def make(how="redirect", *, policy=None, parent=None, wrapper=(), network=None,
+             listen_parent=None, **listen):
         network = network or request.getfixturevalue("network")
         network.firewall(f"flush ruleset\n{rules(how)}")
         gate = make_gate(ini({
             "policy": policy or {},
             "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
             "upstream": {"trust": pki.trust},
+            **({"parent office": parent} if parent else {}),
             "audit": {"file": "audit.jsonl"},
             "listen all": {"type": "transparent", "transparent": how,
                            "address": f"[::]:{LISTENER}", "allow_clients": ["0.0.0.0/0", "::/0"],
-                           **listen},
+                           "parent": listen_parent, **listen},
         }), wrapper=[*network.world.enter, *wrapper])
         gate.ca_path = ca_folder / "ca.pem"
         return gate
@@ -243,3 +246,44 @@ def test_a_client_of_a_weak_suite_is_refused(make_transparent, network):
     command(*network.clients, "openssl", "s_client", "-connect", f"{SERVER[4]}:{PORT}", "-tls1_2",
             "-cipher", "kRSA:@SECLEVEL=0", "-servername", APP)
     assert only_refusal(gate, "client_no_approved_suite")["source"]["ip"] == CLIENT[4]
+
+
+# ---- together with the rest -------------------------------------------------------------------
+
+@pytest.mark.parametrize("name, outcome", [
+    (APP, "pass"), (ELSEWHERE, "client_server_name_mismatch"),
+    ("nowhere.example.test", "client_server_name_mismatch")])
+def test_only_watching(make_transparent, network, name, outcome):
+    """The client sees the server's own certificate; what its name leads to is judged all the same."""
+    gate = make_transparent(mode="observe")
+    done = command(*network.clients, "curl", "-sSk", "--tls-max", "1.2", "--resolve",
+                   f"{name}:{PORT}:{SERVER[4]}", "-w", "%{certs}", f"https://{name}/hello.txt")
+    assert done.stdout.startswith(BODY) and b"suitegate" not in done.stdout.split(b"Subject:")[0]
+    record = gate.wait_record(action="connection-observed")
+    would = record["suitegate"]["would_refuse"]
+    assert would.get("code", would["outcome"]) == outcome
+    assert record["destination"] == {"ip": SERVER[4], "port": PORT}
+    assert record["suitegate"]["identity"] == name
+    gate.settle()
+    closed = gate.matching(action="connection-closed")
+    assert len(closed) == 1 and closed[0]["destination"]["bytes"] > len(BODY)
+
+
+@pytest.mark.parametrize("name, code", [(APP, None), (ELSEWHERE, "client_server_name_mismatch")])
+def test_through_a_parent(make_transparent, network, tmp_path, name, code):
+    """The name has to lead to the address here, too; the parent then gets the name."""
+    (tmp_path / "tinyproxy.conf").write_text("Port 3128\nListen 127.0.0.1\nTimeout 20\n"
+                                             f'LogFile "{tmp_path}/log"\nAllow 127.0.0.1\n')
+    argv = [*network.world.enter, "tinyproxy", "-d", "-c", tmp_path / "tinyproxy.conf"]
+    with Process(argv, 3128, tmp_path / "out"):
+        gate = make_transparent(parent={"url": "http://127.0.0.1:3128"},
+                                listen_parent="office")
+        done = curl(network, gate, name, SERVER[4])
+    if code:
+        assert BODY not in done.stdout
+        assert only_refusal(gate, code)
+    else:
+        assert done.stdout == BODY, done.stderr
+        opened = gate.wait_record(action="connection-opened")
+        assert opened["suitegate"]["parent"] == "office"
+        assert opened["destination"]["domain"] == APP
