@@ -37,8 +37,8 @@ uint8_t addr_bytes(const struct addr *a, uint8_t out[16]);
 bool addr_is_loopback(const struct addr *a);
 bool addr_is_unspecified(const struct addr *a);
 /* "loopback", "link-local", "multicast", "broadcast" or "unspecified"; also for an IPv4 address
- * inside an IPv6 one (::a.b.c.d, NAT64 64:ff9b::/96 of RFC 6052, 6to4 2002::/16 of RFC 3056); NULL
- * for all others. */
+ * inside an IPv6 one (::a.b.c.d; NAT64 64:ff9b::/96 of RFC 6052 and 64:ff9b:1::/96 of RFC 8215;
+ * ::ffff:0:0:0/96 of RFC 2765; 6to4 2002::/16 of RFC 3056); NULL for all others. */
 const char *addr_special_kind(const struct addr *a);
 bool addr_same_ip(const struct addr *a, const struct addr *b);
 

@@ -54,6 +54,8 @@ struct setup {
     char agreed_alpn[FLIGHT_ALPN_SIZE]; /* to send to the client, "" for none */
     size_t alpn_wire_size;
     bool without_h2, without_resumption; /* for a second dial */
+    size_t header_size;                  /* of the bytes queued in front of our hello */
+    bool naming; /* the lookup is that of a redirected client's name, not of the next hop */
     bool resuming;
     bool answered, left_unanswered; /* the client, after our flight */
 
@@ -66,9 +68,12 @@ struct setup {
 
 /* What is seen of a connection whose TLS only passes. */
 struct observer {
-    struct buf kept; /* bytes of the client for the upstream, before it is connected */
+    /* Before the upstream is connected: bytes of the client for it. Then: the client's first ones,
+     * until they show that they are no PROXY header. */
+    struct buf kept;
     struct reply reply;
     struct outlook outlook;
+    bool begun;        /* they are none */
     bool client_seen;  /* the hello is judged, and allowed */
     bool name_pending; /* a redirected client's name is looked up */
 };
@@ -117,8 +122,9 @@ struct conn {
     const char *detail;
     const char *closed_by;
     int alert_sent, alert_received;
-    struct mail mail; /* the audit writer's answer */
-    bool written;     /* its result */
+    struct own_hello own_hello; /* sent upstream */
+    struct mail mail;           /* the audit writer's answer */
+    bool written;               /* its result */
     struct run_entry run_entry;
     bool waiting_for_audit, recorded;
     bool counted;        /* for max_connections */
@@ -178,6 +184,8 @@ void linger_overdue(struct conn *c);
 /* reach.c: resolves the next hop and dials it, if c->target is allowed; dials the addresses found;
  * continues once connected. */
 enum step reach_begin(struct conn *c);
+/* Do allow_upstreams have c->target, or the address to which a redirected client connected? */
+bool reach_is_allowed(const struct conn *c);
 enum step reach_dial(struct conn *c);
 enum step reach_done(struct conn *c);
 /* Cancels lookup and dial. */
@@ -193,6 +201,8 @@ void client_set_identity(struct conn *c);
 /* For fronts whose clients ask for a target. Its name; for a target by address the hello's server
  * name, if any. */
 const char *client_target_name(const struct conn *c);
+/* Is the hello one of ours, which has gone in a circle? */
+bool client_hello_is_own(const struct conn *c);
 /* Does the hello's server name fit the target? */
 enum reason client_judge_name(const struct conn *c);
 /* Refuses what cannot be read: for the reason, or for a PROXY header that is not expected, if it
@@ -206,12 +216,13 @@ enum step client_start_handshake(struct conn *c, const char *alpn);
 
 /* observe.c: a listener that only observes. observe_start(): at the beginning; false: no memory.
  * observe_keep(): n bytes of the client were taken that the upstream has to get. observe_relay():
- * the upstream is connected; bytes pass from now on. observe_bytes(): these pass. observe_end(): no
+ * the upstream is connected; bytes pass from now on. observe_bytes(): these pass; false: they must
+ * not, and the connection is refused. observe_end(): no
  * more will; false: nobody said anything, which is no record. */
 WARN_UNUSED bool observe_start(struct conn *c);
 WARN_UNUSED bool observe_keep(struct conn *c, const void *p, size_t n);
 enum step observe_relay(struct conn *c);
-void observe_bytes(struct conn *c, bool from_client, const void *p, size_t n);
+WARN_UNUSED bool observe_bytes(struct conn *c, bool from_client, const void *p, size_t n);
 bool observe_end(struct conn *c);
 void observe_free(struct conn *c);
 

@@ -18,10 +18,11 @@ struct outlook {
 };
 
 /* h: a hello that the policy allows. certificate: the verdict on the certificates of the reply,
- * which must be `done` unless the server has ended the connection. The server answered the client's
- * own offer: what it would have chosen of ours is not always known. */
+ * which must be `done` unless the server has ended the connection. same_name: the client names the
+ * host that this proxy would name. The server answered the client's own offer: what it would choose
+ * of another one is not always known. */
 struct outlook outlook_of_reply(const struct hello *h, suite_set allowed, const struct reply *reply,
-                                enum reason certificate);
+                                enum reason certificate, bool same_name);
 
 /* Does the reply have certificates that decide? */
 bool outlook_needs_certificate(const struct reply *reply);

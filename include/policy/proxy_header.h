@@ -30,6 +30,8 @@ WARN_UNUSED enum proxy_header_status proxy_header_parse(const uint8_t *p, size_t
 /* Do these bytes begin as a header does, and as nothing else that a listener takes? It shows in the
  * first five bytes. */
 bool proxy_header_begins(const uint8_t *p, size_t n);
+/* Do fewer bytes not yet show that it is none? */
+bool proxy_header_may_begin(const uint8_t *p, size_t n);
 
 enum { PROXY_HEADER_V1_SIZE = 108, PROXY_HEADER_V2_SIZE = 512 };
 /* Writes a header; returns its length, at most the array's size. Addresses of different families

@@ -12,7 +12,13 @@
 
 #include <stdbool.h>
 
-enum { REPLY_LIMIT = 256 * 1024, REPLY_CERTIFICATES = 32, REPLY_HEAD = 16, REPLY_ALPN = 256 };
+enum {
+    REPLY_LIMIT = 256 * 1024,
+    REPLY_CERTIFICATES = 32,
+    REPLY_HEAD = 16,
+    REPLY_ALPN = 256,
+    REPLY_EXTENSIONS = 32
+};
 
 enum reply_kind {
     REPLY_NONE,      /* nothing recognized yet */
@@ -34,6 +40,9 @@ struct reply {
     uint16_t version, suite;
     uint8_t compression;
     bool session_id, secure_renegotiation, extended_master_secret, encrypt_then_mac, ticket;
+    bool downgraded; /* the marker for less than TLS 1.2 (RFC 8446 section 4.1.3) */
+    uint16_t extensions[REPLY_EXTENSIONS]; /* its first ones */
+    size_t extension_count;
     bool retry; /* a HelloRetryRequest (RFC 8446 section 4.1.4) */
     char alpn[REPLY_ALPN];
     /* Of the messages after it. */

@@ -14,6 +14,8 @@ struct login {
     char user[256], password[256]; /* 1 to 255 bytes each (RFC 1929 section 2) */
 };
 
+enum { CREDENTIALS_LIMIT = 1000 };
+
 struct credentials {
     struct login *items;
     size_t n;

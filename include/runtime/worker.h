@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "page/recent.h"
 #include "runtime/counts.h"
+#include "runtime/own_hellos.h"
 #include "runtime/run_queue.h"
 #include "runtime/sources.h"
 #include "tls/ticket.h"
@@ -26,6 +27,7 @@ struct worker_shared {
     struct writer *writer;
     struct recent *recent; /* of test listeners */
     struct sources *sources;
+    struct own_hellos *own_hellos;
     unsigned active; /* atomic: connections of all workers */
     /* How the clients of a listener type arrive (front/fronts.h), and how an upstream is reached
      * (route/routes.h). */

@@ -101,14 +101,20 @@ static const char *special_v4(const uint8_t b[4])
 
 const char *addr_special_kind(const struct addr *a)
 {
-    static const uint8_t compatible[12], nat64[12] = {0x00, 0x64, 0xff, 0x9b};
+    /* IPv4 addresses in the last four bytes: RFC 4291 section 2.5.5.1, RFC 6052, RFC 8215, and RFC
+     * 2765 section 2.1. */
+    static const uint8_t prefixes[][12] = {{0},
+                                           {0x00, 0x64, 0xff, 0x9b},
+                                           {0x00, 0x64, 0xff, 0x9b, 0x00, 0x01},
+                                           {[8] = 0xff, [9] = 0xff}};
     uint8_t b[16] = {0};
     if (addr_bytes(a, b) == 4) return special_v4(b);
     if (addr_is_unspecified(a)) return "unspecified";
     if (addr_is_loopback(a)) return "loopback";
     if (b[0] == 0xff) return "multicast";
     if (b[0] == 0xfe && (b[1] & 0xc0) == 0x80) return "link-local";
-    if (memcmp(b, compatible, 12) == 0 || memcmp(b, nat64, 12) == 0) return special_v4(b + 12);
+    for (size_t i = 0; i < COUNT_OF(prefixes); i++)
+        if (memcmp(b, prefixes[i], sizeof prefixes[i]) == 0) return special_v4(b + 12);
     return b[0] == 0x20 && b[1] == 0x02 ? special_v4(b + 2) : NULL;
 }
 

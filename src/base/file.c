@@ -8,10 +8,11 @@
 
 static int read_all(const char *path, int flags, size_t limit, struct text *out, struct stat *st)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | flags);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
     if (fd < 0) return errno;
     struct stat is;
     int fault = fstat(fd, &is) < 0 ? errno : S_ISDIR(is.st_mode) ? EISDIR : 0;
+    if (!fault && S_ISFIFO(is.st_mode)) fault = EOPNOTSUPP; /* it would block */
     if (st) *st = is;
     char block[16384];
     while (!fault) {

@@ -211,7 +211,10 @@ static int take_option(void *user, const char *section, const char *key, const c
         value_parse(o->kind, &o->range, value, p->directory, (char *)p->holder + o->offset, right);
     if (fault) {
         char about[320];
-        snprintf(about, sizeof about, "must be %s, not \"%s\"", fault, value);
+        if (o->kind == KIND_PARENT_URL) /* it may have a password */
+            snprintf(about, sizeof about, "must be %s", fault);
+        else
+            snprintf(about, sizeof about, "must be %s, not \"%s\"", fault, value);
         complain(p, p->line, key, about);
     }
     return 1;

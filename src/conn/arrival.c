@@ -39,14 +39,16 @@ bool conn_observes(const struct conn *c)
     return c->listener->config->mode == MODE_OBSERVE;
 }
 
-/* A client whose TLS passes may wait for the server to speak first: if its target is known, it is
- * reached at once. */
+/* A client whose TLS passes may wait for the server to speak first: it is connected at once if all
+ * that decides is known, which is not so if a server name may be what allows the target, or what
+ * leads around a parent. */
 enum step arrival_begin(struct conn *c)
 {
     conn_set_state(c, c->front->first);
     if (!conn_observes(c)) return STEP_AGAIN;
     if (!observe_start(c)) return conn_refuse(c, REASON_INTERNAL_ERROR);
-    return c->front->begin ? reach_begin(c) : STEP_AGAIN;
+    bool known = c->front->begin && reach_is_allowed(c) && !c->listener->config->parent;
+    return known ? reach_begin(c) : STEP_AGAIN;
 }
 
 static enum step refuse_header(struct conn *c, const char *why)

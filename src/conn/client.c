@@ -92,6 +92,19 @@ static enum step hello_refused(struct conn *c, enum hello_status status, int ale
                             status == HELLO_MALFORMED ? alert : REASON_ALERT_AS_SENT, NULL);
 }
 
+bool client_hello_is_own(const struct conn *c)
+{
+    struct span random = c->setup->hello.random;
+    return random.n == HELLO_RANDOM_SIZE && own_hellos_has(c->worker->shared->own_hellos, random.p);
+}
+
+static enum reason judge_or_observe(struct conn *c)
+{
+    if (client_hello_is_own(c)) return REASON_PROXY_LOOP;
+    if (!c->observer) return judge(c);
+    return c->front->judge ? c->front->judge(c) : REASON_OK;
+}
+
 static enum step hello_complete(struct conn *c)
 {
     struct setup *a = c->setup;
@@ -102,7 +115,7 @@ static enum step hello_complete(struct conn *c)
     ja4_format(&a->hello, digest_sha256, a->ja4);
     if (c->front->hello_read) c->front->hello_read(c);
     client_set_identity(c);
-    enum reason reason = c->observer ? c->front->judge(c) : judge(c);
+    enum reason reason = judge_or_observe(c);
     if (reason != REASON_OK) return conn_refuse(c, reason);
     return c->front->hello_judged(c);
 }

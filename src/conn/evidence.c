@@ -87,7 +87,7 @@ static void submit(struct conn *c, enum audit_action action, const struct writer
     struct setup *a = c->setup;
     struct audit_event e = {.action = action,
                             .mode = listen_mode_name(c->listener->config->mode),
-                            .reason = c->reason,
+                            .reason = action == AUDIT_CONNECTION_OBSERVED ? REASON_OK : c->reason,
                             .duration_ns = clock_steady_ns() - c->started_ns,
                             .policy = &c->runtime->loaded->audit_policy,
                             .listener = c->listener->config->name,

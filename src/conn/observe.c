@@ -5,8 +5,10 @@
 
 #include "base/clock.h"
 #include "pki/keys.h"
+#include "policy/proxy_header.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 bool observe_start(struct conn *c)
 {
@@ -39,11 +41,19 @@ static void decide(struct conn *c, struct outlook outlook)
     observe_free(c);
     setup_free(c->setup);
     c->setup = NULL;
+    if (c->state == CONN_OBSERVE) conn_set_state(c, CONN_RELAY);
 }
 
 static void would_refuse(struct conn *c, enum reason reason, const char *why)
 {
     decide(c, (struct outlook){.kind = OUTLOOK_REFUSE, .reason = reason, .why = why});
+}
+
+/* Does the client name the host that this proxy would name? */
+static bool names_the_same(const struct conn *c)
+{
+    const char *name = c->setup->hello.server_name;
+    return c->identity_is_ip ? name[0] == '\0' : strcmp(name, c->identity) == 0;
 }
 
 static void judge_reply(struct conn *c)
@@ -54,8 +64,8 @@ static void judge_reply(struct conn *c)
         .trust = c->runtime->trust, .identity = c->identity, .is_ip = c->identity_is_ip};
     if (outlook_needs_certificate(reply))
         (void)!trust_judge(&s->check, reply->certificates, reply->certificate_count);
-    struct outlook outlook =
-        outlook_of_reply(&s->hello, conn_config(c)->policy.allowed, reply, s->check.reason);
+    struct outlook outlook = outlook_of_reply(&s->hello, conn_config(c)->policy.allowed, reply,
+                                              s->check.reason, names_the_same(c));
     bool certificate = outlook.kind == OUTLOOK_REFUSE && outlook.reason == s->check.reason;
     if (certificate) outlook.why = s->check.fault;
     decide(c, outlook);
@@ -80,6 +90,8 @@ static void on_name_found(void *arg, enum lookup_status status, const struct add
         decide_if_seen(c);
     else if (status == LOOKUP_FOUND || status == LOOKUP_NOT_FOUND)
         would_refuse(c, REASON_CLIENT_SERVER_NAME_MISMATCH, NULL);
+    else if (status == LOOKUP_UNANSWERED)
+        would_refuse(c, REASON_RESOLVER_UNAVAILABLE, NULL);
     else
         would_refuse(c, REASON_UPSTREAM_NAME_LOOKUP_FAILED, NULL);
 }
@@ -108,39 +120,76 @@ static void judge_hello(struct conn *c)
         return;
     }
     c->observer->client_seen = true;
+    own_hellos_mark(c->worker->shared->own_hellos, &c->own_hello, s->hello.random.p);
     look_up_name(c);
     decide_if_seen(c);
 }
 
-static void read_hello(struct conn *c, const void *p, size_t n)
+/* What is refused all the same: a PROXY header, which the upstream might take for ours, and a hello
+ * that has gone in a circle. */
+static bool refuse_bytes(struct conn *c, enum reason reason, const char *why)
+{
+    c->detail = why;
+    conn_refuse(c, reason);
+    return false;
+}
+
+/* The status of a whole hello, or why there is none. */
+static enum hello_status parse_hello(struct setup *s, enum hello_status status)
+{
+    struct span message = {buf_head(&s->reader.message), buf_size(&s->reader.message)};
+    return status == HELLO_COMPLETE ? hello_parse(message, &s->hello, &s->hello_alert) : status;
+}
+
+static bool read_hello(struct conn *c, const void *p, size_t n)
 {
     struct setup *s = c->setup;
     size_t used;
     s->reader.limit = conn_config(c)->proxy.hello_max_size;
     enum hello_status status = hello_reader_feed(&s->reader, p, n, &used);
-    if (status == HELLO_MORE) return;
-    struct span message = {buf_head(&s->reader.message), buf_size(&s->reader.message)};
-    if (status == HELLO_COMPLETE) status = hello_parse(message, &s->hello, &s->hello_alert);
+    if (status == HELLO_MORE) return true;
+    status = parse_hello(s, status);
     if (status != HELLO_COMPLETE) {
         would_refuse(c, verdict_of_status(status), NULL);
-        return;
+        return true;
     }
     s->has_hello = true;
+    if (client_hello_is_own(c)) return refuse_bytes(c, REASON_PROXY_LOOP, NULL);
     ja4_format(&s->hello, digest_sha256, s->ja4);
     client_set_identity(c);
     judge_hello(c);
+    return true;
 }
 
-void observe_bytes(struct conn *c, bool from_client, const void *p, size_t n)
+/* The first bytes, until they are enough to tell. */
+static bool read_first(struct conn *c, const void *p, size_t n)
+{
+    struct observer *o = c->observer;
+    if (!buf_append(&o->kept, p, n)) return refuse_bytes(c, REASON_INTERNAL_ERROR, NULL);
+    const uint8_t *first = buf_head(&o->kept);
+    size_t size = buf_size(&o->kept);
+    if (proxy_header_may_begin(first, size)) return true;
+    if (proxy_header_begins(first, size))
+        return refuse_bytes(c, REASON_CLIENT_BAD_PROXY_HEADER,
+                            "It begins with a PROXY header, but proxy_protocol_from does not name "
+                            "the sender.");
+    o->begun = true;
+    struct buf kept = o->kept; /* the observer may be gone afterwards */
+    o->kept = (struct buf){0};
+    bool passes = read_hello(c, buf_head(&kept), buf_size(&kept));
+    buf_fini(&kept);
+    return passes;
+}
+
+bool observe_bytes(struct conn *c, bool from_client, const void *p, size_t n)
 {
     if (from_client) conn_saw_bytes(c);
-    if (!c->observer) return;
-    if (!from_client) {
-        reply_feed(&c->observer->reply, p, n);
-        decide_if_seen(c);
-    } else if (!c->observer->client_seen) {
-        read_hello(c, p, n);
-    }
+    if (!c->observer) return true;
+    if (from_client && c->observer->client_seen) return true;
+    if (from_client) return c->observer->begun ? read_hello(c, p, n) : read_first(c, p, n);
+    reply_feed(&c->observer->reply, p, n);
+    decide_if_seen(c);
+    return true;
 }
 
 enum step observe_relay(struct conn *c)
@@ -155,32 +204,51 @@ enum step observe_relay(struct conn *c)
     c->client.readable = c->upstream.readable = true;
     c->active_ns = clock_steady_ns();
     counts_add_one(&c->worker->counts.opened);
-    conn_set_state(c, CONN_RELAY);
+    conn_set_state(c, CONN_OBSERVE);
     if (c->setup->has_hello) judge_hello(c);
     return STEP_AGAIN;
 }
 
-/* The connection ended before all was seen. */
-static void judge_rest(struct conn *c)
+static void leave_open(struct conn *c, const char *why)
+{
+    decide(c, (struct outlook){.kind = OUTLOOK_UNKNOWN, .why = why});
+}
+
+/* The client ended the connection, or half of it, first. */
+static void judge_client_end(struct conn *c)
 {
     int64_t lived_ms = (clock_steady_ns() - c->started_ns) / 1000000;
-    bool upstream_ended = c->closed_by && c->closed_by[0] == 'u';
-    if (!c->observer->client_seen && lived_ms >= (int64_t)conn_config(c)->proxy.hello_timeout)
+    if (c->observer->client_seen)
+        leave_open(c, "The client ended the connection before the server's answer was complete.");
+    else if (lived_ms >= (int64_t)conn_config(c)->proxy.hello_timeout)
         would_refuse(c, REASON_CLIENT_HELLO_TIMEOUT, NULL);
-    else if (!c->observer->client_seen)
+    else
         would_refuse(c, REASON_CLIENT_HANDSHAKE_FAILED,
-                     "The connection ended before the client's hello was complete.");
-    else if (upstream_ended && !c->observer->name_pending)
+                     "The client went away before its hello was complete.");
+}
+
+/* The upstream did: whatever a client sends, it would not have got further. */
+static void judge_upstream_end(struct conn *c)
+{
+    if (c->observer->name_pending)
+        leave_open(c, "The connection ended before the client's server name was looked up.");
+    else if (c->observer->client_seen)
         judge_reply(c);
     else
-        decide(c, (struct outlook){.kind = OUTLOOK_UNKNOWN,
-                                   .why = "The connection ended before the server's answer was "
-                                          "complete."});
+        would_refuse(c, REASON_UPSTREAM_CLOSED_HANDSHAKE, NULL);
 }
 
 bool observe_end(struct conn *c)
 {
-    bool silent = !c->saw_bytes && c->to_client.bytes == 0;
-    if (c->observer && !silent) judge_rest(c);
-    return !conn_observes(c) || !silent;
+    bool by_client = strcmp(c->closed_by, "client") == 0;
+    bool silent = by_client && !c->saw_bytes && c->to_client.bytes == 0;
+    if (!conn_observes(c)) return true;
+    if (!c->observer || silent) return !silent;
+    if (by_client)
+        judge_client_end(c);
+    else if (strcmp(c->closed_by, "upstream") == 0)
+        judge_upstream_end(c);
+    else
+        leave_open(c, "This proxy ended the connection before it had seen what decides.");
+    return true;
 }

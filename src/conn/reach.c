@@ -19,10 +19,24 @@ static void keep_family(struct setup *a, const struct addr *source)
     a->address_count = kept;
 }
 
+static bool is_own_listener(const struct conn *c, const struct addr *a)
+{
+    const struct loaded_config *loaded = c->runtime->loaded;
+    return listener_is_own(a, loaded->listener_addresses, loaded->config->listener_count);
+}
+
+/* For a target behind another hop; where a name leads, the hop decides. */
+static bool is_own_target(const struct conn *c)
+{
+    struct addr a;
+    bool known = c->target.is_ip && addr_from_ip(c->target.host, c->target.port, &a);
+    return (known && is_own_listener(c, &a)) ||
+           (c->original.length && is_own_listener(c, &c->original));
+}
+
 enum step reach_dial(struct conn *c)
 {
     struct setup *a = c->setup;
-    const struct loaded_config *loaded = c->runtime->loaded;
     const struct addr *source = &c->listener->config->source_address;
     keep_family(a, source);
     if (a->address_count == 0) {
@@ -30,9 +44,7 @@ enum step reach_dial(struct conn *c)
         return conn_refuse(c, REASON_LIMIT_REACHED);
     }
     for (size_t i = 0; i < a->address_count; i++)
-        if (listener_is_own(&a->addresses[i], loaded->listener_addresses,
-                            loaded->config->listener_count))
-            return conn_refuse(c, REASON_PROXY_LOOP);
+        if (is_own_listener(c, &a->addresses[i])) return conn_refuse(c, REASON_PROXY_LOOP);
     conn_set_state(c, CONN_DIALLING);
     a->dial = dial_start(c->runtime->loop, a->addresses, a->address_count, source, on_dialled, c);
     return a->dial ? STEP_WAIT : conn_refuse(c, REASON_INTERNAL_ERROR);
@@ -95,7 +107,7 @@ static enum step dial_allowed(struct conn *c)
 static enum step hop_failed(struct conn *c, enum reason reason, const char *proxy_status,
                             const char *why)
 {
-    if (c->route->failed) return c->route->failed(c, why);
+    if (c->route->failed && !c->setup->naming) return c->route->failed(c, why);
     if (!proxy_status) return conn_refuse(c, reason);
     return conn_refuse_with(c, reason, REASON_ALERT_AS_SENT, proxy_status);
 }
@@ -171,18 +183,19 @@ static void on_name_found(void *arg, enum lookup_status status, const struct add
     struct conn *c = arg;
     keep_answer(c, addresses, n);
     bool answered = status == LOOKUP_FOUND || status == LOOKUP_NOT_FOUND;
-    if (!answered)
-        lookup_failed(c, status);
-    else if (!leads_to_original(c))
+    bool failed = !answered;
+    if (failed) lookup_failed(c, status);
+    c->setup->naming = false;
+    if (!failed && !leads_to_original(c))
         refuse_other_name(c);
-    else if (c->route->next_hop(c) == &c->target)
+    else if (!failed && c->route->next_hop(c) == &c->target)
         dial_allowed(c);
-    else
+    else if (!failed)
         find_hop(c);
     conn_run(c);
 }
 
-static bool is_allowed(const struct conn *c)
+bool reach_is_allowed(const struct conn *c)
 {
     const struct listen_config *l = c->listener->config;
     if (listen_allows_upstream(l, &c->target)) return true;
@@ -193,7 +206,7 @@ static bool is_allowed(const struct conn *c)
 
 enum step reach_begin(struct conn *c)
 {
-    if (!is_allowed(c))
+    if (!reach_is_allowed(c))
         return conn_refuse_with(c, REASON_DESTINATION_DENIED, REASON_ALERT_AS_SENT,
                                 c->target.is_ip ? "destination_ip_prohibited" : NULL);
     c->route = c->worker->shared->route_of(c);
@@ -202,9 +215,10 @@ enum step reach_begin(struct conn *c)
                     "that is not on this machine gets there only where allow_upstreams names it.";
         return conn_refuse(c, REASON_DESTINATION_DENIED);
     }
+    if (is_own_target(c)) return conn_refuse(c, REASON_PROXY_LOOP);
     conn_set_state(c, CONN_RESOLVING);
-    if (c->original.length && !c->target.is_ip && !c->observer)
-        return resolve(c, &c->target, on_name_found);
+    c->setup->naming = c->original.length && !c->target.is_ip;
+    if (c->setup->naming) return resolve(c, &c->target, on_name_found);
     return find_hop(c);
 }
 

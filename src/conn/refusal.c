@@ -12,7 +12,7 @@ static void choose_tls_form(struct conn *c, int alert)
 {
     struct setup *a = c->setup;
     const struct reason_row *row = reason_row(c->reason);
-    bool judged = a->has_hello && a->verdict.reason == REASON_OK;
+    bool judged = a->has_hello && a->verdict.reason == REASON_OK && a->verdict.suite;
     a->form = FORM_CLOSE;
     if (c->reason == REASON_CLIENT_PLAINTEXT_HTTP) {
         a->form = FORM_HTTP;

@@ -100,9 +100,13 @@ static enum session_status read_leg(struct conn *c, struct leg *from, size_t *go
 {
     uint8_t *scratch = c->worker->scratch;
     if (from->tls) return session_read(from->tls, scratch, WORKER_SCRATCH, got);
-    enum session_status status = read_raw(from, scratch, WORKER_SCRATCH, got);
-    if (status == SESSION_OK) observe_bytes(c, from == &c->client, scratch, *got);
-    return status;
+    return read_raw(from, scratch, WORKER_SCRATCH, got);
+}
+
+/* Raw bytes are looked at first. False: they must not pass. */
+static bool may_pass(struct conn *c, const struct leg *from, size_t n)
+{
+    return from->tls || observe_bytes(c, from == &c->client, c->worker->scratch, n);
 }
 
 static bool write_leg(struct leg *to, const uint8_t *p, size_t n)
@@ -126,6 +130,7 @@ static bool pump(struct conn *c, struct direction *d, struct leg *from, struct l
         }
         switch (status) {
         case SESSION_OK:
+            if (!may_pass(c, from, n)) return false;
             d->bytes += n;
             spent += n + RECORD_COST;
             if (!write_leg(to, scratch, n)) abort_relay(c, "error");
@@ -171,6 +176,7 @@ static void finish(struct conn *c)
 enum step relay_step(struct conn *c)
 {
     bool more_up = pump(c, &c->to_upstream, &c->client, &c->upstream, "client");
+    if (c->state == CONN_AUDIT || c->state == CONN_FLUSH) return STEP_AGAIN; /* refused meanwhile */
     bool more_down = pump(c, &c->to_client, &c->upstream, &c->client, "upstream");
     size_t up = leg_unsent(&c->upstream), down = leg_unsent(&c->client);
     leg_flush(&c->upstream);

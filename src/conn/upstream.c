@@ -112,6 +112,8 @@ enum step upstream_start_handshake(struct conn *c)
 {
     struct setup *a = c->setup;
     if (!upstream_queue_header(c)) return conn_refuse(c, REASON_INTERNAL_ERROR);
+    a->header_size = buf_size(&c->upstream.stream.out);
+    own_hellos_unmark(c->worker->shared->own_hellos, &c->own_hello);
     choose_offer(c);
     cert_facts_fini(&a->check.facts);
     a->check = (struct peer_check){
@@ -188,6 +190,7 @@ static enum step handshake_done(struct conn *c)
     struct setup *a = c->setup;
     struct agreed agreed = session_agreed(c->upstream.tls);
     bool proved = agreed.resumed ? a->resuming : a->check.verified;
+    own_hellos_unmark(c->worker->shared->own_hellos, &c->own_hello);
     if (agreed_is_h2_with_cbc(&agreed) && !a->without_h2) {
         a->without_h2 = true;
         return redial(c);
@@ -198,6 +201,16 @@ static enum step handshake_done(struct conn *c)
     return client_start_handshake(c, agreed.alpn);
 }
 
+/* Our hello is queued, after what precedes TLS. */
+static void mark_own_hello(struct conn *c)
+{
+    enum { RANDOM_AT = RECORD_HEADER + MESSAGE_HEADER + 2 };
+    const struct buf *out = &c->upstream.stream.out;
+    size_t at = c->setup->header_size + RANDOM_AT;
+    if (c->own_hello.marked || buf_size(out) < at + HELLO_RANDOM_SIZE) return;
+    own_hellos_mark(c->worker->shared->own_hellos, &c->own_hello, buf_head(out) + at);
+}
+
 enum step upstream_handshake_step(struct conn *c)
 {
     for (;;) {
@@ -205,6 +218,7 @@ enum step upstream_handshake_step(struct conn *c)
         if (!judge(c, n)) return STEP_AGAIN;
         switch (session_handshake(c->upstream.tls)) {
         case SESSION_WANT_BYTES:
+            mark_own_hello(c);
             if (n > 0 || c->upstream.stream.end_of_data) continue;
             return STEP_WAIT;
         case SESSION_OK:

@@ -112,6 +112,17 @@ enum hello_status hello_reader_feed(struct hello_reader *r, const uint8_t *p, si
     return status;
 }
 
+/* 0x7f000001 as the last label: many resolvers take such a name for an IPv4 address (inet_aton). */
+static bool is_hexadecimal(const char *label, size_t n)
+{
+    if (n < 2 || label[0] != '0' || (label[1] | 0x20) != 'x') return false;
+    for (size_t i = 2; i < n; i++)
+        if (!((label[i] >= '0' && label[i] <= '9') ||
+              ((label[i] | 0x20) >= 'a' && (label[i] | 0x20) <= 'f')))
+            return false;
+    return true;
+}
+
 bool hello_name_is_valid(const char *name, size_t n)
 {
     if (n == 0 || n > 253) return false;
@@ -131,7 +142,7 @@ bool hello_name_is_valid(const char *name, size_t n)
         if (++label > 63) return false;
         letters = letters || alpha || c == '-';
     }
-    return label > 0 && letters && name[n - 1] != '-';
+    return label > 0 && letters && name[n - 1] != '-' && !is_hexadecimal(name + n - label, label);
 }
 
 /* RFC 6066 section 3: a list of names, of which only host_name is known. */

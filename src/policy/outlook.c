@@ -1,5 +1,6 @@
 #include "policy/outlook.h"
 
+#include "policy/verdict.h"
 #include "policy/wire.h"
 
 const char *outlook_kind_name(enum outlook_kind kind)
@@ -19,20 +20,32 @@ static struct outlook unknown(const char *why)
     return (struct outlook){.kind = OUTLOOK_UNKNOWN, .why = why};
 }
 
-/* The server refuses what the client offers, which has all that this proxy would offer of it. */
-static struct outlook of_alert(const struct reply *reply)
+/* Does the client offer all that this proxy would offer? Then a server that refuses the client
+ * would refuse this proxy. */
+static bool offers_all(const struct hello *h, suite_set allowed)
+{
+    if (verdict_offered(h, allowed) != allowed) return false;
+    for (size_t g = 0; g < group_count(); g++) {
+        bool offered = false;
+        for (size_t i = 0; i < h->groups.n / 2; i++)
+            offered = offered || span_u16(h->groups, i) == group_at(g);
+        if (!offered) return false;
+    }
+    return true;
+}
+
+static struct outlook of_alert(const struct hello *h, suite_set allowed, const struct reply *reply,
+                               bool same_name)
 {
     if (record_version(reply->records.header) < TLS_1_2)
         return refuse(REASON_UPSTREAM_PROTOCOL_TOO_OLD);
-    switch (reply->alert) {
-    case ALERT_PROTOCOL_VERSION:
-        return refuse(REASON_UPSTREAM_PROTOCOL_REFUSED);
-    case ALERT_HANDSHAKE_FAILURE:
-    case ALERT_INSUFFICIENT_SECURITY:
+    if (reply->alert == ALERT_PROTOCOL_VERSION) return refuse(REASON_UPSTREAM_PROTOCOL_REFUSED);
+    if (!same_name || !offers_all(h, allowed))
+        return unknown("The server refused the client's offer, which is not the one that this "
+                       "proxy would make.");
+    if (reply->alert == ALERT_HANDSHAKE_FAILURE || reply->alert == ALERT_INSUFFICIENT_SECURITY)
         return refuse(REASON_UPSTREAM_NO_APPROVED_SUITE);
-    default:
-        return refuse(REASON_UPSTREAM_HANDSHAKE_FAILED);
-    }
+    return refuse(REASON_UPSTREAM_HANDSHAKE_FAILED);
 }
 
 /* Did the client ask for it (RFC 5746 section 3.4)? */
@@ -41,6 +54,26 @@ static bool offers_renegotiation_info(const struct hello *h)
     if (h->has_renegotiation) return true;
     for (size_t i = 0; i < h->cipher_suites.n / 2; i++)
         if (span_u16(h->cipher_suites, i) == SCSV_RENEGOTIATION) return true;
+    return false;
+}
+
+static bool offers_extension(const struct hello *h, uint16_t wanted)
+{
+    struct reader r = reader_of(h->extensions);
+    if (wanted == EXTENSION_RENEGOTIATION && offers_renegotiation_info(h)) return true;
+    while (r.left > 0) {
+        uint16_t type = reader_u16(&r);
+        (void)reader_vector(&r, 2);
+        if (!r.failed && type == wanted) return true;
+    }
+    return false;
+}
+
+/* An answer to what nobody asked for (RFC 5246 section 7.4.1.4). */
+static bool answers_unasked(const struct hello *h, const struct reply *reply)
+{
+    for (size_t i = 0; i < reply->extension_count; i++)
+        if (!offers_extension(h, reply->extensions[i])) return true;
     return false;
 }
 
@@ -66,22 +99,45 @@ bool outlook_needs_certificate(const struct reply *reply)
     return reply->kind == REPLY_HELLO && reply->version == TLS_1_2 && reply->certificate_count > 0;
 }
 
-static struct outlook of_hello(const struct hello *h, suite_set allowed, const struct reply *reply,
-                               enum reason certificate)
+/* What the server did wrong, whatever the offer. REASON_OK: nothing was seen. */
+static enum reason fault_of(const struct hello *h, const struct reply *reply,
+                            enum reason certificate)
 {
-    if (reply->version < TLS_1_2) return refuse(REASON_UPSTREAM_PROTOCOL_TOO_OLD);
+    if (reply->version < TLS_1_2) return REASON_UPSTREAM_PROTOCOL_TOO_OLD;
+    if (reply->version > TLS_1_2) return REASON_OK;
+    if (reply->downgraded) return REASON_UPSTREAM_DOWNGRADE_MARKER;
+    if (reply->compression != 0 || answers_unasked(h, reply))
+        return REASON_UPSTREAM_SUITE_NOT_OFFERED;
+    if (!reply->secure_renegotiation && offers_renegotiation_info(h))
+        return REASON_UPSTREAM_NO_SECURE_RENEGOTIATION;
+    if (reply->chain_cut) return REASON_UPSTREAM_CERTIFICATE_INVALID;
+    if (reply->certificate_count > 0 && certificate != REASON_OK) return certificate;
+    if (reply->alert >= 0)
+        return reply->certificate_request ? REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE
+                                          : REASON_UPSTREAM_HANDSHAKE_FAILED;
+    bool lacks_key = cipher_has_curve(reply->suite) && reply->group == 0;
+    if (!reply->done) return REASON_UPSTREAM_CLOSED_HANDSHAKE;
+    return reply->certificate_count > 0 && lacks_key ? REASON_UPSTREAM_HANDSHAKE_FAILED : REASON_OK;
+}
+
+static struct outlook of_hello(const struct hello *h, suite_set allowed, const struct reply *reply,
+                               enum reason certificate, bool same_name)
+{
+    if (!same_name)
+        return unknown("The client names another host than this proxy would: what the server "
+                       "answers to that was not seen.");
+    enum reason fault = fault_of(h, reply, certificate);
+    if (fault != REASON_OK) return refuse(fault);
     if (reply->version > TLS_1_2)
         return unknown("Both agreed on TLS 1.3: whether the server also takes TLS 1.2 with an "
                        "allowed suite, and its certificate, were not seen.");
-    if (reply->compression != 0) return refuse(REASON_UPSTREAM_SUITE_NOT_OFFERED);
-    if (!reply->secure_renegotiation && offers_renegotiation_info(h))
-        return refuse(REASON_UPSTREAM_NO_SECURE_RENEGOTIATION);
-    if (reply->certificate_count > 0 && certificate != REASON_OK) return refuse(certificate);
     const char *why = foreign_choice(reply, allowed);
     if (why) return unknown(why);
     if (reply->certificate_count == 0)
-        return unknown("The session was resumed or broke off: the server's certificate was not "
-                       "seen.");
+        return unknown("The session was resumed: the server's certificate was not seen.");
+    if (!reply->secure_renegotiation)
+        return unknown("The client did not ask for secure renegotiation (RFC 5746), which this "
+                       "proxy wants.");
     if (reply->certificate_request)
         return unknown("The server asks for a client certificate, which this proxy has not; "
                        "whether it insists was not seen.");
@@ -89,13 +145,13 @@ static struct outlook of_hello(const struct hello *h, suite_set allowed, const s
 }
 
 struct outlook outlook_of_reply(const struct hello *h, suite_set allowed, const struct reply *reply,
-                                enum reason certificate)
+                                enum reason certificate, bool same_name)
 {
     switch (reply->kind) {
     case REPLY_HELLO:
-        return of_hello(h, allowed, reply, certificate);
+        return of_hello(h, allowed, reply, certificate, same_name);
     case REPLY_ALERT:
-        return of_alert(reply);
+        return of_alert(h, allowed, reply, same_name);
     case REPLY_NOT_TLS:
     case REPLY_SSLV2:
         return refuse(REASON_UPSTREAM_NOT_TLS);

@@ -202,6 +202,12 @@ bool proxy_header_begins(const uint8_t *p, size_t n)
            (memcmp(p, line_begins, BEGIN_SIZE) == 0 || memcmp(p, signature, BEGIN_SIZE) == 0);
 }
 
+bool proxy_header_may_begin(const uint8_t *p, size_t n)
+{
+    return n < BEGIN_SIZE &&
+           (n == 0 || memcmp(p, line_begins, n) == 0 || memcmp(p, signature, n) == 0);
+}
+
 /* ---- writing ----------------------------------------------------------------------------------
  */
 

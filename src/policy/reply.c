@@ -37,6 +37,7 @@ static void read_alpn(struct reply *r, struct span body)
 static void read_extension(struct reply *r, uint16_t type, struct span body)
 {
     struct reader in = reader_of(body);
+    if (r->extension_count < REPLY_EXTENSIONS) r->extensions[r->extension_count++] = type;
     switch (type) {
     case EXTENSION_ALPN:
         read_alpn(r, body);
@@ -68,6 +69,12 @@ static bool is_retry(struct span random)
     return random.n == 32 && memcmp(random.p, retry, sizeof retry) == 0;
 }
 
+static bool is_downgraded(struct span random)
+{
+    static const uint8_t marker[8] = {'D', 'O', 'W', 'N', 'G', 'R', 'D', 0};
+    return random.n == 32 && memcmp(random.p + 24, marker, sizeof marker) == 0;
+}
+
 static void read_server_hello(struct reply *r, struct span body)
 {
     struct server_hello h;
@@ -76,6 +83,7 @@ static void read_server_hello(struct reply *r, struct span body)
     bool cut = server_hello_read(body, &h) == SERVER_HELLO_CUT;
     r->version = h.version;
     r->retry = is_retry(h.random);
+    r->downgraded = is_downgraded(h.random);
     r->session_id = h.session_id.n > 0;
     r->suite = h.suite;
     r->compression = h.compression;

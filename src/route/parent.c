@@ -45,11 +45,16 @@ static bool is_forbidden(const struct conn *c, const struct addr *a)
     return false;
 }
 
+/* The names of a machine for itself: RFC 6761 section 6.3, and what Linux has in /etc/hosts. */
 static bool is_localhost(const char *name)
 {
-    static const char local[] = ".localhost"; /* RFC 6761 section 6.3 */
-    size_t n = strlen(name), tail = sizeof local - 1;
-    return strcmp(name, local + 1) == 0 || (n > tail && strcmp(name + n - tail, local) == 0);
+    static const char *const names[] = {"localhost", "localhost.localdomain", "loopback",
+                                        "ip6-localhost", "ip6-loopback"};
+    static const char domain[] = ".localhost";
+    size_t n = strlen(name), tail = sizeof domain - 1;
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (strcmp(name, names[i]) == 0) return true;
+    return n > tail && strcmp(name + n - tail, domain) == 0;
 }
 
 /* What only the parent's machine or its link can reach. Where other names lead, the parent decides.

@@ -21,7 +21,10 @@ static bool add(struct credentials *c, const struct login *login)
 {
     /* realloc() would leave a copy behind. */
     struct credentials grown = {calloc(c->n + 1, sizeof *grown.items), c->n + 1};
-    if (!grown.items) return false;
+    if (!grown.items || grown.n > CREDENTIALS_LIMIT) {
+        free(grown.items);
+        return false;
+    }
     if (c->n > 0) memcpy(grown.items, c->items, c->n * sizeof *grown.items);
     grown.items[c->n] = *login;
     credentials_fini(c);
@@ -46,7 +49,8 @@ bool credentials_read(const struct text *content, const char *file, struct crede
             text_printf(errors, "%s:%u: not user:password, each of 1 to 255 bytes\n", file, number);
             ok = false;
         } else if (!skipped && !add(out, &login)) {
-            text_add(errors, "out of memory\n");
+            text_printf(errors, "%s: more than %d logins, or out of memory\n", file,
+                        CREDENTIALS_LIMIT);
             ok = false;
         }
         line = next + 1;

@@ -412,6 +412,7 @@ bool server_run(const char *config_file, const struct server_ready *ready, struc
     s.shared.front_of = front_of;
     s.shared.route_of = route_of;
     s.shared.recent = recent_new();
+    s.shared.own_hellos = own_hellos_new();
     s.shared.sources = sources_new(s.loaded->config->proxy.workers);
     s.shared.writer = writer_new(&s.loaded->config->audit, &s.loaded->audit_policy, errors);
     if (s.loop) {
@@ -419,8 +420,8 @@ bool server_run(const char *config_file, const struct server_ready *ready, struc
         list_watch_init(&s.watch, s.loop, on_list_changed, &s);
         watch_lists(&s);
     }
-    bool ok = s.loop && s.shared.recent && s.shared.sources && s.shared.writer &&
-              start_workers(&s, errors);
+    bool ok = s.loop && s.shared.recent && s.shared.own_hellos && s.shared.sources &&
+              s.shared.writer && start_workers(&s, errors);
     if (ok) serve(&s, ready);
     if (!ok && s.started) {
         each_started(&s, worker_thread_drain);
@@ -438,6 +439,7 @@ bool server_run(const char *config_file, const struct server_ready *ready, struc
     if (lost) diag_error("%zu audit records could not be written", lost);
     recent_free(s.shared.recent);
     sources_free(s.shared.sources);
+    own_hellos_free(s.shared.own_hellos);
     list_watch_fini(&s.watch);
     loaded_config_release(s.loaded);
     if (s.loop) ev_loop_destroy(s.loop);

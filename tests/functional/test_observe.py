@@ -1,9 +1,13 @@
 """mode = observe: TLS passes unchanged, and the log says what enforcing would have done. The judge is
 a second gate that enforces."""
 
+import contextlib
 import json
 import os
+import pathlib
 import socket
+import ssl
+import time
 
 import pytest
 
@@ -209,8 +213,8 @@ def scripted(answer):
 ANSWERS = {
     "not TLS": (b"220 mail.test ESMTP\r\n", "upstream_not_tls"),
     "protocol version": (wire.alert(70), "upstream_protocol_refused"),
-    "handshake failure": (wire.alert(40), "upstream_no_approved_suite"),
-    "internal error": (wire.alert(80), "upstream_handshake_failed"),
+    "handshake failure": (wire.alert(40), "unknown"),  # the client offers two of the eight
+    "internal error": (wire.alert(80), "unknown"),
     "nothing": (b"", "upstream_closed_handshake"),
     "nonsense": (wire.record(22, b"\2\0\0\4abcd"), "upstream_handshake_failed"),
     "without RFC 5746": (wire.server_hello(extensions=b""), "upstream_no_secure_renegotiation"),
@@ -229,6 +233,68 @@ def test_answers_of_the_upstream(make_pair, how):
             sock.sendall(hellos.hello(suites=(0xC02B, 0xC02F, 0x009C)))
             assert hellos.read_all(sock) == answer
     assert outlook(observed(gate)) == code
+
+
+FULL = hellos.hello(extra=hellos.extension(0xFF01, b"\0"))
+HELLO = wire.server_hello()
+DONE = wire.record(22, wire.handshake_message(14, b""))
+KEY = wire.record(22, wire.handshake_message(12, b"\3\0\x1d\x20" + bytes(32) + b"\4\3\0\2ab"))
+
+
+def chain(pki, copies=0):
+    chained = pathlib.Path(pki.ec.chain).read_text()
+    ders = [ssl.PEM_cert_to_DER_cert(pem.strip() + "\n-----END CERTIFICATE-----")
+            for pem in chained.split("-----END CERTIFICATE-----")[:-1]]
+    return wire.certificate_message(*ders, *[ders[-1]] * copies)
+
+
+# What a server that answers the whole offer does wrong; and the same judged by an enforcing gate.
+WRONG = {
+    "handshake failure": lambda pki: wire.alert(40),
+    "internal error": lambda pki: wire.alert(80),
+    "closes after the certificate": lambda pki: HELLO + chain(pki),
+    "no key exchange": lambda pki: HELLO + chain(pki) + DONE,
+    "an alert after the certificate": lambda pki: HELLO + chain(pki) + wire.alert(40),
+    "downgrade marker": lambda pki: wire.server_hello(random=bytes(24) + b"DOWNGRD\0"),
+    "an extension that nobody offered": lambda pki: wire.server_hello(
+        extensions=hellos.extension(0xFF01, b"\0") + hellos.extension(0x1234, b"")),
+    "40 certificates": lambda pki: HELLO + chain(pki, 40) + KEY + DONE,
+    "without RFC 5746": lambda pki: wire.server_hello(extensions=b""),
+    "an old version": lambda pki: wire.server_hello(version=0x0302),
+    "not TLS": lambda pki: b"220 mail.test ESMTP\r\n",
+    "nothing": lambda pki: b"",
+}
+
+
+@pytest.mark.parametrize("how", WRONG)
+def test_what_a_server_does_wrong_as_when_enforcing(make_pair, pki, how):
+    with scripted(WRONG[how](pki)) as server:
+        gate, enforcing = make_pair("fixed", server.port)
+        for one in (gate, enforcing):
+            with hellos.connect(one.port) as sock:
+                sock.sendall(FULL)
+                hellos.read_all(sock)
+    code = enforcing.wait_record(action="connection-refused")["event"]["code"]
+    assert outlook(observed(gate)) == code
+
+
+@pytest.mark.parametrize("parts, server", [
+    ({"suites": (0xC02B, 0xC02C)}, ("-tls1_2", "rsa")),
+    ({"groups": (0x001D,)}, ("-tls1_2", "-groups", "P-256", "ec")),
+    ({"name": "other.test"}, ("-tls1_2", "ec")),
+    ({"name": None}, ("-tls1_2", "ec"))], ids=["suites", "groups", "name", "no name"])
+def test_another_offer_than_the_gates_is_not_judged(make_pair, pki, tmp_path, parts, server):
+    """The gate would offer more, or name another host: what the server makes of that is not seen."""
+    *options, leaf = server
+    with s_server(tmp_path, getattr(pki, leaf), *options) as upstream:
+        gate, _ = make_pair("fixed", upstream.port)
+        with hellos.connect(gate.port) as sock:
+            sock.sendall(hellos.hello(**parts))
+            sock.settimeout(1)
+            with contextlib.suppress(TimeoutError):
+                while sock.recv(4096):
+                    pass
+    assert outlook(observed(gate)) == "unknown"
 
 
 def test_a_resumed_session_shows_no_certificate(make_pair, origin):
@@ -283,6 +349,71 @@ def test_an_sni_listener_needs_a_name(make_pair, echoing):
     assert gate.wait_record(code="client_no_server_name")
     assert gate.wait_record(code="client_not_tls")
     assert echoing.count == 0
+
+
+@pytest.mark.parametrize("kind", ["sni", "forward", "fixed", "socks5"])
+def test_an_upstream_that_is_not_there(make_pair, pki, kind):
+    """No page and no certificate of the gate's: it only watches."""
+    gate, _ = make_pair(kind, free_port())
+    done = curl(gate, "-k", "-v")
+    assert done.returncode != 0
+    assert b"suitegate" not in done.stdout and b"subject:" not in done.stderr
+    assert gate.wait_record(code="upstream_unreachable")["suitegate"]["mode"] == "observe"
+    assert gate.process.poll() is None
+
+
+@pytest.mark.parametrize("kind", ["forward", "fixed", "socks5", "sni"])
+def test_an_upstream_that_resets_at_once(make_pair, kind):
+    with Peer(lambda sock, _number: wire.reset(sock)) as server:
+        gate, enforcing = make_pair(kind, server.port)
+        for one in (gate, enforcing):
+            curl(one)
+    code = enforcing.wait_record(action="connection-refused")["event"]["code"]
+    assert outlook(observed(gate)) == code == "upstream_closed_handshake"
+
+
+@pytest.mark.parametrize("header", [b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n",
+                                    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12)])
+@pytest.mark.parametrize("pieces", [1, 99])
+def test_no_foreign_proxy_header_passes(make_pair, header, pieces):
+    seen = []
+    with Peer(lambda sock, _number: seen.append(hellos.read_all(sock))) as server:
+        gate, _ = make_pair("fixed", server.port)
+        with hellos.connect(gate.port) as sock:
+            with contextlib.suppress(OSError):
+                for at in range(0, len(header), pieces):
+                    sock.sendall(header[at:at + pieces])
+                sock.sendall(hellos.hello())
+            hellos.read_all(sock)
+        assert gate.wait_record(code="client_bad_proxy_header")["suitegate"]["blame"] == "operator"
+        gate.settle()
+    assert len(seen[0]) < 5
+
+
+def test_a_stop_blames_nobody(make_pair, echoing):
+    gate, _ = make_pair("fixed", echoing.port, proxy={"drain_timeout": "100ms"})
+    with hellos.connect(gate.port) as half, hellos.connect(gate.port) as whole:
+        half.sendall(hellos.hello()[:20])
+        whole.sendall(hellos.hello(suites=(0x002F,)))
+        observed(gate)
+        gate.settle()
+    records = gate.matching(action="connection-observed")
+    assert sorted(outlook(r) for r in records) == ["client_no_approved_suite", "unknown"]
+    assert {r["suitegate"]["closed_by"] for r in gate.matching(action="connection-closed")} <= \
+        {"shutdown", "upstream"}
+
+
+def test_silent_clients_make_room(make_pair, origin):
+    """As when enforcing, those that have said nothing yield to the next one."""
+    gate, _ = make_pair("fixed", origin.port, proxy={"max_connections": 8,
+                                                     "max_handshakes_per_source": 0})
+    with contextlib.ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(hellos.connect(gate.port))
+        time.sleep(0.3)
+        done = curl(gate, "--tls-max", "1.2", "--max-time", "20")
+        assert done.stdout == origin.body, done.stderr
+    assert gate.matching(code="limit_reached") or gate.matching(code="source_limit_reached")
 
 
 def test_silence_leaves_no_record(make_pair, echoing):

@@ -444,6 +444,26 @@ def test_its_own_listener_is_no_parent(make_child):
     assert only_refusal(gate, "proxy_loop")
 
 
+def test_its_own_listener_is_no_target_behind_a_parent(make_child, tmp_path):
+    with tinyproxy(tmp_path) as it:
+        gate = make_child(it.url)
+        assert hellos.ask(gate.port, hellos.connect_request(f"127.0.0.1:{gate.port}")).status == 502
+        assert only_refusal(gate, "proxy_loop")
+
+
+def test_a_circle_through_a_parent_ends(make_child, tmp_path):
+    """The name leads back to the gate at the parent only: the gate knows its own hello again."""
+    with tinyproxy(tmp_path) as it:
+        port = free_port()
+        gate = make_child(it.url, kind="sni", listen={
+            "address": f"127.0.0.1:{port}", "allow_upstreams": "*", "upstream_port": port})
+        command("curl", "-sSk", "--connect-to", f"::127.0.0.1:{port}", f"https://localhost:{port}/")
+        assert gate.wait_record(code="proxy_loop")
+        gate.settle()
+    refused = [r["event"]["code"] for r in gate.matching(action="connection-refused")]
+    assert len(refused) == 2 and "proxy_loop" in refused
+
+
 @pytest.mark.parametrize("pattern", ["localhost", "*:{port}", "*"])
 def test_no_proxy(make_child, origin, pattern):
     gate = make_child(f"http://127.0.0.1:{free_port()}",
@@ -475,7 +495,9 @@ def test_every_type_goes_through_it(make_child, origin, tmp_path, kind):
 
 # ---- what clients may not reach through it ----------------------------------------------------
 
-TARGETS = {"127.0.0.1:443": 403, "[::1]:443": 403, "169.254.169.254:80": 403, "localhost:443": 403,
+TARGETS = {"0x7f000001:443": 400, "127.0.0.0x1:443": 400, "ip6-localhost:443": 403,
+           "localhost.localdomain:443": 403, "[::ffff:0:127.0.0.1]:443": 403,
+           "[64:ff9b:1::7f00:1]:443": 403, "127.0.0.1:443": 403, "[::1]:443": 403, "169.254.169.254:80": 403, "localhost:443": 403,
            "a.localhost:443": 403, "[::ffff:127.0.0.1]:443": 403, "0.0.0.0:443": 403,
            "203.0.113.7:443": 502, "app.example.test:443": 502}
 
@@ -525,6 +547,22 @@ def test_faults_of_the_credentials(make_child, tmp_path, how):
 def test_what_is_no_url(make_child, url):
     with pytest.raises(StartError, match="url: must be http://HOST:PORT"):
         make_child(url)
+
+
+def test_a_password_in_a_url_is_not_repeated(make_child):
+    with pytest.raises(StartError) as failed:
+        make_child("http://user:S3CRET@proxy:3128")
+    assert "S3CRET" not in str(failed.value).split("suitegate.ini:", 1)[1]
+    gate = make_child("http://proxy:3128", options={})
+    gate.write_config(gate.config.replace("http://proxy", "http://user:S3CRET@proxy"))
+    assert gate.reload()["event"]["action"] == "configuration-rejected"
+    assert "S3CRET" not in str(gate.records()) + gate.stderr
+
+
+def test_a_pipe_is_no_credentials_file(make_child, tmp_path):
+    os.mkfifo(tmp_path / "login", 0o600)
+    with pytest.raises(StartError, match="login: Operation not supported"):
+        make_child("http://proxy:3128", parent={"credentials": tmp_path / "login"})
 
 
 def test_names_of_parents(make_child):

@@ -269,6 +269,24 @@ def test_only_watching(make_transparent, network, name, outcome):
     assert len(closed) == 1 and closed[0]["destination"]["bytes"] > len(BODY)
 
 
+def test_watching_asks_for_the_name_where_it_decides(make_transparent, network):
+    """If only the name is allowed, the hello comes first, and the name has to lead there."""
+    gate = make_transparent(mode="observe", allow_upstreams=f"*.example.test:{PORT}")
+    how = ["curl", "-sSk", "--resolve"]
+    for name, passes in ((APP, True), (ELSEWHERE, False)):
+        done = command(*network.clients, *how, f"{name}:{PORT}:{SERVER[4]}",
+                       f"https://{name}/hello.txt")
+        assert (done.stdout == BODY) == passes, done.stderr
+    assert gate.wait_record(action="connection-observed")
+    assert gate.wait_record(code="client_server_name_mismatch")
+
+
+def test_a_name_without_an_answer_is_not_the_parents_fault(make_transparent, network):
+    gate = make_transparent(parent={"url": "http://127.0.0.1:3128"}, listen_parent="office")
+    curl(network, gate, "broken.example.test", SERVER[4])
+    assert only_refusal(gate, "upstream_name_lookup_failed")["suitegate"]["blame"] == "upstream"
+
+
 @pytest.mark.parametrize("name, code", [(APP, None), (ELSEWHERE, "client_server_name_mismatch")])
 def test_through_a_parent(make_transparent, network, tmp_path, name, code):
     """The name has to lead to the address here, too; the parent then gets the name."""

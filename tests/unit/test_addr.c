@@ -140,6 +140,8 @@ static void special_kinds(void **state)
         {"fe80::1", "link-local"},
         {"febf::1", "link-local"},
         {"64:ff9b::a9fe:a9fe", "link-local"},
+        {"64:ff9b:1::7f00:1", "loopback"},
+        {"::ffff:0:127.0.0.1", "loopback"},
         {"224.0.0.1", "multicast"},
         {"239.255.255.255", "multicast"},
         {"ff02::1", "multicast"},
@@ -162,6 +164,8 @@ static void special_kinds(void **state)
         {"2003:7f00:1::1", NULL},
         {"64:ff9b::a00:1", NULL},
         {"64:ff9b:0:1::7f00:1", NULL},
+        {"64:ff9b:1::a00:1", NULL},
+        {"::ffff:0:10.0.0.1", NULL},
         {"::10.0.0.1", NULL},
     };
     for (size_t i = 0; i < N_OF(rows); i++) {

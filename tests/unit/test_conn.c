@@ -94,7 +94,8 @@ static const struct front front = {.handshake_done = go_on};
 static struct config config;
 static struct loaded_config loaded = {.config = &config};
 static struct runtime runtime = {.loaded = &loaded};
-static struct worker worker;
+static struct worker_shared shared;
+static struct worker worker = {.shared = &shared};
 static struct setup setup;
 
 static const struct route route; /* directly */
@@ -378,6 +379,7 @@ static void how_long_the_end_lasts(void **state)
 
 int main(void)
 {
+    shared.own_hellos = own_hellos_new();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_the_client_agreed_to),
         cmocka_unit_test(what_the_upstream_agreed_to),
@@ -390,5 +392,7 @@ int main(void)
         cmocka_unit_test(a_leg_without_memory),
         cmocka_unit_test(how_long_the_end_lasts),
     };
-    return cmocka_run_group_tests_name("conn", tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("conn", tests, NULL, NULL);
+    own_hellos_free(shared.own_hellos);
+    return failed;
 }

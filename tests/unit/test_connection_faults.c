@@ -518,6 +518,7 @@ static int begin(void **state)
     text_fini(&key);
     proxy.trust = trust_in(&certificate);
     proxy.shared = (struct worker_shared){
+        .own_hellos = own_hellos_new(),
         .recent = recent_new(),
         .sources = sources_new(1),
         .writer = writer_new(&proxy.loaded->config->audit, &proxy.loaded->audit_policy, &errors),
@@ -545,6 +546,7 @@ static int end(void **state)
     if (proxy.shared.writer) writer_free(proxy.shared.writer);
     recent_free(proxy.shared.recent);
     sources_free(proxy.shared.sources);
+    own_hellos_free(proxy.shared.own_hellos);
     loaded_config_release(proxy.loaded);
     buf_thread_fini();
     random_thread_fini();

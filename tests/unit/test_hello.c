@@ -475,6 +475,10 @@ static void parser_versions(void **state)
 #define LABEL63 "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggg"
 
 static const char *const good_names[] = {
+    "0xg",
+    "x7f000001",
+    "0x7f.example",
+    "a.0xyz",
     "a",
     "localhost",
     "gate.example",
@@ -491,12 +495,26 @@ static const char *const good_names[] = {
     "1-1",
 };
 static const char *const bad_names[] = {
-    "",          ".",          "a.",         ".a",        "a..b",      "-a",
-    "a-",        "a.-b",       "a-.b",       "a b",       "a\tb",      "a\nb",
-    "a\"b",      "a/b",        "a:b",        "a@b",       "a,b",       "a=b",
-    "*",         "*.a.test",   "1.2.3.4",    "127.0.0.1", "1",         "example.1",
-    "::1",       "[::1]",      "2001:db8::", "a%b",       "a\\b",      "b\xc3\xbc.test",
-    LABEL63 "g", "a\x7f.test", "a;b",        "a'b",       "a\r\nb: c",
+    "0x7f000001", "127.0.0.0x1",
+    "a.0X",       "1.0xff",
+    "",           ".",
+    "a.",         ".a",
+    "a..b",       "-a",
+    "a-",         "a.-b",
+    "a-.b",       "a b",
+    "a\tb",       "a\nb",
+    "a\"b",       "a/b",
+    "a:b",        "a@b",
+    "a,b",        "a=b",
+    "*",          "*.a.test",
+    "1.2.3.4",    "127.0.0.1",
+    "1",          "example.1",
+    "::1",        "[::1]",
+    "2001:db8::", "a%b",
+    "a\\b",       "b\xc3\xbc.test",
+    LABEL63 "g",  "a\x7f.test",
+    "a;b",        "a'b",
+    "a\r\nb: c",
 };
 
 static void names(void **state)

@@ -217,9 +217,12 @@ static void how_one_is_recognised(void **state)
                 {"\r\n\r\n\0\r\n", 7, true},
                 {"\r\n\r\nG", 5, false},
                 {"", 0, false}};
-    for (size_t i = 0; i < N_OF(rows); i++)
-        assert_int_equal(proxy_header_begins((const uint8_t *)rows[i].text, rows[i].n),
-                         rows[i].begins);
+    for (size_t i = 0; i < N_OF(rows); i++) {
+        const uint8_t *p = (const uint8_t *)rows[i].text;
+        assert_int_equal(proxy_header_begins(p, rows[i].n), rows[i].begins);
+        bool may = rows[i].n < 5 && (rows[i].n == 0 || p[0] == 'P');
+        assert_int_equal(proxy_header_may_begin(p, rows[i].n), may);
+    }
 }
 
 static const struct {
