@@ -48,14 +48,19 @@ static void abort_relay(struct conn *c, const char *by)
 static bool pump(struct conn *c, struct direction *d, struct leg *from, struct leg *to,
                  const char *by);
 
-/* The upstream ended without close_notify. It gets a code only if it ended first and the client was
- * still there (RFC 5246 section 7.2.1: a peer that receives close_notify may close at once). A
- * client's own end counts even if it is still unread in the socket. */
-static void note_truncation(struct conn *c)
+/* A client's own end counts even if it is still unread in the socket. */
+static void read_client_end(struct conn *c)
 {
     c->client.readable = true;
-    c->client.taken = 0; /* its end may be unread */
+    c->client.taken = 0;
     (void)pump(c, &c->to_upstream, &c->client, &c->upstream, "client");
+}
+
+/* The upstream ended without close_notify. It gets a code only if it ended first and the client was
+ * still there (RFC 5246 section 7.2.1: a peer that receives close_notify may close at once). */
+static void note_truncation(struct conn *c)
+{
+    read_client_end(c);
     bool listens =
         c->to_upstream.state == DIRECTION_OPEN && !c->client.broken && !c->client.write_failed;
     if (listens && c->reason == REASON_OK) c->reason = REASON_UPSTREAM_TRUNCATED;
@@ -139,10 +144,12 @@ static bool pump(struct conn *c, struct direction *d, struct leg *from, struct l
             if (leg_fill(from) == 0 && !from->stream.end_of_data) return false;
             break;
         case SESSION_CLOSE_NOTIFY:
+            if (from == &c->upstream && c->observer) read_client_end(c);
             end_direction(c, d, to, false, by);
             break;
         case SESSION_TRUNCATED:
             if (from == &c->upstream && from->tls) note_truncation(c);
+            if (from == &c->upstream && c->observer) read_client_end(c);
             end_direction(c, d, to, true, by);
             break;
         case SESSION_FAILED:

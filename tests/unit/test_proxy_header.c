@@ -101,7 +101,7 @@ static uint32_t remainder_of(const uint8_t *p, size_t n)
 {
     uint32_t crc = UINT32_MAX;
     for (size_t i = 0; i < 8 * n; i++) {
-        uint32_t bit = (p[i / 8] >> (i % 8)) & 1u;
+        uint32_t bit = (uint32_t)(p[i / 8] >> (i % 8)) & 1u;
         crc = ((crc ^ bit) & 1) ? (crc >> 1) ^ 0x82f63b78 : crc >> 1;
     }
     return ~crc;
