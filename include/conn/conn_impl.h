@@ -123,6 +123,7 @@ struct conn {
     const char *closed_by;
     int alert_sent, alert_received;
     struct own_hello own_hello; /* sent upstream */
+    unsigned passes;            /* how often the client's hello has come through this process */
     struct mail mail;           /* the audit writer's answer */
     bool written;               /* its result */
     struct run_entry run_entry;
@@ -201,8 +202,8 @@ void client_set_identity(struct conn *c);
 /* For fronts whose clients ask for a target. Its name; for a target by address the hello's server
  * name, if any. */
 const char *client_target_name(const struct conn *c);
-/* Is the hello one of ours, which has gone in a circle? */
-bool client_hello_is_own(const struct conn *c);
+/* Has the hello gone in a circle? Sets c->passes. */
+bool client_hello_circles(struct conn *c);
 /* Does the hello's server name fit the target? */
 enum reason client_judge_name(const struct conn *c);
 /* Refuses what cannot be read: for the reason, or for a PROXY header that is not expected, if it

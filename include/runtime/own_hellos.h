@@ -15,6 +15,7 @@ struct own_hellos;
 struct own_hello {
     uint64_t key;
     struct own_hello *next;
+    unsigned passes; /* how often it has come through this process */
     bool marked;
 };
 
@@ -23,9 +24,11 @@ enum { HELLO_RANDOM_SIZE = 32 };
 WARN_UNUSED struct own_hellos *own_hellos_new(void);
 void own_hellos_free(struct own_hellos *o);
 /* random: HELLO_RANDOM_SIZE bytes. A mark is moved if it is marked already. */
-void own_hellos_mark(struct own_hellos *o, struct own_hello *mark, const uint8_t *random);
+void own_hellos_mark(struct own_hellos *o, struct own_hello *mark, const uint8_t *random,
+                     unsigned passes);
 /* No effect if it is not marked. */
 void own_hellos_unmark(struct own_hellos *o, struct own_hello *mark);
-bool own_hellos_has(struct own_hellos *o, const uint8_t *random);
+/* The most passes of a hello with this random; 0: it is none of ours. */
+unsigned own_hellos_passes(struct own_hellos *o, const uint8_t *random);
 
 #endif

@@ -92,15 +92,18 @@ static enum step hello_refused(struct conn *c, enum hello_status status, int ale
                             status == HELLO_MALFORMED ? alert : REASON_ALERT_AS_SENT, NULL);
 }
 
-bool client_hello_is_own(const struct conn *c)
+/* Through each listener once is a chain, more often a circle. */
+bool client_hello_circles(struct conn *c)
 {
     struct span random = c->setup->hello.random;
-    return random.n == HELLO_RANDOM_SIZE && own_hellos_has(c->worker->shared->own_hellos, random.p);
+    if (random.n == HELLO_RANDOM_SIZE)
+        c->passes = own_hellos_passes(c->worker->shared->own_hellos, random.p);
+    return c->passes >= conn_config(c)->listener_count;
 }
 
 static enum reason judge_or_observe(struct conn *c)
 {
-    if (client_hello_is_own(c)) return REASON_PROXY_LOOP;
+    if (client_hello_circles(c)) return REASON_PROXY_LOOP;
     if (!c->observer) return judge(c);
     return c->front->judge ? c->front->judge(c) : REASON_OK;
 }

@@ -120,7 +120,7 @@ static void judge_hello(struct conn *c)
         return;
     }
     c->observer->client_seen = true;
-    own_hellos_mark(c->worker->shared->own_hellos, &c->own_hello, s->hello.random.p);
+    own_hellos_mark(c->worker->shared->own_hellos, &c->own_hello, s->hello.random.p, c->passes + 1);
     look_up_name(c);
     decide_if_seen(c);
 }
@@ -154,7 +154,7 @@ static bool read_hello(struct conn *c, const void *p, size_t n)
         return true;
     }
     s->has_hello = true;
-    if (client_hello_is_own(c)) return refuse_bytes(c, REASON_PROXY_LOOP, NULL);
+    if (client_hello_circles(c)) return refuse_bytes(c, REASON_PROXY_LOOP, NULL);
     ja4_format(&s->hello, digest_sha256, s->ja4);
     client_set_identity(c);
     judge_hello(c);

@@ -180,11 +180,17 @@ static void finish(struct conn *c)
     conn_set_state(c, c->state == CONN_RELAY_ENDING ? CONN_DONE : CONN_LINGER);
 }
 
+/* Refused while it was observed. */
+static bool is_refused(const struct conn *c)
+{
+    return c->state == CONN_AUDIT || c->state == CONN_FLUSH;
+}
+
 enum step relay_step(struct conn *c)
 {
     bool more_up = pump(c, &c->to_upstream, &c->client, &c->upstream, "client");
-    if (c->state == CONN_AUDIT || c->state == CONN_FLUSH) return STEP_AGAIN; /* refused meanwhile */
-    bool more_down = pump(c, &c->to_client, &c->upstream, &c->client, "upstream");
+    bool more_down = !is_refused(c) && pump(c, &c->to_client, &c->upstream, &c->client, "upstream");
+    if (is_refused(c)) return STEP_AGAIN;
     size_t up = leg_unsent(&c->upstream), down = leg_unsent(&c->client);
     leg_flush(&c->upstream);
     leg_flush(&c->client);

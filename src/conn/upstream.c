@@ -208,7 +208,8 @@ static void mark_own_hello(struct conn *c)
     const struct buf *out = &c->upstream.stream.out;
     size_t at = c->setup->header_size + RANDOM_AT;
     if (c->own_hello.marked || buf_size(out) < at + HELLO_RANDOM_SIZE) return;
-    own_hellos_mark(c->worker->shared->own_hellos, &c->own_hello, buf_head(out) + at);
+    own_hellos_mark(c->worker->shared->own_hellos, &c->own_hello, buf_head(out) + at,
+                    c->passes + 1);
 }
 
 enum step upstream_handshake_step(struct conn *c)

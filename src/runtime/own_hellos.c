@@ -41,11 +41,13 @@ static struct own_hello **bucket_of(struct own_hellos *o, uint64_t key)
     return &o->buckets[key % BUCKETS];
 }
 
-void own_hellos_mark(struct own_hellos *o, struct own_hello *mark, const uint8_t *random)
+void own_hellos_mark(struct own_hellos *o, struct own_hello *mark, const uint8_t *random,
+                     unsigned passes)
 {
     own_hellos_unmark(o, mark);
     pthread_mutex_lock(&o->lock);
     mark->key = key_of(random);
+    mark->passes = passes;
     mark->marked = true;
     struct own_hello **bucket = bucket_of(o, mark->key);
     mark->next = *bucket;
@@ -64,12 +66,13 @@ void own_hellos_unmark(struct own_hellos *o, struct own_hello *mark)
     pthread_mutex_unlock(&o->lock);
 }
 
-bool own_hellos_has(struct own_hellos *o, const uint8_t *random)
+unsigned own_hellos_passes(struct own_hellos *o, const uint8_t *random)
 {
     uint64_t key = key_of(random);
+    unsigned most = 0;
     pthread_mutex_lock(&o->lock);
-    const struct own_hello *mark = *bucket_of(o, key);
-    while (mark && mark->key != key) mark = mark->next;
+    for (const struct own_hello *mark = *bucket_of(o, key); mark; mark = mark->next)
+        if (mark->key == key && mark->passes > most) most = mark->passes;
     pthread_mutex_unlock(&o->lock);
-    return mark != NULL;
+    return most;
 }

@@ -464,6 +464,23 @@ def test_a_circle_through_a_parent_ends(make_child, tmp_path):
     assert len(refused) == 2 and "proxy_loop" in refused
 
 
+def test_a_chain_of_two_listeners_is_no_circle(make_child, origin, pki, ca_folder, tmp_path):
+    """A client of the forward listener, for a host that a balancer leads to the fixed one."""
+    fixed = free_port()
+    trust = pki.bundle("chained", pki.trust, ca_folder / "ca.pem")
+    with tinyproxy(tmp_path) as it:
+        gate = make_child(it.url, upstream={"trust": trust}, listen={
+            "parent": f"direct\n[listen front]\ntype = fixed\naddress = 127.0.0.1:{fixed}\n"
+                      f"upstream = localhost:{origin.port}\nparent = direct"})
+        gate.write_config(gate.config.replace("parent = direct", "parent = office", 1))
+        assert gate.reload()["event"]["action"] == "configuration-loaded"
+        done = command("curl", "-sS", "--proxy", f"http://127.0.0.1:{gate.port}", "--cacert",
+                       gate.ca_path, f"https://localhost:{fixed}/hello.txt")
+        assert done.stdout == origin.body, done.stderr
+        gate.settle()
+    assert len(gate.matching(action="connection-opened")) == 2
+
+
 @pytest.mark.parametrize("pattern", ["localhost", "*:{port}", "*"])
 def test_no_proxy(make_child, origin, pattern):
     gate = make_child(f"http://127.0.0.1:{free_port()}",
