@@ -122,10 +122,10 @@ struct conn {
     const char *detail;
     const char *closed_by;
     int alert_sent, alert_received;
-    struct own_hello own_hello; /* sent upstream */
-    unsigned passes;            /* how often the client's hello has come through this process */
-    struct mail mail;           /* the audit writer's answer */
-    bool written;               /* its result */
+    struct own_hello *own_hello; /* sent upstream and not answered yet, or NULL */
+    unsigned passes;             /* how often the client's hello has come through this process */
+    struct mail mail;            /* the audit writer's answer */
+    bool written;                /* its result */
     struct run_entry run_entry;
     bool waiting_for_audit, recorded;
     bool counted;        /* for max_connections */
@@ -134,6 +134,10 @@ struct conn {
     size_t discarded;    /* bytes read and dropped while the last ones are sent */
     int unsent;          /* bytes in the sockets' send queues at the last check */
 };
+
+/* client.c: what goes upstream now is known again by this mark, until it is answered. */
+void client_mark(struct conn *c, const uint8_t mark[HELLO_RANDOM_SIZE]);
+void client_mark_answered(struct conn *c);
 
 /* conn.c */
 void conn_set_state(struct conn *c, enum conn_state state);
@@ -154,6 +158,8 @@ bool conn_is_of_this_machine(const struct conn *c);
 /* Called by the state table, by file. */
 enum step proxy_header_step(struct conn *c); /* arrival.c */
 void proxy_header_overdue(struct conn *c);
+enum step watch_step(struct conn *c);
+void watch_overdue(struct conn *c);
 enum step waiting_step(struct conn *c);
 void conn_end(struct conn *c);
 void conn_refuse_for_shutdown(struct conn *c);
@@ -202,7 +208,8 @@ void client_set_identity(struct conn *c);
 /* For fronts whose clients ask for a target. Its name; for a target by address the hello's server
  * name, if any. */
 const char *client_target_name(const struct conn *c);
-/* Has the hello gone in a circle? Sets c->passes. */
+/* Has what has this mark, or the hello, gone in a circle? Sets c->passes. */
+bool client_circles(struct conn *c, const uint8_t mark[HELLO_RANDOM_SIZE]);
 bool client_hello_circles(struct conn *c);
 /* Does the hello's server name fit the target? */
 enum reason client_judge_name(const struct conn *c);

@@ -3,6 +3,7 @@
 #include "conn/conn_impl.h"
 
 #include "base/clock.h"
+#include "pki/keys.h"
 #include "policy/proxy_header.h"
 
 #include <stdio.h>
@@ -39,16 +40,61 @@ bool conn_observes(const struct conn *c)
     return c->listener->config->mode == MODE_OBSERVE;
 }
 
-/* A client whose TLS passes may wait for the server to speak first: it is connected at once if all
- * that decides is known, which is not so if a server name may be what allows the target, or what
- * leads around a parent. */
+/* A client whose TLS passes may wait for the server to speak first: it is connected even if it says
+ * nothing, if all that decides is known, which is not so if a server name may be what allows the
+ * target, or what leads around a parent. */
 enum step arrival_begin(struct conn *c)
 {
     conn_set_state(c, c->front->first);
     if (!conn_observes(c)) return STEP_AGAIN;
     if (!observe_start(c)) return conn_refuse(c, REASON_INTERNAL_ERROR);
     bool known = c->front->begin && reach_is_allowed(c) && !c->listener->config->parent;
-    return known ? reach_begin(c) : STEP_AGAIN;
+    if (known) conn_set_state(c, CONN_WATCH);
+    return STEP_AGAIN;
+}
+
+static bool has_whole_hello(const struct conn *c)
+{
+    const struct buf *in = &c->client.stream.in;
+    struct hello_reader reader = {.limit = conn_config(c)->proxy.hello_max_size};
+    size_t used;
+    enum hello_status status = buf_size(in) > 0
+                                   ? hello_reader_feed(&reader, buf_head(in), buf_size(in), &used)
+                                   : HELLO_MORE;
+    hello_reader_fini(&reader);
+    return status == HELLO_COMPLETE;
+}
+
+/* What is no hello is known again by its bytes; silence is not. */
+static enum step begin_known(struct conn *c)
+{
+    const struct buf *in = &c->client.stream.in;
+    uint8_t mark[HELLO_RANDOM_SIZE];
+    if (buf_size(in) == 0) return reach_begin(c);
+    if (!digest_sha256(buf_head(in), buf_size(in), mark))
+        return conn_refuse(c, REASON_INTERNAL_ERROR);
+    if (client_circles(c, mark)) return conn_refuse(c, REASON_PROXY_LOOP);
+    client_mark(c, mark);
+    return reach_begin(c);
+}
+
+/* Not before a whole hello, which shows whether it goes in a circle, or a moment: otherwise silence
+ * could go in a circle without end. */
+enum step watch_step(struct conn *c)
+{
+    (void)!leg_fill(&c->client);
+    bool bytes = buf_size(&c->client.stream.in) > 0;
+    if (bytes) conn_saw_bytes(c);
+    if (has_whole_hello(c)) return reach_begin(c);
+    if (!c->client.stream.end_of_data) return STEP_WAIT;
+    if (bytes) return begin_known(c);
+    conn_end(c);
+    return STEP_AGAIN;
+}
+
+void watch_overdue(struct conn *c)
+{
+    begin_known(c);
 }
 
 static enum step refuse_header(struct conn *c, const char *why)

@@ -92,13 +92,32 @@ static enum step hello_refused(struct conn *c, enum hello_status status, int ale
                             status == HELLO_MALFORMED ? alert : REASON_ALERT_AS_SENT, NULL);
 }
 
-/* Through each listener once is a chain, more often a circle. */
+/* Through each listener once is a chain, much more often a circle: a few passes more are allowed,
+ * since hellos that some probe always sends the same are taken for passes. */
+enum { CIRCLE_MARGIN = 8 };
+
+void client_mark_answered(struct conn *c)
+{
+    own_hellos_answered(c->worker->shared->own_hellos, c->own_hello);
+    c->own_hello = NULL;
+}
+
+void client_mark(struct conn *c, const uint8_t mark[HELLO_RANDOM_SIZE])
+{
+    client_mark_answered(c);
+    c->own_hello = own_hellos_mark(c->worker->shared->own_hellos, mark, c->passes + 1);
+}
+
+bool client_circles(struct conn *c, const uint8_t mark[HELLO_RANDOM_SIZE])
+{
+    c->passes = own_hellos_passes(c->worker->shared->own_hellos, mark, clock_steady_ns());
+    return c->passes >= conn_config(c)->listener_count + CIRCLE_MARGIN;
+}
+
 bool client_hello_circles(struct conn *c)
 {
     struct span random = c->setup->hello.random;
-    if (random.n == HELLO_RANDOM_SIZE)
-        c->passes = own_hellos_passes(c->worker->shared->own_hellos, random.p);
-    return c->passes >= conn_config(c)->listener_count;
+    return random.n == HELLO_RANDOM_SIZE && client_circles(c, random.p);
 }
 
 static enum reason judge_or_observe(struct conn *c)

@@ -243,7 +243,7 @@ static void conn_free(struct conn *c)
     run_queue_remove(&worker->run_queue, &c->run_entry);
     leg_close(&c->client, loop);
     leg_close(&c->upstream, loop);
-    own_hellos_unmark(worker->shared->own_hellos, &c->own_hello);
+    own_hellos_abandon(worker->shared->own_hellos, c->own_hello, clock_steady_ns());
     observe_free(c);
     setup_free(c->setup);
     *c->link = c->next;

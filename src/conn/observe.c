@@ -112,6 +112,7 @@ static void look_up_name(struct conn *c)
 static void judge_hello(struct conn *c)
 {
     struct setup *s = c->setup;
+    client_mark(c, s->hello.random.p);
     s->verdict = verdict_judge(&s->hello, &conn_config(c)->policy, &c->listener->keys);
     enum reason reason = s->verdict.reason;
     if (reason == REASON_OK && c->front->judge) reason = c->front->judge(c);
@@ -120,7 +121,6 @@ static void judge_hello(struct conn *c)
         return;
     }
     c->observer->client_seen = true;
-    own_hellos_mark(c->worker->shared->own_hellos, &c->own_hello, s->hello.random.p, c->passes + 1);
     look_up_name(c);
     decide_if_seen(c);
 }
@@ -183,7 +183,10 @@ static bool read_first(struct conn *c, const void *p, size_t n)
 
 bool observe_bytes(struct conn *c, bool from_client, const void *p, size_t n)
 {
-    if (from_client) conn_saw_bytes(c);
+    if (from_client)
+        conn_saw_bytes(c);
+    else /* an answer: it is no circle */
+        client_mark_answered(c);
     if (!c->observer) return true;
     if (from_client && c->observer->client_seen) return true;
     if (from_client) return c->observer->begun ? read_hello(c, p, n) : read_first(c, p, n);

@@ -161,9 +161,10 @@ static bool pump(struct conn *c, struct direction *d, struct leg *from, struct l
 }
 
 /* A drained direction also shuts down the receiver's TCP side: nothing can follow. */
-static void settle(struct direction *d, struct leg *to)
+static void settle(struct conn *c, struct direction *d, struct leg *to)
 {
     if (to->broken || to->write_failed) {
+        if (!c->closed_by) c->closed_by = to == &c->client ? "client" : "upstream";
         d->state = DIRECTION_CLOSED;
         return;
     }
@@ -201,8 +202,8 @@ enum step relay_step(struct conn *c)
         c->active_ns = clock_steady_ns();
     if (c->client.broken) end_direction(c, &c->to_upstream, &c->upstream, true, "client");
     if (c->upstream.broken) end_direction(c, &c->to_client, &c->client, true, "upstream");
-    settle(&c->to_upstream, &c->upstream);
-    settle(&c->to_client, &c->client);
+    settle(c, &c->to_upstream, &c->upstream);
+    settle(c, &c->to_client, &c->client);
     if (c->to_upstream.state != DIRECTION_CLOSED || c->to_client.state != DIRECTION_CLOSED)
         return STEP_WAIT;
     finish(c);

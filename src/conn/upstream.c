@@ -113,7 +113,7 @@ enum step upstream_start_handshake(struct conn *c)
     struct setup *a = c->setup;
     if (!upstream_queue_header(c)) return conn_refuse(c, REASON_INTERNAL_ERROR);
     a->header_size = buf_size(&c->upstream.stream.out);
-    own_hellos_unmark(c->worker->shared->own_hellos, &c->own_hello);
+    client_mark_answered(c);
     choose_offer(c);
     cert_facts_fini(&a->check.facts);
     a->check = (struct peer_check){
@@ -190,7 +190,7 @@ static enum step handshake_done(struct conn *c)
     struct setup *a = c->setup;
     struct agreed agreed = session_agreed(c->upstream.tls);
     bool proved = agreed.resumed ? a->resuming : a->check.verified;
-    own_hellos_unmark(c->worker->shared->own_hellos, &c->own_hello);
+    client_mark_answered(c);
     if (agreed_is_h2_with_cbc(&agreed) && !a->without_h2) {
         a->without_h2 = true;
         return redial(c);
@@ -207,9 +207,8 @@ static void mark_own_hello(struct conn *c)
     enum { RANDOM_AT = RECORD_HEADER + MESSAGE_HEADER + 2 };
     const struct buf *out = &c->upstream.stream.out;
     size_t at = c->setup->header_size + RANDOM_AT;
-    if (c->own_hello.marked || buf_size(out) < at + HELLO_RANDOM_SIZE) return;
-    own_hellos_mark(c->worker->shared->own_hellos, &c->own_hello, buf_head(out) + at,
-                    c->passes + 1);
+    if (c->own_hello || buf_size(out) < at + HELLO_RANDOM_SIZE) return;
+    client_mark(c, buf_head(out) + at);
 }
 
 enum step upstream_handshake_step(struct conn *c)

@@ -34,15 +34,16 @@ static bool offers_all(const struct hello *h, suite_set allowed)
     return true;
 }
 
+static const char other_offer[] =
+    "The server refused the client's offer, which is not the one that this proxy would make.";
+
 static struct outlook of_alert(const struct hello *h, suite_set allowed, const struct reply *reply,
                                bool same_name)
 {
     if (record_version(reply->records.header) < TLS_1_2)
         return refuse(REASON_UPSTREAM_PROTOCOL_TOO_OLD);
     if (reply->alert == ALERT_PROTOCOL_VERSION) return refuse(REASON_UPSTREAM_PROTOCOL_REFUSED);
-    if (!same_name || !offers_all(h, allowed))
-        return unknown("The server refused the client's offer, which is not the one that this "
-                       "proxy would make.");
+    if (!same_name || !offers_all(h, allowed)) return unknown(other_offer);
     if (reply->alert == ALERT_HANDSHAKE_FAILURE || reply->alert == ALERT_INSUFFICIENT_SECURITY)
         return refuse(REASON_UPSTREAM_NO_APPROVED_SUITE);
     return refuse(REASON_UPSTREAM_HANDSHAKE_FAILED);
@@ -156,7 +157,8 @@ struct outlook outlook_of_reply(const struct hello *h, suite_set allowed, const 
     case REPLY_SSLV2:
         return refuse(REASON_UPSTREAM_NOT_TLS);
     case REPLY_NONE:
-        return refuse(REASON_UPSTREAM_CLOSED_HANDSHAKE);
+        return same_name && offers_all(h, allowed) ? refuse(REASON_UPSTREAM_CLOSED_HANDSHAKE)
+                                                   : unknown(other_offer);
     default:
         return refuse(REASON_UPSTREAM_HANDSHAKE_FAILED);
     }

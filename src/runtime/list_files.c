@@ -89,6 +89,8 @@ static void read_line(struct reading *r, unsigned number, const char *line, size
 static void read_text(struct reading *r, const char *content, size_t n)
 {
     const char *line = content, *end = content + n;
+    if (n > 0 && end[-1] != '\n')
+        complain(r, "", "its last line has no end: it may be half written");
     for (unsigned number = 1; line < end && r->faults <= FAULTS_SHOWN; number++) {
         const char *newline = memchr(line, '\n', (size_t)(end - line));
         const char *next = newline ? newline : end;

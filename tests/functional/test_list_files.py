@@ -32,8 +32,8 @@ SOURCES = ["127.0.0.8", "127.0.0.9", "127.0.0.10", "127.0.0.20"]
 
 @pytest.mark.parametrize("content, expected", [
     ("127.0.0.8\n127.0.0.9/32\n", [True, True, False, False]),
-    ("# who\n\n  127.0.0.8/31  # two\r\n; none\n2001:db8::/32\t; IPv6", [True, True, False, False]),
-    ("\ufeff127.0.0.10", [False, False, True, False]),
+    ("# who\n\n  127.0.0.8/31  # two\r\n; none\n2001:db8::/32\t; IPv6\n", [True, True, False, False]),
+    ("\ufeff127.0.0.10\n", [False, False, True, False]),
     ("", [False] * 4),
     ("# nobody\n", [False] * 4),
 ])
@@ -81,8 +81,8 @@ def test_an_empty_file_allows_no_upstream(make_forward, tmp_path):
 def test_a_hundred_thousand(make_forward, tmp_path):
     """Every one of them is found, and nothing else."""
     lines = [f"10.{i >> 14}.{i >> 6 & 255}.{(i & 63) * 4}/31" for i in range(100000)]
-    (tmp_path / "clients.txt").write_text("\n".join([*lines, "127.0.0.9"]))
-    (tmp_path / "up.txt").write_text("\n".join(f"host{i}.example.test:443" for i in range(100000)))
+    (tmp_path / "clients.txt").write_text("\n".join([*lines, "127.0.0.9", ""]))
+    (tmp_path / "up.txt").write_text("".join(f"host{i}.example.test:443\n" for i in range(100000)))
     gate = make_forward(listen={"allow_clients": "file:clients.txt",
                                 "allow_upstreams": "file:up.txt"})
     assert status(gate, "127.0.0.8") == 403
@@ -95,8 +95,9 @@ FAULTS = {
     "no file": (None, "No such file"),
     "a name": ("127.0.0.1\nlocalhost\n", ":2: not an address"),
     "a bad range": ("10.0.0.0/33\n", ":1: not an address"),
+    "half a line": ("10.0.0.0/8\n10.0.0.0/1", "its last line has no end"),
     "binary": ("\0\0\0\n", "a line is too long or has a NUL"),
-    "long": ("1" * 600, "a line is too long"),
+    "long": ("1" * 600 + "\n", "a line is too long"),
     "many": ("x\n" * 50, "and more"),
     "JSON": (json.dumps(TAGS), "name one of its service tags"),
     "broken JSON": ('{"values": [', "JSON that cannot be read"),
@@ -117,7 +118,7 @@ def test_faults(make_forward, tmp_path, how):
 @pytest.mark.parametrize("content, message", [
     (TAGS, "no such service tag"), ({"values": [{"name": "X"}]}, "no such service tag"),
     ({"values": [{"name": "X", "properties": {"addressPrefixes": ["localhost"]}}]}, "that is none"),
-    ({"values": {}}, "no such service tag"), ([1], "no JSON")])
+    ({"values": {}}, "no such service tag"), ([1], "no JSON|no end")])
 def test_faults_of_service_tags(make_forward, tmp_path, content, message):
     (tmp_path / "tags.json").write_text(json.dumps(content))
     with pytest.raises(StartError, match=message):

