@@ -44,7 +44,7 @@ void own_hellos_free(struct own_hellos *o)
 static uint64_t key_of(const uint8_t *random)
 {
     uint64_t key;
-    memcpy(&key, random + HELLO_RANDOM_SIZE - sizeof key, sizeof key);
+    memcpy(&key, random + (HELLO_RANDOM_SIZE - sizeof key), sizeof key);
     return key;
 }
 
