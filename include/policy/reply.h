@@ -51,6 +51,8 @@ struct reply {
     bool chain_cut; /* it has more, or cannot be parsed to its end */
     bool certificate_request, staple;
     uint16_t group, scheme; /* of a key exchange with a curve; 0: none */
+    uint8_t random[32];
+    struct span parameters, signature; /* of that key exchange, in `exchange` */
     /* Of SSL 2.0: the cipher kinds it accepts. */
     uint32_t kinds[REPLY_SSLV2_KINDS];
     size_t kind_count;
@@ -60,7 +62,7 @@ struct reply {
     bool expects_sslv2;
     size_t total;
     struct records records;
-    struct buf message, chain;
+    struct buf message, chain, exchange;
     uint8_t alert_bytes[2];
     size_t alert_size;
 };

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "pki/keys.h"
+#include "pki/signature.h"
 #include "policy/proxy_header.h"
 
 #include <stdlib.h>
@@ -56,6 +57,25 @@ static bool names_the_same(const struct conn *c)
     return c->identity_is_ip ? name[0] == '\0' : strcmp(name, c->identity) == 0;
 }
 
+/* Is the key exchange signed by the certificate (RFC 8422 section 5.4)? True if there is none. */
+static bool exchange_is_signed(const struct hello *h, const struct reply *reply)
+{
+    const struct scheme *scheme = scheme_by_id(reply->scheme);
+    struct cert leaf;
+    struct buf data = {0};
+    bool allowed = scheme && scheme->verdict == SCHEME_ALLOWED;
+    if (!allowed || !outlook_needs_certificate(reply)) return true;
+    bool ok =
+        buf_append(&data, h->random.p, h->random.n) &&
+        buf_append(&data, reply->random, sizeof reply->random) &&
+        buf_append(&data, reply->parameters.p, reply->parameters.n) &&
+        cert_parse(reply->certificates[0], &leaf) &&
+        signature_of_scheme_valid(reply->scheme, (struct span){buf_head(&data), buf_size(&data)},
+                                  reply->signature, &leaf);
+    buf_fini(&data);
+    return ok;
+}
+
 static void judge_reply(struct conn *c)
 {
     struct setup *s = c->setup;
@@ -66,6 +86,11 @@ static void judge_reply(struct conn *c)
         (void)!trust_judge(&s->check, reply->certificates, reply->certificate_count);
     struct outlook outlook = outlook_of_reply(&s->hello, conn_config(c)->policy.allowed, reply,
                                               s->check.reason, names_the_same(c));
+    bool forged = outlook.kind != OUTLOOK_REFUSE && !exchange_is_signed(&s->hello, reply);
+    if (forged)
+        outlook = (struct outlook){.kind = OUTLOOK_REFUSE,
+                                   .reason = REASON_UPSTREAM_HANDSHAKE_FAILED,
+                                   .why = "The signature of the server's key exchange is wrong."};
     bool certificate = outlook.kind == OUTLOOK_REFUSE && outlook.reason == s->check.reason;
     if (certificate) outlook.why = s->check.fault;
     decide(c, outlook);

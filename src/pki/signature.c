@@ -111,6 +111,38 @@ bool signature_valid(struct span data, struct span algorithm, struct span signat
            verify_rsa(data, r, oid.content, signature, signer);
 }
 
+/* The content of each scheme's AlgorithmIdentifier: RFC 5758 section 3.2, RFC 8017 appendix A.2.4,
+ * RFC 4055 section 3.1. */
+#define ECDSA_OID 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03
+#define RSA_OID 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01
+#define HASH(id) 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, id, 5, 0
+#define PSS(hash, salt)                                                                       \
+    RSA_OID, 0x0a, 0x30, 0x34, 0xa0, 0x0f, HASH(hash), 0xa1, 0x1c, 0x30, 0x1a, RSA_OID, 0x08, \
+        HASH(hash), 0xa2, 0x03, 0x02, 0x01, salt
+
+static const struct {
+    uint16_t scheme;
+    uint8_t size;
+    uint8_t algorithm[72];
+} scheme_algorithms[] = {
+    {0x0403, 10, {ECDSA_OID, 0x02}},     {0x0503, 10, {ECDSA_OID, 0x03}},
+    {0x0603, 10, {ECDSA_OID, 0x04}},     {0x0401, 13, {RSA_OID, 0x0b, 5, 0}},
+    {0x0501, 13, {RSA_OID, 0x0c, 5, 0}}, {0x0601, 13, {RSA_OID, 0x0d, 5, 0}},
+    {0x0804, 65, {PSS(0x01, 0x20)}},     {0x0805, 65, {PSS(0x02, 0x30)}},
+    {0x0806, 65, {PSS(0x03, 0x40)}},
+};
+
+bool signature_of_scheme_valid(uint16_t scheme, struct span data, struct span signature,
+                               const struct cert *signer)
+{
+    for (size_t i = 0; i < COUNT_OF(scheme_algorithms); i++) {
+        struct span algorithm = {scheme_algorithms[i].algorithm, scheme_algorithms[i].size};
+        if (scheme_algorithms[i].scheme == scheme)
+            return signature_valid(data, algorithm, signature, signer);
+    }
+    return false;
+}
+
 bool signature_make(const struct private_key *key, struct span data, uint8_t out[SIGNATURE_SIZE],
                     size_t *n)
 {

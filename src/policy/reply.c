@@ -16,6 +16,7 @@ void reply_fini(struct reply *r)
 {
     buf_fini(&r->message);
     buf_fini(&r->chain);
+    buf_fini(&r->exchange);
 }
 
 static void give_up(struct reply *r, enum reply_kind kind)
@@ -84,6 +85,7 @@ static void read_server_hello(struct reply *r, struct span body)
     r->version = h.version;
     r->retry = is_retry(h.random);
     r->downgraded = is_downgraded(h.random);
+    if (h.random.n == sizeof r->random) memcpy(r->random, h.random.p, sizeof r->random);
     r->session_id = h.session_id.n > 0;
     r->suite = h.suite;
     r->compression = h.compression;
@@ -121,15 +123,22 @@ static void read_certificates(struct reply *r, struct span body)
 /* RFC 8422 section 5.4; it has a scheme since TLS 1.2. */
 static void read_key_exchange(struct reply *r, struct span body)
 {
-    struct reader in = reader_of(body);
-    if (!cipher_has_curve(r->suite)) return;
+    buf_fini(&r->exchange);
+    if (!cipher_has_curve(r->suite) || !buf_append(&r->exchange, body.p, body.n)) return;
+    struct span kept = {buf_head(&r->exchange), buf_size(&r->exchange)};
+    struct reader in = reader_of(kept);
     uint8_t type = reader_u8(&in);
     uint16_t group = reader_u16(&in);
     if (type != NAMED_CURVE || in.failed) return;
     r->group = group;
     reader_vector(&in, 1);
+    struct span parameters = {kept.p, kept.n - in.left};
     uint16_t scheme = r->version >= TLS_1_2 && in.left > 0 ? reader_u16(&in) : 0;
-    if (!in.failed) r->scheme = scheme;
+    struct span signature = reader_vector(&in, 2);
+    if (in.failed) return;
+    r->scheme = scheme;
+    r->parameters = parameters;
+    r->signature = signature;
 }
 
 static void read_message(struct reply *r, uint8_t type, struct span body)

@@ -257,6 +257,7 @@ WRONG = {
     "closes after the certificate": lambda pki: HELLO + chain(pki),
     "no key exchange": lambda pki: HELLO + chain(pki) + DONE,
     "an alert after the certificate": lambda pki: HELLO + chain(pki) + wire.alert(40),
+    "a wrong signature": lambda pki: HELLO + chain(pki) + KEY + DONE,
     "downgrade marker": lambda pki: wire.server_hello(random=bytes(24) + b"DOWNGRD\0"),
     "an extension that nobody offered": lambda pki: wire.server_hello(
         extensions=hellos.extension(0xFF01, b"\0") + hellos.extension(0x1234, b"")),
@@ -278,6 +279,15 @@ def test_what_a_server_does_wrong_as_when_enforcing(make_pair, pki, how):
                 hellos.read_all(sock)
     code = enforcing.wait_record(action="connection-refused")["event"]["code"]
     assert outlook(observed(gate)) == code
+
+
+@pytest.mark.parametrize("scheme", [f"{kind}+SHA{bits}" for kind in ("RSA", "RSA-PSS", "ECDSA")
+                                    for bits in (256, 384, 512)])
+def test_every_signature_scheme(make_pair, pki, tmp_path, scheme):
+    with s_server(tmp_path, pki.ec if scheme[0] == "E" else pki.rsa, "-tls1_2") as server:
+        gate, _ = make_pair("fixed", server.port)
+        attempt(gate, (*CLIENTS["good"], "-sigalgs", scheme))
+    assert outlook(observed(gate)) == "pass"
 
 
 @pytest.mark.parametrize("parts, server", [
