@@ -11,6 +11,9 @@
 /* 0, or an errno: EFBIG above limit bytes. *st (may be NULL) describes the file that was read.
  * Follows symbolic links: operators and their tools make them. */
 WARN_UNUSED int file_read(const char *path, size_t limit, struct text *out, struct stat *st);
+/* The same for a file that is read again at each reload: EOPNOTSUPP for a pipe, which would block.
+ */
+WARN_UNUSED int file_read_kept(const char *path, size_t limit, struct text *out, struct stat *st);
 /* The same for a file that this program creates itself: ELOOP for a symbolic link. */
 WARN_UNUSED int file_read_own(const char *path, size_t limit, struct text *out, struct stat *st);
 /* May this file hold a private key? It must belong to root or this process's user (any_owner: to

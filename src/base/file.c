@@ -8,11 +8,11 @@
 
 static int read_all(const char *path, int flags, size_t limit, struct text *out, struct stat *st)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | flags);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | flags);
     if (fd < 0) return errno;
     struct stat is;
     int fault = fstat(fd, &is) < 0 ? errno : S_ISDIR(is.st_mode) ? EISDIR : 0;
-    if (!fault && S_ISFIFO(is.st_mode)) fault = EOPNOTSUPP; /* it would block */
+    if (!fault && flags & O_NONBLOCK && S_ISFIFO(is.st_mode)) fault = EOPNOTSUPP;
     if (st) *st = is;
     char block[16384];
     while (!fault) {
@@ -30,6 +30,11 @@ static int read_all(const char *path, int flags, size_t limit, struct text *out,
 int file_read(const char *path, size_t limit, struct text *out, struct stat *st)
 {
     return read_all(path, 0, limit, out, st);
+}
+
+int file_read_kept(const char *path, size_t limit, struct text *out, struct stat *st)
+{
+    return read_all(path, O_NONBLOCK, limit, out, st);
 }
 
 int file_read_own(const char *path, size_t limit, struct text *out, struct stat *st)

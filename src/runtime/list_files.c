@@ -187,7 +187,7 @@ static void read_file(struct list list, const char *text, struct text *errors)
     const char *tag;
     char *path = split(text, &tag);
     struct text content = {0};
-    int fault = path ? file_read(path, FILE_LIMIT, &content, NULL) : ENOMEM;
+    int fault = path ? file_read_kept(path, FILE_LIMIT, &content, NULL) : ENOMEM;
     if (fault)
         text_printf(errors, "%s: %s\n", text, strerror(fault));
     else

@@ -17,7 +17,7 @@ enum { MODE_OTHERS = 007, MODE_ALL_BUT_OWNER = 077 };
 
 static bool read_pem(const char *path, struct text *out, struct stat *st, struct text *errors)
 {
-    int fault = file_read(path, pem_limit, out, st);
+    int fault = file_read_kept(path, pem_limit, out, st);
     if (fault) text_printf(errors, "%s: %s\n", path, strerror(fault));
     return !fault;
 }
