@@ -28,6 +28,8 @@ struct cidr {
 WARN_UNUSED bool addr_from_ip(const char *ip, uint16_t port, struct addr *out);
 /* "203.0.113.7:8080", "[2001:db8::1]:8080"; the port is required, 0 is allowed. */
 WARN_UNUSED bool addr_from_text(const char *s, struct addr *out);
+/* 4 or 16 bytes in network order. */
+struct addr addr_from_bytes(const uint8_t *bytes, size_t size, uint16_t port);
 /* n bytes at sa, as a system call filled them in. */
 struct addr addr_from_sockaddr(const struct sockaddr *sa, socklen_t n);
 

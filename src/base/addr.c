@@ -10,18 +10,11 @@ static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
 
 bool addr_from_ip(const char *ip, uint16_t port, struct addr *out)
 {
+    uint8_t bytes[16];
     *out = (struct addr){0};
-    if (inet_pton(AF_INET, ip, &out->v4.sin_addr) == 1) {
-        out->v4.sin_family = AF_INET;
-        out->v4.sin_port = htons(port);
-        out->length = sizeof out->v4;
-        return true;
-    }
-    *out = (struct addr){0};
-    if (inet_pton(AF_INET6, ip, &out->v6.sin6_addr) != 1) return false;
-    out->v6.sin6_family = AF_INET6;
-    out->v6.sin6_port = htons(port);
-    out->length = sizeof out->v6;
+    bool v4 = inet_pton(AF_INET, ip, bytes) == 1;
+    if (!v4 && inet_pton(AF_INET6, ip, bytes) != 1) return false;
+    *out = addr_from_bytes(bytes, v4 ? 4 : 16, port);
     return true;
 }
 
@@ -43,6 +36,23 @@ bool addr_from_text(const char *s, struct addr *out)
     /* Brackets are for IPv6 and only for IPv6: "::1:80" would be ambiguous. */
     if ((strchr(host, ':') != NULL) != bracketed) return false;
     return addr_from_ip(host, (uint16_t)port, out);
+}
+
+struct addr addr_from_bytes(const uint8_t *bytes, size_t size, uint16_t port)
+{
+    struct addr a = {0};
+    if (size == sizeof a.v4.sin_addr) {
+        a.v4.sin_family = AF_INET;
+        a.v4.sin_port = htons(port);
+        memcpy(&a.v4.sin_addr, bytes, size);
+        a.length = sizeof a.v4;
+    } else {
+        a.v6.sin6_family = AF_INET6;
+        a.v6.sin6_port = htons(port);
+        memcpy(&a.v6.sin6_addr, bytes, sizeof a.v6.sin6_addr);
+        a.length = sizeof a.v6;
+    }
+    return a;
 }
 
 struct addr addr_from_sockaddr(const struct sockaddr *sa, socklen_t n)

@@ -29,18 +29,6 @@ static enum proxy_header_status bad(const char **why, const char *sentence)
     return PROXY_HEADER_BAD;
 }
 
-static struct addr address_of(const uint8_t *bytes, size_t size, uint16_t port)
-{
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-    if (size == sizeof v4.sin_addr) {
-        memcpy(&v4.sin_addr, bytes, size);
-        return addr_from_sockaddr((struct sockaddr *)&v4, sizeof v4);
-    }
-    memcpy(&v6.sin6_addr, bytes, size);
-    return addr_from_sockaddr((struct sockaddr *)&v6, sizeof v6);
-}
-
 /* ---- version 1: a line of text ----------------------------------------------------------------
  */
 
@@ -59,7 +47,7 @@ static bool read_address(const char *ip, const char *port_text, int family, stru
     uint8_t bytes[sizeof(struct in6_addr)];
     uint16_t port;
     if (inet_pton(family, ip, bytes) != 1 || !read_port(port_text, &port)) return false;
-    *out = address_of(bytes, family == AF_INET ? 4 : 16, port);
+    *out = addr_from_bytes(bytes, family == AF_INET ? 4 : 16, port);
     return true;
 }
 
@@ -148,8 +136,8 @@ static bool read_addresses(struct reader *r, size_t size, struct proxy_header *o
     struct span source = reader_bytes(r, size), destination = reader_bytes(r, size);
     uint16_t from = reader_u16(r), to = reader_u16(r);
     if (r->failed || !source.p || !destination.p) return false;
-    out->source = address_of(source.p, size, from);
-    out->destination = address_of(destination.p, size, to);
+    out->source = addr_from_bytes(source.p, size, from);
+    out->destination = addr_from_bytes(destination.p, size, to);
     return true;
 }
 

@@ -39,17 +39,8 @@ enum socks_status socks_parse_login(const uint8_t *p, size_t n, size_t *used, st
 
 static bool read_address(const uint8_t *p, size_t size, uint16_t port, struct target *t)
 {
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(port)};
-    struct addr a;
+    struct addr a = addr_from_bytes(p, size, port);
     char text[ADDR_TEXT_SIZE];
-    if (size == sizeof v4.sin_addr) {
-        memcpy(&v4.sin_addr, p, size);
-        a = addr_from_sockaddr((struct sockaddr *)&v4, sizeof v4);
-    } else {
-        memcpy(&v6.sin6_addr, p, size);
-        a = addr_from_sockaddr((struct sockaddr *)&v6, sizeof v6);
-    }
     addr_format(&a, text);
     return target_from_text(text, strlen(text), t);
 }
