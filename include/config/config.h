@@ -116,8 +116,10 @@ struct config {
  * NULL on any error: `errors` then has one line each. */
 WARN_UNUSED struct config *config_parse(const char *text, size_t n, const char *file,
                                         struct text *errors);
-/* Reads the file first. *unreadable: the error is that it cannot be read. */
-WARN_UNUSED struct config *config_load(const char *file, struct text *errors, bool *unreadable);
+/* The text of a configuration file, at most 1 MiB. False with a line in errors. */
+WARN_UNUSED bool config_read(const char *file, struct text *out, struct text *errors);
+/* Reads the file, then parses it. */
+WARN_UNUSED struct config *config_load(const char *file, struct text *errors);
 void config_free(struct config *c);
 
 /* The effective configuration as an INI file that reads back as the same. */

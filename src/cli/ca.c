@@ -125,11 +125,10 @@ static int show(int argc, char **argv)
     static const struct cli_syntax syntax = {CLI_WITH(CONFIG), CLI_NO_OPERANDS, show_help};
     struct cli_options options;
     struct text errors = {0}, pem = {0}, out = {0};
-    bool unreadable;
     int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
     struct config *config =
-        config_load(options.config ? options.config : SUITEGATE_CONFIG, &errors, &unreadable);
+        config_load(options.config ? options.config : SUITEGATE_CONFIG, &errors);
     if (!config) {
         cli_print_errors(&errors);
         text_fini(&errors);

@@ -26,8 +26,7 @@ static const char key_help[] =
 struct config *cli_log_config(const char *file)
 {
     struct text errors = {0};
-    bool unreadable;
-    struct config *config = config_load(file ? file : SUITEGATE_CONFIG, &errors, &unreadable);
+    struct config *config = config_load(file ? file : SUITEGATE_CONFIG, &errors);
     if (!config) cli_print_errors(&errors);
     text_fini(&errors);
     return config;

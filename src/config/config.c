@@ -1,10 +1,10 @@
 #include "config/config.h"
 
+#include "base/file.h"
 #include "options.h"
 
 #include <ini.h>
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -372,25 +372,20 @@ struct config *config_parse(const char *text, size_t n, const char *file, struct
     return NULL;
 }
 
-struct config *config_load(const char *file, struct text *errors, bool *unreadable)
+bool config_read(const char *file, struct text *out, struct text *errors)
 {
     enum { FILE_LIMIT = 1 << 20 };
-    *unreadable = true;
-    FILE *f = fopen(file, "re");
-    if (!f) {
-        text_printf(errors, "%s: %s\n", file, strerror(errno));
-        return NULL;
-    }
+    int fault = file_read(file, FILE_LIMIT, out, NULL);
+    if (fault) text_printf(errors, "%s: %s\n", file, strerror(fault));
+    return !fault;
+}
+
+struct config *config_load(const char *file, struct text *errors)
+{
     struct text content = {0};
-    char block[4096];
-    size_t n;
-    while ((n = fread(block, 1, sizeof block, f)) > 0 && content.size < FILE_LIMIT)
-        text_add_bytes(&content, block, n);
-    bool bad = ferror(f) || content.failed || content.size >= FILE_LIMIT;
-    if (bad) text_printf(errors, "%s: %s\n", file, ferror(f) ? strerror(errno) : "too large");
-    fclose(f);
-    *unreadable = bad;
-    struct config *c = bad ? NULL : config_parse(text_string(&content), content.size, file, errors);
+    struct config *c = config_read(file, &content, errors)
+                           ? config_parse(text_string(&content), content.size, file, errors)
+                           : NULL;
     text_fini(&content);
     return c;
 }

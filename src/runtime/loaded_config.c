@@ -274,11 +274,8 @@ static struct loaded_config *load(struct text *source, const char *file, bool an
 
 struct loaded_config *loaded_config_read(const char *file, bool any_owner, struct text *errors)
 {
-    enum { CONFIG_LIMIT = 1 << 20 };
     struct text source = {0};
-    int fault = file_read(file, CONFIG_LIMIT, &source, NULL);
-    if (!fault) return load(&source, file, any_owner, errors);
-    text_printf(errors, "%s: %s\n", file, strerror(fault));
+    if (config_read(file, &source, errors)) return load(&source, file, any_owner, errors);
     text_fini(&source);
     return NULL;
 }
