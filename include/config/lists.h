@@ -45,6 +45,9 @@ enum { LIST_LIMIT = 1000000 }; /* items */
 /* The path and tag of a line that names a file, or NULL. */
 const char *list_file(const char *text);
 
+/* Takes the item, also when it fails: NULL, or out of memory. */
+WARN_UNUSED bool list_add_text(struct string_list *list, char *item);
+void list_free_texts(struct string_list *list);
 /* False when out of memory or above LIST_LIMIT. */
 WARN_UNUSED bool list_add_cidr(struct cidr_list *list, const struct cidr *item);
 WARN_UNUSED bool list_add_pattern(struct pattern_list *list, const struct pattern *item);

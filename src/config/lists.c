@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SHORT_LIST = 16, IPV4 = 4, IPV6 = 16 };
+enum { SHORT_LIST = 16, IPV6 = 16 };
 /* What an item is found by. */
 enum key { KEY_ANY, KEY_RANGE, KEY_HOST, KEY_WILDCARD };
 
@@ -12,6 +12,25 @@ const char *list_file(const char *text)
     static const char begins[] = "file:";
     size_t n = sizeof begins - 1;
     return strncmp(text, begins, n) == 0 ? text + n : NULL;
+}
+
+bool list_add_text(struct string_list *list, char *item)
+{
+    char **items = item ? realloc(list->items, (list->n + 1) * sizeof *items) : NULL;
+    if (!items) {
+        free(item);
+        return false;
+    }
+    list->items = items;
+    items[list->n++] = item;
+    return true;
+}
+
+void list_free_texts(struct string_list *list)
+{
+    for (size_t i = 0; i < list->n; i++) free(list->items[i]);
+    free(list->items);
+    *list = (struct string_list){0};
 }
 
 /* Room for one more; capacities are powers of two. NULL: none. */
@@ -43,8 +62,7 @@ bool list_add_pattern(struct pattern_list *list, const struct pattern *item)
     return true;
 }
 
-/* ---- the index --------------------------------------------------------------------------------
- */
+/* ---- the index ------------------------------------------------------------------------------ */
 
 /* FNV-1a */
 static uint64_t hash(enum key key, const void *p, size_t n)
@@ -122,16 +140,10 @@ static void free_index(struct list_index *x)
     *x = (struct list_index){0};
 }
 
-static void free_texts(struct string_list *texts)
-{
-    for (size_t i = 0; i < texts->n; i++) free(texts->items[i]);
-    free(texts->items);
-}
-
 void list_free_cidrs(struct cidr_list *list)
 {
     free(list->items);
-    free_texts(&list->texts);
+    list_free_texts(&list->texts);
     free_index(&list->index);
     *list = (struct cidr_list){0};
 }
@@ -139,13 +151,12 @@ void list_free_cidrs(struct cidr_list *list)
 void list_free_patterns(struct pattern_list *list)
 {
     free(list->items);
-    free_texts(&list->texts);
+    list_free_texts(&list->texts);
     free_index(&list->index);
     *list = (struct pattern_list){0};
 }
 
-/* ---- look-ups ---------------------------------------------------------------------------------
- */
+/* ---- look-ups ------------------------------------------------------------------------------- */
 
 /* Does one of the items of a chain fit? */
 typedef bool fits(const void *list, size_t item, const void *wanted);

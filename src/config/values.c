@@ -42,18 +42,6 @@ bool value_repeats(enum value_kind kind)
     return texts_of(kind, &any) != NULL;
 }
 
-static bool list_add(struct string_list *list, char *item)
-{
-    char **items = item ? realloc(list->items, (list->n + 1) * sizeof *items) : NULL;
-    if (!items) {
-        free(item);
-        return false;
-    }
-    list->items = items;
-    items[list->n++] = item;
-    return true;
-}
-
 static char *resolve_path(const char *text, const char *directory)
 {
     struct text t = {0};
@@ -159,7 +147,7 @@ static const char *parse_suite(const char *text, struct string_list *list)
 {
     const struct suite *s = suite_by_name(text);
     if (!s) return "one of the eight suites that suitegate policy lists";
-    return list_add(list, text_copy(s->iana, strlen(s->iana))) ? NULL : out_of_memory;
+    return list_add_text(list, text_copy(s->iana, strlen(s->iana))) ? NULL : out_of_memory;
 }
 
 /* A line that names a file of entries, with its path made absolute. */
@@ -171,7 +159,7 @@ static const char *add_file(const char *path, const char *directory, struct stri
     char *copy = resolved ? text_take(&line) : NULL;
     free(resolved);
     text_fini(&line);
-    return list_add(texts, copy) ? NULL : out_of_memory;
+    return list_add_text(texts, copy) ? NULL : out_of_memory;
 }
 
 static const char *parse_cidr(const char *text, const char *directory, struct cidr_list *list)
@@ -181,7 +169,7 @@ static const char *parse_cidr(const char *text, const char *directory, struct ci
     if (path && *path) return add_file(path, directory, &list->texts);
     if (!cidr_from_text(text, &range))
         return "an address, a range such as 10.0.0.0/8, or file:PATH";
-    return list_add(&list->texts, text_copy(text, strlen(text))) && list_add_cidr(list, &range)
+    return list_add_text(&list->texts, text_copy(text, strlen(text))) && list_add_cidr(list, &range)
                ? NULL
                : out_of_memory;
 }
@@ -199,7 +187,7 @@ static const char *parse_pattern(const char *text, const char *directory, struct
     if (!pattern_from_text(text, &p))
         return "a host pattern and ports, such as *.example.com:443 or 10.0.0.0/8:443,8443, or "
                "file:PATH";
-    return list_add(&list->texts, text_copy(text, strlen(text))) && list_add_pattern(list, &p)
+    return list_add_text(&list->texts, text_copy(text, strlen(text))) && list_add_pattern(list, &p)
                ? NULL
                : out_of_memory;
 }
@@ -225,7 +213,7 @@ static const char *parse_syslog(const char *text, struct string_list *list)
     struct syslog_address address;
     if (!syslog_address_from_text(text, &address))
         return "unix:/dev/log, udp:HOST:PORT or tcp:HOST:PORT";
-    return list_add(list, text_copy(text, strlen(text))) ? NULL : out_of_memory;
+    return list_add_text(list, text_copy(text, strlen(text))) ? NULL : out_of_memory;
 }
 
 bool label_is_valid(const char *s)
@@ -262,7 +250,7 @@ static const char *parse_resolver(const char *text, struct string_list *list)
     if (!ok || addr_port(&server) == 0 || addr_is_unspecified(&server))
         return "the IP address of a name server, with a port if it is not 53";
     addr_format(&server, whole);
-    return list_add(list, text_copy(whole, strlen(whole))) ? NULL : out_of_memory;
+    return list_add_text(list, text_copy(whole, strlen(whole))) ? NULL : out_of_memory;
 }
 
 static const char *parse_string(enum value_kind kind, const char *text, const char *directory,
@@ -309,7 +297,7 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
     case KIND_LABEL:
         return parse_string(kind, text, directory, member);
     case KIND_PATH_LIST:
-        return list_add(member, resolve_path(text, directory)) ? NULL : out_of_memory;
+        return list_add_text(member, resolve_path(text, directory)) ? NULL : out_of_memory;
     case KIND_SYSLOG_LIST:
         return parse_syslog(text, member);
     case KIND_RESOLVER_LIST:
@@ -402,13 +390,6 @@ void value_print(enum value_kind kind, const void *member,
     if (s[0]) each(arg, s);
 }
 
-static void list_free(struct string_list *list)
-{
-    for (size_t i = 0; i < list->n; i++) free(list->items[i]);
-    free(list->items);
-    *list = (struct string_list){0};
-}
-
 void value_free(enum value_kind kind, void *member)
 {
     switch (kind) {
@@ -423,7 +404,7 @@ void value_free(enum value_kind kind, void *member)
     case KIND_PATH_LIST:
     case KIND_SYSLOG_LIST:
     case KIND_RESOLVER_LIST:
-        list_free(member);
+        list_free_texts(member);
         break;
     case KIND_CIDR_LIST:
         list_free_cidrs(member);

@@ -29,8 +29,7 @@ static enum proxy_header_status bad(const char **why, const char *sentence)
     return PROXY_HEADER_BAD;
 }
 
-/* ---- version 1: a line of text ----------------------------------------------------------------
- */
+/* ---- version 1: a line of text -------------------------------------------------------------- */
 
 /* 0 to 65535, without leading zeros. */
 static bool read_port(const char *s, uint16_t *out)
@@ -89,8 +88,7 @@ static enum proxy_header_status parse_line(const uint8_t *p, size_t n, size_t *u
     return PROXY_HEADER_OK;
 }
 
-/* ---- version 2: binary ------------------------------------------------------------------------
- */
+/* ---- version 2: binary ---------------------------------------------------------------------- */
 
 /* CRC-32C (RFC 3720 appendix B.4), bit by bit: it is rare and short. */
 static uint32_t crc32c(uint32_t crc, const uint8_t *p, size_t n)
@@ -196,8 +194,7 @@ bool proxy_header_may_begin(const uint8_t *p, size_t n)
            (n == 0 || memcmp(p, line_begins, n) == 0 || memcmp(p, signature, n) == 0);
 }
 
-/* ---- writing ----------------------------------------------------------------------------------
- */
+/* ---- writing -------------------------------------------------------------------------------- */
 
 static bool both_are_ipv4(const struct proxy_header *h)
 {

@@ -129,8 +129,7 @@ void socks_write_reply(enum socks_reply reply, uint8_t out[SOCKS_REPLY_SIZE])
     out[3] = ADDRESS_IPV4;
 }
 
-/* ---- the client's side ------------------------------------------------------------------------
- */
+/* ---- the client's side ---------------------------------------------------------------------- */
 
 size_t socks_write_methods(bool with_login, uint8_t out[SOCKS_METHODS_SIZE])
 {

@@ -107,8 +107,7 @@ static enum step nonsense(struct conn *c)
     return refuse(c, REASON_PARENT_REFUSED, "sent an answer that cannot be read");
 }
 
-/* ---- TLS with the parent ----------------------------------------------------------------------
- */
+/* ---- TLS with the parent -------------------------------------------------------------------- */
 
 static enum step tls_failed(struct conn *c, enum reason reason)
 {
@@ -168,8 +167,7 @@ static enum step shake(struct conn *c)
     }
 }
 
-/* ---- HTTP -------------------------------------------------------------------------------------
- */
+/* ---- HTTP ----------------------------------------------------------------------------------- */
 
 static enum step ask_http(struct conn *c)
 {
@@ -219,8 +217,7 @@ static enum step read_http(struct conn *c)
     return answer.status / 100 == 2 ? reach_done(c) : http_refused(c, &answer);
 }
 
-/* ---- SOCKS 5 ----------------------------------------------------------------------------------
- */
+/* ---- SOCKS 5 -------------------------------------------------------------------------------- */
 
 static enum step ask_socks(struct conn *c)
 {
