@@ -45,8 +45,7 @@ struct setup {
     struct addr addresses[LOOKUP_LIMIT];
     size_t address_count;
 
-    struct peer_check check, hop_check; /* of the upstream; of a proxy on the way */
-    struct flight_offer hop_offer;
+    struct peer_check check;            /* of the upstream */
     int64_t verified_ns;                /* when the upstream's certificate was verified, steady */
     struct cert_facts known_facts;      /* of the session offered for resumption */
     char alpn[ALPN_LIMIT];              /* offered upstream, comma-separated */
@@ -225,8 +224,8 @@ enum step client_start_handshake(struct conn *c, const char *alpn);
 /* observe.c: a listener that only observes. observe_start(): at the beginning; false: no memory.
  * observe_keep(): n bytes of the client were taken that the upstream has to get. observe_relay():
  * the upstream is connected; bytes pass from now on. observe_bytes(): these pass; false: they must
- * not, and the connection is refused. observe_end(): no
- * more will; false: nobody said anything, which is no record. */
+ * not, and the connection is refused. observe_end(): no more will; false: nobody said anything,
+ * which is no record. */
 WARN_UNUSED bool observe_start(struct conn *c);
 WARN_UNUSED bool observe_keep(struct conn *c, const void *p, size_t n);
 enum step observe_relay(struct conn *c);

@@ -12,8 +12,10 @@
 struct tunnel {
     struct stream wire;
     struct session *tls;
-    bool open;   /* its handshake is done */
-    bool closed; /* our side has ended */
+    struct flight_offer offer; /* the session's */
+    struct peer_check check;   /* of the proxy; the session's */
+    bool open;                 /* its handshake is done */
+    bool closed;               /* our side has ended */
 };
 
 struct leg {

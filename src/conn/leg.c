@@ -169,6 +169,7 @@ void leg_close(struct leg *l, struct ev_loop *loop)
     if (l->tunnel) {
         session_free(l->tunnel->tls);
         stream_fini(&l->tunnel->wire);
+        cert_facts_fini(&l->tunnel->check.facts);
         free(l->tunnel);
     }
     l->tunnel = NULL;

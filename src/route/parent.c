@@ -120,16 +120,14 @@ static enum step tls_failed(struct conn *c, enum reason reason)
 static enum step start_tls(struct conn *c)
 {
     const struct target *hop = next_hop(c);
-    struct setup *s = c->setup;
     struct tunnel *tunnel = calloc(1, sizeof *tunnel);
     if (!tunnel) return conn_refuse(c, REASON_INTERNAL_ERROR);
     c->upstream.tunnel = tunnel;
-    cert_facts_fini(&s->hop_check.facts);
-    s->hop_check =
+    tunnel->check =
         (struct peer_check){.trust = c->runtime->trust, .identity = hop->host, .is_ip = hop->is_ip};
-    s->hop_offer = (struct flight_offer){.suites = conn_config(c)->policy.allowed};
+    tunnel->offer.suites = conn_config(c)->policy.allowed;
     tunnel->tls = session_client(c->runtime->upstream, &tunnel->wire, hop->is_ip ? NULL : hop->host,
-                                 "", &s->hop_offer, &s->hop_check, NULL);
+                                 "", &tunnel->offer, &tunnel->check, NULL);
     return tunnel->tls ? wait_for(c, TLS) : conn_refuse(c, REASON_INTERNAL_ERROR);
 }
 
@@ -137,7 +135,7 @@ static enum step shaken(struct conn *c)
 {
     struct tunnel *tunnel = c->upstream.tunnel;
     struct agreed agreed = session_agreed(tunnel->tls);
-    if (!agreed_is_allowed(&agreed, conn_config(c)->policy.allowed, c->setup->hop_check.verified))
+    if (!agreed_is_allowed(&agreed, conn_config(c)->policy.allowed, tunnel->check.verified))
         return conn_refuse(c, REASON_INTERNAL_ERROR);
     session_handshake_done(tunnel->tls);
     tunnel->open = true;
