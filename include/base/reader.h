@@ -78,4 +78,11 @@ static inline uint16_t span_u16(struct span s, size_t i)
     return (uint16_t)(s.p[2 * i] << 8 | s.p[2 * i + 1]);
 }
 
+static inline bool span_has_u16(struct span s, uint16_t wanted)
+{
+    for (size_t i = 0; i < s.n / 2; i++)
+        if (span_u16(s, i) == wanted) return true;
+    return false;
+}
+
 #endif

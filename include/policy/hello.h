@@ -71,6 +71,10 @@ struct hello {
  * HELLO_TOO_MANY_* for more than 2,048 suites or 128 extensions. */
 WARN_UNUSED enum hello_status hello_parse(struct span message, struct hello *h, uint8_t *alert);
 
+bool hello_offers_extension(const struct hello *h, uint16_t type);
+/* By the extension or by the suite that stands for it (RFC 5746 section 3.4). */
+bool hello_offers_secure_renegotiation(const struct hello *h);
+
 /* A DNS name as a certificate may have it: LDH labels and underscores, 1 to 253 characters, no
  * final dot, not an IP address (RFC 1123 section 2.1, RFC 6066 section 3). */
 bool hello_name_is_valid(const char *name, size_t n);

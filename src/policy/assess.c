@@ -152,13 +152,6 @@ static void assess_groups(const struct hello *h, struct assessment *a)
         judge(item, ASSESS_MEETS, "SHA-256 or better, and nothing weaker.");
 }
 
-static bool signals(const struct hello *h, uint16_t signal)
-{
-    for (size_t i = 0; i < h->cipher_suites.n / 2; i++)
-        if (span_u16(h->cipher_suites, i) == signal) return true;
-    return false;
-}
-
 static void assess_yes_no(struct assessment *a, const char *name, bool yes, enum assess_mark no,
                           const char *yes_words, const char *no_words)
 {
@@ -172,9 +165,8 @@ static void assess_extensions(const struct hello *h, struct assessment *a)
     assess_yes_no(a, "extended master secret", h->extended_master_secret, ASSESS_NOTE,
                   "The session keys are bound to this handshake (RFC 7627).",
                   "Not offered (RFC 7627): an old TLS library. Sessions are not resumed.");
-    assess_yes_no(a, "secure renegotiation", h->has_renegotiation || signals(h, SCSV_RENEGOTIATION),
-                  ASSESS_NOTE, "Offered (RFC 5746).",
-                  "Not offered (RFC 5746): an old TLS library.");
+    assess_yes_no(a, "secure renegotiation", hello_offers_secure_renegotiation(h), ASSESS_NOTE,
+                  "Offered (RFC 5746).", "Not offered (RFC 5746): an old TLS library.");
     bool compresses = weak_of(h, WEAK_COMPRESSION, NULL) > 0;
     struct assess_item *item = add(a, "compression");
     text_add(&item->offered, compresses ? "DEFLATE" : "none");

@@ -231,16 +231,26 @@ static bool parse_extension(uint16_t type, struct span s, struct hello *h)
     }
 }
 
-/* No type may occur twice (RFC 5246 section 7.4.1.4), GREASE included. */
-static bool extension_repeats(struct span extensions, const uint8_t *upto, uint16_t type)
+/* Is this type among the first n bytes, which are whole extensions? */
+static bool has_extension(struct span extensions, size_t n, uint16_t type)
 {
-    struct reader r = reader_of(extensions);
-    while (r.p < upto) {
+    struct reader r = reader_of((struct span){extensions.p, n});
+    while (r.left > 0) {
         uint16_t earlier = reader_u16(&r);
         reader_vector(&r, 2);
         if (earlier == type) return true;
     }
     return false;
+}
+
+bool hello_offers_extension(const struct hello *h, uint16_t type)
+{
+    return has_extension(h->extensions, h->extensions.n, type);
+}
+
+bool hello_offers_secure_renegotiation(const struct hello *h)
+{
+    return h->has_renegotiation || span_has_u16(h->cipher_suites, SCSV_RENEGOTIATION);
 }
 
 enum { SUITES_LIMIT = 2048 };    /* the TLS library's limit; no client sends as many */
@@ -261,11 +271,12 @@ static uint8_t parse_extensions(struct hello *h)
 {
     struct reader r = reader_of(h->extensions);
     while (r.left > 0) {
-        const uint8_t *place = r.p;
+        size_t before = h->extensions.n - r.left;
         uint16_t type = reader_u16(&r);
         struct span body = reader_vector(&r, 2);
         if (r.failed) return ALERT_DECODE_ERROR;
-        if (extension_repeats(h->extensions, place, type)) return ALERT_ILLEGAL_PARAMETER;
+        /* No type may occur twice (RFC 5246 section 7.4.1.4), GREASE included. */
+        if (has_extension(h->extensions, before, type)) return ALERT_ILLEGAL_PARAMETER;
         if (!parse_extension(type, body, h)) return ALERT_DECODE_ERROR;
         h->grease = h->grease || is_grease(type);
     }

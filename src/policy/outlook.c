@@ -25,12 +25,8 @@ static struct outlook unknown(const char *why)
 static bool offers_all(const struct hello *h, suite_set allowed)
 {
     if (verdict_offered(h, allowed) != allowed) return false;
-    for (size_t g = 0; g < group_count(); g++) {
-        bool offered = false;
-        for (size_t i = 0; i < h->groups.n / 2; i++)
-            offered = offered || span_u16(h->groups, i) == group_at(g);
-        if (!offered) return false;
-    }
+    for (size_t i = 0; i < group_count(); i++)
+        if (!span_has_u16(h->groups, group_at(i))) return false;
     return true;
 }
 
@@ -49,32 +45,15 @@ static struct outlook of_alert(const struct hello *h, suite_set allowed, const s
     return refuse(REASON_UPSTREAM_HANDSHAKE_FAILED);
 }
 
-/* Did the client ask for it (RFC 5746 section 3.4)? */
-static bool offers_renegotiation_info(const struct hello *h)
-{
-    if (h->has_renegotiation) return true;
-    for (size_t i = 0; i < h->cipher_suites.n / 2; i++)
-        if (span_u16(h->cipher_suites, i) == SCSV_RENEGOTIATION) return true;
-    return false;
-}
-
-static bool offers_extension(const struct hello *h, uint16_t wanted)
-{
-    struct reader r = reader_of(h->extensions);
-    if (wanted == EXTENSION_RENEGOTIATION && offers_renegotiation_info(h)) return true;
-    while (r.left > 0) {
-        uint16_t type = reader_u16(&r);
-        (void)reader_vector(&r, 2);
-        if (!r.failed && type == wanted) return true;
-    }
-    return false;
-}
-
 /* An answer to what nobody asked for (RFC 5246 section 7.4.1.4). */
 static bool answers_unasked(const struct hello *h, const struct reply *reply)
 {
-    for (size_t i = 0; i < reply->extension_count; i++)
-        if (!offers_extension(h, reply->extensions[i])) return true;
+    for (size_t i = 0; i < reply->extension_count; i++) {
+        uint16_t type = reply->extensions[i];
+        bool asked = type == EXTENSION_RENEGOTIATION ? hello_offers_secure_renegotiation(h)
+                                                     : hello_offers_extension(h, type);
+        if (!asked) return true;
+    }
     return false;
 }
 
@@ -109,7 +88,7 @@ static enum reason fault_of(const struct hello *h, const struct reply *reply,
     if (reply->downgraded) return REASON_UPSTREAM_DOWNGRADE_MARKER;
     if (reply->compression != 0 || answers_unasked(h, reply))
         return REASON_UPSTREAM_SUITE_NOT_OFFERED;
-    if (!reply->secure_renegotiation && offers_renegotiation_info(h))
+    if (!reply->secure_renegotiation && hello_offers_secure_renegotiation(h))
         return REASON_UPSTREAM_NO_SECURE_RENEGOTIATION;
     if (reply->chain_cut) return REASON_UPSTREAM_CERTIFICATE_INVALID;
     if (reply->certificate_count > 0 && certificate != REASON_OK) return certificate;

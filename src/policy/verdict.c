@@ -39,10 +39,8 @@ static enum reason judge_version(const struct hello *h)
     /* TLS 1.2 itself is negotiated by the old field (RFC 5246 section 7.4.1.2). */
     if (h->highest_version < TLS_1_2 || h->legacy_version < TLS_1_2)
         return REASON_CLIENT_PROTOCOL_TOO_OLD;
-    if (!h->has_versions) return REASON_OK;
-    for (size_t i = 0; i < h->supported_versions.n / 2; i++)
-        if (span_u16(h->supported_versions, i) == TLS_1_2) return REASON_OK;
-    return REASON_CLIENT_TLS13_ONLY;
+    bool has_1_2 = !h->has_versions || span_has_u16(h->supported_versions, TLS_1_2);
+    return has_1_2 ? REASON_OK : REASON_CLIENT_TLS13_ONLY;
 }
 
 static bool has_byte(struct span s, uint8_t value)
@@ -55,10 +53,7 @@ static bool has_byte(struct span s, uint8_t value)
 /* Without the extension the server may choose freely (RFC 8422 section 4). */
 static bool offers_group(const struct hello *h, uint16_t wanted)
 {
-    if (!h->has_groups) return true;
-    for (size_t i = 0; i < h->groups.n / 2; i++)
-        if (span_u16(h->groups, i) == wanted) return true;
-    return false;
+    return !h->has_groups || span_has_u16(h->groups, wanted);
 }
 
 static bool offers_any_group(const struct hello *h)
