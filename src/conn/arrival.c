@@ -53,7 +53,10 @@ enum step arrival_begin(struct conn *c)
     return STEP_AGAIN;
 }
 
-static bool has_whole_hello(const struct conn *c)
+/* So much of what is no hello is enough to know it again. */
+enum { KNOWN_BY = 16 * 1024 };
+
+static enum hello_status status_of(const struct conn *c)
 {
     const struct buf *in = &c->client.stream.in;
     struct hello_reader reader = {.limit = conn_config(c)->proxy.hello_max_size};
@@ -62,17 +65,17 @@ static bool has_whole_hello(const struct conn *c)
                                    ? hello_reader_feed(&reader, buf_head(in), buf_size(in), &used)
                                    : HELLO_MORE;
     hello_reader_fini(&reader);
-    return status == HELLO_COMPLETE;
+    return status;
 }
 
-/* What is no hello is known again by its bytes; silence is not. */
+/* What is no hello is known again by its first bytes; silence is not. */
 static enum step begin_known(struct conn *c)
 {
     const struct buf *in = &c->client.stream.in;
+    size_t n = buf_size(in) < KNOWN_BY ? buf_size(in) : KNOWN_BY;
     uint8_t mark[HELLO_RANDOM_SIZE];
-    if (buf_size(in) == 0) return reach_begin(c);
-    if (!digest_sha256(buf_head(in), buf_size(in), mark))
-        return conn_refuse(c, REASON_INTERNAL_ERROR);
+    if (n == 0) return reach_begin(c);
+    if (!digest_sha256(buf_head(in), n, mark)) return conn_refuse(c, REASON_INTERNAL_ERROR);
     if (client_circles(c, mark)) return conn_refuse(c, REASON_PROXY_LOOP);
     client_mark(c, mark);
     return reach_begin(c);
@@ -83,11 +86,13 @@ static enum step begin_known(struct conn *c)
 enum step watch_step(struct conn *c)
 {
     (void)!leg_fill(&c->client);
-    bool bytes = buf_size(&c->client.stream.in) > 0;
-    if (bytes) conn_saw_bytes(c);
-    if (has_whole_hello(c)) return reach_begin(c);
+    size_t n = buf_size(&c->client.stream.in);
+    if (n > 0) conn_saw_bytes(c);
+    enum hello_status status = status_of(c);
+    if (status == HELLO_COMPLETE) return reach_begin(c);
+    if (status != HELLO_MORE && n >= KNOWN_BY) return begin_known(c);
     if (!c->client.stream.end_of_data) return STEP_WAIT;
-    if (bytes) return begin_known(c);
+    if (n > 0) return begin_known(c);
     conn_end(c);
     return STEP_AGAIN;
 }

@@ -443,8 +443,8 @@ def test_the_same_hello_again_is_no_circle(make_pair, pki, tmp_path):
 
 
 @pytest.mark.parametrize("data", [b"", hellos.hello(), hellos.hello(suites=(0x1301,)),
-                                  hellos.hello()[:40], b"EHLO x\r\n"],
-                         ids=["silence", "hello", "refused", "half", "plain"])
+                                  hellos.hello()[:40], b"EHLO x\r\n", b"EHLO x\r\n" * 9000],
+                         ids=["silence", "hello", "refused", "half", "plain", "much"])
 @pytest.mark.parametrize("mode", ["observe", "enforce"])
 def test_a_circle_ends_with_its_client(make_gate, pki, ca_folder, data, mode):
     """The upstream is a forwarder that leads back."""
@@ -506,6 +506,23 @@ def test_silent_clients_make_room(make_pair, origin):
         done = curl(gate, "--tls-max", "1.2", "--max-time", "20")
         assert done.stdout == origin.body, done.stderr
     assert gate.matching(code="limit_reached") or gate.matching(code="source_limit_reached")
+
+
+def test_what_is_no_hello_does_not_fill_the_memory(make_pair):
+    """It is sent on as fast as the upstream takes it, which is not at all."""
+    with Peer(lambda sock, number: None) as server:
+        gate, _ = make_pair("fixed", server.port)
+        before = gate.rss_kib()
+        with contextlib.ExitStack() as stack:
+            socks = [stack.enter_context(hellos.connect(gate.port)) for _ in range(4)]
+            for sock in socks:
+                sock.setblocking(False)
+            end = time.monotonic() + 1.5
+            while time.monotonic() < end:
+                for sock in socks:
+                    with contextlib.suppress(BlockingIOError):
+                        sock.send(b"EHLO x\r\n" * 10000)
+            assert gate.rss_kib() < before + 16 * 1024
 
 
 def test_silence_leaves_no_record(make_pair, echoing):
