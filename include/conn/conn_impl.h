@@ -190,6 +190,11 @@ void linger_overdue(struct conn *c);
 /* reach.c: resolves the next hop and dials it, if c->target is allowed; dials the addresses found;
  * continues once connected. */
 enum step reach_begin(struct conn *c);
+/* The one of these addresses to which a redirected client connected; NULL: none. */
+const struct addr *reach_original_among(const struct conn *c, const struct addr *addresses,
+                                        size_t n);
+/* Of a lookup that found nothing; REASON_LIMIT_REACHED is our own shortage. */
+enum reason reach_lookup_reason(enum lookup_status status);
 /* Do allow_upstreams have c->target, or the address to which a redirected client connected? */
 bool reach_is_allowed(const struct conn *c);
 enum step reach_dial(struct conn *c);
@@ -212,8 +217,9 @@ bool client_circles(struct conn *c, const uint8_t mark[HELLO_RANDOM_SIZE]);
 bool client_hello_circles(struct conn *c);
 /* Does the hello's server name fit the target? */
 enum reason client_judge_name(const struct conn *c);
-/* Refuses what cannot be read: for the reason, or for a PROXY header that is not expected, if it
- * begins as one. */
+/* Refuses bytes that begin a PROXY header, which is not expected. False: they do not. */
+WARN_UNUSED bool client_refuse_header(struct conn *c, const uint8_t *p, size_t n);
+/* Refuses what cannot be read: as such a header, or for the reason. */
 enum step client_refuse_unread(struct conn *c, enum reason reason, const uint8_t *p, size_t n);
 /* There are not enough bytes yet: waits, or ends. */
 enum step client_greeting_incomplete(struct conn *c);

@@ -37,11 +37,17 @@ enum reason client_judge_name(const struct conn *c)
     return REASON_OK;
 }
 
+bool client_refuse_header(struct conn *c, const uint8_t *p, size_t n)
+{
+    if (!proxy_header_begins(p, n)) return false;
+    c->detail = "It begins with a PROXY header, but proxy_protocol_from does not name the sender.";
+    conn_refuse(c, REASON_CLIENT_BAD_PROXY_HEADER);
+    return true;
+}
+
 enum step client_refuse_unread(struct conn *c, enum reason reason, const uint8_t *p, size_t n)
 {
-    if (!proxy_header_begins(p, n)) return conn_refuse(c, reason);
-    c->detail = "It begins with a PROXY header, but proxy_protocol_from does not name the sender.";
-    return conn_refuse(c, REASON_CLIENT_BAD_PROXY_HEADER);
+    return client_refuse_header(c, p, n) ? STEP_AGAIN : conn_refuse(c, reason);
 }
 
 enum step client_greeting_incomplete(struct conn *c)

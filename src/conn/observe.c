@@ -50,6 +50,11 @@ static void would_refuse(struct conn *c, enum reason reason, const char *why)
     decide(c, (struct outlook){.kind = OUTLOOK_REFUSE, .reason = reason, .why = why});
 }
 
+static void leave_open(struct conn *c, const char *why)
+{
+    decide(c, (struct outlook){.kind = OUTLOOK_UNKNOWN, .why = why});
+}
+
 /* Does the client name the host that this proxy would name? */
 static bool names_the_same(const struct conn *c)
 {
@@ -102,35 +107,38 @@ static void decide_if_seen(struct conn *c)
     if (o->client_seen && !o->name_pending && o->reply.done) judge_reply(c);
 }
 
+static const char no_memory[] = "There was no memory for the lookup of the client's server name.";
+
 /* For a redirected client: does its server name lead to the address? */
 static void on_name_found(void *arg, enum lookup_status status, const struct addr *addresses,
                           size_t n)
 {
     struct conn *c = arg;
-    bool leads = false;
+    bool answered = status == LOOKUP_FOUND || status == LOOKUP_NOT_FOUND;
     c->setup->lookup = NULL;
     c->observer->name_pending = false;
-    for (size_t i = 0; i < n; i++) leads = leads || addr_same_ip(&addresses[i], &c->original);
-    if (leads)
+    if (reach_original_among(c, addresses, n))
         decide_if_seen(c);
-    else if (status == LOOKUP_FOUND || status == LOOKUP_NOT_FOUND)
-        would_refuse(c, REASON_CLIENT_SERVER_NAME_MISMATCH, NULL);
-    else if (status == LOOKUP_UNANSWERED)
-        would_refuse(c, REASON_RESOLVER_UNAVAILABLE, NULL);
+    else if (status == LOOKUP_NO_MEMORY)
+        leave_open(c, no_memory);
     else
-        would_refuse(c, REASON_UPSTREAM_NAME_LOOKUP_FAILED, NULL);
+        would_refuse(c, answered ? REASON_CLIENT_SERVER_NAME_MISMATCH : reach_lookup_reason(status),
+                     NULL);
 }
 
-static void look_up_name(struct conn *c)
+/* False: it cannot be looked up, and that is decided. */
+static bool look_up_name(struct conn *c)
 {
     struct setup *s = c->setup;
     const struct hello *h = &s->hello;
     if (!c->original.length || !h->server_name_usable ||
         conn_config(c)->policy.allow_server_name_mismatch)
-        return;
+        return true;
     s->lookup =
         resolver_start(c->runtime->resolver, h->server_name, c->target.port, on_name_found, c);
     c->observer->name_pending = s->lookup != NULL;
+    if (!s->lookup) leave_open(c, no_memory);
+    return s->lookup != NULL;
 }
 
 /* The hello is parsed. */
@@ -146,15 +154,12 @@ static void judge_hello(struct conn *c)
         return;
     }
     c->observer->client_seen = true;
-    look_up_name(c);
-    decide_if_seen(c);
+    if (look_up_name(c)) decide_if_seen(c);
 }
 
-/* What is refused all the same: a PROXY header, which the upstream might take for ours, and a hello
- * that has gone in a circle. */
-static bool refuse_bytes(struct conn *c, enum reason reason, const char *why)
+/* The bytes must not pass. */
+static bool refuse_bytes(struct conn *c, enum reason reason)
 {
-    c->detail = why;
     conn_refuse(c, reason);
     return false;
 }
@@ -179,25 +184,23 @@ static bool read_hello(struct conn *c, const void *p, size_t n)
         return true;
     }
     s->has_hello = true;
-    if (client_hello_circles(c)) return refuse_bytes(c, REASON_PROXY_LOOP, NULL);
+    if (client_hello_circles(c)) return refuse_bytes(c, REASON_PROXY_LOOP);
     ja4_format(&s->hello, digest_sha256, s->ja4);
     client_set_identity(c);
     judge_hello(c);
     return true;
 }
 
-/* The first bytes, until they are enough to tell. */
+/* The first bytes, until they show that they are no PROXY header, which the upstream might take for
+ * ours. */
 static bool read_first(struct conn *c, const void *p, size_t n)
 {
     struct observer *o = c->observer;
-    if (!buf_append(&o->kept, p, n)) return refuse_bytes(c, REASON_INTERNAL_ERROR, NULL);
+    if (!buf_append(&o->kept, p, n)) return refuse_bytes(c, REASON_INTERNAL_ERROR);
     const uint8_t *first = buf_head(&o->kept);
     size_t size = buf_size(&o->kept);
     if (proxy_header_may_begin(first, size)) return true;
-    if (proxy_header_begins(first, size))
-        return refuse_bytes(c, REASON_CLIENT_BAD_PROXY_HEADER,
-                            "It begins with a PROXY header, but proxy_protocol_from does not name "
-                            "the sender.");
+    if (client_refuse_header(c, first, size)) return false;
     o->begun = true;
     struct buf kept = o->kept; /* the observer may be gone afterwards */
     o->kept = (struct buf){0};
@@ -235,11 +238,6 @@ enum step observe_relay(struct conn *c)
     conn_set_state(c, CONN_OBSERVE);
     if (c->setup->has_hello) judge_hello(c);
     return STEP_AGAIN;
-}
-
-static void leave_open(struct conn *c, const char *why)
-{
-    decide(c, (struct outlook){.kind = OUTLOOK_UNKNOWN, .why = why});
 }
 
 /* The client ended the connection, or half of it, first. */

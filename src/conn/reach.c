@@ -50,18 +50,12 @@ enum step reach_dial(struct conn *c)
     return a->dial ? STEP_WAIT : conn_refuse(c, REASON_INTERNAL_ERROR);
 }
 
-/* Is the address to which the client connected one of those that the name leads to? Then only that
- * one is used. */
-static bool leads_to_original(struct conn *c)
+const struct addr *reach_original_among(const struct conn *c, const struct addr *addresses,
+                                        size_t n)
 {
-    struct setup *a = c->setup;
-    for (size_t i = 0; i < a->address_count; i++) {
-        if (!addr_same_ip(&a->addresses[i], &c->original)) continue;
-        a->addresses[0] = a->addresses[i];
-        a->address_count = 1;
-        return true;
-    }
-    return false;
+    for (size_t i = 0; i < n; i++)
+        if (addr_same_ip(&addresses[i], &c->original)) return &addresses[i];
+    return NULL;
 }
 
 static enum step refuse_other_name(struct conn *c)
@@ -112,21 +106,29 @@ static enum step hop_failed(struct conn *c, enum reason reason, const char *prox
     return conn_refuse_with(c, reason, REASON_ALERT_AS_SENT, proxy_status);
 }
 
-static enum step lookup_failed(struct conn *c, enum lookup_status status)
+enum reason reach_lookup_reason(enum lookup_status status)
 {
     switch (status) {
     case LOOKUP_NOT_FOUND:
-        return hop_failed(c, REASON_UPSTREAM_NAME_NOT_FOUND, NULL,
-                          "has a name that does not exist");
+        return REASON_UPSTREAM_NAME_NOT_FOUND;
     case LOOKUP_NO_MEMORY:
-        c->detail = "There was no memory for the lookup of the destination's name.";
-        return conn_refuse(c, REASON_LIMIT_REACHED);
+        return REASON_LIMIT_REACHED;
     case LOOKUP_UNANSWERED:
-        return conn_refuse(c, REASON_RESOLVER_UNAVAILABLE);
+        return REASON_RESOLVER_UNAVAILABLE;
     default:
-        return hop_failed(c, REASON_UPSTREAM_NAME_LOOKUP_FAILED, NULL,
-                          "has a name that could not be looked up");
+        return REASON_UPSTREAM_NAME_LOOKUP_FAILED;
     }
+}
+
+static enum step lookup_failed(struct conn *c, enum lookup_status status)
+{
+    enum reason reason = reach_lookup_reason(status);
+    if (status == LOOKUP_NO_MEMORY)
+        c->detail = "There was no memory for the lookup of the destination's name.";
+    if (status == LOOKUP_NO_MEMORY || status == LOOKUP_UNANSWERED) return conn_refuse(c, reason);
+    return hop_failed(c, reason, NULL,
+                      status == LOOKUP_NOT_FOUND ? "has a name that does not exist"
+                                                 : "has a name that could not be looked up");
 }
 
 void reach_lookup_overdue(struct conn *c)
@@ -176,22 +178,28 @@ static enum step find_hop(struct conn *c)
                : conn_refuse(c, REASON_INTERNAL_ERROR);
 }
 
+/* The name leads to the address to which the client connected: it alone is used. */
+static enum step reach_original(struct conn *c, const struct addr *address)
+{
+    c->setup->naming = false;
+    if (c->route->next_hop(c) != &c->target) return find_hop(c);
+    keep_answer(c, address, 1);
+    return dial_allowed(c);
+}
+
 /* The name's addresses, for a redirected client. */
 static void on_name_found(void *arg, enum lookup_status status, const struct addr *addresses,
                           size_t n)
 {
     struct conn *c = arg;
-    keep_answer(c, addresses, n);
-    bool answered = status == LOOKUP_FOUND || status == LOOKUP_NOT_FOUND;
-    bool failed = !answered;
-    if (failed) lookup_failed(c, status);
-    c->setup->naming = false;
-    if (!failed && !leads_to_original(c))
+    const struct addr *original = reach_original_among(c, addresses, n);
+    c->setup->lookup = NULL;
+    if (original)
+        reach_original(c, original);
+    else if (status == LOOKUP_FOUND || status == LOOKUP_NOT_FOUND)
         refuse_other_name(c);
-    else if (!failed && c->route->next_hop(c) == &c->target)
-        dial_allowed(c);
-    else if (!failed)
-        find_hop(c);
+    else
+        lookup_failed(c, status);
     conn_run(c);
 }
 
