@@ -73,15 +73,20 @@ static void put_attempts(struct text *out, const struct report *r)
                     r->incidents);
 }
 
-static void put_reasons(struct text *out, const struct report *r)
+static void put_each_reason(struct text *out, const uint64_t *reasons)
 {
     enum reason order[REASON_COUNT];
-    size_t n = report_order_reasons(r->reasons, order);
-    put_heading(out, "REFUSALS BY REASON");
+    size_t n = report_order_reasons(reasons, order);
     for (size_t i = 0; i < n; i++) {
-        text_printf(out, "  %8" PRIu64 "  %s\n", r->reasons[order[i]], reason_row(order[i])->code);
+        text_printf(out, "  %8" PRIu64 "  %s\n", reasons[order[i]], reason_row(order[i])->code);
         text_add_wrapped(out, 12, reason_row(order[i])->sentence);
     }
+}
+
+static void put_reasons(struct text *out, const struct report *r)
+{
+    put_heading(out, "REFUSALS BY REASON");
+    put_each_reason(out, r->reasons);
     put_heading(out, "REFUSALS BY LEG AND BLAME");
     text_printf(out,
                 "  on the client leg %" PRIu64 ", on the upstream leg %" PRIu64
@@ -166,8 +171,6 @@ static void put_outlook(struct text *out, const struct report *r)
 {
     const struct report_outlook *o = &r->outlook;
     uint64_t all = o->pass + o->refuse + o->unknown;
-    enum reason order[REASON_COUNT];
-    size_t n = report_order_reasons(o->reasons, order);
     if (!all) return;
     put_heading(out, "IF THIS WERE ENFORCED (listeners with mode = observe)");
     text_printf(out,
@@ -175,10 +178,7 @@ static void put_outlook(struct text *out, const struct report *r)
                 " would be refused (%.1f%%), %" PRIu64 " not known (%.1f%%)\n",
                 all, o->pass, percent(o->pass, all), o->refuse, percent(o->refuse, all), o->unknown,
                 percent(o->unknown, all));
-    for (size_t i = 0; i < n; i++) {
-        text_printf(out, "  %8" PRIu64 "  %s\n", o->reasons[order[i]], reason_row(order[i])->code);
-        text_add_wrapped(out, 12, reason_row(order[i])->sentence);
-    }
+    put_each_reason(out, o->reasons);
     put_first(out, "CLIENTS TO FIX BEFORE IT IS", &o->clients);
     put_first(out, "ENDPOINTS TO FIX BEFORE IT IS", &o->endpoints);
     if (o->unknown) put_unknown(out, &o->unknown_endpoints);

@@ -199,24 +199,32 @@ static void put_timeline(struct text *out, struct report *r)
     text_add(out, "</span></div>\n");
 }
 
-static void put_reasons(struct text *out, const struct report *r)
+static void put_reason_table(struct text *out, const char *counted, const uint64_t *reasons)
 {
-    struct series s = order_reasons(r->reasons);
-    text_add(out,
-             "<h2>Refusals by reason</h2>\n<table><tr><th class=\"n\">refused</th>"
-             "<th>reason</th><th class=\"k wide\">leg</th><th class=\"k\">to mend by</th></tr>\n");
+    struct series s = order_reasons(reasons);
+    text_printf(out,
+                "<table><tr><th class=\"n\">%s</th><th>reason</th><th class=\"k wide\">leg</th>"
+                "<th class=\"k\">to mend by</th></tr>\n",
+                counted);
     for (size_t i = 0; i < s.n; i++) {
         const struct reason_row *row = reason_row(s.reasons[i]);
         text_printf(out,
                     "<tr><td class=\"n\">%" PRIu64 "</td><td><code>%s</code><br>"
                     "<span class=\"soft\">",
-                    r->reasons[s.reasons[i]], row->code);
+                    reasons[s.reasons[i]], row->code);
         text_add_html(out, row->sentence);
         text_printf(out, "</span></td><td class=\"k wide\">%s</td><td class=\"k\">%s</td></tr>\n",
                     reason_leg_name(row->leg), reason_blame_name(row->blame));
     }
+    text_add(out, "</table>\n");
+}
+
+static void put_reasons(struct text *out, const struct report *r)
+{
+    text_add(out, "<h2>Refusals by reason</h2>\n");
+    put_reason_table(out, "refused", r->reasons);
     text_printf(out,
-                "</table>\n<p class=\"soft\">By leg: client %" PRIu64 ", upstream %" PRIu64
+                "<p class=\"soft\">By leg: client %" PRIu64 ", upstream %" PRIu64
                 ", either %" PRIu64 ". By blame: client %" PRIu64 ", upstream %" PRIu64
                 ", operator %" PRIu64 ".</p>\n",
                 r->legs[LEG_CLIENT], r->legs[LEG_UPSTREAM], r->legs[LEG_EITHER],
@@ -269,6 +277,11 @@ static void put_fix(struct text *out, const struct report_row *row)
     text_add(out, "</p></div>\n");
 }
 
+static void put_more(struct text *out, size_t all, size_t shown)
+{
+    if (all > shown) text_printf(out, "<p class=\"soft\">And %zu more.</p>\n", all - shown);
+}
+
 static void put_fixes(struct text *out, const char *heading, const struct report_table *t)
 {
     size_t shown = 0, all = 0;
@@ -281,7 +294,7 @@ static void put_fixes(struct text *out, const char *heading, const struct report
         }
     }
     if (!all) text_add(out, "<p>None.</p>\n");
-    if (all > shown) text_printf(out, "<p class=\"soft\">And %zu more.</p>\n", all - shown);
+    put_more(out, all, shown);
 }
 
 static void put_state(struct text *out, const char *colour, uint64_t n, const char *what)
@@ -327,8 +340,7 @@ static void put_endpoints(struct text *out, const struct report_table *t)
         text_add(out, "</td></tr>\n");
     }
     text_add(out, "</table>\n");
-    if (t->n > ROWS_SHOWN)
-        text_printf(out, "<p class=\"soft\">And %zu more.</p>\n", t->n - ROWS_SHOWN);
+    put_more(out, t->n, ROWS_SHOWN);
     if (t->others)
         text_printf(out, "<p class=\"soft\">And %" PRIu64 " that were only counted together.</p>\n",
                     t->others);
@@ -402,21 +414,6 @@ static void put_figures(struct text *out, const struct report *r)
     text_add(out, "</table></div>\n");
 }
 
-static void put_would_refuse(struct text *out, const struct report_outlook *o)
-{
-    struct series s = order_reasons(o->reasons);
-    for (size_t i = 0; i < s.n; i++) {
-        const struct reason_row *row = reason_row(s.reasons[i]);
-        text_printf(out,
-                    "<tr><td class=\"n\">%" PRIu64 "</td><td><code>%s</code><br>"
-                    "<span class=\"soft\">",
-                    o->reasons[s.reasons[i]], row->code);
-        text_add_html(out, row->sentence);
-        text_printf(out, "</span></td><td class=\"k\">%s</td></tr>\n",
-                    reason_blame_name(row->blame));
-    }
-}
-
 static void put_outlook(struct text *out, const struct report_outlook *o)
 {
     if (o->pass + o->refuse + o->unknown == 0) return;
@@ -426,10 +423,7 @@ static void put_outlook(struct text *out, const struct report_outlook *o)
                 " would be refused, and of %" PRIu64 " it is not known.</p>\n",
                 o->pass, o->refuse, o->unknown);
     if (o->refuse) {
-        text_add(out, "<table><tr><th class=\"n\">would be refused</th><th>reason</th>"
-                      "<th class=\"k\">to mend by</th></tr>\n");
-        put_would_refuse(out, o);
-        text_add(out, "</table>\n");
+        put_reason_table(out, "would be refused", o->reasons);
         put_fixes(out, "Clients to fix before it is", &o->clients);
         put_fixes(out, "Endpoints to fix before it is", &o->endpoints);
     }
@@ -442,6 +436,7 @@ static void put_outlook(struct text *out, const struct report_outlook *o)
         text_add(out, "</code></li>\n");
     }
     text_add(out, "</ul>\n");
+    put_more(out, o->unknown_endpoints.n, FIXES_SHOWN);
 }
 
 void log_report_html(struct text *out, struct report *r)
