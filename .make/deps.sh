@@ -19,7 +19,7 @@ group() {
         gnutls-bin:gnutls-cli nginx-light:/usr/sbin/nginx nodejs:node
         default-jdk-headless:javac nmap:nmap sslscan:sslscan clang:clang
         libclang-rt-CLANG-dev:links_fuzzers()
-        util-linux:prlimit strace:strace iproute2:ip nftables:nft procps:pgrep
+        util-linux:prlimit strace:strace iproute2:ip nftables:/usr/sbin/nft procps:pgrep
         python3-cryptography:/usr/lib/python3/dist-packages/cryptography/__init__.py
         python3-fastjsonschema:/usr/lib/python3/dist-packages/fastjsonschema/__init__.py
         links:links rsyslog:/usr/sbin/rsyslogd logrotate:/usr/sbin/logrotate

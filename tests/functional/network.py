@@ -51,7 +51,7 @@ class Network:
 
     def firewall(self, rules):
         """Loads rules of nft at the gate."""
-        done = subprocess.run([*self.world.enter, "nft", "-f", "-"], input=rules, text=True,
+        done = subprocess.run([*self.world.enter, "/usr/sbin/nft", "-f", "-"], input=rules, text=True,
                               capture_output=True, check=False, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
 

@@ -3,7 +3,6 @@ the address that its client dialled. The rules are those of conf/, in network na
 
 import os
 import pathlib
-import shutil
 
 import pytest
 
@@ -25,9 +24,6 @@ HOW = ("redirect", "tproxy")
 LOCAL_ROUTES = "\n".join(
     f"ip {family} rule add fwmark 0x53 lookup 53; ip {family} route add local default dev lo table 53"
     for family in ("", "-6"))
-
-pytestmark = pytest.mark.skipif(not shutil.which("nft", path="/usr/sbin:/sbin:/usr/bin"),
-                                reason="needs nft")
 
 
 @pytest.fixture(scope="module")
