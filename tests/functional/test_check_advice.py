@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+import proxies
 from checks import judge
 from client_programs import CLIENTS
 from gate import free_port
@@ -95,20 +96,16 @@ def haproxy(folder, pki, settings):
     home = folder / f"haproxy-{port}"
     home.mkdir()
     pems = [pki.bundle(f"haproxy-{l.name}", l.chain, l.key) for l in (pki.ec, pki.rsa)]
-    (home / "haproxy.cfg").write_text(with_settings(f"""
+    crts = " ".join(f"crt {pem}" for pem in pems)
+    return proxies.haproxy(home, port, f"""
+frontend front
+bind 127.0.0.1:{port} ssl {crts}
+""", settings=with_settings(f"""
 global
 # settings
 ssl-default-bind-options ssl-min-ver TLSv1.0
 ssl-default-bind-ciphers {LOOSE}
-defaults
-mode http
-timeout connect 20s
-timeout client 20s
-timeout server 20s
-frontend front
-bind 127.0.0.1:{port} ssl {" ".join(f"crt {pem}" for pem in pems)}
 """, settings))
-    return Process(["haproxy", "-db", "-f", home / "haproxy.cfg"], port, home / "output.log")
 
 
 @pytest.mark.once

@@ -4,15 +4,12 @@ Where all proxies agree, the gate agrees. Where they differ, DECIDED has the gat
 """
 
 import contextlib
-import os
 import random
-import shutil
-import socket
-import subprocess
 import threading
 
 import pytest
 
+import proxies
 import wire
 from gate import free_port
 from upstreams import Peer, Process
@@ -93,19 +90,7 @@ def taken(port, raw):
 # ---- the judges ------------------------------------------------------------------------------
 
 def squid(home, port):
-    (home / "squid.conf").write_text(f"""
-http_port 127.0.0.1:{port}
-http_access allow all
-cache deny all
-access_log none
-cache_log {home}/cache.log
-pid_filename {home}/pid
-workers 1
-shutdown_lifetime 1 seconds
-""")
-    if os.geteuid() == 0:
-        shutil.chown(home, "proxy")
-    return ["squid", "-N", "-f", home / "squid.conf"]
+    return proxies.squid(home, port, "http_access allow all")
 
 
 def apache(home, port):
@@ -123,38 +108,20 @@ LoadModule proxy_connect_module {MODULES}/mod_proxy_connect.so
 ProxyRequests On
 AllowCONNECT 1-65535
 """)
-    return ["apache2", "-X", "-f", home / "apache2.conf"]
+    return Process(["apache2", "-X", "-f", home / "apache2.conf"], port, home / "output")
 
 
 def haproxy(home, port):
     """It opens no tunnels for CONNECT; only its parser judges."""
-    (home / "haproxy.cfg").write_text(f"""
-defaults
-mode http
-timeout connect 20s
-timeout client 20s
-timeout server 20s
+    return proxies.haproxy(home, port, f"""
 frontend front
 bind 127.0.0.1:{port}
 http-request return status 200 if METH_CONNECT
 http-request return status 405
 """)
-    return ["haproxy", "-db", "-f", home / "haproxy.cfg"]
 
 
-def tinyproxy(home, port):
-    (home / "tinyproxy.conf").write_text(f"""
-Port {port}
-Listen 127.0.0.1
-Timeout 20
-LogFile "{home}/log"
-MaxClients 50
-Allow 127.0.0.1
-""")
-    return ["tinyproxy", "-d", "-c", home / "tinyproxy.conf"]
-
-
-JUDGES = {"squid": squid, "apache": apache, "haproxy": haproxy, "tinyproxy": tinyproxy}
+JUDGES = {"squid": squid, "apache": apache, "haproxy": haproxy, "tinyproxy": proxies.tinyproxy}
 
 
 @pytest.fixture(scope="module")
@@ -164,9 +131,7 @@ def judges(tmp_path_factory):
         ports = {}
         for name, start in JUDGES.items():
             home, port = tmp_path_factory.mktemp(name), free_port()
-            home.parent.chmod(0o755)
-            home.chmod(0o755)
-            stack.enter_context(Process(start(home, port), port, home / "output"))
+            stack.enter_context(start(home, port))
             ports[name] = port
         yield ports
 

@@ -4,12 +4,12 @@ import base64
 import contextlib
 import os
 import shutil
-import socket
 import struct
 
 import pytest
 
 import hellos
+import proxies
 import wire
 from client_programs import command
 from gate import StartError, ca_init, free_port, ini
@@ -69,16 +69,7 @@ def refused(gate, code, port=443):
 def tinyproxy(folder, login=None):
     port = free_port()
     user, _, password = (login or "").partition(":")
-    (folder / "tinyproxy.conf").write_text(f"""
-Port {port}
-Listen 127.0.0.1
-Timeout 20
-LogFile "{folder}/log"
-MaxClients 50
-Allow 127.0.0.1
-{f"BasicAuth {user} {password}" if login else ""}
-""")
-    with Process(["tinyproxy", "-d", "-c", folder / "tinyproxy.conf"], port, folder / "out") as it:
+    with proxies.tinyproxy(folder, port, f"BasicAuth {user} {password}" if login else "") as it:
         it.url = f"http://127.0.0.1:{port}"
         yield it
 
@@ -93,32 +84,17 @@ while read -r user password; do
 done
 """)
     helper.chmod(0o755)
-    folder.chmod(0o755)
     authenticate = f"""
 auth_param basic program {helper}
 auth_param basic realm office
 acl known proxy_auth REQUIRED
 """ if login else ""
-    listen = f"https_port 127.0.0.1:{port} tls-cert={tls} options=NO_TLSv1_3" if tls else \
-        f"http_port 127.0.0.1:{port}"
-    (folder / "squid.conf").write_text(f"""
-{listen}
+    with proxies.squid(folder, port, f"""
 {authenticate}
 {f"acl bad dstdomain {denied}" if denied else ""}
 {"http_access deny bad" if denied else ""}
 http_access allow {"known" if login else "all"}
-cache deny all
-access_log none
-cache_log {folder}/cache.log
-pid_filename {folder}/pid
-workers 1
-shutdown_lifetime 1 seconds
-""")
-    if os.geteuid() == 0:
-        shutil.chown(folder, "proxy")
-        for parent in (folder.parent, folder.parent.parent):
-            parent.chmod(parent.stat().st_mode | 0o055)
-    with Process(["squid", "-N", "-f", folder / "squid.conf"], port, folder / "out") as it:
+""", tls=tls) as it:
         it.url = f"{'https' if tls else 'http'}://localhost:{port}"
         yield it
 
@@ -234,20 +210,13 @@ def tls_front(folder, pki, leaf, options=""):
     @contextlib.contextmanager
     def both():
         with tinyproxy(folder) as inner:
-            (folder / "haproxy.cfg").write_text(f"""
-defaults
-mode tcp
-timeout connect 20s
-timeout client 60s
-timeout server 60s
+            with proxies.haproxy(folder, port, f"""
 frontend front
 bind 127.0.0.1:{port} ssl crt {pem} {options}
 default_backend back
 backend back
 server inner 127.0.0.1:{inner.port}
-""")
-            with Process(["haproxy", "-db", "-f", folder / "haproxy.cfg"], port,
-                         folder / "haproxy.log"):
+""", mode="tcp", timeout="60s"):
                 yield f"https://localhost:{port}"
     return both()
 

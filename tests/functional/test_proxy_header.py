@@ -8,6 +8,7 @@ import struct
 import pytest
 
 import hellos
+import proxies
 import wire
 from client_programs import command
 from gate import free_port, ini
@@ -254,20 +255,14 @@ def test_checks_of_a_balancer_leave_no_record(make_behind):
 def haproxy_before(folder, gate, option):
     """HAProxy that passes connections on from SENDER."""
     port = free_port()
-    (folder / "haproxy.cfg").write_text(f"""
-defaults
-mode tcp
-timeout connect 20s
-timeout client 20s
-timeout server 20s
+    return proxies.haproxy(folder, port, f"""
 frontend front
 bind 127.0.0.1:{port}
 default_backend back
 backend back
 source {SENDER}
 server gate 127.0.0.1:{gate.port} {option} check inter 50ms
-""")
-    return Process(["haproxy", "-db", "-f", folder / "haproxy.cfg"], port, folder / "haproxy.log")
+""", mode="tcp")
 
 
 @pytest.mark.parametrize("option", ["send-proxy", "send-proxy-v2", "send-proxy-v2-ssl",
@@ -304,16 +299,11 @@ def judges(tmp_path_factory):
     with contextlib.ExitStack() as stack:
         ports = {"haproxy": free_port(), "nginx": free_port()}
         home = tmp_path_factory.mktemp("judges")
-        (home / "haproxy.cfg").write_text(f"""
-defaults
-mode http
-timeout client 5s
-timeout connect 5s
-timeout server 5s
+        stack.enter_context(proxies.haproxy(home, ports["haproxy"], f"""
 frontend front
 bind 127.0.0.1:{ports["haproxy"]} accept-proxy
 http-request return status 200 content-type text/plain lf-string "%[src] %[src_port]"
-""")
+""", timeout="5s"))
         temporary = "".join(f"{kind}_temp_path {home}/{kind};\n" for kind in
                             ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         (home / "nginx.conf").write_text(f"""
@@ -328,8 +318,6 @@ http {{
   }}
 }}
 """)
-        stack.enter_context(Process(["haproxy", "-db", "-f", home / "haproxy.cfg"],
-                                    ports["haproxy"], home / "haproxy.log"))
         stack.enter_context(Process(["nginx", "-e", home / "error.log", "-c", home / "nginx.conf"],
                                     ports["nginx"], home / "nginx.log"))
         yield ports

@@ -5,10 +5,11 @@ import struct
 
 import pytest
 
+import proxies
 import wire
 from client_programs import command
 from gate import free_port
-from upstreams import Peer, Process, nginx
+from upstreams import Peer, nginx
 from verdicts import SUITES
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -158,29 +159,16 @@ def test_none_by_default(make_fixed, echoing):
 
 # ---- as HAProxy sends it, and as HAProxy and nginx read it ------------------------------------
 
-def haproxy(folder, port, pem, lines):
-    (folder / "haproxy.cfg").write_text(f"""
-defaults
-mode http
-timeout connect 20s
-timeout client 20s
-timeout server 20s
-frontend front
-bind 127.0.0.1:{port} ssl crt {pem} {lines}
-""")
-    return Process(["haproxy", "-db", "-f", folder / "haproxy.cfg"], port, folder / "haproxy.log")
-
-
 def test_it_is_what_haproxy_sends(make_fixed, upstream, pki, tmp_path):
     pem = pki.bundle("haproxy-out", pki.ec.chain, pki.ec.key)
     port = free_port()
-    lines = f"""no-tlsv13 ciphers ECDHE-ECDSA-AES128-GCM-SHA256
-mode tcp
+    lines = f"""
+frontend front
+bind 127.0.0.1:{port} ssl crt {pem} no-tlsv13 ciphers ECDHE-ECDSA-AES128-GCM-SHA256
 default_backend back
 backend back
-mode tcp
 server up 127.0.0.1:{upstream.port} ssl verify none send-proxy-v2 proxy-v2-options ssl,authority,ssl-cipher"""
-    with haproxy(tmp_path, port, pem, lines) as front:
+    with proxies.haproxy(tmp_path, port, lines, mode="tcp") as front:
         front.ca_path = pki.trust
         echo(front)
     gate = make_fixed(upstream=upstream.port, listen={"send_proxy_protocol": "v2"})
@@ -211,9 +199,11 @@ def test_nginx_reads_it(make_fixed, pki, tmp_path, version):
 def test_haproxy_reads_it(make_fixed, pki, tmp_path, version):
     port = free_port()
     pem = pki.bundle("haproxy-in", pki.ec.chain, pki.ec.key)
-    lines = """accept-proxy
-http-request return status 200 content-type text/plain lf-string "%[src] %[fc_pp_authority]\""""
-    with haproxy(tmp_path, port, pem, lines):
+    with proxies.haproxy(tmp_path, port, f"""
+frontend front
+bind 127.0.0.1:{port} ssl crt {pem} accept-proxy
+http-request return status 200 content-type text/plain lf-string "%[src] %[fc_pp_authority]"
+"""):
         gate = make_fixed(upstream=port, listen={"send_proxy_protocol": version})
         done = command("curl", "-sS", "--interface", CLIENT, "--resolve",
                        f"localhost:{gate.port}:127.0.0.1", "--cacert", gate.ca_path,
