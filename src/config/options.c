@@ -23,6 +23,7 @@ enum { ALL_TYPES = (1u << LISTEN_TYPES) - 1 };
 const struct option options[OPTION_COUNT] = {
 #define ALL ALL_TYPES
 #define FOR(type) (1u << LISTEN_##type)
+#define RELAYING (ALL & ~FOR(TEST))
 #define RANGE(least, most) \
     {                      \
         least, most        \
@@ -40,6 +41,7 @@ const struct option options[OPTION_COUNT] = {
 #undef LISTEN_OPTION
 #undef ANY
 #undef RANGE
+#undef RELAYING
 #undef FOR
 #undef ALL
 };
