@@ -36,6 +36,19 @@ struct audit_stamp {
     struct timespec at;
 };
 
+/* A certificate that a peer presented; subject NULL: none. */
+struct audit_certificate {
+    const char *subject, *issuer, *serial, *sha256;
+    time_t not_before, not_after;
+};
+
+/* An upstream's request for a client certificate. */
+struct audit_request {
+    bool asked;
+    const char *identity;    /* whose certificate was sent; NULL: none */
+    struct span authorities; /* policy/certificate_request.h */
+};
+
 /* One leg's session, as far as it got. */
 struct audit_leg {
     bool known;    /* the record has this leg */
@@ -43,10 +56,8 @@ struct audit_leg {
     bool established, resumed;
     bool extended_master_secret, encrypt_then_mac, speaks_tls13;
     uint16_t version, suite, group;
-    const char *next_protocol; /* ALPN; NULL or "" for none */
-    /* The certificate the server of this leg presented; subject NULL for none. */
-    const char *subject, *issuer, *sha256;
-    time_t not_before, not_after;
+    const char *next_protocol;            /* ALPN; NULL or "" for none */
+    struct audit_certificate certificate; /* of its peer: our client, or the upstream */
 };
 
 struct audit_policy {
@@ -77,16 +88,17 @@ struct audit_event {
     int64_t duration_ns; /* of the connection so far; -1: none */
     const struct audit_policy *policy;
 
-    const char *listener, *connection_id; /* NULL: not about a connection */
-    const struct addr *source;            /* length 0 or NULL: unknown */
-    const struct addr *via;               /* who sent a PROXY header with that source, or NULL */
-    const struct addr *destination;       /* the upstream's address once connected */
-    const struct outlook *outlook;        /* connection-observed only */
-    const char *mode;          /* of the listener: "enforce", "observe"; NULL or "": none */
-    const char *parent;        /* the proxy on the way to the upstream, or NULL */
-    const char *domain;        /* the upstream's name, or NULL */
-    uint16_t destination_port; /* 0: unknown */
-    const char *identity;      /* "" or NULL: not known yet */
+    const char *connection_id;      /* NULL: not about a connection */
+    const char *listener;           /* or NULL */
+    const struct addr *source;      /* length 0 or NULL: unknown */
+    const struct addr *via;         /* who sent a PROXY header with that source, or NULL */
+    const struct addr *destination; /* the upstream's address once connected */
+    const struct outlook *outlook;  /* connection-observed only */
+    const char *mode;               /* of the listener: "enforce", "observe"; NULL or "": none */
+    const char *parent;             /* the proxy on the way to the upstream, or NULL */
+    const char *domain;             /* the upstream's name, or NULL */
+    uint16_t destination_port;      /* 0: unknown */
+    const char *identity;           /* "" or NULL: not known yet */
     bool has_bytes;
     uint64_t source_bytes, destination_bytes; /* payload, client to upstream and back */
     const char *closed_by;                    /* connection-closed only */
@@ -96,6 +108,8 @@ struct audit_event {
     suite_set offered;         /* of the policy's suites */
     const char *ja4;
     struct audit_leg client, upstream;
+    struct audit_request request;
+    const char *channel_binding;    /* "same", "differs"; NULL: not known */
     int alert_sent, alert_received; /* -1: none */
     const struct audit_log *log;    /* NULL: not about the log */
 };

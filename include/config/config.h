@@ -7,6 +7,7 @@
 #include "base/addr.h"
 #include "base/text.h"
 #include "config/lists.h"
+#include "policy/client_flight.h"
 #include "policy/policy.h"
 #include "policy/target.h"
 
@@ -57,6 +58,14 @@ struct parent_config {
     struct pattern_list no_proxy;
 };
 
+/* What is presented to upstreams that ask for a certificate. */
+struct identity_config {
+    char *name;
+    unsigned line;           /* of its section header */
+    char *certificate, *key; /* paths */
+    struct pattern_list upstreams;
+};
+
 struct listen_config {
     char *name;
     unsigned line; /* of its section header */
@@ -77,6 +86,8 @@ struct listen_config {
     const struct parent_config *parent; /* of the configuration; NULL: directly */
     char *credentials;                  /* a path */
     struct string_list certificates, keys;
+    enum client_certificate client_certificate; /* never UNSET */
+    char *client_ca, *client_crl;               /* paths */
 };
 
 /* The limits of one source. */
@@ -110,6 +121,8 @@ struct config {
     size_t listener_count;
     struct parent_config *parents;
     size_t parent_count;
+    struct identity_config *identities;
+    size_t identity_count;
 };
 
 /* text: the file's n bytes. file: its name, for messages; relative paths start from its directory.
@@ -131,6 +144,8 @@ void config_describe(void (*each)(void *arg, const char *section, const char *ke
 
 /* Does any listener need minted certificates? */
 bool config_needs_ca(const struct config *c);
+/* Does it ask clients for a certificate? */
+bool listen_asks_certificate(const struct listen_config *l);
 /* May this client use this listener? */
 bool listen_allows_client(const struct listen_config *l, const struct addr *client);
 /* Does a connection from this address begin with a PROXY header? */

@@ -45,7 +45,10 @@ struct setup {
     struct addr addresses[LOOKUP_LIMIT];
     size_t address_count;
 
-    struct peer_check check;            /* of the upstream */
+    struct peer_check check;                 /* of the upstream */
+    struct peer_check client_check;          /* of a client that is asked for a certificate */
+    const struct own_certificate *presented; /* to an upstream that asked for one, or NULL */
+    bool requested;                          /* it has asked */
     int64_t verified_ns;                /* when the upstream's certificate was verified, steady */
     struct cert_facts known_facts;      /* of the session offered for resumption */
     char alpn[ALPN_LIMIT];              /* offered upstream, comma-separated */
@@ -76,6 +79,10 @@ struct observer {
     bool client_seen;  /* the hello is judged, and allowed */
     bool name_pending; /* a redirected client's name is looked up */
 };
+
+/* tls-server-end-point (RFC 5929 section 4): a hash of the server's certificate. It is the same on
+ * both legs if, and only if, the certificates are the same. */
+enum channel_binding { BINDING_UNKNOWN, BINDING_SAME, BINDING_DIFFERS };
 
 enum direction_state { DIRECTION_OPEN, DIRECTION_DRAINING, DIRECTION_CLOSED };
 
@@ -120,6 +127,7 @@ struct conn {
     enum reason reason; /* the first verdict */
     const char *detail;
     const char *closed_by;
+    enum channel_binding channel_binding;
     int alert_sent, alert_received;
     struct own_hello *own_hello; /* sent upstream and not answered yet, or NULL */
     unsigned passes;             /* how often the client's hello has come through this process */
@@ -150,6 +158,17 @@ const struct config *conn_config(const struct conn *c);
 void conn_uncount(struct conn *c);
 /* It counts for this source from now on. */
 void conn_change_source(struct conn *c, struct source *source);
+
+/* mutual.c: does the listener ask its clients for a certificate? */
+bool mutual_asks(const struct conn *c);
+/* Lets the client's session ask for it, if so. */
+void mutual_ask(struct conn *c);
+/* The client's handshake has failed. Refuses because of its certificate; false: that is not why. */
+WARN_UNUSED bool mutual_refuse(struct conn *c);
+/* Presents an identity to an upstream that has just asked for one. False: the library refuses it.
+ */
+WARN_UNUSED bool mutual_answer(struct conn *c);
+void mutual_describe(const struct conn *c, struct audit_request *out);
 
 /* arrival.c: is the client a program of this machine, as far as is known? */
 bool conn_is_of_this_machine(const struct conn *c);

@@ -41,6 +41,7 @@ struct front {
     /* The client's handshake is done: continues. */
     void (*handshake_done)(struct conn *c);
 
+    bool has_one_upstream;             /* the same for all its clients */
     bool client_names_target;          /* and must not reach this machine's own addresses */
     const struct responder *responder; /* NULL: there is an upstream */
     size_t discard_limit;              /* bytes to drop from a client after its answer */

@@ -18,6 +18,9 @@ enum cert_signature { CERT_SIGNATURE_STRONG, CERT_SIGNATURE_WEAK, CERT_SIGNATURE
 
 enum { CERT_ABSENT = -1, CERT_NUMBER_LIMIT = 0xffff };
 
+/* A serial number in hexadecimal, of up to 32 bytes. RFC 5280 section 4.1.2.2 allows 20. */
+enum { CERT_SERIAL_LIMIT = 32, CERT_SERIAL_TEXT = 2 * CERT_SERIAL_LIMIT + 1 };
+
 struct cert {
     struct span der;                                      /* all of it */
     struct span tbs, signature_algorithm, signature_bits; /* for signature_valid() */
@@ -48,7 +51,8 @@ struct cert {
     int require_explicit_policy, inhibit_policy_mapping, inhibit_any_policy;
     bool is_ca;
     bool can_sign_data, can_sign_certs, can_sign_crls; /* true without keyUsage */
-    bool serves_tls;           /* extendedKeyUsage has serverAuth or any, or is absent */
+    bool serves_tls,
+        uses_tls; /* extendedKeyUsage has serverAuth, clientAuth, or any; or is absent */
     bool has_unknown_critical; /* a critical extension that is not processed here */
 };
 

@@ -14,9 +14,13 @@ struct path {
     size_t n;                             /* 1: the leaf is itself an anchor */
 };
 
+/* What the leaf is for (extendedKeyUsage). */
+enum path_purpose { PATH_SERVER, PATH_CLIENT };
+
 struct path_rules {
     time_t now;
     unsigned minimum_rsa_bits;
+    enum path_purpose purpose;
 };
 
 /* REASON_OK, or the first fault: dates, then weak keys and signatures, then everything else, as

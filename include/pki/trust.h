@@ -1,5 +1,5 @@
-/* Judges an upstream's certificate chain: finds a path to a trusted CA through the certificates
- * sent, with every link signed, valid (pki/path.h) and not revoked, and compares the name (RFC
+/* Judges a peer's certificate chain: finds a path to a trusted CA through the certificates sent,
+ * with every link signed, valid (pki/path.h) and not revoked, and compares an upstream's name (RFC
  * 9525). It alone decides: the TLS library verifies nothing.
  * A struct trust belongs to one thread; a struct peer_check to one handshake. */
 #ifndef PKI_TRUST_H
@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "pki/cert.h"
+#include "pki/path.h"
 #include "policy/flight.h"
 #include "policy/reasons.h"
 
@@ -25,9 +26,10 @@ time_t trust_crl_expiry(const struct trust *trust);
 /* The issuer of each CRL that is not an anchor's, as RFC 4514 text, one per line. */
 void trust_strange_crls(const struct trust *trust, struct text *out);
 
-/* What the record says about the upstream's certificate. cert_facts_fini() frees it. */
+/* What the record says about a peer's certificate. cert_facts_fini() frees it. */
 struct cert_facts {
     char *subject, *issuer; /* RFC 4514; NULL: no certificate seen */
+    char serial[CERT_SERIAL_TEXT];
     time_t not_before, not_after;
     time_t valid_until; /* of the whole path and its CRLs; 0: not verified */
     char sha256[65];
@@ -38,9 +40,10 @@ WARN_UNUSED bool cert_facts_copy(struct cert_facts *to, const struct cert_facts 
 
 struct peer_check {
     struct trust *trust;
-    const char *identity; /* DNS name or IP address in text form */
+    enum path_purpose purpose;
+    const char *identity; /* an upstream's DNS name or IP address, as text; NULL for a client */
     bool is_ip;
-    enum reason reason; /* the first fault */
+    enum reason reason; /* the first fault; of REASON_UPSTREAM_... also for a client */
     const char *fault;  /* a static sentence with details, or NULL */
     bool verified;      /* the leaf passed everything */
     bool called;        /* a certificate was judged */

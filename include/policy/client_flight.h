@@ -1,4 +1,4 @@
-/* What a client sends in plaintext after its ClientHello, from ClientKeyExchange to
+/* What a client sends in plaintext after its ClientHello, from Certificate or ClientKeyExchange to
  * ChangeCipherSpec (RFC 5246 section 7.3), and the headers of the protected records after it.
  * Checks order and form, and puts each message into a record of its own: the TLS library reads
  * nothing else. A client_flight owns its buffers. No sockets, no TLS library, no keys. */
@@ -10,13 +10,31 @@
 
 #include <stdbool.h>
 
-/* A point of 255 bytes, the most that its length field allows (RFC 8422 section 5.7). */
-enum { CLIENT_KEY_EXCHANGE_LIMIT = 4 + 1 + 255 };
+/* Is a client asked for a certificate, and may it go on without? */
+enum client_certificate {
+    CLIENT_CERTIFICATE_UNSET,
+    CLIENT_CERTIFICATE_NONE,
+    CLIENT_CERTIFICATE_OPTIONAL,
+    CLIENT_CERTIFICATE_REQUIRED,
+};
+
+/* The longest messages, with their headers: a point of 255 bytes, the most that its length field
+ * allows (RFC 8422 section 5.7); certificates as OpenSSL and nginx accept them; a signature by a
+ * key of 8,192 bits. */
+enum {
+    CLIENT_KEY_EXCHANGE_LIMIT = 4 + 1 + 255,
+    CLIENT_CERTIFICATES_LIMIT = 4 + 102400,
+    CLIENT_VERIFY_LIMIT = 4 + 4 + 1024,
+};
 
 struct client_flight {
     struct buf admitted; /* records for the TLS library */
     struct buf message;  /* the incomplete handshake message */
-    bool has_key_exchange;
+    enum client_certificate asked;
+    bool has_certificates; /* the message, which may have none */
+    unsigned certificates;
+    bool lacks_certificate; /* it ended because one is required */
+    bool has_key_exchange, has_verify;
     bool done;  /* ChangeCipherSpec was admitted: what follows is protected */
     bool hello; /* it ended with a second ClientHello */
     struct records records;

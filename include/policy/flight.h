@@ -1,11 +1,13 @@
 /* Reads a server's side of a TLS 1.2 handshake while it is plaintext: from the first byte to
  * ChangeCipherSpec. Collects facts (version, suite, group, alerts) and finds what must stop the
  * handshake before the TLS library acts on it.
- * Used for the upstream's bytes and for our own server side. No sockets, no TLS library. */
+ * Used for the upstream's bytes and for our own server side. It owns the CertificateRequest that it
+ * keeps. No sockets, no TLS library. */
 #ifndef POLICY_FLIGHT_H
 #define POLICY_FLIGHT_H
 
 #include "base/attr.h"
+#include "base/buf.h"
 #include "base/reader.h"
 #include "policy/policy.h"
 #include "policy/reasons.h"
@@ -17,6 +19,9 @@ enum { FLIGHT_HEAD = 1024, FLIGHT_ALPN_SIZE = 256 };
 
 /* A server that sends more certificates is refused. */
 enum { FLIGHT_CHAIN_LIMIT = 32 };
+
+/* Of a CertificateRequest's body: the most that its list of CAs can have, and room for the rest. */
+enum { FLIGHT_REQUEST_LIMIT = (1 << 16) + 1024 };
 
 struct flight_offer {
     suite_set suites;
@@ -46,6 +51,7 @@ struct flight {
     size_t certificate_left, certificate_length;
     unsigned certificate_length_size, certificates;
     bool certificate_list;
+    struct buf request; /* the body of CertificateRequest, if there was an offer */
     uint8_t alert_bytes[2];
     uint8_t alert_size;
 };
@@ -55,6 +61,8 @@ static inline void flight_init(struct flight *f)
 {
     *f = (struct flight){.alert = -1};
 }
+
+void flight_fini(struct flight *f);
 
 /* Takes all n bytes. REASON_OK, or why this handshake must end; *alert is then the alert to send:
  * the table's, or the RFC's where that is more exact (-1: none). Once `done`, bytes are ignored.

@@ -7,16 +7,26 @@
 #include "base/text.h"
 #include "config/config.h"
 #include "pki/keys.h"
+#include "pki/trust.h"
+#include "policy/certificate_request.h"
 #include "runtime/credentials.h"
 
 #include <stdbool.h>
 
-/* A fixed listener's own certificate. */
+/* A certificate of the configuration with its key: a listener's own, or an identity's. */
 struct own_certificate {
-    struct text chain; /* PEM */
+    struct text chain;   /* PEM */
+    struct text issuers; /* of the chain: names in DER, one after the other */
+    char sha256[65];     /* of the leaf */
+    time_t ends;         /* the leaf */
     struct private_key key;
     uint16_t group; /* of an ECDSA key */
     bool present;
+};
+
+/* The CAs of a listener's clients; empty if it asks for no certificate. */
+struct client_cas {
+    struct text anchors, crls;
 };
 
 /* Something that expires. */
@@ -38,7 +48,10 @@ struct loaded_config {
     struct text anchors, crls;
     bool has_crls;
     struct own_certificate (*own)[KEY_TYPES]; /* one row per listener */
-    struct credentials *logins;               /* one element per listener */
+    bool *binding_told;                       /* atomic; one per listener: see conn/evidence.c */
+    struct client_cas *client_cas;            /* one element per listener */
+    struct own_certificate *identities;       /* one element per identity */
+    struct credentials *logins;               /* likewise */
     struct parent_login *parents;             /* one element per parent */
     struct addr *listener_addresses;          /* server_run() replaces port 0 */
     char digest[65];
@@ -58,6 +71,14 @@ WARN_UNUSED struct loaded_config *loaded_config_read(const char *file, bool any_
 /* The same configuration again, with its files read anew. */
 WARN_UNUSED struct loaded_config *loaded_config_reread(const struct loaded_config *loaded,
                                                        const char *file, struct text *errors);
+/* The CAs of a listener's clients, for one thread. NULL with a sentence in errors. */
+WARN_UNUSED struct trust *loaded_config_client_trust(const struct loaded_config *loaded,
+                                                     size_t listener, struct text *errors);
+/* Which identity to present to this upstream, by its verified name: of those that may and have not
+ * expired, the first that one of the request's CAs has issued, else the first one that fits. Its
+ * index in the configuration, or -1. */
+int loaded_config_identity(const struct loaded_config *loaded, const struct target *upstream,
+                           const struct certificate_request *request, time_t now);
 /* One line per CA, certificate and CRL that has expired or soon will, and per CRL of a CA that is
  * not in the trust file. */
 void loaded_config_warnings(const struct loaded_config *loaded, time_t now, struct text *out);

@@ -27,6 +27,7 @@ struct runtime_listener {
     const struct listen_config *config;
     struct tls_context *own[KEY_TYPES][2]; /* without and with tickets; NULL: minted */
     struct verdict_keys keys;
+    struct trust *client_trust; /* NULL: asks clients for no certificate */
 };
 
 struct runtime {
@@ -68,6 +69,10 @@ struct leaf_request {
 WARN_UNUSED struct tls_context *runtime_server_context(struct runtime *runtime,
                                                        const struct runtime_listener *listener,
                                                        const struct leaf_request *r);
+/* SHA-256 of the certificate that this listener presents for such a key, in hexadecimal; NULL: a
+ * minted one. */
+const char *runtime_own_digest(const struct runtime *runtime,
+                               const struct runtime_listener *listener, enum key_type key);
 /* Would runtime_server_context() have to mint? */
 WARN_UNUSED bool runtime_has_to_mint(struct runtime *runtime,
                                      const struct runtime_listener *listener,

@@ -10,6 +10,7 @@
 #include "base/stream.h"
 #include "pki/trust.h"
 #include "policy/agreed.h"
+#include "policy/client_flight.h"
 #include "policy/flight.h"
 #include "tls/context.h"
 #include "tls/ticket.h"
@@ -31,6 +32,10 @@ struct saved_session; /* what a later handshake can resume */
  * context has tickets and the client supports them, else NULL. */
 WARN_UNUSED struct session *session_server(const struct tls_context *context, struct stream *stream,
                                            const char *alpn, const struct ticket_scope *tickets);
+/* Asks the client for a certificate, which check judges; it is borrowed until the handshake ends.
+ * For a context without tickets: a resumed session would not ask. */
+void session_ask_certificate(struct session *s, enum client_certificate asked,
+                             struct peer_check *check);
 /* The client's hello, which was read before the session began; what follows it is in the stream.
  * False: no memory. */
 WARN_UNUSED bool session_hello(struct session *s, struct span message);
@@ -42,6 +47,10 @@ WARN_UNUSED struct session *session_client(const struct tls_context *context, st
                                            const struct flight_offer *offer,
                                            struct peer_check *check,
                                            const struct saved_session *resume);
+/* Presents this certificate (PEM, leaf first) if the server asks for one: to be called before the
+ * library reads its CertificateRequest. False when the library refuses it. */
+WARN_UNUSED bool session_present(struct session *s, const struct text *chain,
+                                 const struct private_key *key);
 void session_free(struct session *s);
 
 /* The owner calls this after it appended n bytes to the stream's `in`: during a client handshake
@@ -75,6 +84,10 @@ int session_alert_received(const struct session *s); /* -1: none */
 /* Why a session failed: client_renegotiation, the peer's protocol_violation, or our internal_error;
  * REASON_OK if the peer left. */
 enum reason session_fault(const struct session *s);
+/* A handshake ended because the client sent no certificate, which is required; or because it does
+ * not prove that it has its certificate's key. */
+bool session_lacks_certificate(const struct session *s);
+bool session_lacks_proof(const struct session *s);
 /* The peer has asked to renegotiate since the handshake. */
 bool session_renegotiation_asked(const struct session *s);
 

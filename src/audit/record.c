@@ -5,6 +5,8 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "pki/name.h"
+#include "policy/certificate_request.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,7 +14,8 @@
 
 /* The longest strings, as JSON; longer ones are cut. If these and all else have their longest form,
  * LISTS_LEAST bytes are left for the lists (tests/unit/test_record.c). */
-enum { NAME_MOST = 768, SENTENCE_MOST = 2048, MESSAGE_MOST = 3072, TORN_MOST = 10240 };
+enum { ISSUERS_MOST = 6, ISSUER_MOST = 128 };
+enum { NAME_MOST = 512, SENTENCE_MOST = 2048, MESSAGE_MOST = 3072, TORN_MOST = 10240 };
 /* The room for the lists of the first attempt, and of the last one. */
 enum { LISTS_USUAL = 12288, LISTS_LEAST = LISTS_USUAL / 16 };
 
@@ -161,20 +164,21 @@ static void put_version(struct json *j, const struct audit_leg *leg)
     json_put_string(j, "version_protocol", leg->version == 0x0300 ? "ssl" : "tls");
 }
 
-static void put_certificate(struct json *j, const struct audit_leg *leg)
+static void put_certificate(struct json *j, const struct audit_certificate *c)
 {
     char when[CLOCK_TEXT_SIZE];
-    if (!leg->subject) return;
-    json_put_object(j, "server");
-    put_cut(j, "subject", leg->subject, NAME_MOST);
-    if (leg->issuer && *leg->issuer) put_cut(j, "issuer", leg->issuer, NAME_MOST);
-    clock_format_seconds(leg->not_before, when);
+    if (!c->subject) return;
+    put_cut(j, "subject", c->subject, NAME_MOST);
+    if (c->issuer && *c->issuer) put_cut(j, "issuer", c->issuer, NAME_MOST);
+    clock_format_seconds(c->not_before, when);
     json_put_string(j, "not_before", when);
-    clock_format_seconds(leg->not_after, when);
+    clock_format_seconds(c->not_after, when);
     json_put_string(j, "not_after", when);
     json_put_object(j, "hash");
-    json_put_optional(j, "sha256", leg->sha256);
+    json_put_optional(j, "sha256", c->sha256);
     json_end_object(j);
+    json_put_object(j, "x509");
+    json_put_optional(j, "serial_number", c->serial);
     json_end_object(j);
 }
 
@@ -190,7 +194,6 @@ static void put_leg(struct json *j, const struct audit_leg *leg)
         json_put_bool(j, "encrypt_then_mac", leg->encrypt_then_mac);
     }
     json_put_optional(j, "next_protocol", leg->next_protocol);
-    put_certificate(j, leg);
 }
 
 static void put_client_tls(struct json *j, const struct audit_event *e, struct offer_lists *lists)
@@ -199,7 +202,12 @@ static void put_client_tls(struct json *j, const struct audit_event *e, struct o
     if (!h && !e->client.known) return;
     json_put_object(j, "tls");
     put_leg(j, &e->client);
-    if (h) record_put_tls_client(j, h, e->ja4, lists);
+    if (h || e->client.certificate.subject) {
+        json_put_object(j, "client");
+        if (h) record_put_tls_client(j, h, e->ja4, lists);
+        put_certificate(j, &e->client.certificate);
+        json_end_object(j);
+    }
     json_end_object(j);
 }
 
@@ -284,6 +292,45 @@ static void put_outlook(struct json *j, const struct audit_event *e)
     text_fini(&command);
 }
 
+/* CAs beyond the room are only counted. */
+static void put_request(struct json *j, const struct audit_request *request)
+{
+    struct reader names = reader_of(request->authorities);
+    size_t count = 0;
+    if (!request->asked) return;
+    json_put_object(j, "client_certificate");
+    json_put_bool(j, "asked", true);
+    json_put_bool(j, "sent", request->identity != NULL);
+    json_put_optional(j, "identity", request->identity);
+    json_put_array(j, "issuers");
+    for (struct span name; (name = certificate_request_next(&names)).n > 0; count++) {
+        struct text text = {0};
+        if (count >= ISSUERS_MOST) continue;
+        name_format(name, &text);
+        put_cut(j, NULL, text_string(&text), ISSUER_MOST);
+        text_fini(&text);
+    }
+    json_end_array(j);
+    if (count > ISSUERS_MOST) json_put_number(j, "issuers_count", (int64_t)count);
+    json_end_object(j);
+}
+
+static void put_upstream(struct json *j, const struct audit_event *e)
+{
+    json_put_object(j, "upstream");
+    json_put_object(j, "tls");
+    put_leg(j, &e->upstream);
+    if (e->upstream.certificate.subject) {
+        json_put_object(j, "server");
+        put_certificate(j, &e->upstream.certificate);
+        json_end_object(j);
+    }
+    json_end_object(j);
+    if (e->upstream.version) json_put_bool(j, "speaks_tls13", e->upstream.speaks_tls13);
+    put_request(j, &e->request);
+    json_end_object(j);
+}
+
 static void put_suitegate(struct json *j, const struct audit_event *e, struct offer_lists *lists)
 {
     json_put_object(j, "suitegate");
@@ -292,6 +339,8 @@ static void put_suitegate(struct json *j, const struct audit_event *e, struct of
         json_put_string(j, "listener", e->listener);
         json_put_string(j, "connection_id", e->connection_id);
         json_put_string(j, "identity", e->identity ? e->identity : "");
+    } else {
+        json_put_optional(j, "listener", e->listener);
     }
     json_put_optional(j, "mode", e->mode);
     if (e->outlook) put_outlook(j, e);
@@ -307,14 +356,8 @@ static void put_suitegate(struct json *j, const struct audit_event *e, struct of
     if (e->log && !log_is_empty(e->log)) put_log(j, e->log);
     put_alerts(j, e->alert_sent, e->alert_received);
     if (e->hello) record_put_client(j, e->hello, e->offered, lists);
-    if (e->upstream.known) {
-        json_put_object(j, "upstream");
-        json_put_object(j, "tls");
-        put_leg(j, &e->upstream);
-        json_end_object(j);
-        if (e->upstream.version) json_put_bool(j, "speaks_tls13", e->upstream.speaks_tls13);
-        json_end_object(j);
-    }
+    if (e->upstream.known) put_upstream(j, e);
+    json_put_optional(j, "channel_binding", e->channel_binding);
     json_end_object(j);
 }
 

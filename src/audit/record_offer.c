@@ -119,11 +119,9 @@ static void put_approved(struct json *j, suite_set set)
 void record_put_tls_client(struct json *j, const struct hello *h, const char *ja4,
                            struct offer_lists *lists)
 {
-    json_put_object(j, "client");
     json_put_optional(j, "server_name", h->server_name);
     put_ids(j, lists, OFFER_SUITES, h->cipher_suites, cipher_name);
     json_put_optional(j, "ja4", ja4);
-    json_end_object(j);
 }
 
 /* What a record with cut lists says about the whole hello. */

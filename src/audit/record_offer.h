@@ -27,7 +27,7 @@ struct offer_lists {
 void record_put_id(struct json *j, const char *key, const char *name, uint16_t id);
 /* The SHA-256 of n bytes; nothing if the digest fails. */
 void record_put_sha256(struct json *j, const char *key, const void *p, size_t n);
-/* tls.client; called before record_put_client() with the same lists. */
+/* The members of tls.client; called before record_put_client() with the same lists. */
 void record_put_tls_client(struct json *j, const struct hello *h, const char *ja4,
                            struct offer_lists *lists);
 /* suitegate.client; if a list is cut, with the counts and the SHA-256 of the hello. */

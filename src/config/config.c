@@ -34,9 +34,9 @@ static void complain(struct parser *p, unsigned line, const char *what, const ch
 static void *begin_named(struct parser *p, void **items, size_t *count, size_t size,
                          const char *name)
 {
-    const char *what = p->section == SECTION_LISTEN ? "listener" : "parent";
+    const char *what = p->section == SECTION_LISTEN ? "listener" : sections[p->section].name;
     if (!label_is_valid(name)) {
-        text_printf(p->errors, "%s:%u: a %s's name is 1 to 40 letters, digits, - or _: %s\n",
+        text_printf(p->errors, "%s:%u: %s: the name is 1 to 40 letters, digits, - or _: %s\n",
                     p->file, p->line, what, name);
         return NULL;
     }
@@ -72,6 +72,15 @@ static void begin_parent(struct parser *p, const char *name)
         begin_named(p, (void **)&c->parents, &c->parent_count, sizeof *c->parents, name);
     if (parent) parent->line = p->line;
     p->holder = parent;
+}
+
+static void begin_identity(struct parser *p, const char *name)
+{
+    struct config *c = p->config;
+    struct identity_config *identity =
+        begin_named(p, (void **)&c->identities, &c->identity_count, sizeof *c->identities, name);
+    if (identity) identity->line = p->line;
+    p->holder = identity;
 }
 
 /* Options that mean nothing for the listener's type. */
@@ -115,7 +124,9 @@ static void begin_section(struct parser *p, const char *name)
         if (is_of_section(&sections[s], name)) p->section = (enum section)s;
     p->holder = p->config;
     if (p->section == SECTION_NONE) {
-        bool unnamed = strcmp(name, "listen") == 0 || strcmp(name, "parent") == 0;
+        bool unnamed = false;
+        for (unsigned s = 0; s < SECTION_COUNT; s++)
+            unnamed = unnamed || (sections[s].named && strcmp(name, sections[s].name) == 0);
         complain(p, p->line,
                  unnamed ? "this section needs a name, such as [listen forward] or [parent office]"
                          : "unknown section",
@@ -125,8 +136,10 @@ static void begin_section(struct parser *p, const char *name)
         own += strspn(own, " ");
         if (p->section == SECTION_LISTEN)
             begin_listener(p, own);
-        else
+        else if (p->section == SECTION_PARENT)
             begin_parent(p, own);
+        else
+            begin_identity(p, own);
     }
 }
 
@@ -256,6 +269,19 @@ static void finish_policy(struct parser *p)
     c->policy.allowed = c->suite_names.n ? chosen & profile : profile;
 }
 
+static void check_client_certificate(struct parser *p, const struct listen_config *l)
+{
+    if (listen_asks_certificate(l) && !l->client_ca)
+        complain(p, l->line, "client_certificate needs client_ca", l->name);
+    if (!listen_asks_certificate(l) && (l->client_ca || l->client_crl))
+        complain(p, l->line,
+                 "client_ca and client_crl need client_certificate, or no client is asked",
+                 l->name);
+    if (listen_asks_certificate(l) && l->mode == MODE_OBSERVE)
+        complain(p, l->line, "a listener that only observes cannot ask for client_certificate",
+                 l->name);
+}
+
 /* Options that depend on each other. */
 static void check_listener(struct parser *p, const struct listen_config *l)
 {
@@ -270,6 +296,7 @@ static void check_listener(struct parser *p, const struct listen_config *l)
         complain(p, l->line, "as many key lines as certificate lines are needed", l->name);
     if (l->certificates.n > KEY_TYPES)
         complain(p, l->line, "at most one certificate for each key type", l->name);
+    check_client_certificate(p, l);
 }
 
 static const struct parent_config *find_parent(const struct config *c, const char *name)
@@ -291,6 +318,18 @@ static void finish_parents(struct parser *p)
     }
     if (c->upstream.parent && !find_parent(c, c->upstream.parent))
         complain(p, p->line, "[upstream] parent: there is no such section", c->upstream.parent);
+}
+
+static void check_identities(struct parser *p)
+{
+    for (size_t i = 0; i < p->config->identity_count; i++) {
+        const struct identity_config *identity = &p->config->identities[i];
+        if (!identity->certificate || !identity->key)
+            complain(p, identity->line, "the identity needs certificate and key", identity->name);
+        if (identity->upstreams.texts.n == 0)
+            complain(p, identity->line, "the identity needs upstreams: who may see it",
+                     identity->name);
+    }
 }
 
 static void finish_parent_of(struct parser *p, struct listen_config *l)
@@ -325,6 +364,7 @@ static void finish_listener(struct parser *p, struct listen_config *l)
     finish_parent_of(p, l);
     if (!l->mode && l->type != LISTEN_TEST) l->mode = MODE_ENFORCE;
     if (l->type == LISTEN_TRANSPARENT && !l->transparent) l->transparent = TRANSPARENT_REDIRECT;
+    if (!l->client_certificate) l->client_certificate = CLIENT_CERTIFICATE_NONE;
 }
 
 /* The file's directory, as an absolute path if it exists. */
@@ -359,6 +399,7 @@ struct config *config_parse(const char *text, size_t n, const char *file, struct
         finish_proxy(p.config);
         finish_policy(&p);
         finish_parents(&p);
+        check_identities(&p);
         for (size_t i = 0; i < p.config->listener_count; i++)
             finish_listener(&p, &p.config->listeners[i]);
         if (p.config->listener_count == 0)
@@ -395,6 +436,11 @@ bool config_needs_ca(const struct config *c)
     for (size_t i = 0; i < c->listener_count; i++)
         if (c->listeners[i].certificates.n == 0) return true;
     return false;
+}
+
+bool listen_asks_certificate(const struct listen_config *l)
+{
+    return l->client_certificate >= CLIENT_CERTIFICATE_OPTIONAL;
 }
 
 bool listen_allows_client(const struct listen_config *l, const struct addr *client)

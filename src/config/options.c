@@ -58,12 +58,14 @@ void option_types(unsigned types, const char *between, struct text *out)
 size_t section_count(const struct config *c, enum section section)
 {
     if (section == SECTION_LISTEN) return c->listener_count;
+    if (section == SECTION_IDENTITY) return c->identity_count;
     return section == SECTION_PARENT ? c->parent_count : 1;
 }
 
 const void *section_holder(const struct config *c, enum section section, size_t i)
 {
     if (section == SECTION_LISTEN) return &c->listeners[i];
+    if (section == SECTION_IDENTITY) return &c->identities[i];
     return section == SECTION_PARENT ? (const void *)&c->parents[i] : c;
 }
 
@@ -75,10 +77,13 @@ void config_free(struct config *c)
         for (size_t k = 0; k < section_count(c, section); k++)
             value_free(options[i].kind, (char *)section_holder(c, section, k) + options[i].offset);
     }
-    for (size_t i = 0; i < c->listener_count; i++) free(c->listeners[i].name);
-    for (size_t i = 0; i < c->parent_count; i++) free(c->parents[i].name);
+    /* The structs of named sections begin with the name. */
+    for (unsigned s = 0; s < SECTION_COUNT; s++)
+        for (size_t i = 0; sections[s].named && i < section_count(c, s); i++)
+            free(*(char *const *)section_holder(c, s, i));
     free(c->listeners);
     free(c->parents);
+    free(c->identities);
     free(c);
 }
 
@@ -107,7 +112,6 @@ void config_print(const struct config *c, struct text *out)
     for (unsigned s = 0; s < SECTION_COUNT; s++)
         for (size_t i = 0; i < section_count(c, s); i++) {
             const void *holder = section_holder(c, s, i);
-            /* The structs of named sections begin with the name. */
             const char *name = sections[s].named ? *(char *const *)holder : "";
             text_printf(out, "%s[%s%s%s]\n", out->size ? "\n" : "", sections[s].name,
                         name[0] ? " " : "", name);

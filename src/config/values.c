@@ -288,6 +288,7 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
     case KIND_TRANSPARENT:
     case KIND_MODE:
     case KIND_PROXY_VERSION:
+    case KIND_CLIENT_CERTIFICATE:
         return word_parse(kind, text, member, right);
     case KIND_SUITE_LIST:
         return parse_suite(text, member);
@@ -362,6 +363,7 @@ void value_print(enum value_kind kind, const void *member,
     case KIND_TRANSPARENT:
     case KIND_MODE:
     case KIND_PROXY_VERSION:
+    case KIND_CLIENT_CERTIFICATE:
         snprintf(s, sizeof s, "%s", word_of(kind, member));
         break;
     case KIND_ADDRESS:

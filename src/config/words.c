@@ -38,6 +38,11 @@ const char *listen_mode_name(enum listen_mode mode)
 
 static const char *const proxy_names[] = {[PROXY_UNSET] = "", [PROXY_V1] = "v1", [PROXY_V2] = "v2"};
 
+static const char *const client_certificate_names[] = {[CLIENT_CERTIFICATE_UNSET] = "",
+                                                       [CLIENT_CERTIFICATE_NONE] = "none",
+                                                       [CLIENT_CERTIFICATE_OPTIONAL] = "optional",
+                                                       [CLIENT_CERTIFICATE_REQUIRED] = "required"};
+
 static const char *const profile_names[PROFILES] = {
 #define PROFILE(name, word, ...) [PROFILE_##name] = word,
 #include "policy/profiles.def"
@@ -59,6 +64,8 @@ static struct words words_of(enum value_kind kind)
         return (struct words){mode_names, COUNT_OF(mode_names)};
     case KIND_PROXY_VERSION:
         return (struct words){proxy_names, COUNT_OF(proxy_names)};
+    case KIND_CLIENT_CERTIFICATE:
+        return (struct words){client_certificate_names, COUNT_OF(client_certificate_names)};
     case KIND_YES_NO:
         return (struct words){yes_no, COUNT_OF(yes_no)};
     case KIND_REFUSE_ALLOW:

@@ -225,7 +225,7 @@ static struct leaf_request leaf_of(const struct conn *c)
                                  .is_ip = c->identity_is_ip,
                                  .second_name = second_name(c),
                                  .key = s->verdict.key,
-                                 .tickets = with_tickets(&s->hello)};
+                                 .tickets = with_tickets(&s->hello) && !mutual_asks(c)};
 }
 
 static bool has_to_mint(const struct conn *c)
@@ -257,6 +257,7 @@ static enum step start_handshake(struct conn *c)
     c->client.tls = new_session(c, c->setup->agreed_alpn);
     if (!c->client.tls || !session_hello(c->client.tls, hello))
         return conn_refuse(c, REASON_INTERNAL_ERROR);
+    mutual_ask(c);
     c->client.readable = true; /* a client that left has not seen our certificate */
     conn_set_state(c, CONN_CLIENT_HANDSHAKE);
     return STEP_AGAIN;
@@ -325,6 +326,7 @@ static enum step handshake_failed(struct conn *c)
     enum reason fault = session_fault(c->client.tls);
     if (fault == REASON_CLIENT_RENEGOTIATION || fault == REASON_INTERNAL_ERROR)
         return conn_refuse_with(c, fault, c->alert_sent, NULL);
+    if (mutual_refuse(c)) return STEP_AGAIN;
     /* The library may fail on parts that our parser does not check. */
     bool unread = c->alert_sent == ALERT_DECODE_ERROR && !session_flight(c->client.tls)->has_hello;
     if (unread) return conn_refuse(c, REASON_CLIENT_MALFORMED_HELLO);

@@ -213,6 +213,7 @@ void setup_free(struct setup *a)
     hello_reader_fini(&a->reader);
     buf_fini(&a->request);
     cert_facts_fini(&a->check.facts);
+    cert_facts_fini(&a->client_check.facts);
     cert_facts_fini(&a->known_facts);
     free(a);
 }

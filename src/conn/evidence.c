@@ -35,11 +35,12 @@ static void describe_certificate(const struct cert_facts *facts, struct audit_le
 {
     if (!facts->present) return;
     out->known = true;
-    out->subject = facts->subject ? facts->subject : "";
-    out->issuer = facts->issuer;
-    out->sha256 = facts->sha256;
-    out->not_before = facts->not_before;
-    out->not_after = facts->not_after;
+    out->certificate = (struct audit_certificate){.subject = facts->subject ? facts->subject : "",
+                                                  .issuer = facts->issuer,
+                                                  .serial = facts->serial,
+                                                  .sha256 = facts->sha256,
+                                                  .not_before = facts->not_before,
+                                                  .not_after = facts->not_after};
 }
 
 /* Did the attempt fail because of the client's offer, or in its own handshake? Only then does a
@@ -63,6 +64,9 @@ static void describe_observed(const struct reply *reply, struct audit_leg *out)
     out->encrypt_then_mac = reply->encrypt_then_mac;
     out->next_protocol = reply->alpn;
 }
+
+static const char *const binding_names[] = {
+    [BINDING_UNKNOWN] = NULL, [BINDING_SAME] = "same", [BINDING_DIFFERS] = "differs"};
 
 static void describe_offer(const struct conn *c, struct audit_offer *offer)
 {
@@ -115,6 +119,8 @@ static void submit(struct conn *c, enum audit_action action, const struct writer
     clock_gettime(CLOCK_REALTIME, &e.at);
     describe_leg(c->client.tls, true, &e.client, &client);
     describe_leg(c->upstream.tls, false, &e.upstream, &upstream);
+    mutual_describe(c, &e.request);
+    e.channel_binding = binding_names[c->channel_binding];
     if (action == AUDIT_CONNECTION_OBSERVED) {
         e.outlook = &c->observer->outlook;
         describe_observed(&c->observer->reply, &e.client);
@@ -122,6 +128,7 @@ static void submit(struct conn *c, enum audit_action action, const struct writer
     }
     if (a) {
         describe_certificate(&a->check.facts, &e.upstream);
+        describe_certificate(&a->client_check.facts, &e.client);
         if (a->has_hello) {
             e.hello = &a->hello;
             e.ja4 = a->ja4;
@@ -193,10 +200,37 @@ void evidence_refused(struct conn *c, bool wait)
         submit(c, AUDIT_CONNECTION_REFUSED, wait ? &reply : NULL);
 }
 
+/* Once per listener and load of the configuration: all its connections have the same cause. */
+static void tell_of_binding(struct conn *c)
+{
+    struct loaded_config *loaded = c->runtime->loaded;
+    size_t i = (size_t)(c->listener - c->runtime->listeners);
+    bool differs = c->front->has_one_upstream && c->channel_binding == BINDING_DIFFERS;
+    if (!differs || __atomic_exchange_n(&loaded->binding_told[i], true, __ATOMIC_RELAXED)) return;
+    struct text detail = {0}, line = {0};
+    text_printf(&detail,
+                "Listener %s shows its clients another certificate than %s shows this proxy, so "
+                "Extended Protection, as of Exchange, refuses the login. The remedy is the "
+                "upstream's own certificate and key on the listener (certificate, key).",
+                c->listener->config->name, c->identity);
+    struct audit_event e = {.action = AUDIT_CHANNEL_BINDING_DIFFERS,
+                            .policy = &loaded->audit_policy,
+                            .listener = c->listener->config->name,
+                            .duration_ns = -1,
+                            .detail = text_string(&detail),
+                            .alert_sent = -1,
+                            .alert_received = -1};
+    clock_gettime(CLOCK_REALTIME, &e.at);
+    struct audit_stamp stamp = audit_render(&e, &line);
+    writer_submit(c->worker->shared->writer, stamp, &line, NULL, NULL);
+    text_fini(&detail);
+}
+
 void evidence_opened(struct conn *c)
 {
     counts_add_one(&c->worker->counts.opened);
     submit(c, AUDIT_CONNECTION_OPENED, NULL);
+    tell_of_binding(c);
 }
 
 void evidence_observed(struct conn *c)

@@ -116,6 +116,8 @@ enum step upstream_start_handshake(struct conn *c)
     client_mark_answered(c);
     choose_offer(c);
     cert_facts_fini(&a->check.facts);
+    a->presented = NULL;
+    a->requested = false;
     a->check = (struct peer_check){
         .trust = c->runtime->trust, .identity = c->identity, .is_ip = c->identity_is_ip};
     struct flight_offer offer = {.suites = conn_config(c)->policy.allowed,
@@ -161,6 +163,9 @@ static enum step handshake_failed(struct conn *c)
     c->alert_sent = session_alert_sent(s);
     reason = session_explain(s, c->upstream.stream.end_of_data, &c->alert_received);
     if (reason == a->check.reason) c->detail = a->check.fault;
+    if (reason == REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE)
+        c->detail = a->presented ? "It was sent the certificate that the record names."
+                                 : "No [identity] fits: it was sent none.";
     if (c->alert_received == ALERT_NO_APPLICATION_PROTOCOL)
         c->detail = "The upstream speaks none of the application protocols that the client offers.";
     return conn_refuse(c, reason);
@@ -176,6 +181,8 @@ static void remember_session(struct conn *c, const struct agreed *f)
         a->known_facts = (struct cert_facts){0};
     } else {
         a->verified_ns = clock_steady_ns();
+        time_t *until = &a->check.facts.valid_until;
+        if (a->presented && a->presented->ends < *until) *until = a->presented->ends;
     }
     if (conn_config(c)->upstream.resume) {
         char key[2 * HELLO_NAME_SIZE];
@@ -198,6 +205,9 @@ static enum step handshake_done(struct conn *c)
     if (!agreed_is_allowed(&agreed, conn_config(c)->policy.allowed, proved))
         return conn_refuse(c, REASON_INTERNAL_ERROR);
     remember_session(c, &agreed);
+    const char *own = runtime_own_digest(c->runtime, c->listener, a->verdict.key);
+    bool same = own && strcmp(own, a->check.facts.sha256) == 0;
+    c->channel_binding = same ? BINDING_SAME : BINDING_DIFFERS;
     return client_start_handshake(c, agreed.alpn);
 }
 
@@ -216,6 +226,7 @@ enum step upstream_handshake_step(struct conn *c)
     for (;;) {
         size_t n = leg_fill(&c->upstream);
         if (!judge(c, n)) return STEP_AGAIN;
+        if (!mutual_answer(c)) return conn_refuse(c, REASON_INTERNAL_ERROR);
         switch (session_handshake(c->upstream.tls)) {
         case SESSION_WANT_BYTES:
             mark_own_hello(c);

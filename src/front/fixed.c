@@ -17,4 +17,5 @@ const struct front front_fixed = {.first = CONN_HELLO,
                                   .identity = identity,
                                   .hello_judged = reach_begin,
                                   .handshake_done = relay_begin,
+                                  .has_one_upstream = true,
                                   .discard_limit = FRONT_DISCARD_LIMIT};

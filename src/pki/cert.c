@@ -281,7 +281,8 @@ bool cert_parse(struct span der, struct cert *out)
                          .can_sign_data = true,
                          .can_sign_certs = true,
                          .can_sign_crls = true,
-                         .serves_tls = true};
+                         .serves_tls = true,
+                         .uses_tls = true};
     if (!open_certificate(der, &parts)) return false;
     out->tbs = parts.tbs.whole;
     out->signature_algorithm = parts.algorithm.content;

@@ -68,19 +68,22 @@ static bool read_basic_constraints(struct span value, struct cert *c)
            read_number(item.content, &c->path_length);
 }
 
-/* id-kp-serverAuth or anyExtendedKeyUsage (section 4.2.1.12). */
+/* id-kp-serverAuth, id-kp-clientAuth or anyExtendedKeyUsage (section 4.2.1.12). */
 static bool read_extended_key_usage(struct span value, struct cert *c)
 {
     static const struct oid server = {8, {0x2b, 6, 1, 5, 5, 7, 3, 1}};
+    static const struct oid client = {8, {0x2b, 6, 1, 5, 5, 7, 3, 2}};
     static const struct oid any = {4, {0x55, 0x1d, 0x25, 0}};
     struct span content;
     struct der_item purpose;
-    c->serves_tls = false;
+    c->serves_tls = c->uses_tls = false;
     if (!only_sequence(value, &content)) return false;
     struct reader r = reader_of(content);
     while (r.left > 0) {
         if (!der_expect(&r, DER_OID, &purpose)) return false;
-        if (oid_is(purpose.content, &server) || oid_is(purpose.content, &any)) c->serves_tls = true;
+        bool is_any = oid_is(purpose.content, &any);
+        if (is_any || oid_is(purpose.content, &server)) c->serves_tls = true;
+        if (is_any || oid_is(purpose.content, &client)) c->uses_tls = true;
     }
     return true;
 }

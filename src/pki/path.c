@@ -72,7 +72,15 @@ static bool leaf_key_fits(const struct cert *leaf)
     return leaf->key == CERT_KEY_RSA || (leaf->key == CERT_KEY_EC && leaf->group != 0);
 }
 
-static const char *fault_of(const struct path *p)
+static const char *fault_of_purpose(const struct cert *c, enum path_purpose purpose, bool is_leaf)
+{
+    if (purpose == PATH_SERVER ? c->serves_tls : c->uses_tls) return NULL;
+    if (!is_leaf) return "A CA above it is limited to other purposes (extendedKeyUsage).";
+    return purpose == PATH_SERVER ? "Its extendedKeyUsage does not have serverAuth."
+                                  : "Its extendedKeyUsage does not have clientAuth.";
+}
+
+static const char *fault_of(const struct path *p, enum path_purpose purpose)
 {
     if (!leaf_key_fits(p->certs[0])) return "Its key is neither RSA nor ECDSA on an allowed group.";
     for (size_t i = 0; i < p->n; i++) {
@@ -80,13 +88,11 @@ static const char *fault_of(const struct path *p)
         if (c->has_unknown_critical)
             return "A certificate has a critical extension that is not known here.";
         if (!path_key_is_usable(c)) return "An RSA key has an exponent longer than 64 bits.";
-        if (!c->serves_tls)
-            return i == 0 ? "Its extendedKeyUsage does not have serverAuth."
-                          : "A CA above it is limited to other purposes (extendedKeyUsage).";
-        const char *fault = i > 0 ? fault_of_issuer(p, i) : NULL;
+        const char *fault = fault_of_purpose(c, purpose, i == 0);
+        if (!fault && i > 0) fault = fault_of_issuer(p, i);
         if (fault) return fault;
     }
-    /* It signs the key exchange (RFC 5246 section 7.4.2). */
+    /* It signs the key exchange, or CertificateVerify (RFC 5246 sections 7.4.2, 7.4.8). */
     if (!p->certs[0]->can_sign_data) return "Its keyUsage does not have digitalSignature.";
     return policies_hold(p->certs, p->n)
                ? NULL
@@ -106,6 +112,6 @@ enum reason path_validate(const struct path *p, const struct path_rules *rules, 
         if (weak_signature || path_key_is_weak(p->certs[i], rules))
             return REASON_UPSTREAM_CERTIFICATE_WEAK;
     }
-    *fault = fault_of(p);
+    *fault = fault_of(p, rules->purpose);
     return *fault ? REASON_UPSTREAM_CERTIFICATE_INVALID : REASON_OK;
 }

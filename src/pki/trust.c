@@ -143,6 +143,8 @@ static void note_facts(struct peer_check *check, struct span der)
     facts->present = true;
     facts->subject = name_text(leaf.subject);
     facts->issuer = name_text(leaf.issuer);
+    size_t n = leaf.serial.n < CERT_SERIAL_LIMIT ? leaf.serial.n : CERT_SERIAL_LIMIT;
+    text_hex(leaf.serial.p, n, facts->serial);
     facts->not_before = leaf.not_before;
     facts->not_after = leaf.not_after;
     text_hex(digest, sizeof digest, facts->sha256);
@@ -351,6 +353,7 @@ static enum reason search_path(struct search *s)
 static bool name_matches(const struct peer_check *check, const struct cert *leaf)
 {
     struct addr ip;
+    if (check->purpose == PATH_CLIENT) return true;
     if (!check->is_ip) return cert_matches_name(leaf, check->identity);
     return addr_from_ip(check->identity, 0, &ip) && cert_matches_ip(leaf, &ip);
 }
@@ -362,13 +365,14 @@ static enum reason judge_chain(struct peer_check *check, const struct span *chai
     struct cert certs[FLIGHT_CHAIN_LIMIT];
     if (n == 0 || n > FLIGHT_CHAIN_LIMIT || !cert_parse(chain[0], &certs[0]))
         return REASON_UPSTREAM_CERTIFICATE_INVALID;
-    struct search search = {
-        .trust = check->trust,
-        .certs = certs,
-        .n = 1,
-        .rules = {.now = time(NULL), .minimum_rsa_bits = check->trust->minimum_rsa_bits},
-        .signatures = SIGNATURES_LIMIT,
-        .links = LINKS_LIMIT};
+    struct search search = {.trust = check->trust,
+                            .certs = certs,
+                            .n = 1,
+                            .rules = {.now = time(NULL),
+                                      .minimum_rsa_bits = check->trust->minimum_rsa_bits,
+                                      .purpose = check->purpose},
+                            .signatures = SIGNATURES_LIMIT,
+                            .links = LINKS_LIMIT};
     for (size_t i = 1; i < n; i++) {
         if (!cert_has_shape(chain[i])) return REASON_UPSTREAM_CERTIFICATE_INVALID;
         search.n += cert_parse(chain[i], &certs[search.n]);

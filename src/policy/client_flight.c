@@ -1,8 +1,11 @@
 #include "policy/client_flight.h"
 
+#include "policy/flight.h"
+#include "policy/policy.h"
+
 #include <string.h>
 
-enum { ADMIT = -1 };
+enum { ADMIT = -1, NO_MESSAGE = -1 };
 
 void client_flight_fini(struct client_flight *f)
 {
@@ -18,7 +21,7 @@ static bool admit(struct client_flight *f, enum wire_record type, const uint8_t 
 }
 
 /* The transcript leaves record headers out (RFC 5246 section 7.4.9). */
-bool client_flight_hello(struct client_flight *f, struct span message)
+static bool admit_message(struct client_flight *f, struct span message)
 {
     while (message.n > 0) {
         size_t n = message.n < RECORD_PLAIN_LIMIT ? message.n : RECORD_PLAIN_LIMIT;
@@ -27,6 +30,11 @@ bool client_flight_hello(struct client_flight *f, struct span message)
         message.n -= n;
     }
     return true;
+}
+
+bool client_flight_hello(struct client_flight *f, struct span message)
+{
+    return admit_message(f, message);
 }
 
 static int check_record(struct client_flight *f)
@@ -47,32 +55,95 @@ static int check_record(struct client_flight *f)
     return ADMIT;
 }
 
-/* A message may be refused by its first bytes. */
-static int check_message(struct client_flight *f, bool abbreviated)
+/* The type of the next message (RFC 5246 section 7.3), or NO_MESSAGE. */
+static int due_message(const struct client_flight *f, bool abbreviated)
 {
-    const uint8_t *m = buf_head(&f->message);
-    size_t have = buf_size(&f->message);
-    f->hello = m[0] == MESSAGE_CLIENT_HELLO;
-    if (m[0] != MESSAGE_CLIENT_KEY_EXCHANGE || f->has_key_exchange || abbreviated)
-        return ALERT_UNEXPECTED_MESSAGE;
-    if (have < MESSAGE_HEADER) return ADMIT;
-    size_t size = MESSAGE_HEADER + message_length(m);
-    if (size > CLIENT_KEY_EXCHANGE_LIMIT) return ALERT_DECODE_ERROR;
-    if (have < size) return ADMIT;
-    f->hello = have > size && m[size] == MESSAGE_CLIENT_HELLO;
-    if (have > size) return ALERT_UNEXPECTED_MESSAGE;
-    f->has_key_exchange = true;
-    if (!admit(f, RECORD_HANDSHAKE, m, have)) return ALERT_INTERNAL_ERROR;
+    if (abbreviated) return NO_MESSAGE;
+    if (f->asked >= CLIENT_CERTIFICATE_OPTIONAL && !f->has_certificates) return MESSAGE_CERTIFICATE;
+    if (!f->has_key_exchange) return MESSAGE_CLIENT_KEY_EXCHANGE;
+    return f->certificates > 0 && !f->has_verify ? MESSAGE_CERTIFICATE_VERIFY : NO_MESSAGE;
+}
+
+static size_t message_limit(uint8_t type)
+{
+    return type == MESSAGE_CERTIFICATE          ? CLIENT_CERTIFICATES_LIMIT
+           : type == MESSAGE_CERTIFICATE_VERIFY ? CLIENT_VERIFY_LIMIT
+                                                : CLIENT_KEY_EXCHANGE_LIMIT;
+}
+
+/* Section 7.4.6: a client without a suitable certificate sends an empty list. */
+static int take_certificates(struct client_flight *f, struct span body)
+{
+    struct reader r = reader_of(body), list = reader_of(reader_vector(&r, 3));
+    bool ok = reader_done(&r);
+    while (ok && list.left > 0) {
+        ok = reader_vector(&list, 3).n > 0 && !list.failed;
+        f->certificates++;
+    }
+    if (!ok) return ALERT_DECODE_ERROR;
+    f->has_certificates = true;
+    f->lacks_certificate = f->certificates == 0 && f->asked == CLIENT_CERTIFICATE_REQUIRED;
+    if (f->lacks_certificate) return ALERT_HANDSHAKE_FAILURE;
+    return f->certificates > FLIGHT_CHAIN_LIMIT ? ALERT_BAD_CERTIFICATE : ADMIT;
+}
+
+/* Section 7.4.8. The library checks the signature. */
+static int take_verify(struct client_flight *f, struct span body)
+{
+    struct reader r = reader_of(body);
+    const struct scheme *scheme = scheme_by_id(reader_u16(&r));
+    reader_vector(&r, 2);
+    if (!reader_done(&r)) return ALERT_DECODE_ERROR;
+    f->has_verify = true;
+    return scheme && scheme->verdict == SCHEME_ALLOWED ? ADMIT : ALERT_ILLEGAL_PARAMETER;
+}
+
+static int take_message(struct client_flight *f, struct span message)
+{
+    struct span body = {message.p + MESSAGE_HEADER, message.n - MESSAGE_HEADER};
+    int alert = ADMIT;
+    if (message.p[0] == MESSAGE_CERTIFICATE) alert = take_certificates(f, body);
+    if (message.p[0] == MESSAGE_CERTIFICATE_VERIFY) alert = take_verify(f, body);
+    if (message.p[0] == MESSAGE_CLIENT_KEY_EXCHANGE) f->has_key_exchange = true;
+    if (alert != ADMIT) return alert;
+    if (!admit_message(f, message)) return ALERT_INTERNAL_ERROR;
     buf_fini(&f->message);
     return ADMIT;
 }
 
+/* A message may be refused by its first bytes. */
+static int check_message(struct client_flight *f, bool abbreviated)
+{
+    struct span m = {buf_head(&f->message), buf_size(&f->message)};
+    f->hello = m.p[0] == MESSAGE_CLIENT_HELLO;
+    if (m.p[0] != due_message(f, abbreviated)) return ALERT_UNEXPECTED_MESSAGE;
+    if (m.n < MESSAGE_HEADER) return ADMIT;
+    size_t size = MESSAGE_HEADER + message_length(m.p);
+    if (size > message_limit(m.p[0])) return ALERT_DECODE_ERROR;
+    return m.n < size ? ADMIT : take_message(f, m);
+}
+
+/* How much of the current message is read at once: its type, its header, the rest. */
+static size_t message_part(const struct client_flight *f)
+{
+    size_t have = buf_size(&f->message);
+    if (have == 0) return 1;
+    if (have < MESSAGE_HEADER) return MESSAGE_HEADER - have;
+    return MESSAGE_HEADER + message_length(buf_head(&f->message)) - have;
+}
+
 static int take_handshake(struct client_flight *f, bool abbreviated, const uint8_t *p, size_t n)
 {
-    /* One byte more than the largest message shows that the message is too long. */
-    size_t room = CLIENT_KEY_EXCHANGE_LIMIT + 1 - buf_size(&f->message);
-    if (!buf_append(&f->message, p, n < room ? n : room)) return ALERT_INTERNAL_ERROR;
-    return check_message(f, abbreviated);
+    int alert = ADMIT;
+    while (n > 0 && alert == ADMIT) {
+        size_t part = message_part(f);
+        if (part > n) part = n;
+        if (!buf_append(&f->message, p, part)) return ALERT_INTERNAL_ERROR;
+        p += part;
+        n -= part;
+        alert = check_message(f, abbreviated);
+    }
+    return alert;
 }
 
 static int take_alert(struct client_flight *f, const uint8_t *p, size_t n)
@@ -85,7 +156,7 @@ static int take_alert(struct client_flight *f, const uint8_t *p, size_t n)
 
 static int take_change_cipher(struct client_flight *f, bool abbreviated, uint8_t value)
 {
-    bool due = (f->has_key_exchange || abbreviated) && buf_size(&f->message) == 0;
+    bool due = due_message(f, abbreviated) == NO_MESSAGE && buf_size(&f->message) == 0;
     if (!due || value != 1) return ALERT_UNEXPECTED_MESSAGE;
     f->done = true;
     return admit(f, RECORD_CHANGE_CIPHER_SPEC, &value, 1) ? ADMIT : ALERT_INTERNAL_ERROR;

@@ -1,8 +1,14 @@
 #include "policy/flight.h"
 
+#include "policy/certificate_request.h"
 #include "policy/server_hello.h"
 
 #include <string.h>
+
+void flight_fini(struct flight *f)
+{
+    buf_fini(&f->request);
+}
 
 static enum reason fault(enum reason reason, int with, int *alert)
 {
@@ -150,6 +156,18 @@ static void count_certificates(struct flight *f, const uint8_t *p, size_t n)
     }
 }
 
+static enum reason end_request(struct flight *f, const struct flight_offer *offer, int *alert)
+{
+    struct certificate_request r;
+    bool repeated = f->has_certificate_request;
+    f->has_certificate_request = true;
+    if (offer && (repeated || !certificate_request_read(
+                                  (struct span){buf_head(&f->request), buf_size(&f->request)}, &r)))
+        return fault(REASON_UPSTREAM_HANDSHAKE_FAILED,
+                     repeated ? ALERT_UNEXPECTED_MESSAGE : ALERT_DECODE_ERROR, alert);
+    return REASON_OK;
+}
+
 static enum reason end_message(struct flight *f, const struct flight_offer *offer, int *alert)
 {
     uint8_t type = f->message_header[0];
@@ -159,8 +177,7 @@ static enum reason end_message(struct flight *f, const struct flight_offer *offe
     bool chain = f->certificates > 0 && f->certificates <= FLIGHT_CHAIN_LIMIT;
     if (type == MESSAGE_CERTIFICATE && offer && !chain)
         return fault(REASON_UPSTREAM_CERTIFICATE_INVALID, ALERT_BAD_CERTIFICATE, alert);
-    if (type == MESSAGE_CERTIFICATE_REQUEST) f->has_certificate_request = true;
-    return REASON_OK;
+    return type == MESSAGE_CERTIFICATE_REQUEST ? end_request(f, offer, alert) : REASON_OK;
 }
 
 static enum reason start_message(struct flight *f, int *alert)
@@ -169,7 +186,9 @@ static enum reason start_message(struct flight *f, int *alert)
     f->message_left = message_length(h);
     f->head_size = 0;
     bool whole = h[0] == MESSAGE_SERVER_HELLO || h[0] == MESSAGE_SERVER_KEY_EXCHANGE;
-    if (whole && f->message_left > FLIGHT_HEAD)
+    bool request = h[0] == MESSAGE_CERTIFICATE_REQUEST;
+    if ((whole && f->message_left > FLIGHT_HEAD) ||
+        (request && f->message_left > FLIGHT_REQUEST_LIMIT))
         return fault(REASON_UPSTREAM_HANDSHAKE_FAILED, ALERT_DECODE_ERROR, alert);
     return REASON_OK;
 }
@@ -195,6 +214,9 @@ static enum reason read_handshake(struct flight *f, const struct flight_offer *o
         memcpy(f->head + f->head_size, p, keep);
         f->head_size += keep;
         if (f->message_header[0] == MESSAGE_CERTIFICATE) count_certificates(f, p, take);
+        bool request = offer && f->message_header[0] == MESSAGE_CERTIFICATE_REQUEST;
+        if (request && !f->has_certificate_request && !buf_append(&f->request, p, take))
+            return fault(REASON_INTERNAL_ERROR, ALERT_INTERNAL_ERROR, alert);
         f->message_left -= take;
         p += take;
         n -= take;

@@ -218,6 +218,8 @@ static void each_list(const struct config *c, void (*each)(struct list list, voi
     }
     for (size_t i = 0; i < c->parent_count; i++)
         each((struct list){.patterns = &c->parents[i].no_proxy}, arg);
+    for (size_t i = 0; i < c->identity_count; i++)
+        each((struct list){.patterns = &c->identities[i].upstreams}, arg);
 }
 
 static void read_each(struct list list, void *errors)

@@ -1,4 +1,4 @@
-#include "runtime/loaded_config.h"
+#include "load.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -13,25 +13,23 @@
 static const size_t pem_limit = 64 << 20;
 static const time_t warn_at_most = (time_t)30 * 86400, warn_at_least = (time_t)7 * 86400;
 
-enum { MODE_OTHERS = 007, MODE_ALL_BUT_OWNER = 077 };
-
-static bool read_pem(const char *path, struct text *out, struct stat *st, struct text *errors)
+bool load_pem(const char *path, struct text *out, struct stat *st, struct text *errors)
 {
     int fault = file_read_kept(path, pem_limit, out, st);
     if (fault) text_printf(errors, "%s: %s\n", path, strerror(fault));
     return !fault;
 }
 
-/* forbidden: permission bits. Checks the target of a symbolic link: certbot uses links. */
-static bool read_key(const struct loaded_config *loaded, const char *path, mode_t forbidden,
-                     struct text *out, struct text *errors)
+/* Checks the target of a symbolic link: certbot uses links. */
+bool load_key(const struct loaded_config *loaded, const char *path, mode_t forbidden,
+              struct text *out, struct text *errors)
 {
     struct stat st;
-    return read_pem(path, out, &st, errors) &&
+    return load_pem(path, out, &st, errors) &&
            file_is_private(path, &st, forbidden, loaded->any_owner, errors);
 }
 
-static void note_end(struct loaded_config *loaded, const char *what, time_t end, time_t warn_from)
+void load_note_end(struct loaded_config *loaded, const char *what, time_t end, time_t warn_from)
 {
     struct expiry *more = realloc(loaded->ends, (loaded->end_count + 1) * sizeof *more);
     if (!more) return;
@@ -42,12 +40,12 @@ static void note_end(struct loaded_config *loaded, const char *what, time_t end,
 
 /* Warn 30 days ahead, or for short-lived certificates at a third of the lifetime, at least 7
  * days. */
-static void note_certificate(struct loaded_config *loaded, const char *what, const struct cert *c)
+void load_note_certificate(struct loaded_config *loaded, const char *what, const struct cert *c)
 {
     time_t before = (c->not_after - c->not_before) / 3;
     if (before < warn_at_least) before = warn_at_least;
     if (before > warn_at_most) before = warn_at_most;
-    note_end(loaded, what, c->not_after, c->not_after - before);
+    load_note_end(loaded, what, c->not_after, c->not_after - before);
 }
 
 void loaded_config_warnings(const struct loaded_config *loaded, time_t now, struct text *out)
@@ -67,30 +65,15 @@ static void load_ca(struct loaded_config *loaded, struct text *errors)
 {
     const struct config *c = loaded->config;
     if (!config_needs_ca(c)) return;
-    if (!read_pem(c->ca.certificate, &loaded->ca_certificate, NULL, errors) ||
-        !read_key(loaded, c->ca.key, MODE_ALL_BUT_OWNER, &loaded->ca_key, errors)) {
+    if (!load_pem(c->ca.certificate, &loaded->ca_certificate, NULL, errors) ||
+        !load_key(loaded, c->ca.key, MODE_ALL_BUT_OWNER, &loaded->ca_key, errors)) {
         text_printf(errors, "make a local CA with: suitegate ca init --out DIR\n");
         return;
     }
     struct ca *ca =
         ca_new(&loaded->ca_certificate, &loaded->ca_key, c->ca.crl_url, c->ca.certificate, errors);
-    if (ca) note_certificate(loaded, "The local CA", ca_certificate(ca));
+    if (ca) load_note_certificate(loaded, "The local CA", ca_certificate(ca));
     ca_free(ca);
-}
-
-/* Probably another CA's file, or a missing CA: the list would never be used. */
-static void note_strange_crls(struct loaded_config *loaded, const struct trust *trust)
-{
-    struct text issuers = {0};
-    trust_strange_crls(trust, &issuers);
-    char *all = text_take(&issuers), *rest = all;
-    for (char *one; rest && (one = strsep(&rest, "\n"));)
-        if (*one)
-            text_printf(&loaded->notes,
-                        "[upstream] crl has a list of %s, which is no CA of [upstream] trust: it "
-                        "counts only where an upstream sends that CA as an intermediate.\n",
-                        one);
-    free(all);
 }
 
 static void load_trust(struct loaded_config *loaded, struct text *errors)
@@ -99,79 +82,16 @@ static void load_trust(struct loaded_config *loaded, struct text *errors)
     const char *path =
         strcmp(c->upstream.trust, "system") ? c->upstream.trust : TRUST_SYSTEM_BUNDLE;
     loaded->has_crls = c->upstream.crl != NULL;
-    if (!read_pem(path, &loaded->anchors, NULL, errors)) return;
-    if (loaded->has_crls && !read_pem(c->upstream.crl, &loaded->crls, NULL, errors)) return;
+    if (!load_pem(path, &loaded->anchors, NULL, errors)) return;
+    if (loaded->has_crls && !load_pem(c->upstream.crl, &loaded->crls, NULL, errors)) return;
     struct trust *trust = trust_new(&loaded->anchors, path, loaded->has_crls ? &loaded->crls : NULL,
                                     c->upstream.crl, c->policy.minimum_rsa_bits, errors);
     if (trust) {
         time_t end = trust_crl_expiry(trust);
-        if (end) note_end(loaded, "A CRL of [upstream] crl", end, end);
-        note_strange_crls(loaded, trust);
+        if (end) load_note_end(loaded, "A CRL of [upstream] crl", end, end);
+        load_note_strange_crls(loaded, trust, "[upstream] crl", "[upstream] trust");
     }
     trust_free(trust);
-}
-
-struct leaf_check {
-    struct loaded_config *loaded;
-    const struct private_key *key;
-    struct own_certificate *own;
-    const char *path;
-    struct text *errors;
-    bool first;
-};
-
-static bool check_leaf(void *arg, struct span der)
-{
-    struct leaf_check *check = arg;
-    struct cert c;
-    if (!check->first) return true;
-    check->first = false;
-    if (!cert_parse(der, &c)) return false;
-    if (!span_equal(key_spki(check->key), c.spki))
-        text_printf(check->errors, "%s and its key do not belong together\n", check->path);
-    else if (c.key == CERT_KEY_RSA ? c.bits < POLICY_RSA_BITS_FLOOR : c.group == 0)
-        text_printf(check->errors, "%s has a key that the policy does not allow\n", check->path);
-    else if (c.signature != CERT_SIGNATURE_STRONG)
-        text_printf(check->errors, "%s has a signature that the policy does not allow\n",
-                    check->path);
-    check->own->group = c.group;
-    note_certificate(check->loaded, check->path, &c);
-    return true;
-}
-
-static void load_own(struct loaded_config *loaded, size_t listener, size_t pair,
-                     struct text *errors)
-{
-    const struct listen_config *l = &loaded->config->listeners[listener];
-    const char *path = l->certificates.items[pair];
-    struct text chain = {0}, pem = {0};
-    struct private_key key = {0};
-    bool ok = read_pem(path, &chain, NULL, errors) &&
-              read_key(loaded, l->keys.items[pair], MODE_OTHERS, &pem, errors);
-    if (ok && !key_from_pem(text_string(&pem), pem.size, &key)) {
-        text_printf(errors, "%s holds no usable private key (PEM, not encrypted)\n",
-                    l->keys.items[pair]);
-        ok = false;
-    }
-    if (pem.data) explicit_bzero(pem.data, pem.size);
-    text_fini(&pem);
-    if (!ok) {
-        text_fini(&chain);
-        return;
-    }
-    struct own_certificate *own = &loaded->own[listener][key.type];
-    if (own->present) {
-        text_printf(errors, "%s: listener %s has two certificates of the same key type\n", path,
-                    l->name);
-        text_fini(&chain);
-        key_fini(&key);
-        return;
-    }
-    *own = (struct own_certificate){.chain = chain, .key = key, .present = true};
-    struct leaf_check check = {loaded, &key, own, path, errors, true};
-    if (!pem_each(text_string(&chain), chain.size, PEM_CERTIFICATE, check_leaf, &check) ||
-        check.first)
-        text_printf(errors, "%s holds no certificate that can be read (PEM is expected)\n", path);
 }
 
 static void describe_policy(struct loaded_config *loaded, struct text *errors)
@@ -192,7 +112,7 @@ static bool load_credentials(const struct loaded_config *loaded, const char *pat
                              struct credentials *out, struct text *errors)
 {
     struct text content = {0};
-    bool ok = read_key(loaded, path, MODE_ALL_BUT_OWNER, &content, errors) &&
+    bool ok = load_key(loaded, path, MODE_ALL_BUT_OWNER, &content, errors) &&
               credentials_read(&content, path, out, errors);
     if (content.data) explicit_bzero(content.data, content.size);
     text_fini(&content);
@@ -226,19 +146,25 @@ static void load_files(struct loaded_config *loaded, struct text *errors)
     const struct config *c = loaded->config;
     loaded->own = calloc(c->listener_count, sizeof *loaded->own);
     loaded->listener_addresses = calloc(c->listener_count, sizeof *loaded->listener_addresses);
+    loaded->binding_told = calloc(c->listener_count, sizeof *loaded->binding_told);
+    loaded->client_cas = calloc(c->listener_count, sizeof *loaded->client_cas);
+    loaded->identities = calloc(c->identity_count + 1, sizeof *loaded->identities);
     loaded->logins = calloc(c->listener_count, sizeof *loaded->logins);
     loaded->parents = calloc(c->parent_count + 1, sizeof *loaded->parents);
-    if (!loaded->own || !loaded->listener_addresses || !loaded->logins || !loaded->parents) {
+    if (!loaded->own || !loaded->listener_addresses || !loaded->binding_told ||
+        !loaded->client_cas || !loaded->identities || !loaded->logins || !loaded->parents) {
         text_add(errors, "out of memory\n");
         return;
     }
     for (size_t i = 0; i < c->listener_count; i++) {
         loaded->listener_addresses[i] = c->listeners[i].address;
-        for (size_t k = 0; k < c->listeners[i].certificates.n; k++) load_own(loaded, i, k, errors);
+        load_own_certificates(loaded, i, errors);
         const char *path = c->listeners[i].credentials;
         if (path) (void)!load_credentials(loaded, path, &loaded->logins[i], errors);
+        load_client_cas(loaded, i, errors);
     }
     for (size_t i = 0; i < c->parent_count; i++) load_parent(loaded, i, errors);
+    for (size_t i = 0; i < c->identity_count; i++) load_identity(loaded, i, errors);
     for (size_t i = 0; i < c->listener_count; i++)
         if (c->listeners[i].mode == MODE_OBSERVE)
             text_printf(&loaded->notes,
@@ -298,10 +224,13 @@ void loaded_config_release(struct loaded_config *loaded)
 {
     if (!loaded || __atomic_sub_fetch(&loaded->references, 1, __ATOMIC_ACQ_REL) > 0) return;
     for (size_t i = 0; loaded->own && i < loaded->config->listener_count; i++)
-        for (size_t k = 0; k < KEY_TYPES; k++) {
-            text_fini(&loaded->own[i][k].chain);
-            key_fini(&loaded->own[i][k].key);
-        }
+        for (size_t k = 0; k < KEY_TYPES; k++) own_certificate_fini(&loaded->own[i][k]);
+    for (size_t i = 0; loaded->identities && i < loaded->config->identity_count; i++)
+        own_certificate_fini(&loaded->identities[i]);
+    for (size_t i = 0; loaded->client_cas && i < loaded->config->listener_count; i++) {
+        text_fini(&loaded->client_cas[i].anchors);
+        text_fini(&loaded->client_cas[i].crls);
+    }
     for (size_t i = 0; loaded->logins && i < loaded->config->listener_count; i++)
         credentials_fini(&loaded->logins[i]);
     for (size_t i = 0; loaded->parents && i < loaded->config->parent_count; i++) {
@@ -311,6 +240,9 @@ void loaded_config_release(struct loaded_config *loaded)
         text_fini(&login->basic);
     }
     free(loaded->own);
+    free(loaded->identities);
+    free(loaded->binding_told);
+    free(loaded->client_cas);
     free(loaded->logins);
     free(loaded->parents);
     free(loaded->listener_addresses);

@@ -63,6 +63,9 @@ static bool open_listener(struct runtime *runtime, size_t i, const struct runtim
                                                 : "");
         return false;
     }
+    if (listen_asks_certificate(l->config) &&
+        !(l->client_trust = loaded_config_client_trust(runtime->loaded, i, errors)))
+        return false;
     bool minted = l->config->certificates.n == 0;
     l->keys.ecdsa_group = 0x0017; /* minted leaves use secp256r1 */
     for (int k = 0; k < KEY_TYPES; k++) {
@@ -147,6 +150,7 @@ void runtime_release(struct runtime *runtime)
         if (l->fd >= 0 && !l->borrowed) close(l->fd);
         for (int k = 0; k < KEY_TYPES; k++)
             for (int tickets = 0; tickets < 2; tickets++) tls_context_free(l->own[k][tickets]);
+        trust_free(l->client_trust);
     }
     free(runtime->listeners);
     cache_free(runtime->leaves);
@@ -203,6 +207,13 @@ static struct leaf *find_leaf(struct runtime *runtime, const struct leaf_request
              r->identity, r->second_name ? " and more" : "");
     struct leaf *leaf = cache_get(runtime->leaves, name);
     return leaf && serves(leaf, ca_certificate(runtime->ca), time(NULL)) ? leaf : NULL;
+}
+
+const char *runtime_own_digest(const struct runtime *runtime,
+                               const struct runtime_listener *listener, enum key_type key)
+{
+    size_t i = (size_t)(listener - runtime->listeners);
+    return listener->config->certificates.n ? runtime->loaded->own[i][key].sha256 : NULL;
 }
 
 bool runtime_has_to_mint(struct runtime *runtime, const struct runtime_listener *listener,

@@ -24,6 +24,7 @@ static struct tls_context *wrap(WOLFSSL_CTX *library)
     c->library = library;
     wolfSSL_CTX_SetIORecv(library, session_receive_callback);
     wolfSSL_CTX_SetIOSend(library, session_send_callback);
+    wolfSSL_CTX_SetProcessPeerCertCb(library, session_parsed_callback);
     /* The library's session cache is shared by the whole process: not used. */
     wolfSSL_CTX_set_session_cache_mode(library, WOLFSSL_SESS_CACHE_OFF);
     return c;
@@ -74,7 +75,6 @@ struct tls_context *tls_context_client(const struct policy *policy, bool resume)
     /* The library verifies no certificate and has no anchors: the callback verifies
      * (pki/trust.h). */
     wolfSSL_CTX_set_verify(c->library, WOLFSSL_VERIFY_NONE, session_verify_callback);
-    wolfSSL_CTX_SetProcessPeerCertCb(c->library, session_parsed_callback);
     bool ok = set_suites(c->library, policy->allowed);
     for (size_t i = 0; ok && i < group_count(); i++)
         ok = wolfSSL_CTX_UseSupportedCurve(c->library, group_at(i)) == WOLFSSL_SUCCESS;

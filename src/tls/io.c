@@ -76,7 +76,8 @@ static void choose_alert(struct session *s, const char *record, int size, uint8_
         if (alert >= 0) copy[6] = (uint8_t)alert;
     }
     /* A chain that the library cannot parse fails before the callback. */
-    bool unread = h->check && !h->check->called && h->flight.certificates > 0 && !h->flight.group;
+    bool unread = !s->is_server && h->check && !h->check->called && h->flight.certificates > 0 &&
+                  !h->flight.group;
     if (unread && r[5] == ALERT_LEVEL_FATAL) copy[6] = ALERT_BAD_CERTIFICATE;
     /* After a client's ChangeCipherSpec nothing is negotiated any more. */
     if (h->client.done && copy[6] == ALERT_HANDSHAKE_FAILURE) copy[6] = ALERT_UNEXPECTED_MESSAGE;
@@ -110,19 +111,24 @@ int session_verify_callback(int ok, WOLFSSL_X509_STORE_CTX *store)
     size_t n = store->totalCerts > 0 ? (size_t)store->totalCerts : 0;
     (void)ok;
     if (!check || n > FLIGHT_CHAIN_LIMIT) return 0;
+    /* A client's empty list: see client_is_verified(). */
+    if (n == 0 && check->purpose == PATH_CLIENT) return 1;
     for (size_t i = 0; i < n; i++)
         chain[i] = (struct span){store->certs[i].buffer, store->certs[i].length};
     return trust_judge(check, chain, n);
 }
 
-/* Called for each certificate that the library has parsed or failed to parse. It is stricter than
- * RFC 5280 in places, and its result does not count. A leaf fails if the library did not reach its
- * key. */
+/* Called for each certificate that the library has parsed or failed to parse: the leaf, the others,
+ * the leaf again. It is stricter than RFC 5280 in places, and its result does not count. A leaf
+ * fails if the library did not reach its key. On the server side the library would keep a CA that a
+ * client sends, for all sessions of the context, unless no signer of it is known. */
 int session_parsed_callback(WOLFSSL *ssl, struct DecodedCert *cert)
 {
-    (void)ssl;
+    struct session *s = wolfSSL_GetIOReadCtx(ssl);
     (void)cert;
-    return 0;
+    if (!s->is_server || !s->handshake) return 0;
+    unsigned at = s->handshake->parsed++;
+    return at == 0 || at == s->handshake->client.certificates ? 0 : ASN_NO_SIGNER_E;
 }
 
 int session_ticket_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],

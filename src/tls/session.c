@@ -1,3 +1,4 @@
+#include "io.h"
 #include "session_impl.h"
 
 #include "base/shortage.h"
@@ -60,6 +61,15 @@ struct session *session_server(const struct tls_context *context, struct stream 
     return NULL;
 }
 
+void session_ask_certificate(struct session *s, enum client_certificate asked,
+                             struct peer_check *check)
+{
+    s->handshake->client.asked = asked;
+    s->handshake->check = check;
+    wolfSSL_set_verify(s->ssl, WOLFSSL_VERIFY_PEER, session_verify_callback);
+    wolfSSL_SetCertCbCtx(s->ssl, check);
+}
+
 bool session_hello(struct session *s, struct span message)
 {
     return client_flight_hello(&s->handshake->client, message);
@@ -85,9 +95,20 @@ struct session *session_client(const struct tls_context *context, struct stream 
     return NULL;
 }
 
+bool session_present(struct session *s, const struct text *chain, const struct private_key *key)
+{
+    return wolfSSL_use_certificate_chain_buffer(s->ssl, (const uint8_t *)text_string(chain),
+                                                (long)chain->size) == WOLFSSL_SUCCESS &&
+           wolfSSL_use_PrivateKey_buffer(s->ssl, key->der, (long)key->size,
+                                         WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS;
+}
+
 static void free_handshake(struct session *s)
 {
-    if (s->handshake) client_flight_fini(&s->handshake->client);
+    if (s->handshake) {
+        client_flight_fini(&s->handshake->client);
+        flight_fini(&s->handshake->flight);
+    }
     free(s->handshake);
     s->handshake = NULL;
 }
@@ -170,17 +191,29 @@ static void note_agreed(struct session *s)
     }
 }
 
-/* The library would accept a server whose certificate was not judged. */
-static bool server_is_verified(const struct session *s)
+/* A client that was asked for a certificate sent none and may go on, or a good one with the proof
+ * that it has its key. */
+static bool client_is_verified(const struct session *s)
 {
-    return s->is_server || wolfSSL_session_reused(s->ssl) == 1 || s->handshake->check->verified;
+    const struct client_flight *client = &s->handshake->client;
+    if (!s->handshake->check) return true;
+    if (wolfSSL_session_reused(s->ssl) == 1 || !client->has_certificates) return false;
+    if (client->certificates == 0) return client->asked == CLIENT_CERTIFICATE_OPTIONAL;
+    return s->handshake->check->verified && client->has_verify;
+}
+
+/* The library would accept a peer whose certificate was not judged. */
+static bool peer_is_verified(const struct session *s)
+{
+    if (s->is_server) return client_is_verified(s);
+    return wolfSSL_session_reused(s->ssl) == 1 || s->handshake->check->verified;
 }
 
 /* The library verifies nothing, so it sends no alert for a certificate. */
 static void refuse_certificate(struct session *s)
 {
     const struct peer_check *check = s->handshake->check;
-    if (s->is_server || !check->called || check->verified) return;
+    if (!check || !check->called || check->verified) return;
     int alert = reason_row(check->reason)->alert;
     if (alert >= 0) session_fatal_alert(s, alert);
 }
@@ -191,7 +224,7 @@ enum session_status session_handshake(struct session *s)
     unsigned shortages = shortage_count();
     int result = s->is_server ? wolfSSL_accept(s->ssl) : wolfSSL_connect(s->ssl);
     note_result(s, result, shortages);
-    if (result == WOLFSSL_SUCCESS && server_is_verified(s)) {
+    if (result == WOLFSSL_SUCCESS && peer_is_verified(s)) {
         note_agreed(s);
         s->established = true;
         return SESSION_OK;
@@ -321,6 +354,16 @@ enum reason session_fault(const struct session *s)
     if (is_own_failure(s)) return REASON_INTERNAL_ERROR;
     if (!s->is_server) return REASON_UPSTREAM_PROTOCOL_VIOLATION;
     return is_hello_repeated(s) ? REASON_CLIENT_RENEGOTIATION : REASON_CLIENT_PROTOCOL_VIOLATION;
+}
+
+bool session_lacks_certificate(const struct session *s)
+{
+    return s->handshake && s->handshake->client.lacks_certificate;
+}
+
+bool session_lacks_proof(const struct session *s)
+{
+    return s->handshake && s->handshake->client.has_verify && s->error == SIG_VERIFY_E;
 }
 
 bool session_renegotiation_asked(const struct session *s)

@@ -4,16 +4,16 @@
 #define TLS_SESSION_IMPL_H
 
 #include "pki/wolfcrypt.h"
-#include "policy/client_flight.h"
 #include "tls/session.h"
 
 /* What only the handshake needs. */
 struct handshake {
     struct flight flight;
     struct flight_offer offer;
-    struct peer_check *check;    /* client side */
+    struct peer_check *check; /* of the peer's certificate; NULL: the client is not asked for one */
     struct ticket_scope tickets; /* server side; keys NULL: none */
     struct client_flight client; /* server side */
+    unsigned parsed;             /* certificates that the library has parsed */
 };
 
 struct session {

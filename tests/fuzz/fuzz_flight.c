@@ -40,6 +40,10 @@ static void check(const struct flight_offer *offer, const uint8_t *p, size_t n, 
         CHECK(reason_row(why)->leg == LEG_UPSTREAM);
         CHECK(why == flight_explain(&cut, closed));
     }
+    CHECK(buf_size(&whole.request) <= FLIGHT_REQUEST_LIMIT);
+    CHECK(reason != REASON_OK || buf_size(&whole.request) == buf_size(&cut.request));
+    flight_fini(&whole);
+    flight_fini(&cut);
     if (!offer || reason != REASON_OK || !whole.has_hello) return;
     const struct suite *s = suite_by_id(whole.suite);
     CHECK(whole.version == TLS_1_2 && s && offer->suites & suite_bit(s));

@@ -93,7 +93,9 @@ static void go_on(struct conn *c)
 static const struct front front = {.handshake_done = go_on};
 static struct config config;
 static struct loaded_config loaded = {.config = &config};
-static struct runtime runtime = {.loaded = &loaded};
+static const struct listen_config listen_config;
+static struct runtime_listener plain_listener = {.config = &listen_config};
+static struct runtime runtime = {.loaded = &loaded, .listeners = &plain_listener};
 static struct worker_shared shared;
 static struct worker worker = {.shared = &shared};
 static struct setup setup;
@@ -109,6 +111,7 @@ static struct conn new_conn(enum conn_state state)
     state_set = CONN_STATES;
     return (struct conn){.worker = &worker,
                          .runtime = &runtime,
+                         .listener = &plain_listener,
                          .front = &front,
                          .route = &route,
                          .setup = &setup,

@@ -82,7 +82,7 @@ static void good_flight(void **state)
                                                           "0010 0005 0003 02 6832"));
     add_message(&message, 11, "001385 001382", 5000); /* Certificate, larger than the limit */
     add_key_exchange(&message, "001d", "0804", 256);
-    add_message(&message, 13, "01 40", 2);
+    add_message(&message, 13, "01 40 0002 0403 0000", 0);
     add_message(&message, 14, "", 0);
     for (size_t record = 0; record < N_OF(sizes); record++) {
         wire.n = 0;
@@ -103,6 +103,8 @@ static void good_flight(void **state)
             assert_int_equal(f.scheme, 0x0804);
             assert_string_equal(f.alpn, "h2");
             assert_int_equal(f.alert, -1);
+            assert_int_equal(buf_size(&f.request), 8);
+            flight_fini(&f);
         }
     }
 }
@@ -376,25 +378,78 @@ static void explanations(void **state)
             int alert;
             message.n = wire.n = 0;
             if (ends[i].hello) add_hello(&message, SERVER_HELLO(.extensions = SECURE));
-            if (ends[i].request) add_message(&message, 13, "01 40", 2);
+            if (ends[i].request) add_message(&message, 13, "01 40 0002 0403 0000", 0);
             if (message.n) blob_records(&wire, 22, 0x0303, message.p, message.n, 500);
             blob_hex(&wire, ends[i].hex);
             assert_int_equal(feed(&f, &offer, piece, &alert), REASON_OK);
             enum reason reason = flight_explain(&f, ends[i].closed);
+            flight_fini(&f);
             if (reason != ends[i].reason)
                 fail_msg("%s: %s", ends[i].name, reason_row(reason)->code);
         }
     }
 }
 
+static void certificate_requests(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *body;
+        bool good;
+    } requests[] = {
+        {"01 40 0002 0403 0000", true},
+        {"00 0000 0000", true}, /* takes none, which is legal to say */
+        {"01 40 0002 0403 0004 0002 3000", true},
+        {"", false},
+        {"01 40", false},
+        {"01 40 0002 0403", false},
+        {"01 40 0003 040301 0000", false},    /* half a scheme */
+        {"01 40 0002 0403 0002 0000", false}, /* an empty name */
+        {"01 40 0002 0403 0003 000230", false},
+        {"01 40 0002 0403 0000 00", false},
+    };
+    for (size_t i = 0; i < N_OF(requests); i++) {
+        struct flight f;
+        int alert;
+        message.n = wire.n = 0;
+        add_hello(&message, SERVER_HELLO(.extensions = SECURE));
+        add_message(&message, 13, requests[i].body, 0);
+        blob_records(&wire, 22, 0x0303, message.p, message.n, 500);
+        enum reason reason = feed(&f, &offer, 7, &alert);
+        assert_int_equal(reason, requests[i].good ? REASON_OK : REASON_UPSTREAM_HANDSHAKE_FAILED);
+        assert_int_equal(alert, requests[i].good ? -1 : 50);
+        flight_fini(&f);
+    }
+    /* One is enough, and its size is bounded. */
+    for (unsigned large = 0; large < 2; large++) {
+        struct flight f;
+        int alert;
+        message.n = wire.n = 0;
+        add_hello(&message, SERVER_HELLO(.extensions = SECURE));
+        add_message(&message, 13, "01 40 0002 0403 0000", 0);
+        if (!large) add_message(&message, 13, "01 40 0002 0403 0000", 0);
+        blob_records(&wire, 22, 0x0303, message.p, message.n, 500);
+        if (large) blob_hex(&wire, "16 0303 0004 0d 010401");
+        assert_int_equal(feed(&f, &offer, 7, &alert), REASON_UPSTREAM_HANDSHAKE_FAILED);
+        assert_int_equal(alert, large ? 50 : 10);
+        flight_fini(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_flight),   cmocka_unit_test(server_hellos),
-        cmocka_unit_test(offers),        cmocka_unit_test(marker_noted),
-        cmocka_unit_test(key_exchanges), cmocka_unit_test(key_exchange_malformed),
-        cmocka_unit_test(first_bytes),   cmocka_unit_test(alert_inside_a_message),
-        cmocka_unit_test(without_offer), cmocka_unit_test(explanations),
+        cmocka_unit_test(good_flight),
+        cmocka_unit_test(server_hellos),
+        cmocka_unit_test(offers),
+        cmocka_unit_test(marker_noted),
+        cmocka_unit_test(key_exchanges),
+        cmocka_unit_test(key_exchange_malformed),
+        cmocka_unit_test(first_bytes),
+        cmocka_unit_test(alert_inside_a_message),
+        cmocka_unit_test(without_offer),
+        cmocka_unit_test(explanations),
+        cmocka_unit_test(certificate_requests),
     };
     return cmocka_run_group_tests_name("flight", tests, NULL, NULL);
 }

@@ -38,7 +38,8 @@ static int fresh(void **state)
                                  .is_ca = i != LEAF,
                                  .can_sign_data = true,
                                  .can_sign_certs = true,
-                                 .serves_tls = true};
+                                 .serves_tls = true,
+                                 .uses_tls = true};
         path.certs[i] = &certs[i];
     }
     return 0;

@@ -90,6 +90,9 @@ static const struct {
      "proxy_configuration_error", BY_OPERATOR, NO},
     {REASON_PARENT_TLS_FAILED, "parent_tls_failed", U, -1, 502, "tls_protocol_error", BY_OPERATOR,
      DOWNGRADE_UNKNOWN},
+    {REASON_CLIENT_CERTIFICATE_REQUIRED, "client_certificate_required", C, 40, 0, "", BY_CLIENT, NO},
+    {REASON_CLIENT_CERTIFICATE_INVALID, "client_certificate_invalid", C, REASON_ALERT_AS_SENT, 0, "", BY_CLIENT, NO},
+    {REASON_CLIENT_REVOCATION_UNKNOWN, "client_revocation_unknown", C, 42, 0, "", BY_OPERATOR, NO},
     {REASON_CLIENT_BAD_PROXY_HEADER, "client_bad_proxy_header", C, -1, 0, "", BY_OPERATOR, NO},
     /* clang-format on */
 };

@@ -181,11 +181,17 @@ static void opened_and_closed(void **state)
                                   .suite = 0xc02b,
                                   .group = 0x001d,
                                   .next_protocol = "h2",
-                                  .subject = "CN=gate.example",
-                                  .issuer = "CN=local",
-                                  .sha256 = "abcd",
-                                  .not_before = 0,
-                                  .not_after = 951782400};
+                                  .certificate = {.subject = "CN=gate.example",
+                                                  .issuer = "CN=local",
+                                                  .serial = "0f",
+                                                  .sha256 = "abcd",
+                                                  .not_before = 0,
+                                                  .not_after = 951782400}};
+    static const uint8_t authorities[] = "\x00\x11\x30\x0f\x31\x0d\x30\x0b\x06\x03\x55\x04\x03"
+                                         "\x0c\x04Some";
+    e.request = (struct audit_request){
+        .asked = true, .identity = "office", .authorities = {authorities, sizeof authorities - 1}};
+    e.channel_binding = "differs";
     e.upstream = e.client;
     e.upstream.resumed = true;
     e.upstream.speaks_tls13 = true;
@@ -203,9 +209,13 @@ static void opened_and_closed(void **state)
         "\"cipher\":\"TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\",\"curve\":\"x25519\","
         "\"established\":true,\"resumed\":false",
         "\"next_protocol\":\"h2\"",
+        "\"client\":{\"subject\":\"CN=gate.example\",\"issuer\":\"CN=local\",",
         "\"server\":{\"subject\":\"CN=gate.example\",\"issuer\":\"CN=local\","
         "\"not_before\":\"1970-01-01T00:00:00Z\",\"not_after\":\"2000-02-29T00:00:00Z\","
-        "\"hash\":{\"sha256\":\"abcd\"}}",
+        "\"hash\":{\"sha256\":\"abcd\"},\"x509\":{\"serial_number\":\"0f\"}}",
+        "\"client_certificate\":{\"asked\":true,\"sent\":true,\"identity\":\"office\","
+        "\"issuers\":[\"CN=Some\"]}",
+        "\"channel_binding\":\"differs\"",
         "\"upstream\":{\"tls\":{\"version\":\"1.2\"",
         "\"cipher\":\"TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256\"",
         "\"resumed\":true",
@@ -248,14 +258,16 @@ static void every_code(void **state)
         "proxy-stopped",          "configuration-loaded",
         "configuration-rejected", "log-checkpoint",
         "log-repaired",           "log-dropped",
-        "connection-observed",
+        "connection-observed",    "channel-binding-differs",
     };
     assert_int_equal(N_OF(actions), AUDIT_ACTIONS);
     for (size_t a = 0; a < N_OF(actions); a++) {
         struct audit_event e = event_of((enum audit_action)a);
         struct text t = {0};
         char part[64];
-        if (a >= AUDIT_PROXY_STARTED && a <= AUDIT_LOG_DROPPED) e.connection_id = NULL;
+        if ((a >= AUDIT_PROXY_STARTED && a <= AUDIT_LOG_DROPPED) ||
+            a == AUDIT_CHANNEL_BINDING_DIFFERS)
+            e.connection_id = NULL;
         e.source = NULL;
         e.duration_ns = -1;
         audit_render(&e, &t);
@@ -289,10 +301,10 @@ static void hostile_text(void **state)
     e.reason = REASON_UPSTREAM_CERTIFICATE_INVALID;
     e.identity = "a\"},\"x\":{\"";
     e.domain = "a\nb";
-    e.upstream = (struct audit_leg){.known = true,
-                                    .next_protocol = "\xff\x01\"",
-                                    .subject = "CN=\"\\\r\n\x7f\xc0\x80",
-                                    .issuer = "</script>\xed\xa0\x80"};
+    e.upstream = (struct audit_leg){
+        .known = true,
+        .next_protocol = "\xff\x01\"",
+        .certificate = {.subject = "CN=\"\\\r\n\x7f\xc0\x80", .issuer = "</script>\xed\xa0\x80"}};
     e.detail = "it said \"no\"";
     audit_render(&e, &t);
     assert_one_line(&t);
@@ -381,6 +393,22 @@ static size_t sealed_size(const struct audit_event *e)
     return n;
 }
 
+/* CAs of a CertificateRequest, with long names of this text. */
+static struct span many_names(const char *part)
+{
+    static uint8_t names[20 * 254];
+    size_t length = strlen(part);
+    for (size_t k = 0; k < sizeof names; k += 254) {
+        static const uint8_t head[] = {0,   252,  0x30, 0x81, 249,  0x31, 0x81, 246,  0x30, 0x81,
+                                       243, 0x06, 0x03, 0x55, 0x04, 0x03, 0x0c, 0x81, 235};
+        memset(names + k, 'x', 254);
+        memcpy(names + k, head, sizeof head);
+        for (size_t i = sizeof head; i + length <= 254; i += length)
+            memcpy(names + k + i, part, length);
+    }
+    return (struct span){names, sizeof names};
+}
+
 /* The longest event, every character escaped. */
 static struct audit_event worst_event(void)
 {
@@ -410,11 +438,16 @@ static struct audit_event worst_event(void)
         .suite = 0xcca9,
         .group = 0x001d,
         .next_protocol = repeated(protocol[k], parts[k], 255),
-        .subject = repeated(subject[k], parts[k], sizeof subject[k] - 1),
-        .issuer = subject[k],
-        .sha256 = repeated(digest, "0", 64),
+        .certificate = {.subject = repeated(subject[k], parts[k], sizeof subject[k] - 1),
+                        .issuer = subject[k],
+                        .serial = repeated(digest, "0", 64),
+                        .sha256 = digest},
     };
     e.upstream = e.client;
+    e.request = (struct audit_request){.asked = true,
+                                       .identity = "an_identity_with_a_name_of_forty_letters",
+                                       .authorities = many_names(parts[k])};
+    e.channel_binding = "differs";
     return e;
 }
 

@@ -1,0 +1,33 @@
+/* The parts of reading a configuration's files. Private to runtime/. */
+#ifndef RUNTIME_LOAD_H
+#define RUNTIME_LOAD_H
+
+#include "pki/trust.h"
+#include "runtime/loaded_config.h"
+
+#include <sys/stat.h>
+
+/* Permission bits that a key file must not have. */
+enum { MODE_OTHERS = 007, MODE_ALL_BUT_OWNER = 077 };
+
+/* False with a sentence in errors. st may be NULL. */
+WARN_UNUSED bool load_pem(const char *path, struct text *out, struct stat *st, struct text *errors);
+/* A file with a secret: its owner and permissions are checked, too. */
+WARN_UNUSED bool load_key(const struct loaded_config *loaded, const char *path, mode_t forbidden,
+                          struct text *out, struct text *errors);
+
+/* What loaded_config_warnings() will warn of. */
+void load_note_end(struct loaded_config *loaded, const char *what, time_t end, time_t warn_from);
+void load_note_certificate(struct loaded_config *loaded, const char *what, const struct cert *c);
+/* CRLs of no CA in the trust file: probably another CA's list, which would never be used. */
+void load_note_strange_crls(struct loaded_config *loaded, const struct trust *trust,
+                            const char *option, const char *cas);
+
+/* load_certificates.c: what a listener presents, what it asks its clients for, and what is
+ * presented to upstreams. */
+void load_own_certificates(struct loaded_config *loaded, size_t listener, struct text *errors);
+void load_client_cas(struct loaded_config *loaded, size_t listener, struct text *errors);
+void load_identity(struct loaded_config *loaded, size_t i, struct text *errors);
+void own_certificate_fini(struct own_certificate *own);
+
+#endif
