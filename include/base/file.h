@@ -22,6 +22,8 @@ WARN_UNUSED int file_read_own(const char *path, size_t limit, struct text *out, 
 WARN_UNUSED bool file_is_private(const char *path, const struct stat *st, mode_t others,
                                  bool any_owner, struct text *errors);
 /* Creates the file with these permissions; 0, or an errno: EEXIST when it exists. */
-WARN_UNUSED int file_create(const char *path, mode_t mode, const char *text);
+WARN_UNUSED int file_create(const char *path, mode_t mode, const struct text *content);
+/* Creates or replaces it; a reader finds the old or the new one, whole. 0, or an errno. */
+WARN_UNUSED int file_replace(const char *path, mode_t mode, const struct text *content);
 
 #endif

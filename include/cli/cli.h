@@ -3,13 +3,24 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
+#include "base/attr.h"
 #include "base/text.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct config; /* config/config.h */
 
 enum cli_status { CLI_DONE = 0, CLI_NO = 1, CLI_CANNOT = 2, CLI_FINDINGS = 3, CLI_USAGE = 64 };
 
 int cli_run(int argc, char **argv);
 int cli_config(int argc, char **argv);
 int cli_ca(int argc, char **argv);
+int cli_ca_show(int argc, char **argv);
+int cli_ca_crl(int argc, char **argv);
+int cli_ca_renew(int argc, char **argv);
+int cli_ca_install(int argc, char **argv);
+int cli_ca_uninstall(int argc, char **argv);
 int cli_policy(int argc, char **argv);
 int cli_log(int argc, char **argv);
 int cli_check(int argc, char **argv);
@@ -24,7 +35,12 @@ struct cli_command {
 int cli_dispatch(const struct cli_command *commands, size_t count, const char *help, int argc,
                  char **argv);
 
-enum { CLI_CAS = 16 };
+/* The values of an option that repeats. */
+enum { CLI_LIST_LIMIT = 16 };
+struct cli_list {
+    const char *items[CLI_LIST_LIMIT];
+    size_t n;
+};
 
 /* The options as bits of a set. */
 enum cli_option {
@@ -53,8 +69,7 @@ struct cli_syntax {
 /* The options given; NULL or false for the others. */
 struct cli_options {
     const char *config, *key_type, *out, *key, *since, *until;
-    const char *cas[CLI_CAS];
-    size_t ca_count;
+    struct cli_list cas, permits;
     const char *name, *timeout, *starttls, *list, *report;
     bool json, html, follow, refused;
     char **operands;
@@ -69,6 +84,8 @@ int cli_parse(int argc, char **argv, const struct cli_syntax *syntax, struct cli
 WARN_UNUSED bool cli_anchors(const struct cli_options *options, struct text *out,
                              struct text *errors);
 
+/* The configuration that -c names, or the default one. NULL after printing what is wrong. */
+WARN_UNUSED struct config *cli_config_load(const struct cli_options *options);
 /* Prints each line of errors to standard error as "suitegate: ...". */
 void cli_print_errors(const struct text *errors);
 /* Writes text to standard output; CLI_CANNOT when that fails. */

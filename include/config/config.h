@@ -66,6 +66,9 @@ struct identity_config {
     struct pattern_list upstreams;
 };
 
+/* Of [ca] publish. */
+enum { PUBLISH_URL_LIMIT = 280 };
+
 struct listen_config {
     char *name;
     unsigned line; /* of its section header */
@@ -85,6 +88,7 @@ struct listen_config {
     char *parent_name;
     const struct parent_config *parent; /* of the configuration; NULL: directly */
     char *credentials;                  /* a path */
+    struct pattern_list only;           /* of a publish listener */
     struct string_list certificates, keys;
     enum client_certificate client_certificate; /* never UNSET */
     char *client_ca, *client_crl;               /* paths */
@@ -108,7 +112,7 @@ struct config {
     struct policy policy;
     struct string_list suite_names;
     struct {
-        char *certificate, *key, *crl_url;
+        char *certificate, *key, *publish, *crl_url;
     } ca;
     struct {
         char *trust, *crl;
@@ -142,7 +146,9 @@ void config_describe(void (*each)(void *arg, const char *section, const char *ke
                                   const char *standard, bool repeats, const char *text),
                      void *arg);
 
-/* Does any listener need minted certificates? */
+/* Does it have upstreams? */
+bool listen_relays(const struct listen_config *l);
+/* Does any listener need the local CA? */
 bool config_needs_ca(const struct config *c);
 /* Does it ask clients for a certificate? */
 bool listen_asks_certificate(const struct listen_config *l);

@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "conn/front.h"
 
+/* NULL for a type that workers do not serve. */
 const struct front *front_of(enum listen_type type);
 
 #endif

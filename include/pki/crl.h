@@ -22,6 +22,9 @@ void crl_set_free(struct crl_set *set);
 enum crl_answer crl_check(struct crl_set *set, const struct cert *c, const struct cert *issuer,
                           time_t now, time_t *until);
 
+/* When this list (DER) was made, and when it expires. False when it cannot be read. */
+WARN_UNUSED bool crl_times(struct span der, time_t *this_update, time_t *next_update);
+
 /* The issuer's Name of each list. */
 void crl_each_issuer(const struct crl_set *set, void (*each)(void *arg, struct span issuer),
                      void *arg);

@@ -17,6 +17,7 @@ enum {
     DER_INTEGER = 0x02,
     DER_BIT_STRING = 0x03,
     DER_OCTET_STRING = 0x04,
+    DER_NULL = 0x05,
     DER_OID = 0x06,
     DER_SEQUENCE = 0x30,
     DER_SET = 0x31,

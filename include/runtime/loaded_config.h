@@ -9,6 +9,7 @@
 #include "pki/keys.h"
 #include "pki/trust.h"
 #include "policy/certificate_request.h"
+#include "runtime/ca_files.h"
 #include "runtime/credentials.h"
 
 #include <stdbool.h>
@@ -44,7 +45,7 @@ struct parent_login {
 struct loaded_config {
     struct text source; /* the configuration file */
     struct config *config;
-    struct text ca_certificate, ca_key; /* empty when no listener mints */
+    struct ca_files ca; /* empty when no listener mints */
     struct text anchors, crls;
     bool has_crls;
     struct own_certificate (*own)[KEY_TYPES]; /* one row per listener */

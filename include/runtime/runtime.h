@@ -35,7 +35,7 @@ struct runtime {
     struct ev_loop *loop;
     struct leaf_keys *leaf_keys;
     struct resolver *resolver;
-    struct ca *ca;
+    struct ca *signers[KEY_TYPES]; /* of minted leaves, by the leaf's key */
     struct trust *trust;
     struct tls_context *upstream;
     struct cache *leaves;   /* server contexts by identity and key type */
@@ -73,6 +73,9 @@ WARN_UNUSED struct tls_context *runtime_server_context(struct runtime *runtime,
  * minted one. */
 const char *runtime_own_digest(const struct runtime *runtime,
                                const struct runtime_listener *listener, enum key_type key);
+/* May it present a certificate for this identity? The local CA's name constraints may forbid it. */
+bool runtime_may_present(const struct runtime *runtime, const struct runtime_listener *listener,
+                         const struct leaf_request *r);
 /* Would runtime_server_context() have to mint? */
 WARN_UNUSED bool runtime_has_to_mint(struct runtime *runtime,
                                      const struct runtime_listener *listener,

@@ -27,7 +27,7 @@ static bool describe(struct log_key *k)
 int log_key_restore(const char *path, const struct log_key *key)
 {
     struct text pem = {0};
-    int fault = key_to_pem(&key->key, &pem) ? file_create(path, 0600, text_string(&pem)) : ENOMEM;
+    int fault = key_to_pem(&key->key, &pem) ? file_create(path, 0600, &pem) : ENOMEM;
     if (pem.data) explicit_bzero(pem.data, pem.size);
     text_fini(&pem);
     return fault;

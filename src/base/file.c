@@ -2,7 +2,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
+#include <limits.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -60,11 +61,12 @@ bool file_is_private(const char *path, const struct stat *st, mode_t others, boo
     return true;
 }
 
-int file_create(const char *path, mode_t mode, const char *text)
+int file_create(const char *path, mode_t mode, const struct text *content)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0) return errno;
-    size_t left = strlen(text);
+    const char *text = text_string(content);
+    size_t left = content->size;
     int fault = 0;
     while (left > 0 && !fault) {
         ssize_t n = write(fd, text, left);
@@ -77,5 +79,18 @@ int file_create(const char *path, mode_t mode, const char *text)
     if (!fault && fsync(fd) < 0 && errno != EINVAL) fault = errno;
     if (close(fd) < 0 && !fault) fault = errno;
     if (fault) unlink(path);
+    return fault;
+}
+
+int file_replace(const char *path, mode_t mode, const struct text *content)
+{
+    char next[PATH_MAX];
+    if (snprintf(next, sizeof next, "%s.new", path) >= (int)sizeof next) return ENAMETOOLONG;
+    if (unlink(next) < 0 && errno != ENOENT) return errno; /* of a run that was ended */
+    int fault = file_create(next, mode, content);
+    if (!fault && rename(next, path) < 0) {
+        fault = errno;
+        unlink(next);
+    }
     return fault;
 }

@@ -1,10 +1,7 @@
-#include "pki/ca.h"
-#include "base/clock.h"
 #include "base/file.h"
 #include "cli/cli.h"
-#include "config/config.h"
-#include "pki/cert.h"
-#include "pki/name.h"
+#include "pki/permit.h"
+#include "runtime/ca_files.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,28 +10,38 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char help[] = "Usage: suitegate ca init [--key-type rsa|ecdsa] [--out DIR]\n"
-                           "       suitegate ca show [-c FILE]\n\n"
-                           "init makes a local CA; show tells about the configured one.\n"
-                           "Try: suitegate ca init --help\n";
+static const char help[] =
+    "Usage: suitegate ca init [--key-type rsa|ecdsa] [--permit PATTERN]... [--out DIR]\n"
+    "       suitegate ca show [-c FILE]\n"
+    "       suitegate ca crl [-c FILE] [--out DIR]\n"
+    "       suitegate ca renew [-c FILE]\n"
+    "       suitegate ca install | uninstall [-c FILE]\n\n"
+    "init makes a local CA; show prints the configured one and what is where; crl writes its\n"
+    "revocation lists; renew makes new issuing CAs if they are due; install lets this machine's\n"
+    "programs trust it.\n"
+    "Try: suitegate ca init --help\n";
 
 static const char init_help[] =
-    "Usage: suitegate ca init [--key-type rsa|ecdsa] [--out DIR]\n\n"
-    "Makes a local CA: DIR/ca.pem, to be trusted by clients, and DIR/ca.key (mode 0600),\n"
-    "which must never leave this machine. Existing files are not overwritten.\n\n"
-    "      --key-type TYPE   rsa (3072 bits, the default: every client can verify it) or\n"
-    "                        ecdsa (P-256)\n"
+    "Usage: suitegate ca init [--key-type rsa|ecdsa] [--permit PATTERN]... [--out DIR]\n\n"
+    "Makes a local CA, a root for ten years with two issuing CAs below it for a year:\n\n"
+    "  DIR/ca.pem               to be trusted by clients\n"
+    "  DIR/ca.key               the root's key (mode 0600). Only renewing needs it, once a year: "
+    "it\n"
+    "                           may be kept elsewhere\n"
+    "  DIR/issuing-ecdsa.pem    with its key (0600): signs certificates for clients that can use\n"
+    "                           ECDSA\n"
+    "  DIR/issuing-rsa.pem      with its key (0600): for those that cannot\n"
+    "  DIR/ca.crl               the root's revocation list\n\n"
+    "Existing files are not overwritten.\n\n"
+    "      --key-type TYPE   of the root: rsa (3072 bits, the default: every client can verify "
+    "it)\n"
+    "                        or ecdsa (P-256)\n"
+    "      --permit PATTERN  name constraints: it may issue only for this name and those below "
+    "it,\n"
+    "                        or this range of addresses; repeats\n"
     "      --out DIR         where to (default: the current directory)\n"
     "  -h, --help            this text\n\n"
     "Exit status: 0 made, 2 could not, 64 wrong usage.\n";
-
-static const char show_help[] =
-    "Usage: suitegate ca show [-c FILE]\n\n"
-    "Prints the subject, fingerprint and expiry of the configured CA, and where clients\n"
-    "have to trust it.\n\n"
-    "  -c, --config FILE   configuration (default: " SUITEGATE_CONFIG ")\n"
-    "  -h, --help          this text\n\n"
-    "Exit status: 0 shown, 2 could not, 64 wrong usage.\n";
 
 static int complain(const char *path, int fault)
 {
@@ -45,31 +52,79 @@ static int complain(const char *path, int fault)
     return CLI_CANNOT;
 }
 
-/* The key first: a certificate without its key is useless. */
-static int write_pair(const char *directory, const struct text *certificate, const struct text *key)
+/* The root's files are new, those of the other CAs are not older than it. */
+static int write_root(const struct ca_place *place, const struct text *certificate,
+                      const struct text *key)
 {
-    char pem[4096], private[4096];
-    if (snprintf(pem, sizeof pem, "%s/ca.pem", directory) >= (int)sizeof pem ||
-        snprintf(private, sizeof private, "%s/ca.key", directory) >= (int)sizeof private)
-        return complain(directory, ENAMETOOLONG);
-    if (access(pem, F_OK) == 0) return complain(pem, EEXIST);
-    int fault = file_create(private, 0600, text_string(key));
-    if (fault) return complain(private, fault);
-    fault = file_create(pem, 0644, text_string(certificate));
-    if (fault) {
-        unlink(private);
-        return complain(pem, fault);
+    if (access(place->certificate, F_OK) == 0) return complain(place->certificate, EEXIST);
+    for (int k = 0; k < KEY_TYPES; k++) {
+        char path[PATH_MAX];
+        ca_place_issuing(place, (enum key_type)k, path);
+        if (access(path, F_OK) == 0) return complain(path, EEXIST);
     }
-    printf("Made %s (let clients trust it) and %s (keep it here).\n", pem, private);
-    return CLI_DONE;
+    /* The key first: a certificate without its key is useless. */
+    int fault = file_create(place->key, 0600, key);
+    if (fault) return complain(place->key, fault);
+    fault = file_create(place->certificate, 0644, certificate);
+    if (!fault) return CLI_DONE;
+    unlink(place->key);
+    return complain(place->certificate, fault);
+}
+
+static int write_all(const char *directory, const struct text *certificate, const struct text *key)
+{
+    char pem[PATH_MAX], private[PATH_MAX];
+    struct ca_place place = {.certificate = pem, .key = private};
+    struct text done = {0}, errors = {0};
+    if (snprintf(place.directory, sizeof place.directory, "%s", directory) >= PATH_MAX - 32)
+        return complain(directory, ENAMETOOLONG);
+    ca_place_file(&place, "ca.pem", pem);
+    ca_place_file(&place, "ca.key", private);
+    int status = write_root(&place, certificate, key);
+    if (status != CLI_DONE) return status;
+    ca_files_renew(&place, true, time(NULL), &done, &errors);
+    if (errors.size > 0) {
+        cli_print_errors(&errors);
+        status = CLI_CANNOT;
+    } else {
+        printf("Made %s (let clients trust it), its issuing CAs, and %s, which may be kept "
+               "elsewhere.\n",
+               pem, private);
+    }
+    text_fini(&done);
+    text_fini(&errors);
+    return status;
+}
+
+static bool read_permits(const struct cli_list *permits, uint8_t buffer[PERMIT_LIMIT],
+                         struct span *out)
+{
+    struct pattern patterns[CLI_LIST_LIMIT];
+    *out = (struct span){0};
+    for (size_t i = 0; i < permits->n; i++) {
+        struct span one;
+        if (pattern_from_text(permits->items[i], &patterns[i]) &&
+            permit_encode(&patterns[i], 1, buffer, &one))
+            continue;
+        fprintf(stderr,
+                "suitegate ca init: --permit takes a name, such as example.com, or addresses, such "
+                "as 10.0.0.0/8, without a port; not \"%s\"\n",
+                permits->items[i]);
+        return false;
+    }
+    if (permits->n == 0 || permit_encode(patterns, permits->n, buffer, out)) return true;
+    fprintf(stderr, "suitegate ca init: --permit: too many names\n");
+    return false;
 }
 
 static int init(int argc, char **argv)
 {
-    static const struct cli_syntax syntax = {CLI_WITH(KEY_TYPE) | CLI_WITH(OUT), CLI_NO_OPERANDS,
-                                             init_help};
+    static const struct cli_syntax syntax = {CLI_WITH(KEY_TYPE) | CLI_WITH(PERMIT) | CLI_WITH(OUT),
+                                             CLI_NO_OPERANDS, init_help};
     struct cli_options options;
     struct text certificate = {0}, key = {0};
+    uint8_t buffer[PERMIT_LIMIT];
+    struct span constraints;
     int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
     enum key_type type = KEY_RSA;
@@ -80,10 +135,11 @@ static int init(int argc, char **argv)
                 options.key_type);
         return CLI_USAGE;
     }
+    if (!read_permits(&options.permits, buffer, &constraints)) return CLI_USAGE;
     const char *directory = options.out ? options.out : ".";
     if (mkdir(directory, 0755) < 0 && errno != EEXIST) return complain(directory, errno);
-    if (ca_create(type, CA_RSA_BITS, time(NULL), &certificate, &key)) {
-        status = write_pair(directory, &certificate, &key);
+    if (ca_create(type, CA_ROOT_BITS, 1, constraints, time(NULL), &certificate, &key)) {
+        status = write_all(directory, &certificate, &key);
     } else {
         fprintf(stderr, "suitegate: cannot make a key or sign with it\n");
         status = CLI_CANNOT;
@@ -94,66 +150,10 @@ static int init(int argc, char **argv)
     return status;
 }
 
-static bool describe(void *arg, struct span der)
-{
-    struct text *out = arg;
-    struct cert c;
-    uint8_t digest[32];
-    char end[CLOCK_TEXT_SIZE];
-    if (out->size) return true; /* only the first certificate is the CA */
-    if (!cert_parse(der, &c) || !digest_sha256(der.p, der.n, digest)) return false;
-    text_add(out, "Subject:      ");
-    name_format(c.subject, out);
-    text_add(out, "\nSHA-256:      ");
-    for (size_t i = 0; i < sizeof digest; i++) text_printf(out, "%s%02X", i ? ":" : "", digest[i]);
-    clock_format_seconds(c.not_after, end);
-    text_printf(out, "\nExpires:      %s%s\n", end, c.not_after < time(NULL) ? " (expired)" : "");
-    return true;
-}
-
-static const char where[] =
-    "\nTrust it where clients look for CAs:\n"
-    "  Debian:   cp %s /usr/local/share/ca-certificates/suitegate.crt && update-ca-certificates\n"
-    "  Windows:  certutil -addstore -f Root %s\n"
-    "  Java:     keytool -importcert -cacerts -alias suitegate -file %s\n"
-    "  Firefox:  Settings, Privacy & Security, Certificates, View Certificates, Import\n"
-    "  Node:     NODE_EXTRA_CA_CERTS=%s\n"
-    "  Python:   SSL_CERT_FILE=%s (requests: REQUESTS_CA_BUNDLE)\n";
-
-static int show(int argc, char **argv)
-{
-    static const struct cli_syntax syntax = {CLI_WITH(CONFIG), CLI_NO_OPERANDS, show_help};
-    struct cli_options options;
-    struct text errors = {0}, pem = {0}, out = {0};
-    int status = cli_parse(argc, argv, &syntax, &options);
-    if (status >= 0) return status;
-    struct config *config =
-        config_load(options.config ? options.config : SUITEGATE_CONFIG, &errors);
-    if (!config) {
-        cli_print_errors(&errors);
-        text_fini(&errors);
-        return CLI_CANNOT;
-    }
-    const char *path = config->ca.certificate;
-    int fault = file_read(path, 1 << 20, &pem, NULL);
-    if (fault) {
-        status = complain(path, fault);
-    } else if (pem_each(text_string(&pem), pem.size, PEM_CERTIFICATE, describe, &out) && out.size) {
-        text_printf(&out, "Certificate:  %s\n", path);
-        text_printf(&out, where, path, path, path, path, path);
-        status = cli_print(&out, CLI_DONE);
-    } else {
-        fprintf(stderr, "suitegate: %s holds no certificate that can be read\n", path);
-        status = CLI_CANNOT;
-    }
-    text_fini(&pem);
-    text_fini(&out);
-    config_free(config);
-    return status;
-}
-
 int cli_ca(int argc, char **argv)
 {
-    static const struct cli_command commands[] = {{"init", init}, {"show", show}};
+    static const struct cli_command commands[] = {
+        {"init", init},          {"show", cli_ca_show},       {"crl", cli_ca_crl},
+        {"renew", cli_ca_renew}, {"install", cli_ca_install}, {"uninstall", cli_ca_uninstall}};
     return cli_dispatch(commands, COUNT_OF(commands), help, argc, argv);
 }

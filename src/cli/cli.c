@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "base/file.h"
+#include "config/config.h"
 #include "pki/keys.h"
 #include "pki/trust.h"
 
@@ -47,6 +48,13 @@ static const struct row {
 
 enum { HELP = CLI_OPTIONS };
 
+static bool add_to(struct cli_list *list, const char *value)
+{
+    if (list->n == CLI_LIST_LIMIT) return false;
+    list->items[list->n++] = value;
+    return true;
+}
+
 static bool take(const struct row *row, struct cli_options *out)
 {
     void *member = (char *)out + row->member;
@@ -54,10 +62,8 @@ static bool take(const struct row *row, struct cli_options *out)
         *(bool *)member = true;
     else if (row->kind == VALUE)
         *(const char **)member = optarg;
-    else if (out->ca_count < CLI_CAS)
-        out->cas[out->ca_count++] = optarg;
     else
-        return false;
+        return add_to(member, optarg);
     return true;
 }
 
@@ -120,7 +126,7 @@ int cli_parse(int argc, char **argv, const struct cli_syntax *syntax, struct cli
         }
         if (row < CLI_OPTIONS && take(&rows[row], out)) continue;
         if (row < CLI_OPTIONS)
-            fprintf(stderr, "%s: --%s at most %d times\n", argv[0], rows[row].name, CLI_CAS);
+            fprintf(stderr, "%s: --%s at most %d times\n", argv[0], rows[row].name, CLI_LIST_LIMIT);
         fprintf(stderr, "Try: %s --help\n", argv[0]);
         return CLI_USAGE;
     }
@@ -161,12 +167,21 @@ bool cli_anchors(const struct cli_options *options, struct text *out, struct tex
     const char *own = getenv("SSL_CERT_FILE");
     bool ok = true;
     /* Without the system's roots, --ca is enough. */
-    if (access(TRUST_SYSTEM_BUNDLE, R_OK) == 0 || options->ca_count == 0)
+    if (access(TRUST_SYSTEM_BUNDLE, R_OK) == 0 || options->cas.n == 0)
         ok = add_anchors(TRUST_SYSTEM_BUNDLE, out, errors);
     if (own && *own) ok = add_anchors(own, out, errors) && ok;
-    for (size_t i = 0; i < options->ca_count; i++)
-        ok = add_anchors(options->cas[i], out, errors) && ok;
+    for (size_t i = 0; i < options->cas.n; i++)
+        ok = add_anchors(options->cas.items[i], out, errors) && ok;
     return ok;
+}
+
+struct config *cli_config_load(const struct cli_options *options)
+{
+    struct text errors = {0};
+    struct config *c = config_load(options->config ? options->config : SUITEGATE_CONFIG, &errors);
+    if (!c) cli_print_errors(&errors);
+    text_fini(&errors);
+    return c;
 }
 
 void cli_print_errors(const struct text *errors)

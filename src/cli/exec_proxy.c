@@ -136,7 +136,8 @@ static bool write_folder(const struct exec_proxy *p, const struct cli_options *o
     struct text certificate = {0}, key = {0}, anchors = {0};
     bool ok = cli_anchors(options, &anchors, errors);
     /* As long as the leaves' keys; a longer one would only delay the command. */
-    if (ok && !ca_create(KEY_RSA, POLICY_RSA_BITS_FLOOR, time(NULL), &certificate, &key)) {
+    if (ok && !ca_create(KEY_RSA, POLICY_RSA_BITS_FLOOR, -1, (struct span){0}, time(NULL),
+                         &certificate, &key)) {
         text_add(errors, "cannot make a key or sign with it\n");
         ok = false;
     }

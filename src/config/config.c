@@ -335,7 +335,7 @@ static void check_identities(struct parser *p)
 static void finish_parent_of(struct parser *p, struct listen_config *l)
 {
     const char *name = l->parent_name ? l->parent_name : p->config->upstream.parent;
-    if (l->type == LISTEN_TEST || !name || strcmp(name, "direct") == 0) return;
+    if (!listen_relays(l) || !name || strcmp(name, "direct") == 0) return;
     l->parent = find_parent(p->config, name);
     if (!l->parent && l->parent_name)
         complain(p, l->line, "parent: there is no such section", name);
@@ -357,14 +357,15 @@ static void finish_listener(struct parser *p, struct listen_config *l)
             complain(p, l->line, "another listener has the same address", o->name);
     if (l->allow_clients.texts.n == 0 && !value_allow_loopback(&l->allow_clients))
         complain(p, l->line, "out of memory", l->name);
-    if (!l->idle_timeout && l->type != LISTEN_TEST) l->idle_timeout = p->config->proxy.idle_timeout;
+    if (!l->idle_timeout && listen_relays(l)) l->idle_timeout = p->config->proxy.idle_timeout;
     if (l->type == LISTEN_FIXED && !l->upstream_name && l->upstream.host[0])
         l->upstream_name = text_copy(l->upstream.host, strlen(l->upstream.host));
     if (l->type == LISTEN_SNI && !l->upstream_port) l->upstream_port = addr_port(&l->address);
     finish_parent_of(p, l);
-    if (!l->mode && l->type != LISTEN_TEST) l->mode = MODE_ENFORCE;
+    if (!l->mode && listen_relays(l)) l->mode = MODE_ENFORCE;
     if (l->type == LISTEN_TRANSPARENT && !l->transparent) l->transparent = TRANSPARENT_REDIRECT;
-    if (!l->client_certificate) l->client_certificate = CLIENT_CERTIFICATE_NONE;
+    if (!l->client_certificate && l->type != LISTEN_PUBLISH)
+        l->client_certificate = CLIENT_CERTIFICATE_NONE;
 }
 
 /* The file's directory, as an absolute path if it exists. */
@@ -429,6 +430,11 @@ struct config *config_load(const char *file, struct text *errors)
                            : NULL;
     text_fini(&content);
     return c;
+}
+
+bool listen_relays(const struct listen_config *l)
+{
+    return l->type != LISTEN_TEST && l->type != LISTEN_PUBLISH;
 }
 
 bool config_needs_ca(const struct config *c)

@@ -23,7 +23,8 @@ enum { ALL_TYPES = (1u << LISTEN_TYPES) - 1 };
 const struct option options[OPTION_COUNT] = {
 #define ALL ALL_TYPES
 #define FOR(type) (1u << LISTEN_##type)
-#define RELAYING (ALL & ~FOR(TEST))
+#define TERMINATING (ALL & ~FOR(PUBLISH))
+#define RELAYING (TERMINATING & ~FOR(TEST))
 #define RANGE(least, most) \
     {                      \
         least, most        \
@@ -42,6 +43,7 @@ const struct option options[OPTION_COUNT] = {
 #undef ANY
 #undef RANGE
 #undef RELAYING
+#undef TERMINATING
 #undef FOR
 #undef ALL
 };

@@ -253,11 +253,22 @@ static const char *parse_resolver(const char *text, struct string_list *list)
     return list_add_text(list, text_copy(whole, strlen(whole))) ? NULL : out_of_memory;
 }
 
+/* Plain HTTP: what is published is signed, and its reader may not trust any CA yet. */
+static bool publish_url_is_valid(const char *text)
+{
+    static const char scheme[] = "http://";
+    struct target target;
+    size_t n = sizeof scheme - 1;
+    return strncmp(text, scheme, n) == 0 && target_from_text(text + n, strlen(text + n), &target) &&
+           strlen(text) < PUBLISH_URL_LIMIT;
+}
+
 static const char *parse_string(enum value_kind kind, const char *text, const char *directory,
                                 char **member)
 {
     if (kind == KIND_PATH) return set_string(member, resolve_path(text, directory));
     if (kind == KIND_URL && !url_is_valid(text)) return "an http:// URL";
+    if (kind == KIND_PUBLISH_URL && !publish_url_is_valid(text)) return "http://HOST:PORT";
     if (kind == KIND_LABEL && !label_is_valid(text))
         return "the name of a section: letters, digits, - or _";
     if (kind == KIND_NAME && !name_is_valid(text)) return "a DNS name or an IP address";
@@ -294,6 +305,7 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
         return parse_suite(text, member);
     case KIND_PATH:
     case KIND_URL:
+    case KIND_PUBLISH_URL:
     case KIND_NAME:
     case KIND_LABEL:
         return parse_string(kind, text, directory, member);
@@ -380,6 +392,7 @@ void value_print(enum value_kind kind, const void *member,
         break;
     case KIND_PATH:
     case KIND_URL:
+    case KIND_PUBLISH_URL:
     case KIND_NAME:
     case KIND_LABEL:
         if (*(char *const *)member) each(arg, *(char *const *)member);
@@ -397,6 +410,7 @@ void value_free(enum value_kind kind, void *member)
     switch (kind) {
     case KIND_PATH:
     case KIND_URL:
+    case KIND_PUBLISH_URL:
     case KIND_NAME:
     case KIND_LABEL:
         free(*(char **)member);

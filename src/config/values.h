@@ -28,6 +28,7 @@ enum value_kind {
     KIND_PATH,
     KIND_PATH_LIST,
     KIND_URL,
+    KIND_PUBLISH_URL,
     KIND_LISTEN_TYPE,
     KIND_ADDRESS,
     KIND_IP,

@@ -78,12 +78,54 @@ bool hello_wants_http(const struct setup *a)
     return false;
 }
 
+/* A session without extended_master_secret is not resumed (RFC 7627 section 5.3). */
+static bool may_have_ticket(const struct hello *h)
+{
+    return h->extended_master_secret && h->session_ticket.n <= TICKET_LARGEST;
+}
+
+static bool with_tickets(const struct hello *h)
+{
+    return !h->has_session_ticket || may_have_ticket(h);
+}
+
+/* The own name of this machine, for clients of a test listener that do not send it: Java sends no
+ * server name without a dot. */
+static const char *second_name(const struct conn *c)
+{
+    struct addr ip;
+    bool here = c->identity_is_ip && addr_from_ip(c->identity, 0, &ip) && addr_is_loopback(&ip);
+    return here && c->front->responder ? "localhost" : NULL;
+}
+
+static struct leaf_request leaf_of(const struct conn *c)
+{
+    const struct setup *s = c->setup;
+    return (struct leaf_request){.identity = c->identity,
+                                 .is_ip = c->identity_is_ip,
+                                 .second_name = second_name(c),
+                                 .key = s->verdict.key,
+                                 .tickets = with_tickets(&s->hello) && !mutual_asks(c)};
+}
+
+static bool may_present(const struct conn *c)
+{
+    struct leaf_request leaf = leaf_of(c);
+    return runtime_may_present(c->runtime, c->listener, &leaf);
+}
+
 static enum reason judge(struct conn *c)
 {
     struct setup *a = c->setup;
     const struct front *front = c->front;
     a->verdict = verdict_judge(&a->hello, &conn_config(c)->policy, &c->listener->keys);
     if (a->verdict.reason != REASON_OK) return a->verdict.reason;
+    if (!may_present(c)) {
+        c->detail =
+            "The name constraints of the local CA (suitegate ca init --permit) do not allow "
+            "a certificate for this name.";
+        return REASON_CLIENT_NO_USABLE_CERTIFICATE;
+    }
     return front->judge ? front->judge(c) : REASON_OK;
 }
 
@@ -196,36 +238,6 @@ void client_hello_overdue(struct conn *c)
         conn_refuse(c, REASON_CLIENT_HELLO_TIMEOUT);
     else
         conn_end(c);
-}
-
-/* A session without extended_master_secret is not resumed (RFC 7627 section 5.3). */
-static bool may_have_ticket(const struct hello *h)
-{
-    return h->extended_master_secret && h->session_ticket.n <= TICKET_LARGEST;
-}
-
-static bool with_tickets(const struct hello *h)
-{
-    return !h->has_session_ticket || may_have_ticket(h);
-}
-
-/* The own name of this machine, for clients of a test listener that do not send it: Java sends no
- * server name without a dot. */
-static const char *second_name(const struct conn *c)
-{
-    struct addr ip;
-    bool here = c->identity_is_ip && addr_from_ip(c->identity, 0, &ip) && addr_is_loopback(&ip);
-    return here && c->front->responder ? "localhost" : NULL;
-}
-
-static struct leaf_request leaf_of(const struct conn *c)
-{
-    const struct setup *s = c->setup;
-    return (struct leaf_request){.identity = c->identity,
-                                 .is_ip = c->identity_is_ip,
-                                 .second_name = second_name(c),
-                                 .key = s->verdict.key,
-                                 .tickets = with_tickets(&s->hello) && !mutual_asks(c)};
 }
 
 static bool has_to_mint(const struct conn *c)

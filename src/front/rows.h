@@ -4,6 +4,7 @@
 
 #include "conn/front.h"
 
+#define PLAIN_LISTEN_TYPE(name, word)
 #define LISTEN_TYPE(name, word) extern const struct front front_##word;
 #include "config/listen_types.def"
 #undef LISTEN_TYPE

@@ -106,9 +106,9 @@ static bool read_tbs(struct span content, struct crl *crl)
     return true;
 }
 
-static bool read_crl(struct crl *crl, size_t n)
+static bool read_crl(struct crl *crl, struct span der)
 {
-    struct reader r = reader_of((struct span){crl->der, n});
+    struct reader r = reader_of(der);
     struct der_item list, tbs, algorithm, signature;
     if (!der_expect(&r, 0x30, &list)) return false;
     struct reader inner = reader_of(list.content);
@@ -131,7 +131,17 @@ static bool add_crl(void *arg, struct span der)
     *crl = (struct crl){.der = malloc(der.n)};
     if (!crl->der) return false;
     memcpy(crl->der, der.p, der.n);
-    return read_crl(crl, der.n);
+    return read_crl(crl, (struct span){crl->der, der.n});
+}
+
+bool crl_times(struct span der, time_t *this_update, time_t *next_update)
+{
+    struct crl crl = {0};
+    bool ok = read_crl(&crl, der);
+    *this_update = crl.this_update;
+    *next_update = crl.next_update;
+    free(crl.serials);
+    return ok;
 }
 
 struct crl_set *crl_set_new(const struct text *pem, const char *name, struct text *errors)

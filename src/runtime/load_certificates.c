@@ -70,7 +70,7 @@ static bool load_pair(struct loaded_config *loaded, const char *path, const char
 {
     struct text pem = {0};
     bool ok = load_pem(path, &own->chain, NULL, errors) &&
-              load_key(loaded, key_path, MODE_OTHERS, &pem, errors);
+              load_key(key_path, MODE_OTHERS, loaded->any_owner, &pem, errors);
     if (ok && !key_from_pem(text_string(&pem), pem.size, &own->key)) {
         text_printf(errors, "%s holds no usable private key (PEM, not encrypted)\n", key_path);
         ok = false;

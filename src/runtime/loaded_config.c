@@ -2,8 +2,8 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "pki/ca.h"
 #include "pki/cert.h"
+#include "pki/crl.h"
 #include "pki/trust.h"
 #include "runtime/list_files.h"
 
@@ -21,12 +21,12 @@ bool load_pem(const char *path, struct text *out, struct stat *st, struct text *
 }
 
 /* Checks the target of a symbolic link: certbot uses links. */
-bool load_key(const struct loaded_config *loaded, const char *path, mode_t forbidden,
-              struct text *out, struct text *errors)
+bool load_key(const char *path, mode_t forbidden, bool any_owner, struct text *out,
+              struct text *errors)
 {
     struct stat st;
     return load_pem(path, out, &st, errors) &&
-           file_is_private(path, &st, forbidden, loaded->any_owner, errors);
+           file_is_private(path, &st, forbidden, any_owner, errors);
 }
 
 void load_note_end(struct loaded_config *loaded, const char *what, time_t end, time_t warn_from)
@@ -61,19 +61,41 @@ void loaded_config_warnings(const struct loaded_config *loaded, time_t now, stru
     text_add(out, text_string(&loaded->notes));
 }
 
+/* Who renews an issuing CA: this program, if the root's key is here. */
+static void note_issuing(struct loaded_config *loaded, const struct cert *c)
+{
+    bool renews = loaded->ca.key.size > 0;
+    time_t lifetime = c->not_after - c->not_before;
+    load_note_end(loaded,
+                  renews ? "An issuing CA"
+                         : "An issuing CA, whose root's key is not here to renew it,",
+                  c->not_after, c->not_after - lifetime / (renews ? 6 : 3));
+}
+
 static void load_ca(struct loaded_config *loaded, struct text *errors)
 {
-    const struct config *c = loaded->config;
-    if (!config_needs_ca(c)) return;
-    if (!load_pem(c->ca.certificate, &loaded->ca_certificate, NULL, errors) ||
-        !load_key(loaded, c->ca.key, MODE_ALL_BUT_OWNER, &loaded->ca_key, errors)) {
-        text_printf(errors, "make a local CA with: suitegate ca init --out DIR\n");
+    const struct ca_place place = ca_place_of(loaded->config);
+    struct ca *signers[KEY_TYPES], *root = NULL;
+    time_t made, expires;
+    if (!config_needs_ca(loaded->config)) return;
+    if (!ca_files_read(&place, loaded->any_owner, &loaded->ca, errors)) {
+        if (loaded->ca.certificate.size == 0 || !ca_files_have_key(&loaded->ca))
+            text_printf(errors, "make a local CA with: suitegate ca init --out DIR\n");
         return;
     }
-    struct ca *ca =
-        ca_new(&loaded->ca_certificate, &loaded->ca_key, c->ca.crl_url, c->ca.certificate, errors);
-    if (ca) load_note_certificate(loaded, "The local CA", ca_certificate(ca));
-    ca_free(ca);
+    if (ca_signers_open(&loaded->ca, &place, signers, errors)) {
+        for (int k = 0; k < KEY_TYPES; k++)
+            if (loaded->ca.issuing[k].size > 0) note_issuing(loaded, ca_certificate(signers[k]));
+        ca_signers_close(signers);
+    }
+    root = ca_root_open(&loaded->ca, &place, errors);
+    if (root) load_note_certificate(loaded, "The local CA", ca_certificate(root));
+    ca_free(root);
+    const struct text *crl = &loaded->ca.crl;
+    if (crl->size > 0 &&
+        crl_times((struct span){(const uint8_t *)text_string(crl), crl->size}, &made, &expires))
+        load_note_end(loaded, "The CRL of the local CA (ca.crl)", expires,
+                      expires - (expires - made) / 6);
 }
 
 static void load_trust(struct loaded_config *loaded, struct text *errors)
@@ -112,7 +134,7 @@ static bool load_credentials(const struct loaded_config *loaded, const char *pat
                              struct credentials *out, struct text *errors)
 {
     struct text content = {0};
-    bool ok = load_key(loaded, path, MODE_ALL_BUT_OWNER, &content, errors) &&
+    bool ok = load_key(path, MODE_ALL_BUT_OWNER, loaded->any_owner, &content, errors) &&
               credentials_read(&content, path, out, errors);
     if (content.data) explicit_bzero(content.data, content.size);
     text_fini(&content);
@@ -246,9 +268,7 @@ void loaded_config_release(struct loaded_config *loaded)
     free(loaded->logins);
     free(loaded->parents);
     free(loaded->listener_addresses);
-    if (loaded->ca_key.data) explicit_bzero(loaded->ca_key.data, loaded->ca_key.size);
-    text_fini(&loaded->ca_certificate);
-    text_fini(&loaded->ca_key);
+    ca_files_fini(&loaded->ca);
     text_fini(&loaded->anchors);
     text_fini(&loaded->crls);
     for (size_t i = 0; i < loaded->end_count; i++) free(loaded->ends[i].what);

@@ -52,6 +52,7 @@ static bool open_listener(struct runtime *runtime, size_t i, const struct runtim
     char where[ADDR_TEXT_SIZE];
     l->runtime = runtime;
     l->config = &runtime->loaded->config->listeners[i];
+    if (l->config->type == LISTEN_PUBLISH) return true; /* serve/publisher.h */
     addr_format(address, where);
     l->fd = shared_socket(old, address);
     l->borrowed = l->fd >= 0;
@@ -110,9 +111,8 @@ static bool build(struct runtime *runtime, const struct runtime *old, struct tex
     for (size_t i = 0; i < c->listener_count; i++) runtime->listeners[i].fd = -1;
     runtime->listener_count = c->listener_count;
     if (config_needs_ca(c)) {
-        runtime->ca = ca_new(&loaded->ca_certificate, &loaded->ca_key, c->ca.crl_url,
-                             c->ca.certificate, errors);
-        if (!runtime->ca) return false;
+        const struct ca_place place = ca_place_of(c);
+        if (!ca_signers_open(&loaded->ca, &place, runtime->signers, errors)) return false;
     }
     runtime->trust =
         trust_new(&loaded->anchors, c->upstream.trust, loaded->has_crls ? &loaded->crls : NULL,
@@ -158,7 +158,7 @@ void runtime_release(struct runtime *runtime)
     resolver_free(runtime->resolver);
     tls_context_free(runtime->upstream);
     trust_free(runtime->trust);
-    ca_free(runtime->ca);
+    ca_signers_close(runtime->signers);
     loaded_config_release(runtime->loaded);
     free(runtime);
 }
@@ -179,8 +179,10 @@ static struct leaf *mint(struct runtime *runtime, const struct leaf_request *r)
     struct leaf *leaf = calloc(1, sizeof *leaf);
     if (!leaf) return NULL;
     const struct private_key *key = leaf_keys_get(runtime->leaf_keys, r->key);
-    if (key && ca_mint(runtime->ca, r->identity, r->is_ip, r->second_name, key, time(NULL), &chain,
-                       &leaf->lifetime))
+    struct ca *ca = runtime->signers[r->key];
+    const char *also =
+        r->second_name && ca_permits(ca, r->second_name, false) ? r->second_name : NULL;
+    if (key && ca_mint(ca, r->identity, r->is_ip, also, key, time(NULL), &chain, &leaf->lifetime))
         leaf->context =
             tls_context_server(&runtime->loaded->config->policy, &chain, key, r->tickets);
     text_fini(&chain);
@@ -206,7 +208,7 @@ static struct leaf *find_leaf(struct runtime *runtime, const struct leaf_request
     snprintf(name, LEAF_KEY_SIZE, "%s%s %s%s", key_type_name(r->key), r->tickets ? "" : "-plain",
              r->identity, r->second_name ? " and more" : "");
     struct leaf *leaf = cache_get(runtime->leaves, name);
-    return leaf && serves(leaf, ca_certificate(runtime->ca), time(NULL)) ? leaf : NULL;
+    return leaf && serves(leaf, ca_certificate(runtime->signers[r->key]), time(NULL)) ? leaf : NULL;
 }
 
 const char *runtime_own_digest(const struct runtime *runtime,
@@ -214,6 +216,13 @@ const char *runtime_own_digest(const struct runtime *runtime,
 {
     size_t i = (size_t)(listener - runtime->listeners);
     return listener->config->certificates.n ? runtime->loaded->own[i][key].sha256 : NULL;
+}
+
+bool runtime_may_present(const struct runtime *runtime, const struct runtime_listener *listener,
+                         const struct leaf_request *r)
+{
+    return listener->config->certificates.n > 0 ||
+           ca_permits(runtime->signers[r->key], r->identity, r->is_ip);
 }
 
 bool runtime_has_to_mint(struct runtime *runtime, const struct runtime_listener *listener,

@@ -5,7 +5,9 @@
 #include "front/fronts.h"
 #include "route/routes.h"
 #include "serve/addresses.h"
+#include "serve/ca_care.h"
 #include "serve/list_watch.h"
+#include "serve/publisher.h"
 #include "serve/worker_thread.h"
 
 #include <pthread.h>
@@ -33,6 +35,7 @@ struct server {
     bool start_recorded, reloading;
     enum reload again; /* when the one under way is done */
     struct list_watch watch;
+    struct publisher *publisher;
     struct ev_loop *loop;
     ev_signal hup, term, interrupt;
     ev_async worker_ended, runtime_taken;
@@ -130,6 +133,7 @@ static bool try_reload(struct server *s, enum reload what, struct text *errors)
                                        ? loaded_config_read(s->config_file, false, errors)
                                        : loaded_config_reread(s->loaded, s->config_file, errors);
     struct runtime **runtimes = calloc(s->count, sizeof(struct runtime *));
+    struct publisher *publisher = NULL;
     bool ok = loaded && runtimes;
     if (ok && loaded->config->proxy.workers != s->count) {
         text_printf(errors, "[proxy] workers is %u now and %u before: that needs a restart\n",
@@ -138,11 +142,13 @@ static bool try_reload(struct server *s, enum reload what, struct text *errors)
     }
     ok = ok && open_runtimes(s, loaded, runtimes, true, errors);
     if (ok &&
-        !writer_reopen(s->shared.writer, &loaded->config->audit, &loaded->audit_policy, errors)) {
+        (!(publisher = publisher_new(loaded, s->publisher, errors)) ||
+         !writer_reopen(s->shared.writer, &loaded->config->audit, &loaded->audit_policy, errors))) {
         for (unsigned i = 0; i < s->count; i++) runtime_release(runtimes[i]);
         ok = false;
     }
     if (!ok) {
+        publisher_free(publisher);
         free(runtimes);
         loaded_config_release(loaded);
         return false;
@@ -153,6 +159,8 @@ static bool try_reload(struct server *s, enum reload what, struct text *errors)
         worker_thread_change_runtime(s->workers[i], runtimes[i]);
     free(s->runtimes);
     s->runtimes = runtimes;
+    publisher_take_over(publisher, s->publisher);
+    s->publisher = publisher;
     loaded_config_release(s->loaded);
     s->loaded = loaded;
     watch_lists(s);
@@ -194,6 +202,8 @@ static void on_new_hour(struct ev_loop *loop, ev_timer *timer, int events)
     for (unsigned i = 0; made && i < s->started; i++)
         taken = worker_thread_change_ticket_key(s->workers[i], &key) && taken;
     explicit_bzero(&key, sizeof key);
+    publisher_renew(s->publisher, time(NULL));
+    if (ca_care_run(s->loaded->config, time(NULL))) reload(s, RELOAD_LISTS);
     if (!taken) diag_warning("some workers keep their key for session tickets for another hour");
 }
 
@@ -201,7 +211,9 @@ static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
 {
     (void)loop;
     (void)events;
-    reload(signal->data, RELOAD_ALL);
+    struct server *s = signal->data;
+    ca_care_begin(s->config_file, time(NULL));
+    reload(s, RELOAD_ALL);
 }
 
 static void on_list_changed(void *arg)
@@ -319,6 +331,7 @@ static bool start_workers(struct server *s, struct text *errors)
     explicit_bzero(&key, sizeof key);
     if (!ok) return false;
     if (!open_runtimes(s, s->loaded, s->runtimes, false, errors)) return false;
+    if (!(s->publisher = publisher_new(s->loaded, NULL, errors))) return false;
     /* Before any connection's record. */
     record_with_warnings(s, AUDIT_PROXY_STARTED);
     s->start_recorded = true;
@@ -402,6 +415,7 @@ static void end(struct server *s, struct counts *total)
 bool server_run(const char *config_file, const struct server_ready *ready, struct text *errors)
 {
     struct server s = {.config_file = config_file};
+    ca_care_begin(config_file, time(NULL));
     s.loaded = loaded_config_read(config_file, false, errors);
     if (!s.loaded) return false;
     leaf_keys_init(&s.leaf_keys);
@@ -441,6 +455,7 @@ bool server_run(const char *config_file, const struct server_ready *ready, struc
     sources_free(s.shared.sources);
     own_hellos_free(s.shared.own_hellos);
     list_watch_fini(&s.watch);
+    publisher_free(s.publisher);
     loaded_config_release(s.loaded);
     if (s.loop) ev_loop_destroy(s.loop);
     if (!ok && errors->size == 0) text_add(errors, "out of memory or threads\n");

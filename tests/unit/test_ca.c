@@ -55,10 +55,12 @@ static struct text load(const char *name)
 static struct ca *create(enum key_type type, const char *crl_url)
 {
     struct text certificate = {0}, key = {0}, errors = {0};
-    assert_true(ca_create(type, CA_RSA_BITS, time(NULL), &certificate, &key));
+    assert_true(
+        ca_create(type, CA_ROOT_BITS, -1, (struct span){0}, time(NULL), &certificate, &key));
     save("ca.pem", &certificate);
     save("ca.key", &key);
-    struct ca *ca = ca_new(&certificate, &key, crl_url, "ca.pem", &errors);
+    struct ca *ca =
+        ca_new(&certificate, &key, &(struct ca_urls){.crl = crl_url}, "ca.pem", &errors);
     if (!ca) fail_msg("%s", text_string(&errors));
     text_fini(&certificate);
     text_fini(&key);
@@ -216,7 +218,7 @@ static void intermediate(void **state)
         "openssl x509 -req -in int.csr -CA root.pem -CAkey root.key -days 20 -extfile int.ext "
         "-out int.pem && cat int.pem root.pem >chain.pem");
     struct text certificate = load("chain.pem"), key = load("int.key");
-    struct ca *ca = ca_new(&certificate, &key, NULL, "chain.pem", &errors);
+    struct ca *ca = ca_new(&certificate, &key, &(struct ca_urls){NULL, NULL}, "chain.pem", &errors);
     if (!ca) fail_msg("%s", text_string(&errors));
     mint(ca, "gate.example", false, KEY_RSA, time(NULL));
     run("openssl verify -x509_strict -CAfile root.pem -untrusted leaf.pem leaf.pem");
@@ -260,7 +262,7 @@ static void unusable(void **state)
         struct text errors = {0};
         run(makers[i]);
         struct text certificate = load("x.pem"), key = load("x.key");
-        struct ca *ca = ca_new(&certificate, &key, NULL, "x.pem", &errors);
+        struct ca *ca = ca_new(&certificate, &key, &(struct ca_urls){NULL, NULL}, "x.pem", &errors);
         if (ca) fail_msg("accepted: %s", makers[i]);
         assert_true(strncmp(text_string(&errors), "x.pem ", 6) == 0);
         text_fini(&errors);

@@ -261,7 +261,7 @@ static const struct {
     {"[listen a]\naddress = 127.0.0.1:1\n", 1, "needs a type"},
     {"[listen a]\ntype = forward\n", 1, "needs an address"},
     {"[listen a]\ntype = reverse\naddress = 127.0.0.1:1\n", 2,
-     "forward, fixed, test, sni, socks5 or transparent"},
+     "forward, fixed, test, sni, socks5, transparent or publish"},
     {"[listen a]\ntype = forward\naddress = localhost:1\n", 3, "an IP address and a port"},
     {"[listen a]\ntype = forward\naddress = 0.0.0.0:8080\n", 1, "open proxy"},
     {"[listen a]\ntype = forward\naddress = [::]:8080\n", 1, "open proxy"},
@@ -474,7 +474,7 @@ static void described(void **state)
     (void)state;
     unsigned n = 0;
     config_describe(count_option, &n);
-    assert_int_equal(n, 53);
+    assert_int_equal(n, 55);
 }
 
 int main(void)

@@ -497,7 +497,7 @@ static int begin(void **state)
     assert_true(tls_library_init(&errors));
     snprintf(proxy.folder, sizeof proxy.folder, "/tmp/suitegate-faults.XXXXXX");
     assert_non_null(mkdtemp(proxy.folder));
-    assert_true(ca_create(KEY_ECDSA, 0, time(NULL), &certificate, &key));
+    assert_true(ca_create(KEY_ECDSA, 0, -1, (struct span){0}, time(NULL), &certificate, &key));
     put_file("ca.pem", 0644, text_string(&certificate));
     put_file("ca.key", 0600, text_string(&key));
     put_file("suitegate.ini", 0644,
@@ -510,7 +510,7 @@ static int begin(void **state)
     if (!proxy.loaded) fail_msg("%s", text_string(&errors));
     leaf_keys_init(&proxy.keys);
     assert_non_null(leaf_keys_get(&proxy.keys, KEY_ECDSA));
-    struct ca *ca = ca_new(&certificate, &key, NULL, "ca.pem", &errors);
+    struct ca *ca = ca_new(&certificate, &key, &(struct ca_urls){NULL, NULL}, "ca.pem", &errors);
     assert_non_null(ca);
     assert_true(ca_mint(ca, "127.0.0.1", true, NULL, &proxy.keys.keys[KEY_ECDSA], time(NULL),
                         &proxy.upstream_chain, &lifetime));

@@ -43,13 +43,15 @@ static void links(void **state)
 {
     (void)state;
     char folder[] = "/tmp/suitegate-file-XXXXXX", file[64], link[64];
-    struct text out = {0};
+    struct text out = {0}, words = {0}, others = {0};
     struct stat st;
+    text_add(&words, "words");
+    text_add(&others, "others");
     assert_non_null(mkdtemp(folder));
     snprintf(file, sizeof file, "%s/file", folder);
     snprintf(link, sizeof link, "%s/link", folder);
-    assert_int_equal(file_create(file, 0600, "words"), 0);
-    assert_int_equal(file_create(file, 0600, "others"), EEXIST);
+    assert_int_equal(file_create(file, 0600, &words), 0);
+    assert_int_equal(file_create(file, 0600, &others), EEXIST);
     assert_int_equal(symlink("file", link), 0);
     assert_int_equal(file_read(link, 100, &out, &st), 0);
     assert_string_equal(text_string(&out), "words");
@@ -63,10 +65,25 @@ static void links(void **state)
     assert_int_equal(file_read(folder, 100, &out, NULL), EISDIR);
     /* A dangling link does not create a file either. */
     assert_int_equal(unlink(file), 0);
-    assert_int_equal(file_create(link, 0600, "words"), EEXIST);
+    assert_int_equal(file_create(link, 0600, &words), EEXIST);
     assert_int_equal(access(file, F_OK), -1);
     unlink(link);
+    /* Replaced as a whole, whatever an earlier run has left. */
+    snprintf(link, sizeof link, "%s/file.new", folder);
+    assert_int_equal(file_create(link, 0644, &others), 0);
+    for (unsigned twice = 0; twice < 2; twice++) {
+        assert_int_equal(file_replace(file, 0600, twice ? &words : &others), 0);
+        assert_int_equal(file_read(file, 100, &out, &st), 0);
+        assert_string_equal(text_string(&out), twice ? "words" : "others");
+        assert_int_equal(st.st_mode & 07777, 0600);
+        assert_int_equal(access(link, F_OK), -1);
+        text_fini(&out);
+    }
+    assert_int_equal(file_replace("/nowhere/file", 0600, &words), ENOENT);
+    unlink(file);
     rmdir(folder);
+    text_fini(&words);
+    text_fini(&others);
 }
 
 int main(void)

@@ -1,0 +1,63 @@
+/* The local CA's files. Either one CA signs leaves itself, or it is a root with issuing CAs below
+ * it: one for leaves with ECDSA keys, one for those with RSA keys. Those are files beside the
+ * root's certificate, each with its certificate and key. They are renewed while the root's key is
+ * here. */
+#ifndef RUNTIME_CA_FILES_H
+#define RUNTIME_CA_FILES_H
+
+#include "config/config.h"
+#include "pki/ca.h"
+
+#include <limits.h>
+
+/* Where they are. */
+struct ca_place {
+    char directory[PATH_MAX];
+    const char *certificate, *key; /* paths */
+    const char *publish, *crl_url; /* URLs, or NULL */
+};
+/* Borrows from the configuration. */
+struct ca_place ca_place_of(const struct config *c);
+/* The file of the issuing CA for leaves with such keys. */
+void ca_place_issuing(const struct ca_place *place, enum key_type type, char out[PATH_MAX]);
+void ca_place_file(const struct ca_place *place, const char *name, char out[PATH_MAX]);
+
+/* What they hold. Texts are empty for what is not there. */
+struct ca_files {
+    struct text certificate, key;
+    struct text issuing[KEY_TYPES];
+    struct text crl; /* DER: the root's */
+};
+/* any_owner: keys may belong to anybody. False with sentences in errors: something is missing or
+ * does not fit together. */
+WARN_UNUSED bool ca_files_read(const struct ca_place *place, bool any_owner, struct ca_files *out,
+                               struct text *errors);
+void ca_files_fini(struct ca_files *files);
+/* Of a CA that signs leaves. */
+bool ca_files_have_key(const struct ca_files *files);
+bool ca_files_have_issuing(const struct ca_files *files);
+
+/* The CAs that sign leaves with each type of key; both may be the same. False with a sentence in
+ * errors. ca_signers_close() ends them. */
+WARN_UNUSED bool ca_signers_open(const struct ca_files *files, const struct ca_place *place,
+                                 struct ca *out[KEY_TYPES], struct text *errors);
+void ca_signers_close(struct ca *signers[KEY_TYPES]);
+/* The root, or the only CA, with its key; NULL if the key is not here. */
+WARN_UNUSED struct ca *ca_root_open(const struct ca_files *files, const struct ca_place *place,
+                                    struct text *errors);
+
+/* A CA's short name, from its key: its CRL and certificate are published as NAME.crl, NAME.crt. */
+enum { CA_NAME_SIZE = 17 };
+void ca_short_name(const struct cert *c, char out[CA_NAME_SIZE]);
+
+/* With the root's key: makes the issuing CAs that are missing, that are in the last third of their
+ * life, or that lack the URL of publish; `all`: any that is missing, even if there is none yet.
+ * Then renews the CRLs that are files and past half their life. One line per file in done, and per
+ * failure in errors. */
+void ca_files_renew(const struct ca_place *place, bool all, time_t now, struct text *done,
+                    struct text *errors);
+/* Writes the CRL of each CA whose key is here into this directory. As above. */
+void ca_files_write_crls(const struct ca_place *place, const char *directory, time_t now,
+                         struct text *done, struct text *errors);
+
+#endif

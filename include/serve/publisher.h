@@ -1,0 +1,21 @@
+/* The publish listeners: plain HTTP with fixed paths (serve/publication.h), each served by
+ * libmicrohttpd in a thread of its own. That library is loaded only if there is such a listener.
+ * For the main thread. */
+#ifndef SERVE_PUBLISHER_H
+#define SERVE_PUBLISHER_H
+
+#include "runtime/loaded_config.h"
+
+struct publisher;
+
+/* Opens the listeners that old (may be NULL) does not have; they answer at once. NULL with
+ * sentences in errors. Without a publish listener it has nothing to do. */
+WARN_UNUSED struct publisher *publisher_new(struct loaded_config *loaded,
+                                            const struct publisher *old, struct text *errors);
+/* Takes over what both have, and ends and frees the old one. */
+void publisher_take_over(struct publisher *p, struct publisher *old);
+/* Renews the CRLs that are due. */
+void publisher_renew(struct publisher *p, time_t now);
+void publisher_free(struct publisher *p);
+
+#endif

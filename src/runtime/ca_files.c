@@ -1,0 +1,361 @@
+#include "runtime/ca_files.h"
+
+#include "base/file.h"
+#include "load.h"
+#include "pki/crl.h"
+#include "pki/signature.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { DAY = 86400 };
+
+static const struct {
+    const char *file, *what;
+} issuing_rows[KEY_TYPES] = {
+    [KEY_ECDSA] = {"issuing-ecdsa.pem", "ECDSA"}, [KEY_RSA] = {"issuing-rsa.pem", "RSA"}};
+
+void ca_place_file(const struct ca_place *place, const char *name, char out[PATH_MAX])
+{
+    if (snprintf(out, PATH_MAX, "%s/%s", place->directory, name) >= PATH_MAX) out[0] = '\0';
+}
+
+void ca_place_issuing(const struct ca_place *place, enum key_type type, char out[PATH_MAX])
+{
+    ca_place_file(place, issuing_rows[type].file, out);
+}
+
+struct ca_place ca_place_of(const struct config *c)
+{
+    struct ca_place place = {.certificate = c->ca.certificate,
+                             .key = c->ca.key,
+                             .publish = c->ca.publish,
+                             .crl_url = c->ca.crl_url};
+    const char *slash = strrchr(c->ca.certificate, '/');
+    int n = slash == c->ca.certificate ? 1 : slash ? (int)(slash - c->ca.certificate) : 1;
+    snprintf(place.directory, sizeof place.directory, "%.*s", n, slash ? c->ca.certificate : ".");
+    return place;
+}
+
+void ca_short_name(const struct cert *c, char out[CA_NAME_SIZE])
+{
+    uint8_t digest[32] = {0};
+    if (digest_sha256(c->spki.p, c->spki.n, digest)) text_hex(digest, 8, out);
+}
+
+bool ca_files_have_issuing(const struct ca_files *files)
+{
+    for (int k = 0; k < KEY_TYPES; k++)
+        if (files->issuing[k].size > 0) return true;
+    return false;
+}
+
+bool ca_files_have_key(const struct ca_files *files)
+{
+    return files->key.size > 0 || ca_files_have_issuing(files);
+}
+
+static void wipe(struct text *secret)
+{
+    if (secret->data) explicit_bzero(secret->data, secret->size);
+    text_fini(secret);
+}
+
+void ca_files_fini(struct ca_files *files)
+{
+    text_fini(&files->certificate);
+    text_fini(&files->crl);
+    wipe(&files->key);
+    for (int k = 0; k < KEY_TYPES; k++) wipe(&files->issuing[k]);
+}
+
+/* ---- opening ---- */
+
+/* The URLs of what a CA issues, which is published under this name. */
+struct urls {
+    char crl[PATH_MAX], issuer[PATH_MAX];
+    struct ca_urls use;
+};
+
+static void set_urls(struct urls *urls, const struct ca_place *place, const char *name)
+{
+    urls->use = (struct ca_urls){.crl = place->crl_url};
+    if (!place->publish) return;
+    snprintf(urls->crl, sizeof urls->crl, "%s/%s.crl", place->publish, name);
+    snprintf(urls->issuer, sizeof urls->issuer, "%s/%s.crt", place->publish, name);
+    urls->use.issuer = urls->issuer;
+    if (!place->crl_url) urls->use.crl = urls->crl;
+}
+
+struct ca *ca_root_open(const struct ca_files *files, const struct ca_place *place,
+                        struct text *errors)
+{
+    struct urls urls;
+    set_urls(&urls, place, "ca");
+    return ca_new(&files->certificate, files->key.size > 0 ? &files->key : NULL, &urls.use,
+                  place->certificate, errors);
+}
+
+/* Its own name is known only once it is open. */
+static struct ca *open_issuing(const struct ca_files *files, const struct ca_place *place,
+                               enum key_type type, struct text *errors)
+{
+    const struct text *pem = &files->issuing[type];
+    struct urls urls = {.use = {NULL, NULL}};
+    char path[PATH_MAX], name[CA_NAME_SIZE] = "";
+    ca_place_issuing(place, type, path);
+    struct ca *ca = ca_new(pem, NULL, &urls.use, path, errors);
+    if (!ca) return NULL;
+    ca_short_name(ca_certificate(ca), name);
+    ca_free(ca);
+    set_urls(&urls, place, name);
+    return ca_new(pem, pem, &urls.use, path, errors);
+}
+
+static bool was_issued_by(const struct ca *ca, const struct ca *root)
+{
+    const struct cert *c = ca_certificate(ca), *issuer = ca_certificate(root);
+    return cert_issued_by(c, issuer) &&
+           signature_valid(c->tbs, c->signature_algorithm, c->signature_bits, issuer);
+}
+
+static struct ca *open_below(const struct ca_files *files, const struct ca_place *place,
+                             const struct ca *root, enum key_type type, struct text *errors)
+{
+    char path[PATH_MAX];
+    struct ca *ca = open_issuing(files, place, type, errors);
+    if (!ca || was_issued_by(ca, root)) return ca;
+    ca_place_issuing(place, type, path);
+    text_printf(errors, "%s was not issued by %s\n", path, place->certificate);
+    ca_free(ca);
+    return NULL;
+}
+
+bool ca_signers_open(const struct ca_files *files, const struct ca_place *place,
+                     struct ca *out[KEY_TYPES], struct text *errors)
+{
+    struct ca *root = ca_root_open(files, place, errors), *last = root;
+    bool ok = root != NULL;
+    for (int k = 0; k < KEY_TYPES; k++) out[k] = NULL;
+    for (int k = 0; ok && k < KEY_TYPES; k++) {
+        if (files->issuing[k].size == 0) continue;
+        last = out[k] = open_below(files, place, root, (enum key_type)k, errors);
+        ok = last != NULL;
+    }
+    for (int k = 0; ok && k < KEY_TYPES; k++)
+        if (!out[k]) out[k] = last;
+    if (last != root || !ok) ca_free(root);
+    if (ok) return true;
+    for (int k = 0; k < KEY_TYPES; k++) ca_free(out[k]);
+    return false;
+}
+
+void ca_signers_close(struct ca *signers[KEY_TYPES])
+{
+    for (int k = 0; k < KEY_TYPES; k++) {
+        bool shared = false;
+        for (int other = 0; other < k; other++) shared = shared || signers[other] == signers[k];
+        if (!shared) ca_free(signers[k]);
+    }
+}
+
+/* ---- reading ---- */
+
+static bool is_there(const char *path)
+{
+    return access(path, F_OK) == 0 || errno != ENOENT;
+}
+
+bool ca_files_read(const struct ca_place *place, bool any_owner, struct ca_files *out,
+                   struct text *errors)
+{
+    char path[PATH_MAX];
+    struct ca *signers[KEY_TYPES];
+    bool ok = load_pem(place->certificate, &out->certificate, NULL, errors);
+    for (int k = 0; ok && k < KEY_TYPES; k++) {
+        ca_place_issuing(place, (enum key_type)k, path);
+        if (is_there(path))
+            ok = load_key(path, MODE_ALL_BUT_OWNER, any_owner, &out->issuing[k], errors);
+    }
+    if (ok && (is_there(place->key) || !ca_files_have_issuing(out)))
+        ok = load_key(place->key, MODE_ALL_BUT_OWNER, any_owner, &out->key, errors);
+    ca_place_file(place, "ca.crl", path);
+    if (ok && is_there(path)) ok = load_pem(path, &out->crl, NULL, errors);
+    if (!ok) return false;
+    if (!ca_signers_open(out, place, signers, errors)) return false;
+    ca_signers_close(signers);
+    return true;
+}
+
+/* ---- renewing ---- */
+
+static bool save(const char *path, mode_t mode, const struct text *content, struct text *done,
+                 struct text *errors)
+{
+    int fault = file_replace(path, mode, content);
+    if (fault)
+        text_printf(errors, "%s: %s\n", path, strerror(fault));
+    else
+        text_printf(done, "%s\n", path);
+    return !fault;
+}
+
+static bool has_url(const struct cert *c, const char *url)
+{
+    return !url || memmem(c->der.p, c->der.n, url, strlen(url));
+}
+
+struct freshness {
+    const struct ca_urls *urls;
+    time_t now;
+    bool known, fresh;
+};
+
+/* Of the first certificate: is it far from its end, and does it say where the root's CRL is? */
+static bool note_freshness(void *arg, struct span der)
+{
+    struct freshness *f = arg;
+    struct cert c;
+    if (f->known) return true;
+    if (!cert_parse(der, &c)) return false;
+    f->known = true;
+    f->fresh = c.not_after - f->now > (c.not_after - c.not_before) / 3 &&
+               has_url(&c, f->urls->crl) && has_url(&c, f->urls->issuer);
+    return true;
+}
+
+/* One that cannot be read is left to ca_files_read(), which says so. */
+static bool is_due(const struct text *pem, const struct ca_urls *urls, time_t now)
+{
+    struct freshness f = {.urls = urls, .now = now};
+    if (pem->size == 0) return true;
+    return pem_each(text_string(pem), pem->size, PEM_CERTIFICATE, note_freshness, &f) && f.known &&
+           !f.fresh;
+}
+
+static void renew_issuing(const struct ca_place *place, struct ca *root, enum key_type type,
+                          const struct text *pem, time_t now, struct text *done,
+                          struct text *errors)
+{
+    struct urls urls;
+    struct text next = {0};
+    char path[PATH_MAX];
+    set_urls(&urls, &(struct ca_place){.publish = place->publish}, "ca");
+    if (!is_due(pem, &urls.use, now)) return;
+    ca_place_issuing(place, type, path);
+    if (!ca_create_issuing(root, type, &urls.use, now, &next))
+        text_printf(errors, "%s: cannot make a key or sign with it\n", path);
+    else
+        (void)save(path, 0600, &next, done, errors);
+    wipe(&next);
+}
+
+static void write_crl(struct ca *ca, const char *path, unsigned days, time_t now, struct text *done,
+                      struct text *errors)
+{
+    struct text crl = {0};
+    if (!ca_crl(ca, now, days, &crl))
+        text_printf(errors, "%s: cannot sign it\n", path);
+    else
+        (void)save(path, 0644, &crl, done, errors);
+    text_fini(&crl);
+}
+
+static bool is_past_half(const char *path, time_t now)
+{
+    struct text der = {0};
+    time_t made = 0, expires = 0;
+    bool past =
+        file_read_kept(path, 1 << 20, &der, NULL) == 0 &&
+        (!crl_times((struct span){(const uint8_t *)text_string(&der), der.size}, &made, &expires) ||
+         now > made + (expires - made) / 2);
+    text_fini(&der);
+    return past;
+}
+
+typedef void each_ca(void *arg, struct ca *ca, const char *name, unsigned days);
+
+/* Each CA whose key is here, by the name under which it is published, and how long its CRLs are
+ * valid. */
+static void each_signer(const struct ca_place *place, each_ca *each, void *arg, struct text *errors)
+{
+    struct ca_files files = {0};
+    struct ca *root = NULL;
+    struct text unread = {0};
+    if (!ca_files_read(place, true, &files, &unread) ||
+        !(root = ca_root_open(&files, place, &unread)))
+        text_add(errors, text_string(&unread));
+    if (root && ca_can_sign(root))
+        each(arg, root, "ca", ca_files_have_issuing(&files) ? CA_ROOT_CRL_DAYS : CA_CRL_DAYS);
+    for (int k = 0; root && k < KEY_TYPES; k++) {
+        char name[CA_NAME_SIZE] = "";
+        struct ca *ca = files.issuing[k].size > 0
+                            ? open_issuing(&files, place, (enum key_type)k, &unread)
+                            : NULL;
+        if (!ca) continue;
+        ca_short_name(ca_certificate(ca), name);
+        each(arg, ca, name, CA_CRL_DAYS);
+        ca_free(ca);
+    }
+    ca_free(root);
+    text_fini(&unread);
+    ca_files_fini(&files);
+}
+
+struct crl_writing {
+    const char *directory;
+    time_t now;
+    bool all; /* also those that are not there yet, or not past half their life */
+    struct text *done, *errors;
+};
+
+static void write_one(void *arg, struct ca *ca, const char *name, unsigned days)
+{
+    struct crl_writing *w = arg;
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/%s.crl", w->directory, name) >= PATH_MAX) return;
+    if (w->all || is_past_half(path, w->now)) write_crl(ca, path, days, w->now, w->done, w->errors);
+}
+
+void ca_files_write_crls(const struct ca_place *place, const char *directory, time_t now,
+                         struct text *done, struct text *errors)
+{
+    struct crl_writing w = {directory, now, true, done, errors};
+    each_signer(place, write_one, &w, errors);
+}
+
+/* The root's CRL is kept as a file, since its key may be taken away. */
+static void renew_root_crl(const struct ca_place *place, struct ca *root, time_t now,
+                           struct text *done, struct text *errors)
+{
+    char path[PATH_MAX];
+    ca_place_file(place, "ca.crl", path);
+    if (!is_there(path)) write_crl(root, path, CA_ROOT_CRL_DAYS, now, done, errors);
+}
+
+void ca_files_renew(const struct ca_place *place, bool all, time_t now, struct text *done,
+                    struct text *errors)
+{
+    struct ca_files files = {0};
+    struct text unread = {0};
+    char path[PATH_MAX];
+    struct ca *root = NULL;
+    bool ok = load_pem(place->certificate, &files.certificate, NULL, &unread);
+    for (int k = 0; ok && k < KEY_TYPES; k++) {
+        ca_place_issuing(place, (enum key_type)k, path);
+        if (is_there(path)) ok = load_pem(path, &files.issuing[k], NULL, &unread);
+    }
+    ok = ok && (all || ca_files_have_issuing(&files)) && is_there(place->key) &&
+         load_key(place->key, MODE_ALL_BUT_OWNER, true, &files.key, &unread);
+    if (ok) root = ca_root_open(&files, place, &unread);
+    for (int k = 0; root && k < KEY_TYPES; k++)
+        renew_issuing(place, root, (enum key_type)k, &files.issuing[k], now, done, errors);
+    if (root) renew_root_crl(place, root, now, done, errors);
+    ca_free(root);
+    text_fini(&unread);
+    ca_files_fini(&files);
+    struct crl_writing w = {place->directory, now, false, done, errors};
+    each_signer(place, write_one, &w, errors);
+}

@@ -1,0 +1,291 @@
+#include "serve/publisher.h"
+
+#include "net/listener.h"
+#include "serve/publication.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* What one client may cost. */
+enum {
+    CONNECTIONS = 1024,
+    CONNECTIONS_PER_SOURCE = 64,
+    TIMEOUT_S = 15,
+    MEMORY = 16 << 10, /* of a connection, for its request */
+};
+
+/* It brings a dozen libraries with it, which no other listener needs: so it is not linked. */
+#define LIBRARY "libmicrohttpd.so.12"
+static struct {
+    __typeof__(MHD_start_daemon) *start_daemon;
+    __typeof__(MHD_stop_daemon) *stop_daemon;
+    __typeof__(MHD_create_response_from_buffer) *create_response;
+    __typeof__(MHD_add_response_header) *add_header;
+    __typeof__(MHD_queue_response) *queue_response;
+    __typeof__(MHD_destroy_response) *destroy_response;
+    __typeof__(MHD_get_connection_info) *connection_info;
+} http;
+
+static bool find(void *library, const char *name, void *place)
+{
+    void *found = dlsym(library, name);
+    memcpy(place, &found, sizeof found);
+    return found != NULL;
+}
+
+static bool load_library(struct text *errors)
+{
+    if (http.start_daemon) return true;
+    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    if (library && find(library, "MHD_stop_daemon", &http.stop_daemon) &&
+        find(library, "MHD_create_response_from_buffer", &http.create_response) &&
+        find(library, "MHD_add_response_header", &http.add_header) &&
+        find(library, "MHD_queue_response", &http.queue_response) &&
+        find(library, "MHD_destroy_response", &http.destroy_response) &&
+        find(library, "MHD_get_connection_info", &http.connection_info) &&
+        find(library, "MHD_start_daemon", &http.start_daemon))
+        return true;
+    text_add(errors, "a publish listener needs " LIBRARY ": install libmicrohttpd12\n");
+    return false;
+}
+
+struct published_listener {
+    struct addr address;
+    pthread_mutex_t lock;
+    const struct listen_config *config; /* these two under the lock */
+    const struct publication *publication;
+    int fd; /* the library closes it */
+    struct MHD_Daemon *daemon;
+};
+
+struct publisher {
+    struct publication *publication; /* NULL: no listeners */
+    struct place {
+        struct published_listener *listener;
+        const struct listen_config *config;
+        bool borrowed; /* of the old publisher, until publisher_take_over() */
+    } * places;
+    size_t n;
+};
+
+static struct addr address_of(const struct sockaddr *sa)
+{
+    return addr_from_sockaddr(sa, sa->sa_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+                                                            : sizeof(struct sockaddr_in));
+}
+
+static enum MHD_Result accept_client(void *context, const struct sockaddr *sa, socklen_t size)
+{
+    struct published_listener *l = context;
+    struct addr client = addr_from_sockaddr(sa, size);
+    pthread_mutex_lock(&l->lock);
+    bool allowed = listen_allows_client(l->config, &client);
+    pthread_mutex_unlock(&l->lock);
+    return allowed ? MHD_YES : MHD_NO;
+}
+
+static struct addr own_address(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        http.connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct sockaddr_storage ss = {0};
+    socklen_t size = sizeof ss;
+    if (!info || getsockname(info->connect_fd, (struct sockaddr *)&ss, &size) < 0)
+        return (struct addr){0};
+    return addr_from_sockaddr((struct sockaddr *)&ss, size);
+}
+
+static struct addr client_address(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        http.connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    return info && info->client_addr ? address_of(info->client_addr) : (struct addr){0};
+}
+
+static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *type,
+                              const char *cache, const char *body, size_t n)
+{
+    struct MHD_Response *r =
+        http.create_response(n, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
+    if (!r) return MHD_NO;
+    bool ok =
+        http.add_header(r, "Content-Type", type) == MHD_YES &&
+        http.add_header(r, "Cache-Control", cache) == MHD_YES &&
+        http.add_header(r, "X-Content-Type-Options", "nosniff") == MHD_YES &&
+        http.add_header(r, "Content-Security-Policy",
+                        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+                        "frame-ancestors 'none'; base-uri 'none'; form-action 'none'") == MHD_YES &&
+        (status != MHD_HTTP_METHOD_NOT_ALLOWED ||
+         http.add_header(r, "Allow", "GET, HEAD") == MHD_YES) &&
+        http.queue_response(connection, status, r) == MHD_YES;
+    http.destroy_response(r);
+    return ok ? MHD_YES : MHD_NO;
+}
+
+static enum MHD_Result answer_words(struct MHD_Connection *connection, unsigned status,
+                                    const char *words)
+{
+    return answer(connection, status, "text/plain; charset=utf-8", "no-store", words,
+                  strlen(words));
+}
+
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_size, void **state)
+{
+    struct published_listener *l = context;
+    (void)version;
+    (void)upload;
+    (void)upload_size;
+    (void)state;
+    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+        return answer_words(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "Only GET and HEAD.\n");
+    struct published p;
+    char cache[48] = "no-store";
+    const struct addr local = own_address(connection), client = client_address(connection);
+    pthread_mutex_lock(&l->lock);
+    bool found = publication_get(l->publication, l->config, url, &local, &client, &p);
+    pthread_mutex_unlock(&l->lock);
+    if (p.max_age) snprintf(cache, sizeof cache, "max-age=%u", p.max_age);
+    enum MHD_Result result =
+        found ? answer(connection, MHD_HTTP_OK, p.type, cache, text_string(&p.body), p.body.size)
+              : answer_words(connection, MHD_HTTP_NOT_FOUND, "There is nothing here.\n");
+    text_fini(&p.body);
+    return result;
+}
+
+static void close_listener(struct published_listener *l)
+{
+    if (!l) return;
+    if (l->daemon) http.stop_daemon(l->daemon);
+    pthread_mutex_destroy(&l->lock);
+    free(l);
+}
+
+/* Its thread takes no signal. */
+static bool start(struct published_listener *l)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    l->daemon = http.start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, accept_client, l, on_request, l,
+                                  MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT,
+                                  (unsigned)CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+                                  (unsigned)CONNECTIONS_PER_SOURCE, MHD_OPTION_CONNECTION_TIMEOUT,
+                                  (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                                  (size_t)MEMORY, MHD_OPTION_END);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return l->daemon != NULL;
+}
+
+static struct published_listener *open_listener(const struct listen_config *config,
+                                                const struct addr *address,
+                                                const struct publication *publication,
+                                                struct text *errors)
+{
+    char where[ADDR_TEXT_SIZE];
+    struct published_listener *l = calloc(1, sizeof *l);
+    if (!l || pthread_mutex_init(&l->lock, NULL) != 0) {
+        free(l);
+        text_add(errors, "out of memory\n");
+        return NULL;
+    }
+    l->address = *address;
+    l->config = config;
+    l->publication = publication;
+    l->fd = listener_open(address);
+    if (l->fd >= 0 && start(l)) return l;
+    addr_format(address, where);
+    text_printf(errors, "listener %s on %s: %s\n", config->name, where, strerror(errno));
+    close_listener(l);
+    return NULL;
+}
+
+static struct place *find_place(const struct publisher *p, const struct addr *a)
+{
+    for (size_t i = 0; p && i < p->n; i++) {
+        const struct addr *have = &p->places[i].listener->address;
+        if (addr_same_ip(have, a) && addr_port(have) == addr_port(a)) return &p->places[i];
+    }
+    return NULL;
+}
+
+static bool open_all(struct publisher *p, struct loaded_config *loaded, const struct publisher *old,
+                     struct text *errors)
+{
+    const struct config *c = loaded->config;
+    p->places = calloc(c->listener_count, sizeof *p->places);
+    if (!p->places) return false;
+    for (size_t i = 0; i < c->listener_count; i++) {
+        if (c->listeners[i].type != LISTEN_PUBLISH) continue;
+        if (!load_library(errors)) return false;
+        if (!p->publication && !(p->publication = publication_new(loaded, time(NULL), errors)))
+            return false;
+        const struct addr *a = &loaded->listener_addresses[i];
+        const struct place *before = find_place(old, a);
+        struct place *place = &p->places[p->n];
+        place->config = &c->listeners[i];
+        place->borrowed = before != NULL;
+        place->listener =
+            before ? before->listener : open_listener(place->config, a, p->publication, errors);
+        if (!place->listener) return false;
+        p->n++;
+    }
+    return true;
+}
+
+struct publisher *publisher_new(struct loaded_config *loaded, const struct publisher *old,
+                                struct text *errors)
+{
+    struct publisher *p = calloc(1, sizeof *p);
+    if (p && open_all(p, loaded, old, errors)) return p;
+    if (errors->size == 0) text_add(errors, "out of memory\n");
+    publisher_free(p);
+    return NULL;
+}
+
+void publisher_take_over(struct publisher *p, struct publisher *old)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        struct place *place = &p->places[i], *before = find_place(old, &place->listener->address);
+        if (!place->borrowed) continue;
+        pthread_mutex_lock(&place->listener->lock);
+        place->listener->config = place->config;
+        place->listener->publication = p->publication;
+        pthread_mutex_unlock(&place->listener->lock);
+        place->borrowed = false;
+        before->borrowed = true;
+    }
+    publisher_free(old);
+}
+
+/* All listeners read the same publication. */
+static void lock_all(struct publisher *p, int (*change)(pthread_mutex_t *lock))
+{
+    for (size_t i = 0; i < p->n; i++) change(&p->places[i].listener->lock);
+}
+
+void publisher_renew(struct publisher *p, time_t now)
+{
+    if (!p || !p->publication) return;
+    lock_all(p, pthread_mutex_lock);
+    publication_renew(p->publication, now);
+    lock_all(p, pthread_mutex_unlock);
+}
+
+void publisher_free(struct publisher *p)
+{
+    if (!p) return;
+    for (size_t i = 0; p->places && i < p->n; i++)
+        if (!p->places[i].borrowed) close_listener(p->places[i].listener);
+    free(p->places);
+    publication_free(p->publication);
+    free(p);
+}
