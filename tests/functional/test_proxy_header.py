@@ -1,9 +1,11 @@
 """The PROXY protocol in: from its senders the gate learns who the client is."""
 
 import contextlib
+import pathlib
 import random
 import socket
 import struct
+import sys
 
 import pytest
 
@@ -17,6 +19,7 @@ from names import ELSEWHERE, World
 from upstreams import Process
 from verdicts import only_refusal
 
+HERE = pathlib.Path(__file__).parent
 SENDER, CLIENT = "127.0.0.9", "192.0.2.77"
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 TYPES = ("forward", "fixed", "test", "sni", "socks5")
@@ -174,12 +177,14 @@ def test_limits_are_for_the_client(make_behind):
     assert not gate.matching(code="limit_reached")
 
 
-def test_no_one_is_a_program_of_this_machine_by_header(make_gate, pki, ca_folder, tmp_path):
-    """Neither for addresses that only such a program may reach, nor for /recent."""
+@pytest.mark.parametrize("parent", [None, "office"])
+def test_no_one_is_a_program_of_this_machine_by_header(make_gate, pki, ca_folder, tmp_path, parent):
+    """For addresses that only such a program may reach, here or at the parent."""
     with World(tmp_path, {}) as world:
         gate = make_gate(ini({
             "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
-            "upstream": {"trust": pki.trust}, "audit": {"file": "audit.jsonl"},
+            "upstream": {"trust": pki.trust, "parent": parent},
+            "parent office": {"url": "http://127.0.0.1:9"}, "audit": {"file": "audit.jsonl"},
             "listen forward": {"type": "forward", "address": f"{ELSEWHERE}:8080",
                                "proxy_protocol_from": f"{ELSEWHERE}/32",
                                "allow_clients": "127.0.0.0/8"}}), wrapper=world.enter)
@@ -190,6 +195,26 @@ def test_no_one_is_a_program_of_this_machine_by_header(make_gate, pki, ca_folder
         done = command(*world.enter, "python3", "-c", code)
         assert b"403" in done.stdout, done.stderr
         assert only_refusal(gate, "destination_denied")["suitegate"]["via"] == ELSEWHERE
+
+
+def test_no_one_sees_recent_by_header(make_gate, ca_folder, tmp_path):
+    """But for a client of this machine whose header comes from this machine."""
+    with World(tmp_path, {}) as world:
+        gate = make_gate(ini({
+            "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
+            "audit": {"file": "audit.jsonl"},
+            "listen test": {"type": "test", "address": f"{ELSEWHERE}:8443",
+                            "proxy_protocol_from": [f"{ELSEWHERE}/32", f"{SENDER}/32"],
+                            "allow_clients": "127.0.0.0/8"}}), wrapper=world.enter)
+        for sender, status in ((ELSEWHERE, b"403"), (SENDER, b"200")):
+            code = (f"import sys; sys.path.insert(0, {str(HERE)!r}); import wire; "
+                    f"s = wire.dial(8443, '{ELSEWHERE}', source='{sender}'); "
+                    f"s.sendall({v1(source='127.0.0.1')!r}); "
+                    f"tls = wire.Tls(s, wire.client_context('{ca_folder}/ca.pem'), name='localhost'); "
+                    "print(wire.get(tls.handshake(), '/recent').status)")
+            done = command(*world.enter, sys.executable, "-B", "-c", code)
+            assert done.stdout.strip() == status, done.stderr
+        gate.wait_record(action="connection-closed", count=2)
 
 
 # ---- bad ones -------------------------------------------------------------------------------
