@@ -203,6 +203,22 @@ static void malformed(void **state)
     check_bad(&nul);
 }
 
+static void the_longest(void **state)
+{
+    (void)state;
+    for (size_t more = 0; more < 2; more++) {
+        struct blob b = {.n = 0};
+        struct proxy_header h;
+        const char *why;
+        size_t used;
+        blob_hex(&b, SIGNATURE "20 00");
+        blob_number(&b, (uint32_t)(PROXY_HEADER_LIMIT - 16 + more), 2);
+        b.n = PROXY_HEADER_LIMIT + more;
+        assert_int_equal(parse(&b, b.n, &used, &h, &why),
+                         more ? PROXY_HEADER_BAD : PROXY_HEADER_OK);
+    }
+}
+
 static void how_one_is_recognised(void **state)
 {
     (void)state;
@@ -216,11 +232,13 @@ static void how_one_is_recognised(void **state)
                 {"PROPFIND /", 10, false},
                 {"\r\n\r\n\0\r\n", 7, true},
                 {"\r\n\r\nG", 5, false},
+                {"\r\n\r\n", 4, false},
+                {"\n", 1, false},
                 {"", 0, false}};
     for (size_t i = 0; i < N_OF(rows); i++) {
         const uint8_t *p = (const uint8_t *)rows[i].text;
         assert_int_equal(proxy_header_begins(p, rows[i].n), rows[i].begins);
-        bool may = rows[i].n < 5 && (rows[i].n == 0 || p[0] == 'P');
+        bool may = rows[i].n < 5 && (rows[i].n == 0 || p[0] == 'P' || p[0] == '\r');
         assert_int_equal(proxy_header_may_begin(p, rows[i].n), may);
     }
 }
@@ -251,9 +269,10 @@ static void reads_back(void **state)
         assert_true(addr_from_text(written[i].destination, &h.destination));
         assert_int_equal(proxy_header_write_v1(&h, line), strlen(written[i].line));
         assert_string_equal(line, written[i].line);
-        for (int named = 0; named < 2; named++) {
-            size_t n = proxy_header_write_v2(&h, named ? longest : "", "TLSv1.2",
-                                             "ECDHE-ECDSA-AES256-GCM-SHA384", binary);
+        for (int how = 0; how < 4; how++) {
+            size_t n =
+                proxy_header_write_v2(&h, how & 1 ? longest : "", "TLSv1.2",
+                                      how & 2 ? "ECDHE-ECDSA-AES256-GCM-SHA384" : NULL, binary);
             assert_true(n <= sizeof binary);
             assert_int_equal(proxy_header_parse(binary, n, &used, &again, &why), PROXY_HEADER_OK);
             assert_int_equal(used, n);
@@ -268,11 +287,9 @@ static void reads_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines),
-        cmocka_unit_test(binaries),
-        cmocka_unit_test(checksums),
-        cmocka_unit_test(malformed),
-        cmocka_unit_test(how_one_is_recognised),
+        cmocka_unit_test(lines),       cmocka_unit_test(binaries),
+        cmocka_unit_test(checksums),   cmocka_unit_test(malformed),
+        cmocka_unit_test(the_longest), cmocka_unit_test(how_one_is_recognised),
         cmocka_unit_test(reads_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
