@@ -177,6 +177,16 @@ def test_limits_are_for_the_client(make_behind):
     assert not gate.matching(code="limit_reached")
 
 
+def test_a_sender_is_counted_until_its_header_is_read(make_behind):
+    """Its own connections are not limited by those of its clients."""
+    gate = make_behind(proxy={"max_connections_per_source": 2},
+                       allow_clients=["192.0.2.0/24", f"{SENDER}/32"])
+    for number in range(3):
+        session(gate, v1(source=f"192.0.2.{number}"))
+    session(gate, v2(command=0x20))
+    assert not gate.matching(code="source_limit_reached")
+
+
 @pytest.mark.parametrize("parent", [None, "office"])
 def test_no_one_is_a_program_of_this_machine_by_header(make_gate, pki, ca_folder, tmp_path, parent):
     """For addresses that only such a program may reach, here or at the parent."""
