@@ -43,6 +43,21 @@ def test_clients_of_a_file(make_forward, tmp_path, content, expected):
     assert accepted(gate, SOURCES) == expected
 
 
+@pytest.mark.parametrize("content, expected", [
+    ("127.0.0.8\n", [True, False, False, False]), ("# nobody\n", [False] * 4)])
+def test_senders_of_a_file(make_forward, tmp_path, content, expected):
+    """Nobody else may send a PROXY header."""
+    (tmp_path / "senders.txt").write_text(content)
+    gate = make_forward(listen={"proxy_protocol_from": "file:senders.txt",
+                                "allow_clients": "127.0.0.0/8"})
+    answers = []
+    for source in SOURCES:
+        with hellos.connect(gate.port, source=source) as sock:
+            sock.sendall(b"PROXY UNKNOWN\r\n" + hellos.connect_request("localhost:1"))
+            answers.append(hellos.read_all(sock) != b"")
+    assert answers == expected
+
+
 def test_a_file_and_lines_together(make_forward, tmp_path):
     (tmp_path / "clients.txt").write_text("127.0.0.8\n")
     gate = make_forward(listen={"allow_clients": ["file:clients.txt", "127.0.0.10"]})
