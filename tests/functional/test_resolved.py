@@ -77,6 +77,13 @@ def test_so_is_the_address_itself(made, world, host):
     only_refusal(gate, "destination_denied")
 
 
+def test_for_a_client_of_socks_too(made, world):
+    gate = made(type="socks5")
+    request = b"\5\1\0" + b"\5\1\0\1\x7f\0\0\1\1\xbb"
+    assert world.ask(gate.port, request, ELSEWHERE)[:4] == b"\5\0" + b"\5\2"
+    only_refusal(gate, "destination_denied")
+
+
 def test_a_client_on_this_machine_may(made, world):
     gate = made()
     assert answer(world, gate, f"loopback.test:{free_port()}", HERE).status == 502
