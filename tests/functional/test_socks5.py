@@ -9,7 +9,7 @@ import hellos
 from client_programs import command
 from gate import ROOT, free_port, ini
 from hellos import hello
-from names import NameServer
+from names import BlackHole, NameServer
 from verdicts import only_refusal
 
 SUCCEEDED, FAILURE, DENIED, HOST, REFUSED, COMMAND, ADDRESS = 0, 1, 2, 4, 5, 7, 8
@@ -20,10 +20,11 @@ CLIENTS = ROOT / "tests" / "functional" / "clients"
 
 @pytest.fixture
 def make_socks(make_gate, pki, ca_folder):
-    """make_socks(upstream={..}, **listen options) -> Gate"""
-    def make(*, upstream=None, **listen):
+    """make_socks(upstream={..}, proxy={..}, **listen options) -> Gate"""
+    def make(*, upstream=None, proxy=None, **listen):
         port = free_port()
         gate = make_gate(ini({
+            "proxy": proxy or {},
             "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
             "upstream": {"trust": pki.trust, **(upstream or {})},
             "audit": {"file": "audit.jsonl"},
@@ -139,7 +140,8 @@ def test_a_bad_request_gets_its_reply(make_socks, what):
     raw, code = BAD[what]
     gate = make_socks()
     assert ask(gate, METHODS + raw) == CHOSEN + reply(code)
-    only_refusal(gate, "client_bad_request")
+    record = only_refusal(gate, "client_bad_request")
+    assert record["suitegate"]["identity"] == ("localhost" if code == COMMAND else "")
 
 
 def test_a_destination_that_is_not_allowed(make_socks, origin):
@@ -161,12 +163,21 @@ def test_a_port_where_nobody_listens(make_socks):
     only_refusal(gate, "upstream_unreachable")
 
 
-def test_a_name_that_does_not_exist(make_socks, tmp_path):
-    with NameServer(tmp_path, {}, free_port("127.0.0.53")) as dns:
+def test_a_port_that_does_not_answer(make_socks):
+    gate = make_socks(proxy={"connect_timeout": "1s"})
+    port = free_port()
+    with BlackHole("127.0.0.1", port):
+        assert ask(gate, METHODS + request("127.0.0.1", port)) == CHOSEN + reply(HOST)
+    only_refusal(gate, "upstream_timeout")
+
+
+@pytest.mark.parametrize("name, code", [("missing.test", "upstream_name_not_found"),
+                                        ("broken.test", "upstream_name_lookup_failed")])
+def test_a_name_that_leads_nowhere(make_socks, tmp_path, name, code):
+    with NameServer(tmp_path, {"broken.test": "SERVFAIL"}, free_port("127.0.0.53")) as dns:
         gate = make_socks(upstream={"resolver": dns.address})
-        assert ask(gate, METHODS + request("missing.test", 1)) == CHOSEN + reply(HOST)
-        assert only_refusal(gate, "upstream_name_not_found")["destination"]["domain"] == \
-            "missing.test"
+        assert ask(gate, METHODS + request(name, 1)) == CHOSEN + reply(HOST)
+        assert only_refusal(gate, code)["destination"]["domain"] == name
 
 
 def test_a_loop(make_socks):
