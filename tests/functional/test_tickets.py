@@ -99,6 +99,17 @@ def test_a_ticket_is_of_one_identity(scene, upstream):
     assert visit(s, "forward", context, session)[0]
 
 
+def test_a_ticket_is_of_one_suite(scene, upstream):
+    """That on which a new handshake with the same hello would agree."""
+    s = scene(upstream)
+    context = s.context("fixed")
+    context.set_ciphers("ECDHE-ECDSA-AES256-SHA384")
+    _, session = visit(s, "fixed", context)
+    assert visit(s, "fixed", context, session)[0]
+    context.set_ciphers("ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES256-SHA384")
+    assert not visit(s, "fixed", context, session)[0]
+
+
 def test_a_reload_ends_all_tickets(scene, upstream, how):
     s = scene(upstream)
     context = s.context(how)
