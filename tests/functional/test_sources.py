@@ -11,7 +11,7 @@ import pytest
 import hellos
 import wire
 from gate import free_port
-from scene import how, nofile, scene, talk, wait_until  # noqa: F401 (fixtures)
+from scene import Scene, how, nofile, scene, talk, wait_until  # noqa: F401 (fixtures)
 from upstreams import TlsPeer, echo
 from verdicts import assert_refusal
 
@@ -227,6 +227,28 @@ def test_a_source_is_not_blamed_for_its_one_connection(scene, echoing):
     record = s.gate.wait_record(code="limit_reached")
     assert_refusal(record, "limit_reached")
     assert not refusals(s)
+    for sock in crowd:
+        sock.close()
+
+
+def test_behind_a_sender_its_greediest_client_makes_room(make_gate, pki, ca_folder, echoing):
+    class Behind(Scene):
+        def ini(self):
+            front = self.sections["listen front"]
+            self.sections["listen front"] = [*front, ("proxy_protocol_from", "127.0.0.9")]
+            return super().ini()
+
+    s = Behind(make_gate, pki, ca_folder, echoing.port, proxy={"max_connections": 4})
+    fds = s.settled_fds()
+    crowd = []
+    for n, client in enumerate((20, 21, 21, 21)):
+        crowd.append(dial(s.fixed, "127.0.0.9"))
+        crowd[-1].sendall(f"PROXY TCP4 127.0.0.{client} 127.0.0.1 1 2\r\n".encode())
+        taken(s, crowd[-1], fds + n + 1)
+    with tunnel(s, THERE) as tls:
+        talk(tls)
+        assert [is_left_alone(sock) for sock in crowd] == [True, False, True, True]
+    assert s.gate.wait_record(code="source_limit_reached")["source"]["ip"] == "127.0.0.21"
     for sock in crowd:
         sock.close()
 
