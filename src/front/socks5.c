@@ -150,7 +150,6 @@ static enum socks_reply reply_to(const struct conn *c)
     switch (c->reason) {
     case REASON_CLIENT_BAD_REQUEST:
         return reply_to_bad_request(c);
-    case REASON_CLIENT_DENIED:
     case REASON_DESTINATION_DENIED:
         return SOCKS_NOT_ALLOWED;
     case REASON_UPSTREAM_NAME_NOT_FOUND:

@@ -332,7 +332,10 @@ enum reason session_explain(const struct session *s, bool closed, int *alert_rec
     if (is_own_failure(s)) reason = REASON_INTERNAL_ERROR;
     if (seen.alert < 0) seen.alert = session_alert_received(s);
     *alert_received = seen.alert;
-    if (reason == REASON_OK && seen.alert < 0 && !closed) reason = trust_reason_of_error(s->error);
+    /* Of a key, the error may also be about the key exchange. */
+    bool judged = h->check && h->check->verified;
+    if (reason == REASON_OK && seen.alert < 0 && !closed && !judged)
+        reason = trust_reason_of_error(s->error);
     return reason != REASON_OK ? reason : flight_explain(&seen, closed);
 }
 

@@ -19,7 +19,7 @@ import pytest
 import wire
 from gate import PATIENCE, free_port, ini
 
-LIFECYCLE = ("proxy-started", "proxy-stopped", "configuration-loaded", "configuration-rejected",
+LIFECYCLE = ("proxy-started", "proxy-stopped", "channel-binding-differs", "configuration-loaded", "configuration-rejected",
              "log-checkpoint", "log-repaired", "log-dropped")
 APPROVED = set(wire.EIGHT.values())
 
