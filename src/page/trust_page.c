@@ -33,7 +33,7 @@ static const struct platform trusting[] = {
      "the system's.",
      ""},
     {"iPhone, iPad",
-     "Open ca.crt below in Safari and install the profile; then Settings, General, "
+     "Open ca.crt above in Safari and install the profile; then Settings, General, "
      "About, Certificate Trust Settings.",
      ""},
     {"Android",
