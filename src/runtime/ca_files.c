@@ -179,7 +179,8 @@ bool ca_files_read(const struct ca_place *place, bool any_owner, struct ca_files
         if (is_there(path))
             ok = load_key(path, MODE_ALL_BUT_OWNER, any_owner, &out->issuing[k], errors);
     }
-    if (ok && (is_there(place->key) || !ca_files_have_issuing(out)))
+    /* A service need not be able to read the root's key. */
+    if (ok && (access(place->key, R_OK) == 0 || !ca_files_have_issuing(out)))
         ok = load_key(place->key, MODE_ALL_BUT_OWNER, any_owner, &out->key, errors);
     ca_place_file(place, "ca.crl", path);
     if (ok && is_there(path)) ok = load_pem(path, &out->crl, NULL, errors);
@@ -347,7 +348,7 @@ void ca_files_renew(const struct ca_place *place, bool all, time_t now, struct t
         ca_place_issuing(place, (enum key_type)k, path);
         if (is_there(path)) ok = load_pem(path, &files.issuing[k], NULL, &unread);
     }
-    ok = ok && (all || ca_files_have_issuing(&files)) && is_there(place->key) &&
+    ok = ok && (all || ca_files_have_issuing(&files)) && access(place->key, R_OK) == 0 &&
          load_key(place->key, MODE_ALL_BUT_OWNER, true, &files.key, &unread);
     if (ok) root = ca_root_open(&files, place, &unread);
     for (int k = 0; root && k < KEY_TYPES; k++)

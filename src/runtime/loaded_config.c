@@ -68,7 +68,7 @@ static void note_issuing(struct loaded_config *loaded, const struct cert *c)
     time_t lifetime = c->not_after - c->not_before;
     load_note_end(loaded,
                   renews ? "An issuing CA"
-                         : "An issuing CA, whose root's key is not here to renew it,",
+                         : "An issuing CA, which this process has no root's key to renew,",
                   c->not_after, c->not_after - lifetime / (renews ? 6 : 3));
 }
 
