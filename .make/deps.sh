@@ -34,7 +34,9 @@ group() {
         liblwp-protocol-https-perl:/usr/share/perl5/LWP/Protocol/https.pm
         squid-openssl:/usr/sbin/squid tinyproxy-bin:tinyproxy
         dante-server:/usr/sbin/danted netcat-openbsd:nc.openbsd
-        python3-socks:/usr/lib/python3/dist-packages/socks.py" ;;
+        python3-socks:/usr/lib/python3/dist-packages/socks.py
+        gss-ntlmssp:/usr/lib/*/gssntlmssp/gssntlmssp.so
+        python3-gssapi:/usr/lib/python3/dist-packages/gssapi/__init__.py" ;;
     lint) echo "clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
         python3:/usr/bin/python3" ;;
     soak) echo "testssl.sh:testssl procps:pgrep
