@@ -8,6 +8,9 @@
 
 struct publisher;
 
+/* Connections of one listener at once, each with a descriptor. */
+enum { PUBLISHER_CONNECTIONS = 1024 };
+
 /* Opens the listeners that old (may be NULL) does not have; they answer at once. NULL with
  * sentences in errors. Without a publish listener it has nothing to do. */
 WARN_UNUSED struct publisher *publisher_new(struct loaded_config *loaded,

@@ -215,6 +215,7 @@ static void each_list(const struct config *c, void (*each)(struct list list, voi
         each((struct list){.cidrs = &l->allow_clients}, arg);
         each((struct list){.cidrs = &l->proxy_protocol_from}, arg);
         each((struct list){.patterns = &l->allow_upstreams}, arg);
+        each((struct list){.patterns = &l->only}, arg);
     }
     for (size_t i = 0; i < c->parent_count; i++)
         each((struct list){.patterns = &c->parents[i].no_proxy}, arg);

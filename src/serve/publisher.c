@@ -11,11 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 /* What one client may cost. */
 enum {
-    CONNECTIONS = 1024,
     CONNECTIONS_PER_SOURCE = 64,
     TIMEOUT_S = 15,
     MEMORY = 16 << 10, /* of a connection, for its request */
@@ -169,18 +169,27 @@ static void close_listener(struct published_listener *l)
     free(l);
 }
 
+/* Where the process may have few descriptors, most are for the workers. */
+static unsigned connection_limit(void)
+{
+    enum { SHARE = 8 };
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur / SHARE < PUBLISHER_CONNECTIONS)
+        return (unsigned)(limit.rlim_cur / SHARE);
+    return PUBLISHER_CONNECTIONS;
+}
+
 /* Its thread takes no signal. */
 static bool start(struct published_listener *l)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    l->daemon = http.start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD, 0, accept_client, l, on_request, l,
-                                  MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT,
-                                  (unsigned)CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-                                  (unsigned)CONNECTIONS_PER_SOURCE, MHD_OPTION_CONNECTION_TIMEOUT,
-                                  (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                                  (size_t)MEMORY, MHD_OPTION_END);
+    l->daemon = http.start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD, 0, accept_client, l, on_request, l, MHD_OPTION_LISTEN_SOCKET,
+        l->fd, MHD_OPTION_CONNECTION_LIMIT, connection_limit(), MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        (unsigned)CONNECTIONS_PER_SOURCE, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return l->daemon != NULL;
 }

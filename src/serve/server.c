@@ -304,6 +304,8 @@ static void raise_descriptors(const struct config *c)
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
     rlim_t wanted = (rlim_t)c->proxy.max_connections * 2 + DESCRIPTORS_SPARE;
+    for (size_t i = 0; i < c->listener_count; i++)
+        if (c->listeners[i].type == LISTEN_PUBLISH) wanted += PUBLISHER_CONNECTIONS;
     if (limit.rlim_cur < wanted)
         diag_warning("max_connections = %u wants %llu open files, the limit is %llu (ulimit -n)",
                      c->proxy.max_connections, (unsigned long long)wanted,
