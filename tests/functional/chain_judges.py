@@ -12,6 +12,7 @@ import re
 import subprocess
 
 import libcrypto
+import libgnutls
 import presenter
 import wire
 from certs import ANY_POLICY, PURPOSES
@@ -33,23 +34,6 @@ def all_of(judge, plans):
         return list(pool.map(judge, plans))
 
 
-class Files:
-    """The PEM files of each plan."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def of(self, plan, what, *ders, kind="CERTIFICATE"):
-        path = self.folder / f"{plan.number}.{what}.pem"
-        path.write_bytes(pem(*ders, kind=kind))
-        return path
-
-
-def _run(*argv):
-    return subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=30,
-                          stdin=subprocess.DEVNULL, check=False, errors="replace")
-
-
 def openssl(plans, _folder):
     """As a client on Debian: security level 2, anchors of any kind, policies processed. It builds
     its path itself from what was sent."""
@@ -58,24 +42,11 @@ def openssl(plans, _folder):
                              level=2, policy=ANY_POLICY) for plan in plans]
 
 
-def gnutls(plans, folder):
-    """certtool, which sorts the certificates; a profile of 112 bits."""
-    files = Files(folder)
-
-    def judge(plan):
-        argv = ["certtool", "--verify", "--verify-profile", "medium", "--verify-hostname",
-                plan.host, "--verify-purpose", PURPOSES["serverAuth"], "--load-ca-certificate",
-                files.of(plan, "trust", *plan.trusted)]
-        if plan.lists:
-            argv += ["--load-crl", files.of(plan, "crl", *plan.lists, kind="X509 CRL")]
-        done = _run(*argv, "--infile", files.of(plan, "sent", *plan.sent))
-        if done.returncode == 0:
-            return ""
-        lines = (done.stdout + done.stderr).splitlines()
-        found = [line.strip() for line in lines if "Chain verification output" in line]
-        return (found or lines or ["?"])[-1]
-
-    return all_of(judge, plans)
+def gnutls(plans, _folder):
+    """It sorts the certificates; a profile of 112 bits."""
+    return [libgnutls.verify(sent=pem(*plan.sent), trusted=pem(*plan.trusted),
+                             lists=pem(*plan.lists, kind="X509 CRL"), host=plan.host,
+                             purpose=PURPOSES["serverAuth"]) for plan in plans]
 
 
 def go(plans, folder):

@@ -109,8 +109,6 @@ TABLE = (
         "RFC 5280 section 4.1.2.5.1: seconds are included"),
     Row(REFUSE, ("* version 1 with extensions",), "RFC 5280 section 4.1.2.9: only in version 3"),
     Row(REFUSE, ("leaf version 4",), "RFC 5280 section 4.1.2.1: v1, v2 and v3"),
-    Row(ACCEPT, ("lower CA subject empty",),
-        "RFC 5280 section 6.1.3 a 4: the names chain; GnuTLS wants one"),
     Row(REFUSE, ("* followed by a byte", "* in BER lengths", "leaf of indefinite length"),
         "RFC 5280 section 4.1: DER, and nothing after it"),
     Row(ACCEPT, ("* authorityKeyIdentifier of another key", "leaf authorityKeyIdentifier by *"),
@@ -134,7 +132,6 @@ TABLE = (
         "X.690 section 11.6: a SET OF is sorted in DER; the TLS library reads no other"),
     Row(REFUSE, ("lower CA not UTF-8, same bytes", "lower CA BMPString of odd length"),
         "not a string of its type (RFC 5280 section 4.1.2.4, X.690 section 8.23)"),
-    Row(ACCEPT, ("lower CA empty value, same",), "the names are equal; GnuTLS wants a value"),
 
     # ---- the leaf's names --------------------------------------------------------------------
     Row(REFUSE, ("subjectAltName wildcard at the * of a label",),
