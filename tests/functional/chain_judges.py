@@ -1,6 +1,7 @@
 """The judges of a generated chain: OpenSSL, GnuTLS, Go and the gate itself.
 
 Each judge takes all plans and returns a list of verdicts: "" accepts, any other text is a reason.
+Names are compared for servers only.
 """
 
 import base64
@@ -35,18 +36,20 @@ def all_of(judge, plans):
 
 
 def openssl(plans, _folder):
-    """As a client on Debian: security level 2, anchors of any kind, policies processed. It builds
-    its path itself from what was sent."""
+    """As on Debian: security level 2, anchors of any kind, policies processed. It builds its path
+    itself from what was sent."""
+    purposes = {True: libcrypto.SSL_CLIENT, False: libcrypto.SSL_SERVER}
     return [libcrypto.verify(leaf=plan.sent[0], others=plan.sent[1:], trusted=plan.trusted,
-                             lists=plan.lists, host=plan.host, is_address=plan.is_address,
-                             level=2, policy=ANY_POLICY) for plan in plans]
+                             lists=plan.lists, purpose=purposes[plan.is_client],
+                             host=plan.expected_host, is_address=plan.is_address, level=2,
+                             policy=ANY_POLICY) for plan in plans]
 
 
 def gnutls(plans, _folder):
     """It sorts the certificates; a profile of 112 bits."""
     return [libgnutls.verify(sent=pem(*plan.sent), trusted=pem(*plan.trusted),
-                             lists=pem(*plan.lists, kind="X509 CRL"), host=plan.host,
-                             purpose=PURPOSES["serverAuth"]) for plan in plans]
+                             lists=pem(*plan.lists, kind="X509 CRL"), host=plan.expected_host,
+                             purpose=PURPOSES[plan.purpose]) for plan in plans]
 
 
 def go(plans, folder):
@@ -59,8 +62,8 @@ def go(plans, folder):
     def encoded(ders):
         return [base64.b64encode(d).decode() for d in ders]
 
-    cases = [{"Host": p.host, "Trusted": encoded(p.trusted), "Sent": encoded(p.sent)}
-             for p in plans]
+    cases = [{"Client": p.is_client, "Host": p.expected_host or "", "Trusted": encoded(p.trusted),
+              "Sent": encoded(p.sent)} for p in plans]
     done = subprocess.run([program], input=json.dumps(cases), capture_output=True, text=True,
                           check=True, timeout=120)
     return json.loads(done.stdout)
@@ -101,14 +104,14 @@ class Server:
             peer.__exit__()
 
 
-def trust_files(plans, folder):
+def trust_files(plans, folder, name="trust"):
     """(trust, CRLs or None) of all plans in one file each."""
-    trust = folder / "trust.pem"
+    trust = folder / f"{name}.pem"
     trust.write_bytes(pem(*(d for p in plans for d in p.trusted)))
     lists = [d for p in plans for d in p.lists]
     if not lists:
         return trust, None
-    crl = folder / "crl.pem"
+    crl = folder / f"{name}.crl"
     crl.write_bytes(pem(*lists, kind="X509 CRL"))
     return trust, crl
 
@@ -119,25 +122,28 @@ def hosts_wrapper(plans, folder):
 
 
 def start_gate(plans, folder):
-    """One gate with one trust file for all plans."""
-    trust, crl = trust_files(plans, folder)
-    ca_init(folder)
-    port = free_port()
+    """One gate with one trust file for all servers and one for all clients."""
+    servers = [p for p in plans if not p.is_client]
+    trust, crl = trust_files(servers, folder)
+    client_ca, client_crl = trust_files([p for p in plans if p.is_client], folder, "clients")
+    ca_init(folder, "ecdsa")
+    ports = free_port(), free_port()
     config = ini({
         "ca": {"certificate": folder / "ca.pem", "key": folder / "ca.key"},
         "upstream": {"trust": trust, "crl": crl},
         "audit": {"file": "audit.jsonl"},
-        "listen forward": {"type": "forward", "address": f"127.0.0.1:{port}"}})
-    gate = Gate(folder, config, wrapper=hosts_wrapper(plans, folder))
-    gate.port = port
+        "listen forward": {"type": "forward", "address": f"127.0.0.1:{ports[0]}"},
+        "listen clients": {"type": "test", "address": f"127.0.0.1:{ports[1]}",
+                           "client_certificate": "required", "client_ca": client_ca,
+                           "client_crl": client_crl}})
+    gate = Gate(folder, config, wrapper=hosts_wrapper(servers, folder))
+    gate.port, gate.clients_port = ports
     return gate
 
 
-def ask_gate(gate, server, plan):
-    """One connection through the gate; the code that its client sees, "" if it was accepted. Ten
-    sources, since too many refusals of one are counted instead of recorded."""
-    source = f"127.60.0.{1 + plan.number % 10}"
-    sock, answer = wire.connect(gate.port, server.target(plan), source)
+def ask_for_server(gate, server, plan):
+    """One connection through the gate; the code that its client sees, "" if it was accepted."""
+    sock, answer = wire.connect(gate.port, server.target(plan), plan.ip)
     if answer.status == 200:
         with wire.Tls(sock, wire.client_context(),
                       name=None if plan.is_address else plan.host) as tls:
@@ -147,16 +153,34 @@ def ask_gate(gate, server, plan):
     return re.search(r"^\s*Code:\s+(\w+)$", answer.body, re.M)[1]
 
 
-def gate_verdicts(gate, server, plans):
-    """The verdict on each plan's one connection: its record and its client agree."""
-    shown = all_of(lambda plan: ask_gate(gate, server, plan), plans)
-    gate.stop()
-    recorded = {}
+def ask_for_client(gate, _server, plan):
+    """One connection to the gate; the alert that its client sees, "" if it was accepted."""
+    with wire.dial(gate.clients_port, source=plan.ip) as sock:
+        ending = presenter.present(sock, plan.key_of_leaf, plan.sent)
+    return "" if ending == "data" else ending
+
+
+def recorded(gate):
+    """{source: its only record}, without ends of connections."""
+    found = {}
     for record in gate.records():
         if record["event"]["action"] in ("connection-opened", "connection-refused"):
-            key = record["suitegate"]["identity"].lower(), record["destination"]["port"]
-            recorded.setdefault(key, []).append(record["event"].get("code", ""))
-    for plan, code in zip(plans, shown):
-        key = plan.host.lower(), server.ports.get(plan.number, server.port)
-        assert recorded.get(key) == [code], (plan.tags, recorded.get(key), code)
-    return shown
+            assert found.setdefault(record["source"]["ip"], record) is record, record
+    return found
+
+
+def verdict_of(plan, record, seen):
+    """The code; of a client, whose certificates have only one, with the detail."""
+    code, about = record["event"].get("code", ""), record["suitegate"]
+    shown = about.get("alert", {}).get("sent", "") if plan.is_client else code
+    assert seen == shown, (plan.tags, seen, record)
+    return f"{code}: {about['detail']}" if plan.is_client and "detail" in about else code
+
+
+def gate_verdicts(gate, server, plans):
+    """The verdict on each plan's one connection: its record and its client agree."""
+    ask = {True: ask_for_client, False: ask_for_server}
+    seen = all_of(lambda plan: ask[plan.is_client](gate, server, plan), plans)
+    gate.stop()
+    records = recorded(gate)
+    return [verdict_of(plan, records[plan.ip], one) for plan, one in zip(plans, seen)]

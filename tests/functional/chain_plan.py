@@ -1,8 +1,9 @@
 """One generated case: a correct path of four certificates, changed by rules.
 
-A Plan starts as anchor a, CAs x and y and leaf l. A rule changes one thing in it. Nothing is
-signed before build(), so rules can be combined. Every name and every EC key belongs to one case:
-the anchors of all cases are in one trust file.
+A Plan starts as anchor a, CAs x and y and leaf l, a server's or a client's. A rule changes one
+thing in it. Nothing is signed before build(), so rules can be combined. Every name and every EC key
+belongs to one case: the anchors of all servers are in one trust file, those of all clients in
+another.
 """
 
 import copy
@@ -12,7 +13,7 @@ import random
 
 import certs
 import der
-from certs import authority, dns, end_entity, name
+from certs import EKU, authority, dns, name, purposes
 
 RULES = {}  # tag -> (category, change(plan))
 
@@ -29,14 +30,18 @@ ARRANGEMENTS = ("CAs the other way round", "each CA twice", "all twice", "leaf a
                 "cross-signed", "cross-signed in a loop, first", "cross-signed, shuffled",
                 "expired twin of the lower CA first", "namesake of the lower CA first")
 LARGE = "1,000 names"
+# Two rules that interact: the table has a row about both.
+INTERACTING = (("subjectAltName not ASCII and the host", "upper CA permitted DNS domain"),
+               ("self-issued above the leaf, pathLen 0", "CRL of the lower CA alone"))
 
 
 def pairs(count, seed):
-    """Tags of rules of different categories, drawn at random but equal for equal seeds."""
+    """Tags of rules of different categories: those that interact, and others, drawn at random but
+    equal for equal seeds."""
     tags = sorted(tag for tag, (category, _) in RULES.items()
                   if tag != "in order" and LARGE not in tag
                   and (category != "set" or tag in ARRANGEMENTS))
-    draw, chosen = random.Random(seed), set()
+    draw, chosen = random.Random(seed), set(INTERACTING)
     while len(chosen) < count:
         # An arrangement in every third pair, since only few rules are arrangements.
         one = draw.choice(ARRANGEMENTS if len(chosen) % 3 == 0 else tags)
@@ -47,14 +52,14 @@ def pairs(count, seed):
 
 
 class Plan:
-    def __init__(self, ring, number, tags=()):
-        self.ring, self.number, self.tags = ring, number, tuple(tags)
+    def __init__(self, ring, number, tags=(), purpose="serverAuth"):
+        self.ring, self.number, self.tags, self.purpose = ring, number, tuple(tags), purpose
         self.domain = f"c{number}.example"
         self.host = f"www.{self.domain}"
         self.a = authority(self.name("anchor"), self.key("a"))
         self.x = authority(self.name("upper"), self.key("x"), self.a, serial=2)
         self.y = authority(self.name("lower"), self.key("y"), self.x, serial=3)
-        self.l = end_entity(self.name("leaf"), self.key("l"), self.y, dns(self.host), serial=4)
+        self.l = self.end_entity("leaf", self.key("l"), self.y, dns(self.host), serial=4)
         self.path = [self.a, self.x, self.y, self.l]
         self.anchors = [self.a]
         self.extra = []          # more certificates, sent after the path
@@ -77,6 +82,11 @@ class Plan:
         usual = {"C": ("AX", der.PRINTABLE), "O": ("Chains Ltd", der.UTF8),
                  "CN": (f"Case {self.number} {role}", der.UTF8), **changed}
         return name(*((k, *v) for k, v in usual.items()), *more)
+
+    def end_entity(self, role, key, issuer, *names, **fields):
+        """A correct certificate for this plan's purpose."""
+        spec = certs.end_entity(self.name(role), key, issuer, *names, **fields)
+        return spec.put(EKU, purposes(self.purpose))
 
     def level(self, letter):
         return getattr(self, letter)
@@ -116,6 +126,15 @@ class Plan:
         self.trusted = [certs.sign(s) for s in self.anchors]
         self.lists = [c.encode() for c in self.crls]
         self.key_of_leaf = self.l.key
+
+    @property
+    def is_client(self):
+        return self.purpose == "clientAuth"
+
+    @property
+    def expected_host(self):
+        """The name that the leaf must have, None for a client."""
+        return None if self.is_client else self.host
 
     @property
     def is_address(self):

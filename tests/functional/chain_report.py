@@ -15,9 +15,10 @@ import chain_judges
 import chain_scope  # noqa: F401 (fills RULES, as the modules it builds on)
 import chain_shapes  # noqa: F401 (fills RULES)
 from chain_plan import RULES, Plan, pairs
-from chain_table import ACCEPT, REFUSE, TABLE, rows
+from chain_table import ACCEPT, CLIENT, REFUSE, SERVER, TABLE, rows
 
-SEED, PAIRS = "chains 1", 450
+SEED = "chains 1"
+PAIRS = {SERVER: 450, CLIENT: 150}
 JUDGES = ("openssl", "gnutls", "go")
 
 
@@ -25,7 +26,8 @@ class Case:
     """One plan and its verdicts: {judge: "" or a reason}."""
 
     def __init__(self, plan, verdicts):
-        self.plan, self.tags, self.verdicts = plan, plan.tags, verdicts
+        self.plan, self.verdicts = plan, verdicts
+        self.tags, self.purpose = plan.tags, plan.purpose
 
     def says(self, who):
         return REFUSE if self.verdicts[who] else ACCEPT
@@ -38,12 +40,13 @@ class Case:
 
     def __str__(self):
         said = ", ".join(f"{who}: {text or 'accepts'}" for who, text in self.verdicts.items())
-        return f"[{self.plan.number}] {' + '.join(self.tags)}: {said}"
+        return f"[{self.plan.number}] {self.purpose}, {' + '.join(self.tags)}: {said}"
 
 
 def expected(case, alone):
-    """(verdict, rows that explain it); None if nothing does. alone: tag -> its own Case."""
-    found = rows(case.tags)
+    """(verdict, rows that explain it); None if nothing does. alone: (purpose, tag) -> its own
+    Case."""
+    found = rows(case.tags, case.purpose)
     if any(row.gate == REFUSE for row in found):
         return REFUSE, found
     if case.consensus == ACCEPT:
@@ -53,7 +56,7 @@ def expected(case, alone):
             return case.consensus, []
         return (ACCEPT, found) if found else (None, [])
     # Two rules that one judge each refuses may be refused by all three together.
-    if REFUSE in [expected(alone[tag], alone)[0] for tag in case.tags]:
+    if REFUSE in [expected(alone[case.purpose, tag], alone)[0] for tag in case.tags]:
         return REFUSE, []
     if found:
         return ACCEPT, found
@@ -61,10 +64,11 @@ def expected(case, alone):
 
 
 def make():
-    """Every rule alone, then pairs of them."""
+    """Every rule alone, then pairs of them, of servers and of clients."""
     ring = certs.Ring(SEED)
-    tags = [*((tag,) for tag in RULES), *pairs(PAIRS, SEED)]
-    return [Plan(ring, number, chosen) for number, chosen in enumerate(tags)]
+    chosen = [(tags, purpose) for purpose, count in PAIRS.items()
+              for tags in (*((tag,) for tag in RULES), *pairs(count, f"{SEED} {purpose}"))]
+    return [Plan(ring, number, *one) for number, one in enumerate(chosen)]
 
 
 def judge(plans, folder):
@@ -81,7 +85,7 @@ def judge(plans, folder):
 
 def settle(cases):
     """(cases with a wrong verdict of the gate, unexplained cases, unused rows)."""
-    alone = {case.tags[0]: case for case in cases if len(case.tags) == 1}
+    alone = {(case.purpose, case.tags[0]): case for case in cases if len(case.tags) == 1}
     wrong, unexplained, used = [], [], set()
     for case in cases:
         verdict, found = expected(case, alone)
@@ -114,14 +118,21 @@ def summary(cases):
     }
 
 
-def text(counts, cases):
+def text_of(counts):
     lines = [f"{key}: {value}" for key, value in counts.items() if not key.startswith("rules on")]
     for judge, found in counts["rules on which they differ"].items():
         for how, tags in found.items():
             lines.append(f"\n{judge} {how} ({len(tags)}):")
             lines += [f"  {tag}" for tag in tags]
+    return lines
+
+
+def text(counts, cases):
+    lines = []
+    for purpose, of_purpose in counts.items():
+        lines += [f"{purpose}:", *text_of(of_purpose), ""]
     wrong, unexplained, unused = settle(cases)
-    lines.append(f"\nthe gate should otherwise: {len(wrong)}")
+    lines.append(f"the gate should otherwise: {len(wrong)}")
     lines += [f"  should {verdict}: {case}" for verdict, case in wrong]
     lines.append(f"nobody explains: {len(unexplained)}")
     lines += [f"  {case}" for case in unexplained]
@@ -136,8 +147,9 @@ def main(arguments):
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(where[0] if where else temporary)
         cases = judge(make(), folder)
-        counts = summary(cases)
-        print(json.dumps(counts, indent=1) if as_json else text(counts, cases))
+    counts = {purpose: summary([case for case in cases if case.purpose == purpose])
+              for purpose in PAIRS}
+    print(json.dumps(counts, indent=1) if as_json else text(counts, cases))
 
 
 if __name__ == "__main__":

@@ -128,20 +128,20 @@ SETS = (("any",), ("serverAuth",), ("clientAuth",), ("emailProtection",), ("time
 for letter in ("a", "x", "y", "l"):
     role = ROLES[letter]
     for names in SETS:
-        if letter != "l" or names != ("serverAuth",):
-            rule("purpose", f"{role} extendedKeyUsage {' '.join(names)}",
-                 put(letter, EKU, purposes(*names)))
-    for names in (("timeStamping",), ("serverAuth",), ("any",)):
+        rule("purpose", f"{role} extendedKeyUsage {' '.join(names)}",
+             put(letter, EKU, purposes(*names)))
+    for names in (("timeStamping",), ("serverAuth",), ("clientAuth",), ("any",)):
         rule("purpose", f"{role} extendedKeyUsage critical {' '.join(names)}",
              put(letter, EKU, purposes(*names), True))
     rule("purpose", f"{role} extendedKeyUsage empty", put(letter, EKU, purposes()))
 rule("purpose", "leaf without extendedKeyUsage", drop("l", EKU))
-rule("purpose", "upper CA clientAuth, lower CA serverAuth", several(
-    put("x", EKU, purposes("clientAuth")), put("y", EKU, purposes("serverAuth"))))
-rule("purpose", "every CA serverAuth", several(
-    *(put(letter, EKU, purposes("serverAuth")) for letter in CAS)))
-rule("purpose", "upper CA clientAuth, leaf without extendedKeyUsage", several(
-    put("x", EKU, purposes("clientAuth")), drop("l", EKU)))
+for one, other in (("clientAuth", "serverAuth"), ("serverAuth", "clientAuth")):
+    rule("purpose", f"upper CA {one}, lower CA {other}", several(
+        put("x", EKU, purposes(one)), put("y", EKU, purposes(other))))
+    rule("purpose", f"every CA {one}", several(
+        *(put(letter, EKU, purposes(one)) for letter in CAS)))
+    rule("purpose", f"upper CA {one}, leaf without extendedKeyUsage", several(
+        put("x", EKU, purposes(one)), drop("l", EKU)))
 
 # ---- critical extensions (4.2) ---------------------------------------------------------------
 
@@ -177,7 +177,7 @@ for letter, kind in (("l", SAN), ("l", BC), ("y", BC), ("x", KU), ("y", EKU), ("
     def twice(p, letter=letter, kind=kind):
         spec = p.level(letter)
         if kind == EKU:
-            spec.put(EKU, purposes("serverAuth"))
+            spec.put(EKU, purposes(p.purpose))
         if kind == NC:
             spec.put(NC, name_constraints([dns(p.domain)]), True)
         found = next(e for e in spec.extensions if e.kind == kind)

@@ -5,8 +5,8 @@ import random
 
 import certs
 import der
-from certs import (AKI, DAY, KU, NOW, SAN, SKI, address, authority, directory, dns, email,
-                   end_entity, key_usage, name, other_name, registered, uri)
+from certs import (AKI, DAY, EKU, KU, NOW, SAN, SKI, address, authority, directory, dns, email,
+                   key_usage, name, other_name, purposes, registered, uri)
 from chain_plan import rule
 from chain_rules import CAS, ROLES, drop, fields, put, several
 
@@ -287,8 +287,7 @@ def stranger(p):
 def strangers(p):
     root = p.other_root()
     middle = authority(p.name("other middle"), p.key("middle"), root, serial=91)
-    return [end_entity(p.name("other leaf"), p.key("other leaf"), middle, dns("o.example")),
-            middle, root]
+    return [p.end_entity("other leaf", p.key("other leaf"), middle, dns("o.example")), middle, root]
 
 
 def cross(p, first=False, loop=False):
@@ -352,6 +351,10 @@ def pinned(p, **changed):
     p.anchors = [p.l]
 
 
+def of_other_purpose(p):
+    p.l.put(EKU, purposes("serverAuth" if p.is_client else "clientAuth"))
+
+
 def self_signed(p, trusted):
     p.l.issuer = None
     p.l.drop(AKI)
@@ -369,8 +372,8 @@ def trusted_signer(how):
 
 
 def entity_as_anchor(p):
-    """A trusted server certificate signs a leaf for any name."""
-    p.a = end_entity(p.name("anchor"), p.key("a"), None, dns("pinned.example"), serial=61)
+    """A trusted end entity signs a leaf for any name."""
+    p.a = p.end_entity("anchor", p.key("a"), None, dns("pinned.example"), serial=61)
     trusted_signer(lambda q: None)(p)
     p.anchors = [p.a]
 
@@ -378,9 +381,8 @@ def entity_as_anchor(p):
 def lookalike(p):
     """An anchor's subject, key and serial in another certificate: other bytes."""
     self_signed(p, True)
-    other = end_entity(p.l.subject, p.l.key, None, dns(p.host), serial=p.l.serial,
-                       not_after=NOW + 29 * DAY)
-    p.anchors = [other]
+    p.anchors = [p.end_entity("leaf", p.l.key, None, dns(p.host), serial=p.l.serial,
+                              not_after=NOW + 29 * DAY)]
 
 
 def fork(p):
@@ -409,7 +411,7 @@ def root_only(p):
 def leaf_signs(p):
     """The real leaf of the path signs another one for the host."""
     p.l.subject = p.name("first leaf")
-    below = end_entity(p.name("second leaf"), p.key("second"), p.l, dns(p.host), serial=80)
+    below = p.end_entity("second leaf", p.key("second"), p.l, dns(p.host), serial=80)
     p.path.append(below)
     p.l = below
 
@@ -458,8 +460,7 @@ for tag, change in {
         "leaf pinned, another host": several(
             pinned, lambda p: p.san(dns("other.example"))),
         "leaf pinned, signed with SHA-1": lambda p: pinned(p, digest="sha1"),
-        "leaf pinned, clientAuth": several(
-            pinned, put("l", certs.EKU, certs.purposes("clientAuth"))),
+        "leaf pinned, of the other purpose": several(pinned, of_other_purpose),
         "leaf pinned, RSA 1024": lambda p: pinned(p, key=p.key("l", "rsa1024")),
         "leaf pinned, self-signed": lambda p: self_signed(p, True),
         "leaf self-signed, not pinned": lambda p: self_signed(p, False),

@@ -1,14 +1,18 @@
 """Where OpenSSL, GnuTLS and Go differ on a rule, or the gate is stricter: its verdict, and why.
 
-One row per class; fnmatch matches the rule's tag. For a rule without a row all three verdicts are
-equal, and the gate agrees.
+One row per class; fnmatch matches the rule's tag. A row is about chains of servers and of clients,
+unless it names one purpose. For a rule without a row all three verdicts are equal, and the gate
+agrees.
 """
 
 import collections
 import fnmatch
 
-Row = collections.namedtuple("Row", "gate patterns reason")
+Row = collections.namedtuple("Row", "gate patterns reason purpose", defaults=(None,))
 ACCEPT, REFUSE = "accept", "refuse"
+SERVER, CLIENT = "serverAuth", "clientAuth"
+ANCHOR_PURPOSE = ("policy: extendedKeyUsage of every CA counts, the anchor's as well; GnuTLS skips "
+                  "it")
 
 TABLE = (
     # ---- keys and signatures: policy ---------------------------------------------------------
@@ -50,18 +54,23 @@ TABLE = (
                  "self-issued above the leaf, pathLen 0", "self-issued of the anchor, pathLen 2"),
         "RFC 5280 section 6.1.4 l: self-issued certificates do not count"),
     Row(REFUSE, ("* keyUsage empty",), "RFC 5280 section 6.1.4 n: present without keyCertSign"),
-    Row(REFUSE, ("leaf keyUsage * alone",),
-        "RFC 8422 section 2 and RFC 5246 section 7.4.2: the key signs the key exchange, so "
-        "digitalSignature is needed; the three judge purposes without a key exchange"),
+    Row(REFUSE, ("leaf keyUsage * alone", "leaf last"),
+        "RFC 8422 section 2, RFC 5246 sections 7.4.2 and 7.4.8: the key signs the key exchange or "
+        "CertificateVerify, so digitalSignature is needed; the three do not know what it signs"),
     Row(REFUSE, ("* extendedKeyUsage empty",),
         "RFC 5280 section 4.2.1.12: SIZE (1..MAX), and it names no purpose"),
     Row(ACCEPT, ("* extendedKeyUsage any", "* extendedKeyUsage clientAuth any",
                  "* extendedKeyUsage critical any"),
         "RFC 5280 section 4.2.1.12: anyExtendedKeyUsage is every purpose"),
-    Row(REFUSE, ("anchor extendedKeyUsage clientAuth", "anchor extendedKeyUsage emailProtection",
-                 "anchor extendedKeyUsage codeSigning", "anchor extendedKeyUsage unknown",
-                 "anchor extendedKeyUsage *timeStamping"),
-        "policy: extendedKeyUsage of every CA counts, the anchor's as well; GnuTLS skips it"),
+    Row(REFUSE, ("anchor extendedKeyUsage emailProtection", "anchor extendedKeyUsage codeSigning",
+                 "anchor extendedKeyUsage unknown", "anchor extendedKeyUsage *timeStamping"),
+        ANCHOR_PURPOSE),
+    Row(REFUSE, ("anchor extendedKeyUsage clientAuth",
+                 "anchor extendedKeyUsage critical clientAuth"),
+        ANCHOR_PURPOSE, SERVER),
+    Row(REFUSE, ("anchor extendedKeyUsage serverAuth",
+                 "anchor extendedKeyUsage critical serverAuth"),
+        ANCHOR_PURPOSE, CLIENT),
 
     # ---- name constraints --------------------------------------------------------------------
     Row(REFUSE, ("* permitted DNS with a dot at the end",),
@@ -95,6 +104,9 @@ TABLE = (
     Row(REFUSE, ("leaf critical authorityInfoAccess", "leaf critical issuerAltName",
                  "leaf critical nsCertType", "leaf critical TLS feature"),
         "RFC 5280 section 4.2: critical and not processed here"),
+    Row(ACCEPT, ("leaf nsCertType",),
+        "a server's by Netscape's extension, which extendedKeyUsage replaces; OpenSSL reads it",
+        CLIENT),
     Row(ACCEPT, ("leaf critical authorityKeyIdentifier", "leaf critical subjectKeyIdentifier"),
         "RFC 5280 section 4.2.1.1 forbids it to the issuer; it is processed here; OpenSSL refuses"),
     Row(ACCEPT, ("require *", "mapping inhibited, none required",
@@ -135,11 +147,11 @@ TABLE = (
 
     # ---- the leaf's names --------------------------------------------------------------------
     Row(REFUSE, ("subjectAltName wildcard at the * of a label",),
-        "RFC 9525 section 6.3: a wildcard is the whole left-most label"),
+        "RFC 9525 section 6.3: a wildcard is the whole left-most label", SERVER),
     Row(REFUSE, ("subjectAltName wildcard directly below a top-level domain",),
-        "policy: a wildcard needs two labels after it"),
+        "policy: a wildcard needs two labels after it", SERVER),
     Row(REFUSE, ("subjectAltName common name only", "subjectAltName host in the common name, an *"),
-        "RFC 9525 section 2: the common name is not used"),
+        "RFC 9525 section 2: the common name is not used", SERVER),
     Row(ACCEPT, ("subjectAltName an empty name and the host",
                  "subjectAltName not ASCII and the host",
                  "subjectAltName unknown form beside the host"),
@@ -147,7 +159,11 @@ TABLE = (
     Row(ACCEPT, ("subjectAltName address of 5 bytes *",),
         "RFC 9525 section 6.1: one name that matches is enough; this one never does"),
     Row(REFUSE, ("subjectAltName address of 16 bytes, mapped",),
-        "RFC 9525 section 6.4: octet for octet"),
+        "RFC 9525 section 6.4: octet for octet", SERVER),
+    Row(ACCEPT, ("subjectAltName U-label in UTF-8", "subjectAltName an empty name",
+                 "subjectAltName network for the address"),
+        "a client's names are not read unless a CA constrains them", CLIENT),
+    Row(REFUSE, ("subjectAltName empty",), "RFC 5280 section 4.2.1.6: SIZE (1..MAX)"),
 
     # ---- what is sent ------------------------------------------------------------------------
     Row(REFUSE, ("not a certificate at the end", "an empty entry at the end"),
@@ -155,7 +171,8 @@ TABLE = (
     Row(ACCEPT, ("cross-signed*", "expired twin of the lower CA first",
                  "*namesake*", "lower CA is the anchor"),
         "there is a path to an anchor, whatever else is sent"),
-    Row(ACCEPT, ("leaf pinned", "leaf pinned, alone", "leaf pinned, self-signed"),
+    Row(ACCEPT, ("leaf pinned", "leaf pinned, alone", "leaf pinned, self-signed",
+                 "leaf pinned, another host"),
         "policy: a leaf that equals an anchor byte for byte passes"),
 
     # ---- two rules that interact -------------------------------------------------------------
@@ -167,18 +184,18 @@ TABLE = (
 )
 
 
-def row_of(tag):
-    """The first row that matches, as a list of one or none."""
-    return [row for row in TABLE
-            if any(fnmatch.fnmatchcase(tag, p) for p in row.patterns if "+" not in p)][:1]
+def matching(tags, purpose, *, together):
+    """The rows that match one of these tags; together: those about two rules."""
+    return [row for row in TABLE if row.purpose in (None, purpose)
+            and any(fnmatch.fnmatchcase(tag, p) for p in row.patterns if ("+" in p) == together
+                    for tag in tags)]
 
 
-def rows(tags):
-    """The rows of one or two rules; a row about both of them comes first and alone."""
-    together = {" + ".join(order) for order in (tags, tags[::-1])}
-    both = [row for row in TABLE for p in row.patterns
-            if "+" in p and any(fnmatch.fnmatchcase(t, p) for t in together)]
-    return both[:1] or [row for tag in tags for row in row_of(tag)]
+def rows(tags, purpose):
+    """The rows of one or two rules, the first of each; a row about both comes first and alone."""
+    both = matching((" + ".join(tags), " + ".join(tags[::-1])), purpose, together=True)
+    return both[:1] or [row for tag in tags
+                        for row in matching((tag,), purpose, together=False)[:1]]
 
 
 # The code of a refusal, for the rules that allow only one.
@@ -197,10 +214,37 @@ CODES = {
         "subjectAltName wildcard *", "subjectAltName other host", "subjectAltName common *",
         "subjectAltName host in *", "subjectAltName another *", "leaf pinned, another host"),
 }
-REFUSALS = {*CODES, "upstream_certificate_invalid", "upstream_no_approved_suite"}
+# The same of clients: the code, and what the record says about the certificate.
+INVALID = "client_certificate_invalid: It"
+CLIENT_NAMES = {
+    "upstream_revocation_unknown": "client_revocation_unknown",
+    "upstream_certificate_expired": f"{INVALID}, or a CA above it, has expired.",
+    "upstream_certificate_not_yet_valid": f"{INVALID}, or a CA above it, is not yet valid.",
+    "upstream_certificate_weak":
+        f"{INVALID}, or a CA above it, has a key or a signature that the policy does not allow.",
+    "upstream_certificate_revoked": f"{INVALID}, or a CA above it, is revoked.",
+    "upstream_certificate_untrusted": f"{INVALID} comes from no CA in client_ca.",
+}
+# The path is valid, but the TLS library cannot read the client's message or the leaf's key.
+UNREADABLE = ("leaf serial of 60 bytes", "leaf key as a compressed point",
+              "lower CA two attributes in one RDN, other order", "an empty entry at the end")
+REFUSALS = {SERVER: {*CODES, "upstream_certificate_invalid", "upstream_no_approved_suite"},
+            CLIENT: {"client_certificate_required", "client_certificate_invalid",
+                     "client_revocation_unknown"}}
 
 
-def code_of(tag):
-    """The code that a refusal by this rule must have, or None if several are possible."""
-    return next((code for code, patterns in CODES.items()
+def name_of(tag, purpose):
+    """What a refusal by this rule must be called, or None if several names are possible."""
+    if purpose == CLIENT and tag in UNREADABLE:
+        return "client_handshake_failed"
+    code = next((code for code, patterns in CODES.items()
                  if any(fnmatch.fnmatchcase(tag, p) for p in patterns)), None)
+    return code if purpose == SERVER else CLIENT_NAMES.get(code)
+
+
+def may_be_called(said, tags, purpose):
+    """Whether a refusal of a chain with these rules may be called so."""
+    names = {name_of(tag, purpose) for tag in tags} - {None}
+    if names and len(tags) == 1:
+        return said in names
+    return said.partition(":")[0] in REFUSALS[purpose] or said in names

@@ -1,4 +1,4 @@
-"""GnuTLS's certificate verification, in this process: the call that its clients and servers make."""
+"""GnuTLS's certificate verification, in this process: the call of its own clients and servers."""
 
 import ctypes
 
@@ -62,8 +62,10 @@ def _judge_sent(anchors, sent, wanted):
 
 
 def verify(*, sent, trusted, lists, host, purpose):
-    """"" or GnuTLS's reason. sent, trusted and lists (b"" for none) are PEM; purpose is an OID."""
-    wanted = (_Wanted * 2)((PURPOSE, purpose.encode(), 0), (HOST_NAME, host.encode(), 0))
+    """"" or GnuTLS's reason. sent, trusted and lists (b"" for none) are PEM, purpose is an OID. The
+    host may be None."""
+    wanted = [(PURPOSE, purpose), *([(HOST_NAME, host)] if host else [])]
+    wanted = (_Wanted * len(wanted))(*((kind, text.encode(), 0) for kind, text in wanted))
     anchors = ctypes.c_void_p()
     assert _lib.gnutls_x509_trust_list_init(ctypes.byref(anchors), ctypes.c_uint(0)) == 0
     try:

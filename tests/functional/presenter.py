@@ -1,7 +1,8 @@
-"""A TLS 1.2 server that presents any bytes as its chain; no library's server does.
+"""A TLS 1.2 server and a client that present any bytes as their chain; no library's do.
 
-One suite per key type (AES-128-GCM), P-256, only the extension renegotiation_info; every signature
-scheme of TLS 1.2 that the key supports. It answers one request. It does not check its chain.
+The server has one suite per key type (AES-128-GCM), P-256, only the extension renegotiation_info.
+Both sign with every scheme of TLS 1.2 that the key supports. The server answers one request, the
+client sends one. They do not check any chain.
 """
 
 import hashlib
@@ -14,8 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 import certs
+import hellos
+import rawtls
 import wire
 
+REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PAGE = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
 P256, RECORD = 0x0017, 1 << 14
 RSA_SUITE, ECDSA_SUITE = 0xC02F, 0xC02B
@@ -112,6 +116,11 @@ def _message(records, transcript):
     return raw
 
 
+def certificate_message(certificates):
+    entries = b"".join(len(d).to_bytes(3, "big") + d for d in certificates)
+    return wire.handshake_message(11, len(entries).to_bytes(3, "big") + entries)
+
+
 def _flight(hello, key, certificates):
     """ServerHello to ServerHelloDone, the server's random and its P-256 key; None: no scheme."""
     schemes = hello.extensions.get(13, b"\0\0")[2:]
@@ -126,9 +135,8 @@ def _flight(hello, key, certificates):
     random = os.urandom(24) + bytes(8)
     params = struct.pack(">BHB", 3, P256, len(point)) + point
     signature = key.private.sign(hello.random + random + params, *scheme[1])
-    entries = b"".join(len(d).to_bytes(3, "big") + d for d in certificates)
     flight = wire.server_hello(suite=suite, random=random)[5:]
-    flight += wire.handshake_message(11, len(entries).to_bytes(3, "big") + entries)
+    flight += certificate_message(certificates)
     flight += wire.handshake_message(12, params + struct.pack(">HH", scheme[0], len(signature))
                                      + signature)
     return flight + wire.handshake_message(14, b""), random, share
@@ -166,3 +174,32 @@ def serve(sock, key, certificates):
     if records.read()[0] == DATA:
         sock.sendall(records.write(DATA, PAGE) + records.write(ALERT, b"\1\0"))
         wire.read_to_end(sock)
+
+
+def _requested_schemes(request):
+    """Those of a CertificateRequest (RFC 5246 section 7.4.4)."""
+    at = 1 + request[0]
+    size = int.from_bytes(request[at:at + 2], "big")
+    return struct.unpack_from(f">{size // 2}H", request, at + 2)
+
+
+def _certificate_verify(key, scheme, transcript):
+    signature = key.private.sign(transcript, *scheme[1])
+    return wire.handshake_message(15, struct.pack(">HH", scheme[0], len(signature)) + signature)
+
+
+def present(sock, key, certificates):
+    """One connection as a client, which sends its request along with Finished; how it ends, as
+    rawtls says it. Without a scheme for its key it has no certificate (RFC 5246 section 7.4.6)."""
+    client = rawtls.Client(sock, suite=ECDSA_SUITE)
+    scheme = choose_scheme(key, _requested_schemes(client.start()[13]))
+    flight = client.hashed(certificate_message(certificates if scheme else []))
+    flight += client.hashed(client.key_exchange)
+    client.derive()
+    if scheme:
+        flight += client.hashed(_certificate_verify(key, scheme, client.transcript))
+    client.sending = True
+    finished = client.make(HANDSHAKE, client.hashed(client.finished()))
+    client.send(hellos.records(flight, version=TLS12), wire.record(rawtls.CCS, b"\1"), finished,
+                client.make(DATA, REQUEST))
+    return client.ending()

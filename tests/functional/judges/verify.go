@@ -11,7 +11,8 @@ import (
 )
 
 type testCase struct {
-	Host    string
+	Client  bool
+	Host    string // empty: not checked
 	Trusted [][]byte
 	Sent    [][]byte
 }
@@ -49,9 +50,13 @@ func judge(c testCase) (err error) {
 	for _, certificate := range sent[1:] {
 		intermediates.AddCert(certificate)
 	}
+	purpose := x509.ExtKeyUsageServerAuth
+	if c.Client {
+		purpose = x509.ExtKeyUsageClientAuth
+	}
 	_, err = sent[0].Verify(x509.VerifyOptions{
 		DNSName: c.Host, Roots: roots, Intermediates: intermediates,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+		KeyUsages: []x509.ExtKeyUsage{purpose}})
 	return err
 }
 
