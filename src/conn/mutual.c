@@ -53,7 +53,9 @@ bool mutual_refuse(struct conn *c)
     }
     bool invalid = check->called && !check->verified;
     if (!invalid && !session_lacks_proof(c->client.tls)) return false;
-    c->detail = !invalid       ? "Its signature does not prove that the client has its key."
+    c->detail = !invalid ? "Its key is not proved to be the client's: the signature is wrong, or "
+                           "the key cannot be "
+                           "read."
                 : check->fault ? check->fault
                                : sentence_of(check->reason);
     conn_refuse_with(c, REASON_CLIENT_CERTIFICATE_INVALID, c->alert_sent, NULL);

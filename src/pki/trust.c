@@ -400,7 +400,6 @@ enum reason trust_reason_of_error(int error)
     case MAX_CHAIN_ERROR:
     case NO_PEER_CERT:
     case PEER_KEY_ERROR:
-    case ECC_PEERKEY_ERROR:
     case NO_PEER_KEY:
         return REASON_UPSTREAM_CERTIFICATE_INVALID;
     default:

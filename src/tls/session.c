@@ -332,10 +332,7 @@ enum reason session_explain(const struct session *s, bool closed, int *alert_rec
     if (is_own_failure(s)) reason = REASON_INTERNAL_ERROR;
     if (seen.alert < 0) seen.alert = session_alert_received(s);
     *alert_received = seen.alert;
-    /* Of a key, the error may also be about the key exchange. */
-    bool judged = h->check && h->check->verified;
-    if (reason == REASON_OK && seen.alert < 0 && !closed && !judged)
-        reason = trust_reason_of_error(s->error);
+    if (reason == REASON_OK && seen.alert < 0 && !closed) reason = trust_reason_of_error(s->error);
     return reason != REASON_OK ? reason : flight_explain(&seen, closed);
 }
 
@@ -366,7 +363,8 @@ bool session_lacks_certificate(const struct session *s)
 
 bool session_lacks_proof(const struct session *s)
 {
-    return s->handshake && s->handshake->client.has_verify && s->error == SIG_VERIFY_E;
+    bool no_key = s->error == INVALID_PARAMETER; /* the library did not reach it */
+    return s->handshake && s->handshake->client.has_verify && (s->error == SIG_VERIFY_E || no_key);
 }
 
 bool session_renegotiation_asked(const struct session *s)

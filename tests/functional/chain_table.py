@@ -225,9 +225,10 @@ CLIENT_NAMES = {
     "upstream_certificate_revoked": f"{INVALID}, or a CA above it, is revoked.",
     "upstream_certificate_untrusted": f"{INVALID} comes from no CA in client_ca.",
 }
-# The path is valid, but the TLS library cannot read the client's message or the leaf's key.
-UNREADABLE = ("leaf serial of 60 bytes", "leaf key as a compressed point",
-              "lower CA two attributes in one RDN, other order", "an empty entry at the end")
+# The path is valid, but the TLS library cannot read the leaf's key, or nobody the message.
+KEY_UNREAD = ("leaf serial of 60 bytes", "leaf key as a compressed point",
+              "lower CA two attributes in one RDN, other order")
+MESSAGE_UNREAD = ("an empty entry at the end",)
 REFUSALS = {SERVER: {*CODES, "upstream_certificate_invalid", "upstream_no_approved_suite"},
             CLIENT: {"client_certificate_required", "client_certificate_invalid",
                      "client_revocation_unknown"}}
@@ -235,8 +236,11 @@ REFUSALS = {SERVER: {*CODES, "upstream_certificate_invalid", "upstream_no_approv
 
 def name_of(tag, purpose):
     """What a refusal by this rule must be called, or None if several names are possible."""
-    if purpose == CLIENT and tag in UNREADABLE:
+    if purpose == CLIENT and tag in MESSAGE_UNREAD:
         return "client_handshake_failed"
+    if purpose == CLIENT and tag in KEY_UNREAD:
+        return (f"{INVALID}s key is not proved to be the client's: the signature is wrong, or the "
+                "key cannot be read.")
     code = next((code for code, patterns in CODES.items()
                  if any(fnmatch.fnmatchcase(tag, p) for p in patterns)), None)
     return code if purpose == SERVER else CLIENT_NAMES.get(code)

@@ -242,9 +242,9 @@ HELLO = wire.server_hello()
 DONE = wire.record(22, wire.handshake_message(14, b""))
 
 
-def key_exchange(signature):
-    """With X25519's base point and ecdsa_secp256r1_sha256."""
-    body = b"\3\0\x1d\x20\x09" + bytes(31) + b"\4\3" + hellos.vector(2, signature)
+def key_exchange(signature, point=b"\x09" + bytes(31)):
+    """With X25519's base point, or another one, and ecdsa_secp256r1_sha256."""
+    body = b"\3\0\x1d\x20" + point + b"\4\3" + hellos.vector(2, signature)
     return wire.record(22, wire.handshake_message(12, body))
 
 
@@ -266,6 +266,8 @@ WRONG = {
     "no key exchange": lambda pki: HELLO + chain(pki) + DONE,
     "an alert after the certificate": lambda pki: HELLO + chain(pki) + wire.alert(40),
     "a wrong signature": lambda pki: HELLO + chain(pki) + KEY + DONE,
+    "a point of no key": lambda pki: HELLO + chain(pki) + key_exchange(
+        bytes.fromhex("3006020101020101"), bytes(32)) + DONE,
     "a malformed signature": lambda pki: HELLO + chain(pki) + key_exchange(b"ab") + DONE,
     "downgrade marker": lambda pki: wire.server_hello(random=bytes(24) + b"DOWNGRD\0"),
     "an extension that nobody offered": lambda pki: wire.server_hello(
