@@ -10,7 +10,7 @@ enum { LEAF, LOWER, UPPER, ANCHOR, PATH };
 
 static struct cert certs[PATH];
 static struct path path;
-static const struct path_rules rules = {.now = 1000, .minimum_rsa_bits = 2048};
+static struct path_rules rules = {.now = 1000, .minimum_rsa_bits = 2048};
 
 #define NAME(letter)                                                                       \
     {                                                                                      \
@@ -22,6 +22,7 @@ static int fresh(void **state)
 {
     (void)state;
     path.n = PATH;
+    rules.purpose = PATH_SERVER;
     for (size_t i = 0; i < PATH; i++) {
         certs[i] = (struct cert){.subject = names[i],
                                  .issuer = names[i + 1 < PATH ? i + 1 : i],
@@ -107,6 +108,68 @@ static void every_place(void **state)
         certs[i].subject = names[(i + 2) % PATH];
         expect(i == LEAF ? REASON_OK : REASON_UPSTREAM_CERTIFICATE_INVALID);
     }
+}
+
+/* A server's or a client's, at each place: the other purpose does not matter. */
+static void purposes(void **state)
+{
+    (void)state;
+    enum reason refused = REASON_UPSTREAM_CERTIFICATE_INVALID;
+    for (size_t i = 0; i < PATH; i++) {
+        certs[i].serves_tls = false;
+        expect(refused);
+        certs[i].uses_tls = false;
+        expect(REASON_OK);
+        rules.purpose = PATH_CLIENT;
+        certs[i].serves_tls = false;
+        expect(REASON_OK);
+        rules.purpose = PATH_CLIENT;
+        certs[i].uses_tls = false;
+        expect(refused);
+    }
+    rules.purpose = PATH_CLIENT;
+    for (size_t i = 0; i < PATH; i++) certs[i].serves_tls = false;
+    expect(REASON_OK);
+    for (size_t i = 0; i < PATH; i++) certs[i].uses_tls = false;
+    expect(REASON_OK);
+}
+
+static void purpose_fault(enum path_purpose purpose, size_t at, const char *part)
+{
+    const char *fault;
+    rules.purpose = purpose;
+    certs[at].serves_tls = certs[at].uses_tls = false;
+    assert_int_equal(path_validate(&path, &rules, &fault), REASON_UPSTREAM_CERTIFICATE_INVALID);
+    assert_non_null(strstr(fault, part));
+    fresh(NULL);
+}
+
+static void purpose_faults(void **state)
+{
+    (void)state;
+    purpose_fault(PATH_SERVER, LEAF, "serverAuth");
+    purpose_fault(PATH_CLIENT, LEAF, "clientAuth");
+    for (size_t i = LOWER; i < PATH; i++) {
+        purpose_fault(PATH_SERVER, i, "other purposes");
+        purpose_fault(PATH_CLIENT, i, "other purposes");
+    }
+}
+
+/* All the other rules are a client's, too. */
+static void a_clients_other_faults(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < PATH; i++)
+        for (int fault = 0; fault < 4; fault++) {
+            rules.purpose = PATH_CLIENT;
+            if (fault == 0) certs[i].not_after = 999;
+            if (fault == 1) certs[i].bits = 255;
+            if (fault == 2) certs[i].has_unknown_critical = true;
+            if (fault == 3) certs[i].can_sign_certs = certs[i].can_sign_data = false;
+            expect(fault == 0   ? REASON_UPSTREAM_CERTIFICATE_EXPIRED
+                   : fault == 1 ? REASON_UPSTREAM_CERTIFICATE_WEAK
+                                : REASON_UPSTREAM_CERTIFICATE_INVALID);
+        }
 }
 
 static void path_lengths(void **state)
@@ -306,6 +369,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(every_place, fresh),
+        cmocka_unit_test_setup(purposes, fresh),
+        cmocka_unit_test_setup(purpose_faults, fresh),
+        cmocka_unit_test_setup(a_clients_other_faults, fresh),
         cmocka_unit_test_setup(path_lengths, fresh),
         cmocka_unit_test_setup(alone, fresh),
         cmocka_unit_test_setup(policies, fresh),
