@@ -118,17 +118,15 @@ int session_verify_callback(int ok, WOLFSSL_X509_STORE_CTX *store)
     return trust_judge(check, chain, n);
 }
 
-/* Called for each certificate that the library has parsed or failed to parse, from the last one
- * sent to the leaf. It is stricter than RFC 5280 in places, and its result does not count. A leaf
- * fails if the library did not reach its key. On the server side the library would keep a CA that a
- * client sends, for all sessions of the context, unless no signer of it is known. */
+/* Called for each certificate that the library has parsed or failed to parse: the others, then the
+ * leaf. It is stricter than RFC 5280 in places, and its result does not count. A leaf fails if the
+ * library did not reach its key. On the server side the library would keep a CA that a client
+ * sends, for all sessions of the context, unless no signer of it is known. */
 int session_parsed_callback(WOLFSSL *ssl, struct DecodedCert *cert)
 {
-    struct session *s = wolfSSL_GetIOReadCtx(ssl);
+    const struct session *s = wolfSSL_GetIOReadCtx(ssl);
     (void)cert;
-    if (!s->is_server || !s->handshake) return 0;
-    bool is_leaf = ++s->handshake->parsed == s->handshake->client.certificates;
-    return is_leaf ? 0 : ASN_NO_SIGNER_E;
+    return s->is_server ? ASN_NO_SIGNER_E : 0;
 }
 
 int session_ticket_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],

@@ -13,7 +13,6 @@ struct handshake {
     struct peer_check *check; /* of the peer's certificate; NULL: the client is not asked for one */
     struct ticket_scope tickets; /* server side; keys NULL: none */
     struct client_flight client; /* server side */
-    unsigned parsed;             /* certificates that the library has parsed */
 };
 
 struct session {
