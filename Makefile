@@ -177,7 +177,7 @@ mutants: all
 	@/usr/bin/python3 -B tests/tools/mutants.py $(MUTANTS)
 
 # Fuzz targets: clang's libFuzzer over the pure rooms; fuzz_log and fuzz_cert over pki too, fuzz_log
-# over audit and ledger, fuzz_smtp and fuzz_list_file over one file each.
+# over audit and ledger, fuzz_smtp, fuzz_list_file and fuzz_certificate_request over a file or two.
 FUZZ_CC = clang -std=c11 $(DEFINES) -Iinclude -Isrc -isystem $(WOLFSSL)/include -g -O1 \
     -fno-sanitize-recover=all
 fuzz_objects = $(patsubst src/%.c,$(BUILD)/fuzz/obj/%.o,$(sort $(wildcard $(1))))
@@ -185,6 +185,7 @@ $(FUZZ_PROGRAMS): $(call fuzz_objects,src/base/*.c src/policy/*.c src/config/*.c
 $(BUILD)/fuzz/fuzz_log: $(call fuzz_objects,src/pki/*.c src/audit/*.c src/ledger/*.c)
 $(BUILD)/fuzz/fuzz_cert: $(call fuzz_objects,src/pki/*.c)
 $(BUILD)/fuzz/fuzz_cert: FUZZ_LIBS := $(WOLFSSL)/lib/libwolfssl.a -ljansson -lm
+$(BUILD)/fuzz/fuzz_certificate_request: $(call fuzz_objects,src/pki/der.c src/pki/name.c)
 $(BUILD)/fuzz/fuzz_smtp: $(call fuzz_objects,src/check/smtp.c)
 $(BUILD)/fuzz/fuzz_list_file: $(call fuzz_objects,src/runtime/list_files.c)
 $(BUILD)/fuzz/fuzz_list_file: FUZZ_LIBS := -ljansson

@@ -347,24 +347,30 @@ static void test_how_many_certificates(void **state)
 }
 
 /* Put into records of 2^14 bytes, whatever they came in. */
-static void test_the_longest_list(void **state)
+static void check_long_list(size_t size, size_t record)
+{
+    static struct blob message, bytes, wanted;
+    struct client_flight f = {.asked = CLIENT_CERTIFICATE_REQUIRED};
+    message.n = bytes.n = wanted.n = 0;
+    blob_certificates(&message, 1, size - 4 - 3 - 3);
+    for (size_t at = 10; at < size; at++) message.p[at] = (uint8_t)(at * 7 + (at >> 8));
+    blob_records(&bytes, 22, 0x0303, message.p, size, record);
+    blob_records(&wanted, 22, 0x0303, message.p, size, 16384);
+    assert_int_equal(feed(&f, false, &bytes, 3000), -1);
+    assert_int_equal(buf_size(&f.admitted), wanted.n);
+    assert_memory_equal(buf_head(&f.admitted), wanted.p, wanted.n);
+    assert_int_equal(f.certificates, 1);
+    client_flight_fini(&f);
+}
+
+static void test_long_lists(void **state)
 {
     (void)state;
-    static struct blob message, bytes, wanted;
-    static const size_t sizes[] = {100, 5000, 16384};
+    static const size_t sizes[] = {16384, 16385, 32768, CLIENT_CERTIFICATES_LIMIT};
     for (size_t i = 0; i < N_OF(sizes); i++) {
-        struct client_flight f = {.asked = CLIENT_CERTIFICATE_REQUIRED};
-        message.n = bytes.n = wanted.n = 0;
-        blob_certificates(&message, 1, CLIENT_CERTIFICATES_LIMIT - 4 - 3 - 3);
-        assert_int_equal(message.n, CLIENT_CERTIFICATES_LIMIT);
-        for (size_t at = 10; at < message.n; at++) message.p[at] = (uint8_t)(at * 7 + (at >> 8));
-        blob_records(&bytes, 22, 0x0303, message.p, message.n, sizes[i]);
-        blob_records(&wanted, 22, 0x0303, message.p, message.n, 16384);
-        assert_int_equal(feed(&f, false, &bytes, 3000), -1);
-        assert_int_equal(buf_size(&f.admitted), wanted.n);
-        assert_memory_equal(buf_head(&f.admitted), wanted.p, wanted.n);
-        assert_int_equal(f.certificates, 1);
-        client_flight_fini(&f);
+        check_long_list(sizes[i], 100);
+        check_long_list(sizes[i], 5000);
+        check_long_list(sizes[i], 16384);
     }
 }
 
@@ -481,7 +487,7 @@ int main(void)
         cmocka_unit_test(test_records_do_not_matter),
         cmocka_unit_test(test_a_hello_request_is_refused),
         cmocka_unit_test(test_how_many_certificates),
-        cmocka_unit_test(test_the_longest_list),
+        cmocka_unit_test(test_long_lists),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_the_longest_signature),
         cmocka_unit_test(test_every_scheme),

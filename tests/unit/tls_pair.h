@@ -41,6 +41,13 @@ struct pair {
     struct ticket_scope scope;
     const char *alpn; /* the server's answer */
     bool tickets;
+    /* Whether the server asks for a certificate, and what judges it; what the client then presents,
+     * chain NULL: nothing. */
+    enum client_certificate asked;
+    struct peer_check client_check;
+    const struct text *chain;
+    const struct private_key *key;
+    bool presented;
     size_t piece;       /* bytes moved at a time; 0: all */
     enum reason judged; /* why the client's owner ends it */
     int judged_alert;
@@ -118,6 +125,7 @@ UNUSED static struct pair pair_new(const struct suite *suite, bool tickets)
         .offer.suites = policy.allowed,
         .alpn = "",
         .tickets = tickets,
+        .client_check = {.trust = world.trust, .purpose = PATH_CLIENT},
         .judged_alert = REASON_ALERT_NONE,
     };
     p.client_context = tls_context_client(&policy, tickets);
@@ -145,6 +153,7 @@ UNUSED static void pair_free(struct pair *p)
     }
     hello_reader_fini(&p->reader);
     cert_facts_fini(&p->check.facts);
+    cert_facts_fini(&p->client_check.facts);
     tls_context_free(p->client_context);
     tls_context_free(p->server_context);
 }
@@ -173,6 +182,8 @@ static void accept_hello(struct pair *p)
     if (status == HELLO_COMPLETE)
         p->server.tls = session_server(p->server_context, &p->server.stream, p->alpn,
                                        p->tickets ? &p->scope : NULL);
+    if (p->server.tls && p->asked >= CLIENT_CERTIFICATE_OPTIONAL)
+        session_ask_certificate(p->server.tls, p->asked, &p->client_check);
     bool ok = p->server.tls &&
               session_hello(p->server.tls, (struct span){buf_head(message), buf_size(message)});
     if (!ok) p->server.status = SESSION_FAILED;
@@ -190,9 +201,19 @@ static void to_server(struct pair *p)
     shake(&p->server);
 }
 
+/* Like the proxy: as soon as the server's request was seen. */
+static void present(struct pair *p)
+{
+    if (!p->chain || p->presented || !session_flight(p->client.tls)->has_certificate_request)
+        return;
+    p->presented = true;
+    if (!session_present(p->client.tls, p->chain, p->key)) p->client.status = SESSION_FAILED;
+}
+
 static void to_client(struct pair *p)
 {
     if (move(p, &p->server, &p->client) == 0) return;
+    present(p);
     if (p->judged == REASON_OK) shake(&p->client);
 }
 
