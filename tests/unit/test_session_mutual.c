@@ -9,9 +9,9 @@
 #include "tls_pair.h"
 
 #include <malloc.h>
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/allocator_interface.h>
-#endif
+
+/* The sanitizer's, whose header gcc does not have. */
+extern size_t __sanitizer_get_current_allocated_bytes(void);
 
 enum { ALERT_CERTIFICATE_REVOKED = 44, ALERT_CERTIFICATE_EXPIRED = 45, ALERT_UNKNOWN_CA = 48 };
 
