@@ -394,7 +394,7 @@ static void add_cas(struct text *chain, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         struct text certificate = {0}, key = {0};
-        assert_true(ca_create(KEY_ECDSA, 0, time(NULL), &certificate, &key));
+        assert_true(ca_create(KEY_ECDSA, 0, -1, (struct span){0}, time(NULL), &certificate, &key));
         text_add_bytes(chain, text_string(&certificate), certificate.size);
         text_fini(&certificate);
         text_fini(&key);
