@@ -84,9 +84,10 @@ int session_alert_received(const struct session *s); /* -1: none */
 /* Why a session failed: client_renegotiation, the peer's protocol_violation, or our internal_error;
  * REASON_OK if the peer left. */
 enum reason session_fault(const struct session *s);
-/* A handshake ended because the client sent no certificate, which is required; or because it does
- * not prove that it has its certificate's key. */
+/* A handshake ended because the client sent no certificate, which is required; because it sent too
+ * many; or because it does not prove that it has its certificate's key. */
 bool session_lacks_certificate(const struct session *s);
+bool session_excess_certificates(const struct session *s);
 bool session_lacks_proof(const struct session *s);
 /* The peer has asked to renegotiate since the handshake. */
 bool session_renegotiation_asked(const struct session *s);

@@ -40,6 +40,20 @@ static const char *sentence_of(enum reason fault)
     }
 }
 
+/* What is wrong with the certificate that the client sent; NULL: nothing. */
+static const char *fault_of_certificate(const struct conn *c)
+{
+    const struct peer_check *check = &c->setup->client_check;
+    if (session_excess_certificates(c->client.tls))
+        return "It comes with more certificates than any chain needs.";
+    if (check->called && !check->verified)
+        return check->fault ? check->fault : sentence_of(check->reason);
+    return session_lacks_proof(c->client.tls)
+               ? "Its key is not proved to be the client's: the signature is wrong, or the key cannot "
+                 "be read."
+               : NULL;
+}
+
 bool mutual_refuse(struct conn *c)
 {
     const struct peer_check *check = &c->setup->client_check;
@@ -51,13 +65,9 @@ bool mutual_refuse(struct conn *c)
         conn_refuse_with(c, REASON_CLIENT_REVOCATION_UNKNOWN, c->alert_sent, NULL);
         return true;
     }
-    bool invalid = check->called && !check->verified;
-    if (!invalid && !session_lacks_proof(c->client.tls)) return false;
-    c->detail = !invalid ? "Its key is not proved to be the client's: the signature is wrong, or "
-                           "the key cannot be "
-                           "read."
-                : check->fault ? check->fault
-                               : sentence_of(check->reason);
+    const char *fault = fault_of_certificate(c);
+    if (!fault) return false;
+    c->detail = fault;
     conn_refuse_with(c, REASON_CLIENT_CERTIFICATE_INVALID, c->alert_sent, NULL);
     return true;
 }

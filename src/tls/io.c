@@ -79,6 +79,9 @@ static void choose_alert(struct session *s, const char *record, int size, uint8_
     bool unread = !s->is_server && h->check && !h->check->called && h->flight.certificates > 0 &&
                   !h->flight.group;
     if (unread && r[5] == ALERT_LEVEL_FATAL) copy[6] = ALERT_BAD_CERTIFICATE;
+    /* The scheme of its proof is for another type of key (RFC 5246 section 7.4.8). */
+    bool unfit = s->is_server && h->check && h->check->verified;
+    if (unfit && copy[6] == ALERT_BAD_CERTIFICATE) copy[6] = ALERT_ILLEGAL_PARAMETER;
     /* After a client's ChangeCipherSpec nothing is negotiated any more. */
     if (h->client.done && copy[6] == ALERT_HANDSHAKE_FAILURE) copy[6] = ALERT_UNEXPECTED_MESSAGE;
     s->alert_sent = copy[6];

@@ -361,6 +361,12 @@ bool session_lacks_certificate(const struct session *s)
     return s->handshake && s->handshake->client.lacks_certificate;
 }
 
+bool session_excess_certificates(const struct session *s)
+{
+    const struct client_flight *client = s->handshake ? &s->handshake->client : NULL;
+    return client && client->has_certificates && client->certificates > FLIGHT_CHAIN_LIMIT;
+}
+
 bool session_lacks_proof(const struct session *s)
 {
     bool no_key = s->error == INVALID_PARAMETER; /* the library did not reach it */
