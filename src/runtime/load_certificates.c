@@ -35,10 +35,10 @@ static const char *fault_of_identity(const struct cert *c)
 
 static const char *fault_of_leaf(const struct leaf_check *check, const struct cert *c)
 {
-    if (!span_equal(key_spki(&check->own->key), c->spki))
-        return "and its key do not belong together";
     if (c->key == CERT_KEY_RSA ? c->bits < POLICY_RSA_BITS_FLOOR : c->group == 0)
         return "has a key that the policy does not allow";
+    if (!span_equal(key_spki(&check->own->key), c->spki))
+        return "and its key do not belong together";
     if (c->signature != CERT_SIGNATURE_STRONG)
         return "has a signature that the policy does not allow";
     return check->is_identity ? fault_of_identity(c) : NULL;
