@@ -86,7 +86,8 @@ static void upstream_wants_renegotiation(struct conn *c)
     c->reason = REASON_UPSTREAM_RENEGOTIATION;
     c->detail = "Usually it wants a client certificate for one path only, as Apache does with "
                 "SSLVerifyClient in a Location or Directory: let it ask in the first handshake, "
-                "with SSLVerifyClient in the virtual host, and give this proxy an [identity].";
+                "with SSLVerifyClient in the virtual host and nowhere else, and give this proxy "
+                "an [identity].";
     session_close_notify(c->upstream.tls);
     c->to_upstream.state = DIRECTION_DRAINING;
     abort_relay(c, "upstream");
