@@ -326,6 +326,9 @@ static bool left_at_certificate(const struct conn *c)
 static const char *why_client_left(const struct conn *c)
 {
     if (!left_at_certificate(c)) return "The client closed the connection in the handshake.";
+    if (mutual_asks(c))
+        return "The client hung up, without an alert, right after the certificate and the request "
+               "for its own: it probably does not trust the one or does not have the other.";
     return "The client hung up right after the certificate, without an alert: it probably does not "
            "trust it. If so, install the CA that issued it in the client's trust store (suitegate "
            "ca show names the local one).";
