@@ -17,7 +17,9 @@ struct certificate_request {
 
 /* The message's body. False when it is malformed. */
 WARN_UNUSED bool certificate_request_read(struct span body, struct certificate_request *out);
-/* May the certificate have such a key, and is there an allowed scheme for it? */
+/* Is there an allowed scheme for such a key? */
+bool certificate_request_has_scheme(const struct certificate_request *r, enum key_type key);
+/* The same; and may the certificate have such a key? */
 bool certificate_request_takes(const struct certificate_request *r, enum key_type key);
 /* The next CA's name in DER; n = 0 at the end. */
 struct span certificate_request_next(struct reader *authorities);

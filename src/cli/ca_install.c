@@ -41,8 +41,6 @@ enum outcome { STORE_ABSENT, STORE_DONE, STORE_HAS_IT, STORE_FAILED };
 
 /* ---- running tools ---- */
 
-extern char **environ;
-
 /* Its exit status, or -1 if it cannot be run. Silent: what it prints goes nowhere. */
 static int run(const char *const *argv)
 {

@@ -367,17 +367,6 @@ void value_print(enum value_kind kind, const void *member,
         if (*(const uint64_t *)member == 0) return; /* not given */
         units_format_duration(*(const uint64_t *)member, s);
         break;
-    case KIND_PROFILE:
-    case KIND_REFUSE_ALLOW:
-    case KIND_YES_NO:
-    case KIND_SYNC:
-    case KIND_LISTEN_TYPE:
-    case KIND_TRANSPARENT:
-    case KIND_MODE:
-    case KIND_PROXY_VERSION:
-    case KIND_CLIENT_CERTIFICATE:
-        snprintf(s, sizeof s, "%s", word_of(kind, member));
-        break;
     case KIND_ADDRESS:
         addr_format(member, s);
         break;
@@ -397,10 +386,11 @@ void value_print(enum value_kind kind, const void *member,
     case KIND_LABEL:
         if (*(char *const *)member) each(arg, *(char *const *)member);
         return;
-    default: /* a list */
+    default:
+        if (kind_is_word(kind)) snprintf(s, sizeof s, "%s", word_of(kind, member));
         break;
     }
-    const struct string_list *texts = texts_of(kind, member);
+    const struct string_list *texts = texts_of(kind, member); /* of a list */
     for (size_t i = 0; texts && i < texts->n; i++) each(arg, texts->items[i]);
     if (s[0]) each(arg, s);
 }

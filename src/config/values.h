@@ -54,6 +54,7 @@ struct range {
 /* words.c: the kinds whose values are words. word_parse() as value_parse(); word_of(): the member's
  * word, "" if it is not given. */
 enum { VALUE_RIGHT = 128 };
+bool kind_is_word(enum value_kind kind);
 WARN_UNUSED const char *word_parse(enum value_kind kind, const char *text, void *member,
                                    char right[VALUE_RIGHT]);
 const char *word_of(enum value_kind kind, const void *member);

@@ -70,9 +70,16 @@ static struct words words_of(enum value_kind kind)
         return (struct words){yes_no, COUNT_OF(yes_no)};
     case KIND_REFUSE_ALLOW:
         return (struct words){refuse_allow, COUNT_OF(refuse_allow)};
-    default:
+    case KIND_SYNC:
         return (struct words){sync_names, COUNT_OF(sync_names)};
+    default:
+        return (struct words){NULL, 0};
     }
+}
+
+bool kind_is_word(enum value_kind kind)
+{
+    return words_of(kind).n > 0;
 }
 
 /* "a, b or c". */

@@ -211,7 +211,8 @@ static void tell_of_binding(struct conn *c)
     text_printf(&detail,
                 "Listener %s shows its clients another certificate than %s shows this proxy, so "
                 "Extended Protection, as of Exchange, refuses the login. The remedy is the "
-                "upstream's own certificate and key on the listener (certificate, key).",
+                "upstream's own certificate and key on the listener (certificate, key), of the "
+                "type of key that it shows this proxy.",
                 c->listener->config->name, c->identity);
     struct audit_event e = {.action = AUDIT_CHANNEL_BINDING_DIFFERS,
                             .policy = &loaded->audit_policy,

@@ -48,10 +48,10 @@ static const char *fault_of_certificate(const struct conn *c)
         return "It comes with more certificates than any chain needs.";
     if (check->called && !check->verified)
         return check->fault ? check->fault : sentence_of(check->reason);
-    return session_lacks_proof(c->client.tls)
-               ? "Its key is not proved to be the client's: the signature is wrong, or the key cannot "
-                 "be read."
-               : NULL;
+    return session_lacks_proof(c->client.tls) ? "Its key is not proved to be the client's: the "
+                                                "signature is wrong, or the key cannot "
+                                                "be read."
+                                              : NULL;
 }
 
 bool mutual_refuse(struct conn *c)
@@ -81,6 +81,14 @@ static bool read_request(const struct conn *c, struct certificate_request *out)
                (struct span){buf_head(&flight->request), buf_size(&flight->request)}, out);
 }
 
+/* The TLS library takes its hash from the schemes for the suite's type of key, whatever the type of
+ * ours: without one it fails as soon as it has a certificate. */
+static bool library_can_sign(const struct conn *c, const struct certificate_request *request)
+{
+    const struct suite *suite = suite_by_id(session_flight(c->upstream.tls)->suite);
+    return suite && certificate_request_has_scheme(request, suite->key);
+}
+
 bool mutual_answer(struct conn *c)
 {
     struct setup *a = c->setup;
@@ -90,7 +98,9 @@ bool mutual_answer(struct conn *c)
     struct target upstream = {.port = c->target.port, .is_ip = c->identity_is_ip};
     snprintf(upstream.host, sizeof upstream.host, "%s", c->identity);
     const struct loaded_config *loaded = c->runtime->loaded;
-    int i = loaded_config_identity(loaded, &upstream, &request, time(NULL));
+    int i = library_can_sign(c, &request)
+                ? loaded_config_identity(loaded, &upstream, &request, time(NULL))
+                : -1;
     if (i < 0) return true;
     a->presented = &loaded->identities[i];
     return session_present(c->upstream.tls, &a->presented->chain, &a->presented->key);

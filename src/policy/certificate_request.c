@@ -21,14 +21,19 @@ static bool has_type(struct span types, uint8_t wanted)
     return false;
 }
 
-bool certificate_request_takes(const struct certificate_request *r, enum key_type key)
+bool certificate_request_has_scheme(const struct certificate_request *r, enum key_type key)
 {
-    if (!has_type(r->types, key == KEY_ECDSA ? TYPE_ECDSA_SIGN : TYPE_RSA_SIGN)) return false;
     for (size_t i = 0; i < r->schemes.n / 2; i++) {
         const struct scheme *s = scheme_by_id(span_u16(r->schemes, i));
         if (s && s->verdict == SCHEME_ALLOWED && s->key == key) return true;
     }
     return false;
+}
+
+bool certificate_request_takes(const struct certificate_request *r, enum key_type key)
+{
+    return has_type(r->types, key == KEY_ECDSA ? TYPE_ECDSA_SIGN : TYPE_RSA_SIGN) &&
+           certificate_request_has_scheme(r, key);
 }
 
 struct span certificate_request_next(struct reader *authorities)

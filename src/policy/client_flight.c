@@ -3,6 +3,8 @@
 #include "policy/flight.h"
 #include "policy/policy.h"
 
+#include <assert.h>
+
 #include <string.h>
 
 enum { ADMIT = -1, NO_MESSAGE = -1 };
@@ -115,6 +117,7 @@ static int take_message(struct client_flight *f, struct span message)
 static int check_message(struct client_flight *f, bool abbreviated)
 {
     struct span m = {buf_head(&f->message), buf_size(&f->message)};
+    assert(m.n > 0);
     f->hello = m.p[0] == MESSAGE_CLIENT_HELLO;
     if (m.p[0] != due_message(f, abbreviated)) return ALERT_UNEXPECTED_MESSAGE;
     if (m.n < MESSAGE_HEADER) return ADMIT;

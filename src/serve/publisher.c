@@ -110,10 +110,9 @@ static struct addr client_address(struct MHD_Connection *connection)
 }
 
 static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status, const char *type,
-                              const char *cache, const char *body, size_t n)
+                              const char *cache, const struct text *body)
 {
-    struct MHD_Response *r =
-        http.create_response(n, (void *)(uintptr_t)body, MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *r = http.create_response(body->size, body->data, MHD_RESPMEM_MUST_COPY);
     if (!r) return MHD_NO;
     bool ok =
         http.add_header(r, "Content-Type", type) == MHD_YES &&
@@ -132,8 +131,12 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
 static enum MHD_Result answer_words(struct MHD_Connection *connection, unsigned status,
                                     const char *words)
 {
-    return answer(connection, status, "text/plain; charset=utf-8", "no-store", words,
-                  strlen(words));
+    struct text body = {0};
+    text_add(&body, words);
+    enum MHD_Result result =
+        answer(connection, status, "text/plain; charset=utf-8", "no-store", &body);
+    text_fini(&body);
+    return result;
 }
 
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
@@ -155,7 +158,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     pthread_mutex_unlock(&l->lock);
     if (p.max_age) snprintf(cache, sizeof cache, "max-age=%u", p.max_age);
     enum MHD_Result result =
-        found ? answer(connection, MHD_HTTP_OK, p.type, cache, text_string(&p.body), p.body.size)
+        found ? answer(connection, MHD_HTTP_OK, p.type, cache, &p.body)
               : answer_words(connection, MHD_HTTP_NOT_FOUND, "There is nothing here.\n");
     text_fini(&p.body);
     return result;
