@@ -116,6 +116,7 @@ UNEXPECTED, DECODE, BAD_CERTIFICATE, ILLEGAL, UNTRUE, UNTRUSTED, NONE_SENT = (
     (51, "client_certificate_invalid"), (48, "client_certificate_invalid"),
     (40, "client_certificate_required"))
 GOOD = ANSWERED, None
+FOREIGN = (47, "client_certificate_invalid")  # a scheme for another type of key
 
 ORDER = {
     "in order": (apart(*BOTH), GOOD),
@@ -219,9 +220,9 @@ PROOFS = {
        for s in (0x0401, 0x0501, 0x0601, 0x0804, 0x0805, 0x0806)},
     "PSS, called PKCS #1": (apart(certs(key="rsa"), key, verify(0x0804, "rsa", said=0x0401)),
                             UNTRUE),
-    "ECDSA, called RSA": (apart(certs(), key, verify(said=0x0401)), ILLEGAL),
-    "RSA, called ECDSA": (apart(certs(key="rsa"), key, verify(RSA, "rsa", said=ECDSA)), ILLEGAL),
-    "RSA with an ECDSA certificate": (apart(certs(), key, verify(RSA, "rsa")), ILLEGAL),
+    "ECDSA, called RSA": (apart(certs(), key, verify(said=0x0401)), FOREIGN),
+    "RSA, called ECDSA": (apart(certs(key="rsa"), key, verify(RSA, "rsa", said=ECDSA)), FOREIGN),
+    "RSA with an ECDSA certificate": (apart(certs(), key, verify(RSA, "rsa")), FOREIGN),
     "no signature": (apart(certs(), key, verify(change=lambda b: b[:2] + b"\0\0")), UNTRUE),
     "no body": (apart(certs(), key, verify(change=lambda b: b"")), DECODE),
     "cut short": (apart(certs(), key, verify(change=lambda b: b[:-1])), DECODE),
