@@ -1,6 +1,7 @@
 /* Options whose value is one of a few words. */
 #include "values.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -119,5 +120,7 @@ const char *word_parse(enum value_kind kind, const char *text, void *member,
 const char *word_of(enum value_kind kind, const void *member)
 {
     unsigned i = is_flag(kind) ? *(const bool *)member : *(const unsigned *)member;
-    return words_of(kind).names[i];
+    struct words words = words_of(kind);
+    assert(words.names);
+    return words.names[i];
 }

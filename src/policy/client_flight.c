@@ -117,7 +117,7 @@ static int take_message(struct client_flight *f, struct span message)
 static int check_message(struct client_flight *f, bool abbreviated)
 {
     struct span m = {buf_head(&f->message), buf_size(&f->message)};
-    assert(m.n > 0);
+    assert(m.p && m.n > 0);
     f->hello = m.p[0] == MESSAGE_CLIENT_HELLO;
     if (m.p[0] != due_message(f, abbreviated)) return ALERT_UNEXPECTED_MESSAGE;
     if (m.n < MESSAGE_HEADER) return ADMIT;
