@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
@@ -31,6 +32,7 @@ static struct {
     __typeof__(MHD_queue_response) *queue_response;
     __typeof__(MHD_destroy_response) *destroy_response;
     __typeof__(MHD_get_connection_info) *connection_info;
+    __typeof__(MHD_get_connection_values) *connection_values;
 } http;
 
 static bool find(void *library, const char *name, void *place)
@@ -50,6 +52,7 @@ static bool load_library(struct text *errors)
         find(library, "MHD_queue_response", &http.queue_response) &&
         find(library, "MHD_destroy_response", &http.destroy_response) &&
         find(library, "MHD_get_connection_info", &http.connection_info) &&
+        find(library, "MHD_get_connection_values", &http.connection_values) &&
         find(library, "MHD_start_daemon", &http.start_daemon))
         return true;
     text_add(errors, "a publish listener needs " LIBRARY ": install libmicrohttpd12\n");
@@ -139,22 +142,58 @@ static enum MHD_Result answer_words(struct MHD_Connection *connection, unsigned 
     return result;
 }
 
+static enum MHD_Result count_host(void *context, enum MHD_ValueKind kind, const char *name,
+                                  const char *value)
+{
+    unsigned *count = context;
+    (void)kind;
+    (void)value;
+    if (strcasecmp(name, "Host") == 0) ++*count;
+    return MHD_YES;
+}
+
+/* One Host field, which only HTTP/1.0 may omit (RFC 9112 section 3.2). */
+static bool host_is_right(struct MHD_Connection *connection, const char *version)
+{
+    unsigned count = 0;
+    http.connection_values(connection, MHD_HEADER_KIND, count_host, &count);
+    return count == 1 || (count == 0 && strcmp(version, "HTTP/1.0") == 0);
+}
+
+/* Of a target in origin or absolute form (RFC 9112 section 3.2). */
+static const char *path_of(const char *target)
+{
+    static const char scheme[] = "http://";
+    if (strncasecmp(target, scheme, sizeof scheme - 1) != 0) return target;
+    const char *path = strchr(target + sizeof scheme - 1, '/');
+    return path ? path : "/";
+}
+
+/* Paths are compared as they are: nothing that is published needs an escape. */
+static size_t no_unescape(void *context, struct MHD_Connection *connection, char *text)
+{
+    (void)context;
+    (void)connection;
+    return strlen(text);
+}
+
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **state)
 {
     struct published_listener *l = context;
-    (void)version;
     (void)upload;
     (void)upload_size;
     (void)state;
+    if (!host_is_right(connection, version))
+        return answer_words(connection, MHD_HTTP_BAD_REQUEST, "Exactly one Host field.\n");
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
         return answer_words(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "Only GET and HEAD.\n");
     struct published p;
     char cache[48] = "no-store";
     const struct addr local = own_address(connection), client = client_address(connection);
     pthread_mutex_lock(&l->lock);
-    bool found = publication_get(l->publication, l->config, url, &local, &client, &p);
+    bool found = publication_get(l->publication, l->config, path_of(url), &local, &client, &p);
     pthread_mutex_unlock(&l->lock);
     if (p.max_age) snprintf(cache, sizeof cache, "max-age=%u", p.max_age);
     enum MHD_Result result =
@@ -182,17 +221,19 @@ static unsigned connection_limit(void)
     return PUBLISHER_CONNECTIONS;
 }
 
-/* Its thread takes no signal. */
+/* Its thread takes no signal. MHD_USE_ITC: else it is not told to end while it has all the
+ * connections that it may have. */
 static bool start(struct published_listener *l)
 {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     l->daemon = http.start_daemon(
-        MHD_USE_EPOLL_INTERNAL_THREAD, 0, accept_client, l, on_request, l, MHD_OPTION_LISTEN_SOCKET,
-        l->fd, MHD_OPTION_CONNECTION_LIMIT, connection_limit(), MHD_OPTION_PER_IP_CONNECTION_LIMIT,
-        (unsigned)CONNECTIONS_PER_SOURCE, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY, MHD_OPTION_END);
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, 0, accept_client, l, on_request, l,
+        MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT, connection_limit(),
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_PER_SOURCE,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)MEMORY, MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return l->daemon != NULL;
 }
