@@ -31,27 +31,30 @@ static void put_ports(const struct pattern *p, struct text *out)
 }
 
 /* Old engines read it too, so it is in the JavaScript of their time. Addresses are compared as
- * numbers: isInNet() would ask the name service for a name. */
+ * numbers: isInNet() would ask the name service for a name. words() has two numbers for IPv4, also
+ * if it is mapped to IPv6, and eight for IPv6. */
 static const char functions[] =
     "function below(host, name) {\n"
     "  var end = \".\" + name;\n"
     "  return host.length > end.length && host.substring(host.length - end.length) == end;\n"
     "}\n"
+    "function hex(high, low) {\n"
+    "  return (high * 256 + low * 1).toString(16);\n"
+    "}\n"
     "function words(address) {\n"
-    "  var i, parts, out = [];\n"
-    "  if (address.indexOf(\":\") < 0) {\n"
-    "    if (!/^[0-9]+\\.[0-9]+\\.[0-9]+\\.[0-9]+$/.test(address)) return null;\n"
-    "    parts = address.split(\".\");\n"
-    "    return [parts[0] * 256 + parts[1] * 1, parts[2] * 256 + parts[3] * 1];\n"
-    "  }\n"
-    "  if (!/^[0-9a-f:]+$/.test(address)) return null;\n"
-    "  var halves = address.split(\"::\");\n"
-    "  var left = halves[0] ? halves[0].split(\":\") : [];\n"
-    "  var right = halves.length > 1 && halves[1] ? halves[1].split(\":\") : [];\n"
+    "  var i, halves, left, right, out = [];\n"
+    "  var v4 = /^(.*:)?([0-9]+)\\.([0-9]+)\\.([0-9]+)\\.([0-9]+)$/.exec(address);\n"
+    "  if (v4) address = (v4[1] || \"::ffff:\") + hex(v4[2], v4[3]) + \":\" + hex(v4[4], v4[5]);\n"
+    "  if (!/^[0-9a-f]*:[0-9a-f:]*$/.test(address)) return null;\n"
+    "  halves = address.split(\"::\");\n"
+    "  left = halves[0] ? halves[0].split(\":\") : [];\n"
+    "  right = halves.length > 1 && halves[1] ? halves[1].split(\":\") : [];\n"
     "  for (i = 0; i < left.length; i++) out.push(parseInt(left[i], 16));\n"
     "  while (halves.length > 1 && out.length + right.length < 8) out.push(0);\n"
     "  for (i = 0; i < right.length; i++) out.push(parseInt(right[i], 16));\n"
-    "  return out.length == 8 ? out : null;\n"
+    "  if (out.length != 8) return null;\n"
+    "  for (i = 0; i < 5 && out[i] == 0; i++);\n"
+    "  return i == 5 && out[5] == 65535 ? out.slice(6) : out;\n"
     "}\n"
     "function within(host, base, bits) {\n"
     "  var a = words(host), b = words(base);\n"
@@ -70,7 +73,7 @@ static const char functions[] =
     "  host = host.toLowerCase().replace(/^\\[|\\]$/g, \"\").replace(/\\.$/, \"\");\n"
     "  if (host == \"localhost\" || below(host, \"localhost\") || within(host, \"127.0.0.0\", 8) "
     "||\n"
-    "      host == \"::1\") return \"DIRECT\";\n";
+    "      within(host, \"::1\", 128)) return \"DIRECT\";\n";
 
 void pac_render(const char *const *proxies, size_t proxy_count, const struct pattern *only,
                 size_t n, struct text *out)

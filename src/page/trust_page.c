@@ -54,7 +54,7 @@ static const struct platform proxying[] = {
     {"Windows",
      "Settings, Network & internet, Proxy: the setup script is %SITE%/proxy.pac. Services use "
      "WinHTTP:",
-     "netsh winhttp set proxy %PROXY%"},
+     "netsh winhttp set proxy proxy-server=\"https=%PROXY%\""},
     {"macOS, phones",
      "In the network's settings: automatic proxy configuration, with the address "
      "%SITE%/proxy.pac.",

@@ -209,13 +209,12 @@ static bool get_of_ca(const struct published_ca *ca, const char *ending, struct 
     return true;
 }
 
-static void put_page(const struct publication *p, const struct listen_config *listener,
-                     const struct addr *local, const struct proxies *all, struct text *out)
+static void put_page(const struct publication *p, const struct addr *local,
+                     const struct proxies *all, struct text *out)
 {
     struct target here = target_of_addr(local);
     char text[TARGET_TEXT_SIZE], site[PUBLISH_URL_LIMIT + TARGET_TEXT_SIZE];
     const char *published = p->loaded->config->ca.publish;
-    (void)listener;
     target_format(&here, text);
     snprintf(site, sizeof site, "%s%s", published ? published : "http://", published ? "" : text);
     const struct trust_page page = {.subject = p->subject,
@@ -249,7 +248,7 @@ bool publication_get(const struct publication *p, const struct listen_config *li
     } else if (strcmp(path, "/") == 0) {
         *out = (struct published){.type = "text/html; charset=utf-8"};
         find_proxies(p, local, client, &all);
-        put_page(p, listener, local, &all, &out->body);
+        put_page(p, local, &all, &out->body);
     } else {
         return false;
     }
