@@ -244,7 +244,8 @@ bool publication_get(const struct publication *p, const struct listen_config *li
         *out =
             (struct published){.type = "application/x-ns-proxy-autoconfig", .max_age = PAC_MAX_AGE};
         find_proxies(p, local, client, &all);
-        pac_render(all.list, all.n, listener->only.items, listener->only.n, &out->body);
+        bool none = listener->only.texts.n > 0 && listener->only.n == 0; /* of files */
+        pac_render(all.list, none ? 0 : all.n, listener->only.items, listener->only.n, &out->body);
     } else if (strcmp(path, "/") == 0) {
         *out = (struct published){.type = "text/html; charset=utf-8"};
         find_proxies(p, local, client, &all);
