@@ -214,16 +214,20 @@ class Browser:
         self.home = folder / "browser"
         database = self.home / ".pki" / "nssdb"
         database.mkdir(parents=True)
-        certutil = ["certutil", "-d", f"sql:{database}"]
-        subprocess.run([*certutil, "-N", "--empty-password"], check=True)
-        subprocess.run([*certutil, "-A", "-t", "C,,", "-n", "suitegate", "-i", str(ca)], check=True)
+        self._certutil = ["certutil", "-d", f"sql:{database}"]
+        subprocess.run([*self._certutil, "-N", "--empty-password"], check=True)
+        self.trust("suitegate", ca)
 
-    def run(self, url, *arguments, size=(1100, 900)):
+    def trust(self, name, ca):
+        subprocess.run([*self._certutil, "-A", "-t", "C,,", "-n", name, "-i", str(ca)], check=True)
+
+    def run(self, url, *arguments, size=(1100, 900), proxy="--no-proxy-server", names=""):
+        """names: rules before those that leave only this machine."""
         done = subprocess.run(
             ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
              "--no-first-run", "--disable-background-networking", "--disable-component-update",
-             "--disable-sync", "--hide-scrollbars", "--no-proxy-server",
-             "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+             "--disable-sync", "--hide-scrollbars", proxy,
+             f"--host-resolver-rules={names}MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
              f"--user-data-dir={self.home}/profile", f"--window-size={size[0]},{size[1]}",
              *arguments, url], env={**os.environ, "HOME": str(self.home)}, capture_output=True,
             text=True, timeout=50, check=False)

@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import functools
+import html
 import json
 import pathlib
 import random
@@ -18,6 +19,7 @@ import hellos
 import wire
 from gate import StartError, ca_init, free_port, ini, run
 from names import unshare
+from probe import Browser
 from scene import wait_until
 from upstreams import nginx
 
@@ -437,6 +439,45 @@ def test_byte_by_byte(published):
         for byte in request("/ca.pem"):
             sock.sendall(bytes([byte]))
         assert hellos.Response(wire.read_to_end(sock)).body == get(published.port, "/ca.pem").body
+
+
+# ---- in a browser -----------------------------------------------------------------------------
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory, ca_folder):
+    return Browser(tmp_path_factory.mktemp("browser"), ca_folder / "ca.pem")
+
+
+MEASURE = """<!doctype html><body><script>
+function measure(frame) {
+  const root = frame.contentDocument.documentElement;
+  document.body.append(` ${frame.width}:${root.scrollWidth > root.clientWidth ? "wide" : "fits"} `);
+}
+</script>"""
+
+
+@pytest.mark.once
+def test_the_page_fits_every_width(make_gate, ca_folder, browser, tmp_path):
+    """Also with the longest names."""
+    port, widths = free_port(), (320, 390, 800, 1200)
+    made = sections(ca_folder, port)
+    made["ca"]["publish"] = f"http://{'.'.join(['a' * 60] * 2)}.example:8480"
+    made["listen forward"].update(address=f"0.0.0.0:{free_port()}", allow_clients="127.0.0.0/8")
+    make_gate(ini(made))
+    page = html.escape(get(port).body.decode())
+    (tmp_path / "harness.html").write_text(MEASURE + "".join(
+        f'<iframe width="{width}" srcdoc="{page}" onload="measure(this)"></iframe>' for width in widths))
+    dom = browser.dom(f"file://{tmp_path}/harness.html")
+    assert sorted(re.findall(r" (\d+:\w+) ", dom)) == sorted(f"{width}:fits" for width in widths)
+
+
+@pytest.mark.parametrize("scheme, paper", [((), (255, 255, 255)),
+                                           (("--force-dark-mode",), (26, 26, 26))],
+                         ids=["light", "dark"])
+@pytest.mark.once
+def test_the_page_follows_the_colour_scheme(published, browser, scheme, paper):
+    url = f"http://127.0.0.1:{published.port}/"
+    assert browser.screenshot(url, (1100, 800), *scheme).first == paper
 
 
 # ---- who may ----------------------------------------------------------------------------------
