@@ -10,7 +10,7 @@ static const char style[] =
     "body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2.5rem auto;padding:0 1rem;"
     "color:var(--ink);background:var(--paper)}\n"
     "h1{font-size:1.5rem}h2{font-size:1.125rem;margin-top:2rem}a{color:inherit}\n"
-    "h3{font-size:1rem;margin:1.25rem 0 0}p{margin:.5rem 0}"
+    "h3{font-size:1rem;margin:1.25rem 0 0}p{margin:.5rem 0;overflow-wrap:anywhere}"
     "pre{font-size:.875rem;padding:.5rem .75rem;margin:.5rem 0;border:1px solid var(--line);"
     "white-space:pre-wrap;overflow-wrap:anywhere}\n"
     "dt{color:var(--dim);font-size:.875rem;margin-top:.75rem}"

@@ -149,9 +149,11 @@ void trust_page_render(const struct trust_page *page, struct text *out)
     html_begin(out, "Using this network's TLS proxy");
     text_add(out, "<p>The proxy lets only TLS 1.2 with approved cipher suites through. To your "
                   "programs it shows certificates of its own CA, which they have to trust.</p>\n"
-                  "<p><strong>First compare the fingerprint</strong> with the one that your "
-                  "administrator gives you, not with another copy of this page: this page comes "
-                  "over plain HTTP. The administrator sees it with suitegate ca show.</p>\n<dl>\n");
+                  "<p><strong>First compare the fingerprint of the file</strong> that you download "
+                  "with the one that your administrator gives you, not with this page: both come "
+                  "over plain HTTP. It is the SHA-256 of ca.crt: certutil -hashfile ca.crt SHA256 "
+                  "on Windows, openssl dgst -sha256 ca.crt elsewhere. The administrator sees it "
+                  "with suitegate ca show.</p>\n<dl>\n");
     html_term(out, "SHA-256 fingerprint", page->fingerprint);
     html_term(out, "CA", page->subject);
     html_term(out, "Expires", page->expires);
