@@ -177,7 +177,8 @@ mutants: all
 	@/usr/bin/python3 -B tests/tools/mutants.py $(MUTANTS)
 
 # Fuzz targets: clang's libFuzzer over the pure rooms; fuzz_log and fuzz_cert over pki too, fuzz_log
-# over audit and ledger, fuzz_smtp, fuzz_list_file and fuzz_certificate_request over a file or two.
+# over audit and ledger, fuzz_smtp, fuzz_pac, fuzz_list_file and fuzz_certificate_request over a file
+# or two.
 FUZZ_CC = clang -std=c11 $(DEFINES) -Iinclude -Isrc -isystem $(WOLFSSL)/include -g -O1 \
     -fno-sanitize-recover=all
 fuzz_objects = $(patsubst src/%.c,$(BUILD)/fuzz/obj/%.o,$(sort $(wildcard $(1))))
@@ -187,6 +188,7 @@ $(BUILD)/fuzz/fuzz_cert: $(call fuzz_objects,src/pki/*.c)
 $(BUILD)/fuzz/fuzz_cert: FUZZ_LIBS := $(WOLFSSL)/lib/libwolfssl.a -ljansson -lm
 $(BUILD)/fuzz/fuzz_certificate_request: $(call fuzz_objects,src/pki/der.c src/pki/name.c)
 $(BUILD)/fuzz/fuzz_smtp: $(call fuzz_objects,src/check/smtp.c)
+$(BUILD)/fuzz/fuzz_pac: $(call fuzz_objects,src/page/pac.c)
 $(BUILD)/fuzz/fuzz_list_file: $(call fuzz_objects,src/runtime/list_files.c)
 $(BUILD)/fuzz/fuzz_list_file: FUZZ_LIBS := -ljansson
 $(BUILD)/fuzz/fuzz_log: FUZZ_LIBS := $(WOLFSSL)/lib/libwolfssl.a -ljansson -lm
