@@ -278,6 +278,8 @@ static void on_term(struct ev_loop *loop, ev_signal *signal, int events)
     diag_info("stopping: open connections have %llu ms to end",
               (unsigned long long)s->loaded->config->proxy.drain_timeout);
     each_started(s, worker_thread_drain);
+    publisher_free(s->publisher);
+    s->publisher = NULL;
     ev_timer_set(&s->drain_over, (double)s->loaded->config->proxy.drain_timeout / 1000., 0.);
     ev_timer_start(loop, &s->drain_over);
 }
