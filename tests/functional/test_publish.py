@@ -664,6 +664,13 @@ def test_without_its_library_all_else_works(make_gate, ca_folder, without_librar
     assert gate.reload()["event"]["action"] == "configuration-loaded"
 
 
+def tls_to(gate):
+    """A session with the test listener."""
+    port = int(re.search(r":(\d+) \(test, test\)", gate.stdout)[1])
+    context = wire.client_context(gate.ca / "ca.pem")
+    return wire.Tls(wire.dial(port), context, name="localhost").handshake()
+
+
 def hanging(port, source, count):
     """So many connections of one source, in the middle of a request."""
     crowd = []
@@ -687,6 +694,20 @@ def test_sigterm_does_not_wait_for_clients_that_hang(make_publish):
     close(crowd)
 
 
+def test_the_next_process_can_start_while_the_last_connections_end(make_gate, ca_folder, tmp_path):
+    made = sections(ca_folder, free_port())
+    gate = make_gate(ini(made))
+    gate.ca = ca_folder
+    with tls_to(gate) as tls:
+        gate.terminate()
+        wait_until(lambda: not served(int(made["listen pub"]["address"].split(":")[1])),
+                   what="the end of accepting")
+        (tmp_path / "next").mkdir()
+        make_gate(ini(made), folder=tmp_path / "next")
+        assert wire.get(tls, "/health").status == 200
+    assert gate.wait() == 0
+
+
 def test_a_listener_with_clients_that_hang_can_be_removed(make_gate, ca_folder):
     port = free_port()
     full = sections(ca_folder, port)
@@ -701,9 +722,7 @@ def test_a_listener_with_clients_that_hang_can_be_removed(make_gate, ca_folder):
 # ---- crowds -----------------------------------------------------------------------------------
 
 def tls_is_served(gate):
-    port = int(re.search(r":(\d+) \(test, test\)", gate.stdout)[1])
-    context = wire.client_context(gate.ca / "ca.pem")
-    with wire.Tls(wire.dial(port), context, name="localhost").handshake() as tls:
+    with tls_to(gate) as tls:
         return wire.get(tls, "/health").status == 200
 
 
