@@ -66,8 +66,8 @@ struct identity_config {
     struct pattern_list upstreams;
 };
 
-/* Of [ca] publish. */
-enum { PUBLISH_URL_LIMIT = 280 };
+/* Of [ca] publish, and of a publish listener's `only`: each client gets all of them. */
+enum { PUBLISH_URL_LIMIT = 280, PUBLISHED_DESTINATIONS = 1000 };
 
 struct listen_config {
     char *name;

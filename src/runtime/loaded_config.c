@@ -193,6 +193,10 @@ static void load_files(struct loaded_config *loaded, struct text *errors)
                         "Listener %s only observes (mode = observe): it enforces no TLS policy.\n",
                         c->listeners[i].name);
     list_files_read(loaded->config, errors);
+    for (size_t i = 0; i < c->listener_count; i++)
+        if (c->listeners[i].only.n > PUBLISHED_DESTINATIONS)
+            text_printf(errors, "listener %s: only has more than %d destinations\n",
+                        c->listeners[i].name, PUBLISHED_DESTINATIONS);
     load_ca(loaded, errors);
     load_trust(loaded, errors);
     describe_policy(loaded, errors);

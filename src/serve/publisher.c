@@ -1,6 +1,8 @@
 #include "serve/publisher.h"
 
+#include "base/clock.h"
 #include "net/listener.h"
+#include "runtime/sources.h"
 #include "serve/publication.h"
 
 #include <dlfcn.h>
@@ -14,6 +16,7 @@
 #include <strings.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 /* What one client may cost. */
 enum {
@@ -64,7 +67,9 @@ struct published_listener {
     pthread_mutex_t lock;
     const struct listen_config *config; /* these two under the lock */
     const struct publication *publication;
-    int fd; /* the library closes it */
+    struct sources *sources;
+    struct source *entering; /* accepted, but not begun yet */
+    int fd;                  /* the library closes it */
     struct MHD_Daemon *daemon;
 };
 
@@ -84,6 +89,19 @@ static struct addr address_of(const struct sockaddr *sa)
                                                             : sizeof(struct sockaddr_in));
 }
 
+/* Counts it for its source: the library would count each address of an IPv6 network alone. */
+static bool enter(struct published_listener *l, const struct addr *client)
+{
+    static const struct source_limits limits = {.connections = CONNECTIONS_PER_SOURCE};
+    enum source_verdict verdict;
+    sources_leave(l->sources, l->entering); /* of one that the library could not begin */
+    l->entering = sources_enter(l->sources, client, &limits, clock_steady_ns(), &verdict);
+    if (l->entering && verdict == SOURCE_OK) return true;
+    sources_leave(l->sources, l->entering);
+    l->entering = NULL;
+    return false;
+}
+
 static enum MHD_Result accept_client(void *context, const struct sockaddr *sa, socklen_t size)
 {
     struct published_listener *l = context;
@@ -91,7 +109,22 @@ static enum MHD_Result accept_client(void *context, const struct sockaddr *sa, s
     pthread_mutex_lock(&l->lock);
     bool allowed = listen_allows_client(l->config, &client);
     pthread_mutex_unlock(&l->lock);
-    return allowed ? MHD_YES : MHD_NO;
+    return allowed && enter(l, &client) ? MHD_YES : MHD_NO;
+}
+
+/* On the library's thread, as accept_client(), which has just been asked about it. */
+static void on_connection(void *context, struct MHD_Connection *connection, void **state,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct published_listener *l = context;
+    (void)connection;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        *state = l->entering;
+        l->entering = NULL;
+    } else {
+        sources_leave(l->sources, *state);
+        *state = NULL;
+    }
 }
 
 static struct addr own_address(struct MHD_Connection *connection)
@@ -206,7 +239,12 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 static void close_listener(struct published_listener *l)
 {
     if (!l) return;
-    if (l->daemon) http.stop_daemon(l->daemon);
+    if (l->daemon)
+        http.stop_daemon(l->daemon);
+    else if (l->fd >= 0)
+        close(l->fd);
+    sources_leave(l->sources, l->entering);
+    sources_free(l->sources);
     pthread_mutex_destroy(&l->lock);
     free(l);
 }
@@ -231,9 +269,9 @@ static bool start(struct published_listener *l)
     l->daemon = http.start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, 0, accept_client, l, on_request, l,
         MHD_OPTION_LISTEN_SOCKET, l->fd, MHD_OPTION_CONNECTION_LIMIT, connection_limit(),
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)CONNECTIONS_PER_SOURCE,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)MEMORY, MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, l, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY,
+        MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return l->daemon != NULL;
 }
@@ -245,11 +283,14 @@ static struct published_listener *open_listener(const struct listen_config *conf
 {
     char where[ADDR_TEXT_SIZE];
     struct published_listener *l = calloc(1, sizeof *l);
-    if (!l || pthread_mutex_init(&l->lock, NULL) != 0) {
+    struct sources *sources = sources_new(1);
+    if (!l || !sources || pthread_mutex_init(&l->lock, NULL) != 0) {
+        sources_free(sources);
         free(l);
         text_add(errors, "out of memory\n");
         return NULL;
     }
+    l->sources = sources;
     l->address = *address;
     l->config = config;
     l->publication = publication;
