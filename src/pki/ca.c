@@ -216,6 +216,13 @@ bool ca_permits(const struct ca *ca, const char *identity, bool is_ip)
            constraints_allow(ca->certificate.name_constraints, &leaf);
 }
 
+/* Clients hold a common name of digits and dots against the DNS names of name constraints, too. */
+static bool may_be_common_name(const struct ca *ca, const char *identity, bool is_ip)
+{
+    return strlen(identity) <= COMMON_NAME_LIMIT &&
+           !(is_ip && ca->certificate.name_constraints.n > 0);
+}
+
 bool ca_mint(struct ca *ca, const char *identity, bool is_ip, const char *also,
              const struct private_key *key, time_t now, struct text *chain,
              struct lifetime *lifetime)
@@ -223,7 +230,7 @@ bool ca_mint(struct ca *ca, const char *identity, bool is_ip, const char *also,
     uint8_t der[ISSUE_LIMIT];
     struct issue t = issue_below(ca, now, leaf_lifetime);
     t.spki = key_spki(key);
-    t.common_name = strlen(identity) <= COMMON_NAME_LIMIT ? identity : NULL;
+    t.common_name = may_be_common_name(ca, identity, is_ip) ? identity : NULL;
     t.identity = identity;
     t.also = also;
     t.is_ip = is_ip;

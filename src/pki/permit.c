@@ -23,29 +23,37 @@ static void put_range(struct der *d, const struct cidr *range)
     put_subtree(d, BASE_IP, bytes, 2 * size);
 }
 
-/* A form that no subtree permits would be free. */
-static void put_excluded(struct der *d, bool names, bool addresses)
+/* What the patterns have. */
+struct forms {
+    bool names, ipv4, ipv6;
+};
+
+/* A form that no subtree permits would be free; for some programs, IPv4 and IPv6 are two. */
+static void put_excluded(struct der *d, const struct forms *permitted)
 {
     static const uint8_t zeros[2 * IP_LIMIT];
     size_t end = d->at;
-    if (names && addresses) return;
-    if (!addresses) put_subtree(d, BASE_IP, zeros, 2 * 16);
-    if (!addresses) put_subtree(d, BASE_IP, zeros, 2 * 4);
-    if (!names) put_subtree(d, BASE_DNS, zeros, 0);
-    der_wrap(d, DER_CONTEXT_1, end);
+    if (!permitted->ipv6) put_subtree(d, BASE_IP, zeros, 2 * 16);
+    if (!permitted->ipv4) put_subtree(d, BASE_IP, zeros, 2 * 4);
+    if (!permitted->names) put_subtree(d, BASE_DNS, zeros, 0);
+    if (d->at != end) der_wrap(d, DER_CONTEXT_1, end);
 }
 
 bool permit_encode(const struct pattern *patterns, size_t n, uint8_t buffer[PERMIT_LIMIT],
                    struct span *out)
 {
     struct der d = der_of(buffer, PERMIT_LIMIT);
-    bool names = false, addresses = false;
+    struct forms permitted = {.names = false};
     for (size_t i = 0; i < n; i++) {
         if (patterns[i].any || patterns[i].port_count > 0) return false;
-        names = names || patterns[i].host[0];
-        addresses = addresses || !patterns[i].host[0];
+        if (patterns[i].host[0])
+            permitted.names = true;
+        else if (patterns[i].range.family_size == 4)
+            permitted.ipv4 = true;
+        else
+            permitted.ipv6 = true;
     }
-    put_excluded(&d, names, addresses);
+    put_excluded(&d, &permitted);
     size_t end = d.at;
     for (size_t i = n; i-- > 0;)
         if (patterns[i].host[0])
