@@ -13,10 +13,11 @@
 
 static char directory[] = "/tmp/suitegate-unit-XXXXXX";
 
-UNUSED static void run(const char *command)
+/* The shell command's output, in the directory; its exit status must be 0. */
+UNUSED static char *run(const char *command)
 {
+    static char out[65536];
     struct text line = {0};
-    char out[4096];
     text_printf(&line, "cd %s && { [ ! -e lib ] || . ./lib; } && { %s; } 2>&1", directory, command);
     FILE *f = popen(text_string(&line), "r");
     assert_non_null(f);
@@ -24,6 +25,39 @@ UNUSED static void run(const char *command)
     out[n] = '\0';
     if (pclose(f)) fail_msg("%s: %s", command, out);
     text_fini(&line);
+    return out;
+}
+
+UNUSED static void assert_shows(const char *shown, const char *part)
+{
+    if (!strstr(shown, part)) fail_msg("no \"%s\" in %s", part, shown);
+}
+
+UNUSED static void save(const char *name, const void *p, size_t n)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(p, 1, n, f), n);
+    assert_int_equal(fclose(f), 0);
+}
+
+UNUSED static void save_text(const char *name, const struct text *t)
+{
+    save(name, text_string(t), t->size);
+}
+
+/* A certificate's extensions, with ID for each key identifier, must be exactly these. */
+UNUSED static void assert_extensions(const char *name, const char *wanted)
+{
+    char command[384];
+    snprintf(command, sizeof command,
+             "openssl x509 -in %s -noout -text -certopt no_subject,no_header,no_version,no_serial,"
+             "no_signame,no_validity,no_issuer,no_pubkey,no_sigdump,no_aux | "
+             "sed -E 's/([0-9A-F]{2}:){19}[0-9A-F]{2}/ID/; s/^ *//; s/ *$//; /^$/d'",
+             name);
+    assert_string_equal(run(command), wanted);
 }
 
 /* Functions for run()'s commands:

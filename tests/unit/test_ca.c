@@ -1,70 +1,47 @@
 /* The local CA: openssl checks what it mints, in a temporary directory. */
-#include "helper.h"
+#include "openssl.h"
 
 #include "pki/ca.h"
 
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
+static const struct ca_urls urls = {"http://gate.example/ca.crl", "http://gate.example/ca.crt"};
 
-static char directory[] = "/tmp/suitegate-ca-XXXXXX";
-
-static void save(const char *name, const struct text *t)
+static struct ca *opened(const struct text *certificate, const struct text *key,
+                         const struct ca_urls *of_issued)
 {
-    char path[128];
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text_string(t), 1, t->size, f), t->size);
-    assert_int_equal(fclose(f), 0);
+    struct text errors = {0};
+    struct ca *ca = ca_new(certificate, key, of_issued, "ca.pem", &errors);
+    if (!ca) fail_msg("%s", text_string(&errors));
+    text_fini(&errors);
+    return ca;
 }
 
-/* The shell command's output, in the directory; its exit status must be 0. */
-static char *run(const char *command)
+static struct ca *create_limited(enum key_type type, int path_length,
+                                 const struct ca_urls *of_issued)
 {
-    static char out[65536];
-    char line[1024];
-    snprintf(line, sizeof line, "cd %s && { %s; } 2>&1", directory, command);
-    FILE *f = popen(line, "r");
-    assert_non_null(f);
-    size_t n = fread(out, 1, sizeof out - 1, f);
-    out[n] = '\0';
-    int status = pclose(f);
-    if (status) fail_msg("%s: %s", command, out);
-    return out;
-}
-
-static void assert_shows(const char *shown, const char *part)
-{
-    if (!strstr(shown, part)) fail_msg("no \"%s\" in %s", part, shown);
-}
-
-static struct text load(const char *name)
-{
-    char path[128], block[4096];
-    struct text t = {0};
-    size_t n;
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    while ((n = fread(block, 1, sizeof block, f)) > 0) text_add_bytes(&t, block, n);
-    fclose(f);
-    return t;
+    struct text pem = {0}, key = {0};
+    assert_true(
+        ca_create(type, CA_ROOT_BITS, path_length, (struct span){0}, time(NULL), &pem, &key));
+    save_text("ca.pem", &pem);
+    save_text("ca.key", &key);
+    struct ca *ca = opened(&pem, &key, of_issued);
+    text_fini(&pem);
+    text_fini(&key);
+    return ca;
 }
 
 static struct ca *create(enum key_type type, const char *crl_url)
 {
-    struct text certificate = {0}, key = {0}, errors = {0};
-    assert_true(
-        ca_create(type, CA_ROOT_BITS, -1, (struct span){0}, time(NULL), &certificate, &key));
-    save("ca.pem", &certificate);
-    save("ca.key", &key);
-    struct ca *ca =
-        ca_new(&certificate, &key, &(struct ca_urls){.crl = crl_url}, "ca.pem", &errors);
-    if (!ca) fail_msg("%s", text_string(&errors));
-    text_fini(&certificate);
-    text_fini(&key);
-    text_fini(&errors);
+    return create_limited(type, -1, &(struct ca_urls){.crl = crl_url});
+}
+
+/* Below this root; issuing.pem has its certificate and key. */
+static struct ca *create_issuing(struct ca *root, enum key_type type, time_t now)
+{
+    struct text pem = {0};
+    assert_true(ca_create_issuing(root, type, &urls, now, &pem));
+    save_text("issuing.pem", &pem);
+    struct ca *ca = opened(&pem, &pem, &urls);
+    text_fini(&pem);
     return ca;
 }
 
@@ -76,7 +53,7 @@ static struct lifetime mint(struct ca *ca, const char *identity, bool is_ip, enu
     struct lifetime lifetime = {0};
     assert_true(key_generate(type, 2048, &key));
     assert_true(ca_mint(ca, identity, is_ip, NULL, &key, now, &chain, &lifetime));
-    save("leaf.pem", &chain);
+    save_text("leaf.pem", &chain);
     text_fini(&chain);
     key_fini(&key);
     return lifetime;
@@ -271,19 +248,170 @@ static void unusable(void **state)
     }
 }
 
-static int make_directory(void **state)
+static const char usual_root[] = "X509v3 extensions:\n"
+                                 "X509v3 Basic Constraints: critical\n"
+                                 "CA:TRUE, pathlen:1\n"
+                                 "X509v3 Key Usage: critical\n"
+                                 "Certificate Sign, CRL Sign\n"
+                                 "X509v3 Subject Key Identifier:\n"
+                                 "ID\n"
+                                 "X509v3 Authority Key Identifier:\n"
+                                 "ID\n";
+static const char usual_issuing[] = "X509v3 extensions:\n"
+                                    "X509v3 Basic Constraints: critical\n"
+                                    "CA:TRUE, pathlen:0\n"
+                                    "X509v3 Key Usage: critical\n"
+                                    "Certificate Sign, CRL Sign\n"
+                                    "X509v3 Extended Key Usage:\n"
+                                    "TLS Web Server Authentication\n"
+                                    "X509v3 Subject Key Identifier:\n"
+                                    "ID\n"
+                                    "X509v3 Authority Key Identifier:\n"
+                                    "ID\n"
+                                    "X509v3 CRL Distribution Points:\n"
+                                    "Full Name:\n"
+                                    "URI:http://gate.example/ca.crl\n"
+                                    "Authority Information Access:\n"
+                                    "CA Issuers - URI:http://gate.example/ca.crt\n";
+
+/* Each type of key above and below, and a leaf of the issuing CA. */
+static void issuing(void **state)
 {
     (void)state;
-    return mkdtemp(directory) ? 0 : 1;
+    for (int above = 0; above < KEY_TYPES; above++) {
+        struct ca *root = create_limited((enum key_type)above, 1, &urls);
+        assert_extensions("ca.pem", usual_root);
+        run("openssl verify -x509_strict -check_ss_sig -CAfile ca.pem ca.pem");
+        for (int below = 0; below < KEY_TYPES; below++) {
+            struct ca *ca = create_issuing(root, (enum key_type)below, time(NULL));
+            assert_extensions("issuing.pem", usual_issuing);
+            run("openssl verify -x509_strict -CAfile ca.pem issuing.pem");
+            run("openssl pkey -in issuing.pem -pubout -out a && "
+                "openssl x509 -in issuing.pem -pubkey -noout >b && cmp a b");
+            assert_shows(run("openssl x509 -in issuing.pem -noout -text"),
+                         below == KEY_RSA ? "Public-Key: (2048 bit)" : "NIST CURVE: P-256");
+            mint(ca, "gate.example", false, (enum key_type)below, time(NULL));
+            assert_int_equal(strtol(run("grep -c BEGIN leaf.pem"), NULL, 10), 2);
+            run("openssl verify -x509_strict -purpose sslserver -verify_hostname gate.example "
+                "-CAfile ca.pem -untrusted leaf.pem leaf.pem");
+            run("! openssl verify -purpose sslclient -CAfile ca.pem -untrusted leaf.pem leaf.pem");
+            run("! openssl verify -purpose smimesign -CAfile ca.pem -untrusted leaf.pem leaf.pem");
+            ca_free(ca);
+        }
+        ca_free(root);
+    }
 }
 
-static int remove_directory(void **state)
+/* A third CA is one too many: pathLenConstraint. */
+static void no_ca_below_an_issuing_one(void **state)
 {
     (void)state;
-    char command[128];
-    random_thread_fini();
-    snprintf(command, sizeof command, "rm -r %s", directory);
-    return system(command);
+    struct ca *root = create_limited(KEY_ECDSA, 1, &urls),
+              *ca = create_issuing(root, KEY_ECDSA, time(NULL));
+    run("cp issuing.pem above.pem");
+    struct ca *third = create_issuing(ca, KEY_ECDSA, time(NULL));
+    mint(third, "gate.example", false, KEY_ECDSA, time(NULL));
+    run("! openssl verify -CAfile ca.pem -untrusted above.pem -untrusted leaf.pem leaf.pem >shown "
+        "2>&1 && grep -q 'path length constraint exceeded' shown");
+    ca_free(third);
+    ca_free(ca);
+    ca_free(root);
+}
+
+/* A year, and never past the root. */
+static void dates_of_issuing(void **state)
+{
+    (void)state;
+    const time_t day = 86400;
+    struct ca *root = create_limited(KEY_ECDSA, 1, &urls);
+    const struct cert *c = ca_certificate(root);
+    struct ca *ca = create_issuing(root, KEY_ECDSA, time(NULL));
+    time_t now = c->not_before + 3600;
+    assert_in_range(ca_certificate(ca)->not_before, now - 3600, now - 3600 + 60);
+    assert_in_range(ca_certificate(ca)->not_after, now + 365 * day, now + 365 * day + 60);
+    ca_free(ca);
+    struct text pem = {0};
+    struct blob der = {.n = 0};
+    assert_true(ca_create_issuing(root, KEY_ECDSA, &urls, c->not_after - 10 * day, &pem));
+    save_text("late.pem", &pem);
+    assert_int_equal(certificate("late.pem", &der).not_after, c->not_after);
+    text_fini(&pem);
+    assert_false(ca_create_issuing(root, KEY_ECDSA, &urls, c->not_after, &pem));
+    assert_int_equal(pem.size, 0);
+    ca_free(root);
+}
+
+static void save_crl(struct ca *ca, const char *name, time_t now, unsigned days)
+{
+    struct text crl = {0};
+    assert_true(ca_crl(ca, now, days, &crl));
+    save_text(name, &crl);
+    text_fini(&crl);
+}
+
+static void lists(void **state)
+{
+    (void)state;
+    for (int type = 0; type < KEY_TYPES; type++) {
+        struct ca *root = create_limited((enum key_type)type, 1, &urls),
+                  *ca = create_issuing(root, (enum key_type)type, time(NULL));
+        save_crl(root, "ca.crl", time(NULL), CA_ROOT_CRL_DAYS);
+        save_crl(ca, "issuing.crl", time(NULL), CA_CRL_DAYS);
+        mint(ca, "gate.example", false, (enum key_type)type, time(NULL));
+        assert_shows(run("openssl crl -inform DER -in ca.crl -noout -CAfile ca.pem"), "verify OK");
+        assert_shows(run("openssl crl -inform DER -in issuing.crl -noout -CAfile issuing.pem"),
+                     "verify OK");
+        run("for f in ca issuing; do openssl crl -inform DER -in $f.crl -out $f.crl.pem; done");
+#define VERIFY "openssl verify -x509_strict -crl_check_all -CAfile ca.pem -untrusted leaf.pem "
+        run(VERIFY "-CRLfile ca.crl.pem -CRLfile issuing.crl.pem leaf.pem");
+        run("! " VERIFY "-CRLfile ca.crl.pem leaf.pem");
+        run("! " VERIFY "-CRLfile issuing.crl.pem leaf.pem");
+        run(VERIFY "-CRLfile ca.crl.pem -CRLfile issuing.crl.pem -attime $(($(date +%s) + 6 * "
+                   "86400)) leaf.pem");
+        run("! " VERIFY "-CRLfile ca.crl.pem -CRLfile issuing.crl.pem -attime $(($(date +%s) + 8 * "
+            "86400)) leaf.pem");
+#undef VERIFY
+        ca_free(ca);
+        ca_free(root);
+    }
+}
+
+/* A later one has a higher number, also after 2038. */
+static void numbers_rise(void **state)
+{
+    (void)state;
+    struct ca *ca = create(KEY_ECDSA, NULL);
+    static const time_t times[] = {1700000000, 1700000001, 2147483647, 2147483648, 4294967296};
+    long long last = 0;
+    for (size_t i = 0; i < N_OF(times); i++) {
+        save_crl(ca, "ca.crl", times[i], CA_CRL_DAYS);
+        const char *shown = run("openssl crl -inform DER -in ca.crl -noout -crlnumber");
+        assert_memory_equal(shown, "crlNumber=0x", 12);
+        long long number = strtoll(shown + 10, NULL, 16);
+        assert_true(number > last);
+        last = number;
+    }
+    ca_free(ca);
+}
+
+/* Without its key it only describes itself. */
+static void without_its_key(void **state)
+{
+    (void)state;
+    ca_free(create(KEY_ECDSA, NULL));
+    struct text pem = load("ca.pem");
+    struct ca *ca = opened(&pem, NULL, &urls);
+    assert_false(ca_can_sign(ca));
+    assert_true(ca_permits(ca, "any.example", false));
+    assert_true(ca_certificate(ca)->is_ca);
+    ca_free(ca);
+    text_fini(&pem);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    return openssl_begin("");
 }
 
 int main(void)
@@ -296,6 +424,12 @@ int main(void)
         cmocka_unit_test(dates),
         cmocka_unit_test(intermediate),
         cmocka_unit_test(unusable),
+        cmocka_unit_test(issuing),
+        cmocka_unit_test(no_ca_below_an_issuing_one),
+        cmocka_unit_test(dates_of_issuing),
+        cmocka_unit_test(lists),
+        cmocka_unit_test(numbers_rise),
+        cmocka_unit_test(without_its_key),
     };
-    return cmocka_run_group_tests_name("ca", tests, make_directory, remove_directory);
+    return cmocka_run_group_tests_name("ca", tests, begin, openssl_end);
 }
