@@ -52,23 +52,37 @@ static int complain(const char *path, int fault)
     return CLI_CANNOT;
 }
 
-/* The root's files are new, those of the other CAs are not older than it. */
-static int write_root(const struct ca_place *place, const struct text *certificate,
-                      const struct text *key)
+enum { ROOT_FILES = 3, ALL_FILES = ROOT_FILES + KEY_TYPES };
+
+/* The files that init makes. */
+static void name_file(const struct ca_place *place, int i, char out[PATH_MAX])
 {
-    if (access(place->certificate, F_OK) == 0) return complain(place->certificate, EEXIST);
-    for (int k = 0; k < KEY_TYPES; k++) {
+    static const char *const names[ROOT_FILES] = {"ca.key", "ca.pem", "ca.crl"};
+    if (i < ROOT_FILES)
+        ca_place_file(place, names[i], out);
+    else
+        ca_place_issuing(place, (enum key_type)(i - ROOT_FILES), out);
+}
+
+static int check_free(const struct ca_place *place)
+{
+    for (int i = 0; i < ALL_FILES; i++) {
         char path[PATH_MAX];
-        ca_place_issuing(place, (enum key_type)k, path);
+        name_file(place, i, path);
         if (access(path, F_OK) == 0) return complain(path, EEXIST);
     }
-    /* The key first: a certificate without its key is useless. */
-    int fault = file_create(place->key, 0600, key);
-    if (fault) return complain(place->key, fault);
-    fault = file_create(place->certificate, 0644, certificate);
-    if (!fault) return CLI_DONE;
-    unlink(place->key);
-    return complain(place->certificate, fault);
+    return CLI_DONE;
+}
+
+/* The rest of a CA that could not be finished would be in the way of the next one. */
+static int undo(const struct ca_place *place)
+{
+    for (int i = 0; i < ALL_FILES; i++) {
+        char path[PATH_MAX];
+        name_file(place, i, path);
+        unlink(path);
+    }
+    return CLI_CANNOT;
 }
 
 static int write_all(const char *directory, const struct text *certificate, const struct text *key)
@@ -80,12 +94,19 @@ static int write_all(const char *directory, const struct text *certificate, cons
         return complain(directory, ENAMETOOLONG);
     ca_place_file(&place, "ca.pem", pem);
     ca_place_file(&place, "ca.key", private);
-    int status = write_root(&place, certificate, key);
-    if (status != CLI_DONE) return status;
+    if (check_free(&place) != CLI_DONE) return CLI_CANNOT;
+    int fault = file_create(private, 0600, key);
+    if (fault) return complain(private, fault);
+    fault = file_create(pem, 0644, certificate);
+    if (fault) {
+        complain(pem, fault);
+        return undo(&place);
+    }
+    int status = CLI_DONE;
     ca_files_renew(&place, true, time(NULL), &done, &errors);
     if (errors.size > 0) {
         cli_print_errors(&errors);
-        status = CLI_CANNOT;
+        status = undo(&place);
     } else {
         printf("Made %s (let clients trust it), its issuing CAs, and %s, which may be kept "
                "elsewhere.\n",

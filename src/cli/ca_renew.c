@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char crl_help[] =
     "Usage: suitegate ca crl [-c FILE] [--out DIR]\n\n"
@@ -79,6 +80,8 @@ int cli_ca_renew(int argc, char **argv)
     if (!config) return CLI_CANNOT;
     const struct ca_place place = ca_place_of(config);
     ca_files_renew(&place, false, time(NULL), &done, &errors);
+    bool here = access(place.key, F_OK) == 0;
     config_free(config);
-    return report(&done, &errors, "Nothing is due.\n");
+    return report(&done, &errors,
+                  here ? "Nothing is due.\n" : "Nothing is renewed: the root's key is not here.\n");
 }
