@@ -176,8 +176,11 @@ bool ca_files_read(const struct ca_place *place, bool any_owner, struct ca_files
     bool ok = load_pem(place->certificate, &out->certificate, NULL, errors);
     for (int k = 0; ok && k < KEY_TYPES; k++) {
         ca_place_issuing(place, (enum key_type)k, path);
-        if (is_there(path))
-            ok = load_key(path, MODE_ALL_BUT_OWNER, any_owner, &out->issuing[k], errors);
+        if (!is_there(path)) continue;
+        ok = load_key(path, MODE_ALL_BUT_OWNER, any_owner, &out->issuing[k], errors);
+        if (!ok || out->issuing[k].size > 0) continue;
+        text_printf(errors, "%s is empty\n", path);
+        ok = false;
     }
     /* A service need not be able to read the root's key. */
     if (ok && (access(place->key, R_OK) == 0 || !ca_files_have_issuing(out)))
