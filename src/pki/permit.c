@@ -28,15 +28,27 @@ struct forms {
     bool names, ipv4, ipv6;
 };
 
-/* A form that no subtree permits would be free; for some programs, IPv4 and IPv6 are two. */
+/* A form that no subtree permits would be free. */
 static void put_excluded(struct der *d, const struct forms *permitted)
 {
     static const uint8_t zeros[2 * IP_LIMIT];
+    bool addresses = permitted->ipv4 || permitted->ipv6;
     size_t end = d->at;
-    if (!permitted->ipv6) put_subtree(d, BASE_IP, zeros, 2 * 16);
-    if (!permitted->ipv4) put_subtree(d, BASE_IP, zeros, 2 * 4);
+    if (permitted->names && addresses) return;
+    if (!addresses) put_subtree(d, BASE_IP, zeros, 2 * 16);
+    if (!addresses) put_subtree(d, BASE_IP, zeros, 2 * 4);
     if (!permitted->names) put_subtree(d, BASE_DNS, zeros, 0);
-    if (d->at != end) der_wrap(d, DER_CONTEXT_1, end);
+    der_wrap(d, DER_CONTEXT_1, end);
+}
+
+/* IPv4 and IPv6 are one form, but two for GnuTLS. Java fails where all of one are excluded and an
+ * address is of the other: so the unspecified address, which no server has, is permitted. */
+static void put_other_addresses(struct der *d, const struct forms *permitted)
+{
+    const struct cidr ipv4 = {.family_size = 4, .bits = 32},
+                      ipv6 = {.family_size = 16, .bits = 128};
+    if (permitted->ipv4 && !permitted->ipv6) put_range(d, &ipv6);
+    if (permitted->ipv6 && !permitted->ipv4) put_range(d, &ipv4);
 }
 
 bool permit_encode(const struct pattern *patterns, size_t n, uint8_t buffer[PERMIT_LIMIT],
@@ -55,6 +67,7 @@ bool permit_encode(const struct pattern *patterns, size_t n, uint8_t buffer[PERM
     }
     put_excluded(&d, &permitted);
     size_t end = d.at;
+    put_other_addresses(&d, &permitted);
     for (size_t i = n; i-- > 0;)
         if (patterns[i].host[0])
             put_subtree(&d, BASE_DNS, patterns[i].host, strlen(patterns[i].host));
