@@ -36,7 +36,8 @@ group() {
         dante-server:/usr/sbin/danted netcat-openbsd:nc.openbsd
         python3-socks:/usr/lib/python3/dist-packages/socks.py
         gss-ntlmssp:/usr/lib/*/gssntlmssp/gssntlmssp.so
-        python3-gssapi:/usr/lib/python3/dist-packages/gssapi/__init__.py" ;;
+        python3-gssapi:/usr/lib/python3/dist-packages/gssapi/__init__.py mono-mcs:mcs
+        mono-runtime:mono libmono-system4.0-cil:/usr/lib/mono/4.5/System.dll" ;;
     lint) echo "clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
         python3:/usr/bin/python3" ;;
     soak) echo "testssl.sh:testssl procps:pgrep
