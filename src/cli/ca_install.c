@@ -108,6 +108,9 @@ static enum outcome change_system(const struct installed *ca, bool install, char
     }
     if (tool_works(update)) return STORE_DONE;
     snprintf(why, 256, "update-ca-certificates failed: is the package ca-certificates there?");
+    /* As it was, so that the next try does not take it for done. */
+    if (install ? unlink(path) < 0 : file_replace(path, 0644, ca->pem) != 0)
+        snprintf(why + strlen(why), 256 - strlen(why), " %.120s was changed", path);
     return STORE_FAILED;
 }
 
@@ -223,20 +226,23 @@ static bool change_all(const struct installed *ca, bool install)
     return change_databases(ca, install) && ok;
 }
 
-struct first {
+struct choice {
     struct installed *ca;
     struct text *pem;
 };
 
-static bool take_first(void *arg, struct span der)
+/* The root, since some clients trust no other; the first one where the file has no root. */
+static bool choose(void *arg, struct span der)
 {
-    struct first *first = arg;
+    struct choice *choice = arg;
     struct cert c;
     char name[CA_NAME_SIZE] = "";
-    if (first->pem->size > 0) return true;
-    if (!cert_parse(der, &c) || !pem_add_certificate(der, first->pem)) return false;
+    if (!cert_parse(der, &c)) return false;
+    if (choice->pem->size > 0 && !span_equal(c.subject, c.issuer)) return true;
+    text_fini(choice->pem);
+    if (!pem_add_certificate(der, choice->pem)) return false;
     ca_short_name(&c, name);
-    snprintf(first->ca->alias, sizeof first->ca->alias, "suitegate-%s", name);
+    snprintf(choice->ca->alias, sizeof choice->ca->alias, "suitegate-%s", name);
     return true;
 }
 
@@ -261,11 +267,10 @@ static int change(int argc, char **argv, bool install)
     if (status >= 0) return status;
     struct config *config = cli_config_load(&options);
     if (!config) return CLI_CANNOT;
-    struct first first = {&ca, &pem};
+    struct choice choice = {&ca, &pem};
     const char *path = config->ca.certificate;
     int fault = file_read(path, 1 << 20, &file, NULL);
-    bool ok = !fault &&
-              pem_each(text_string(&file), file.size, PEM_CERTIFICATE, take_first, &first) &&
+    bool ok = !fault && pem_each(text_string(&file), file.size, PEM_CERTIFICATE, choose, &choice) &&
               pem.size > 0;
     if (!ok)
         fprintf(stderr, "suitegate: %s: %s\n", path,
