@@ -128,7 +128,7 @@ def verifies(folder, chain, root, *options):
 
 
 def check_served(port, ca, folder, *keys):
-    """Each kind of client gets a good leaf of the configured CA, from the issuing CA of its kind."""
+    """Each kind of client gets a good leaf, from the issuing CA of its kind."""
     for key in keys or KEYS:
         chain = served(port, key)
         assert verifies(folder, chain, ca / "ca.pem", "-verify_hostname", HOST) is True

@@ -1,6 +1,6 @@
 /* TLS handshakes of a Java client that takes no certificate whose revocation it cannot look up in
- * the CRL that the certificate names. java Revoked CA.pem NAME:PORT[:SUITE]...: connects to that port
- * of 127.0.0.1 and prints a line for each, its suite, or what failed. */
+ * the CRL that the certificate names. java Revoked CA.pem NAME:PORT[:SUITE]...: connects to that
+ * port of 127.0.0.1 and prints a line for each, its suite, or what failed. */
 import java.io.FileInputStream;
 import java.net.Socket;
 import java.security.cert.CertPathBuilder;
@@ -22,14 +22,15 @@ public class Revoked {
     static SSLContext context(String file) throws Exception {
         X509Certificate root;
         try (FileInputStream in = new FileInputStream(file)) {
-            root = (X509Certificate) CertificateFactory.getInstance("X.509").generateCertificate(in);
+            root = (X509Certificate) CertificateFactory.getInstance("X.509")
+                           .generateCertificate(in);
         }
         PKIXRevocationChecker checker =
                 (PKIXRevocationChecker) CertPathBuilder.getInstance("PKIX").getRevocationChecker();
         checker.setOptions(EnumSet.of(PKIXRevocationChecker.Option.PREFER_CRLS,
                 PKIXRevocationChecker.Option.NO_FALLBACK));
-        PKIXBuilderParameters parameters =
-                new PKIXBuilderParameters(Set.of(new TrustAnchor(root, null)), new X509CertSelector());
+        PKIXBuilderParameters parameters = new PKIXBuilderParameters(
+                Set.of(new TrustAnchor(root, null)), new X509CertSelector());
         parameters.addCertPathChecker(checker);
         TrustManagerFactory trust = TrustManagerFactory.getInstance("PKIX");
         trust.init(new CertPathTrustManagerParameters(parameters));
