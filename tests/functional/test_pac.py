@@ -11,7 +11,7 @@ import pytest
 
 import hellos
 from client_programs import CLIENTS, command
-from gate import free_port, ini
+from gate import StartError, free_port, ini
 from names import with_hosts
 from probe import Browser
 from upstreams import nginx
@@ -228,11 +228,18 @@ def test_strange_questions_have_an_answer_too(make_pacs):
 
 
 def test_a_long_list_from_a_file(make_pacs, tmp_path):
-    names = [f"n{n}.example" for n in range(2000)]
+    names = [f"n{n}.example" for n in range(1000)]
     (tmp_path / "list").write_text("".join(f"{name}\n" for name in names))
     proxy, (pac,) = make_pacs(["file:list"])
-    asked = [[f"https://{name}/", name] for name in (names[0], names[1999], "n2000.example")]
+    asked = [[f"https://{name}/", name] for name in (names[0], names[999], "n1000.example")]
     assert evaluate([{"pac": pac, "questions": asked}]) == [[proxy, proxy, "DIRECT"]]
+
+
+def test_a_longer_list_is_refused(make_pacs, tmp_path):
+    """Each client would get all of it."""
+    (tmp_path / "list").write_text("".join(f"n{n}.example\n" for n in range(1001)))
+    with pytest.raises(StartError, match="only has more than 1000 destinations"):
+        make_pacs(["file:list"])
 
 
 # ---- a browser -------------------------------------------------------------------------------

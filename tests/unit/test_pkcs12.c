@@ -118,16 +118,6 @@ static size_t parse(const struct text *store, struct span *out)
     return n;
 }
 
-static void save(const char *name, const struct text *t)
-{
-    char path[128];
-    snprintf(path, sizeof path, "%s/%s", directory, name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_int_equal(fwrite(text_string(t), 1, t->size, f), t->size);
-    assert_int_equal(fclose(f), 0);
-}
-
 static bool has(const struct span *all, size_t n, struct span wanted)
 {
     for (size_t i = 0; i < n; i++)
@@ -147,7 +137,7 @@ static void reads_back(void **state)
     assert_int_equal(parse(&store, found), CERTIFICATES);
     for (size_t i = 0; i < CERTIFICATES; i++)
         assert_true(has(found, CERTIFICATES, load_der(names[i], &der)));
-    save("store.p12", &store);
+    save_text("store.p12", &store);
     run("openssl pkcs12 -info -nokeys -nomacver -passin pass: -in store.p12 >shown && "
         "[ $(grep -c BEGIN shown) = 3 ] && grep -q 'friendlyName: ca2' shown");
     text_fini(&pem);
