@@ -25,6 +25,9 @@ enum crl_answer crl_check(struct crl_set *set, const struct cert *c, const struc
 /* When this list (DER) was made, and when it expires. False when it cannot be read. */
 WARN_UNUSED bool crl_times(struct span der, time_t *this_update, time_t *next_update);
 
+/* Is it a CRL (DER) that this CA has signed? */
+bool crl_is_of(struct span der, const struct cert *issuer);
+
 /* The issuer's Name of each list. */
 void crl_each_issuer(const struct crl_set *set, void (*each)(void *arg, struct span issuer),
                      void *arg);

@@ -87,7 +87,10 @@ int file_replace(const char *path, mode_t mode, const struct text *content)
     char next[PATH_MAX];
     if (snprintf(next, sizeof next, "%s.new", path) >= (int)sizeof next) return ENAMETOOLONG;
     if (unlink(next) < 0 && errno != ENOENT) return errno; /* of a run that was ended */
+    struct stat before;
     int fault = file_create(next, mode, content);
+    if (!fault && stat(path, &before) == 0 && chown(next, before.st_uid, before.st_gid) < 0)
+        errno = 0; /* it is this process's own, as a new file would be */
     if (!fault && rename(next, path) < 0) {
         fault = errno;
         unlink(next);

@@ -52,12 +52,12 @@ static int complain(const char *path, int fault)
     return CLI_CANNOT;
 }
 
-enum { ROOT_FILES = 3, ALL_FILES = ROOT_FILES + KEY_TYPES };
+enum { ROOT_FILES = 4, ALL_FILES = ROOT_FILES + KEY_TYPES };
 
 /* The files that init makes. */
 static void name_file(const struct ca_place *place, int i, char out[PATH_MAX])
 {
-    static const char *const names[ROOT_FILES] = {"ca.key", "ca.pem", "ca.crl"};
+    static const char *const names[ROOT_FILES] = {"ca.key", "ca.pem", "ca.pem.new", "ca.crl"};
     if (i < ROOT_FILES)
         ca_place_file(place, names[i], out);
     else
@@ -87,23 +87,28 @@ static int undo(const struct ca_place *place)
 
 static int write_all(const char *directory, const struct text *certificate, const struct text *key)
 {
-    char pem[PATH_MAX], private[PATH_MAX];
-    struct ca_place place = {.certificate = pem, .key = private};
+    char pem[PATH_MAX], next[PATH_MAX], private[PATH_MAX];
+    struct ca_place place = {.certificate = next, .key = private};
     struct text done = {0}, errors = {0};
     if (snprintf(place.directory, sizeof place.directory, "%s", directory) >= PATH_MAX - 32)
         return complain(directory, ENAMETOOLONG);
     ca_place_file(&place, "ca.pem", pem);
+    ca_place_file(&place, "ca.pem.new", next);
     ca_place_file(&place, "ca.key", private);
     if (check_free(&place) != CLI_DONE) return CLI_CANNOT;
     int fault = file_create(private, 0600, key);
     if (fault) return complain(private, fault);
-    fault = file_create(pem, 0644, certificate);
+    fault = file_create(next, 0644, certificate);
     if (fault) {
         complain(pem, fault);
         return undo(&place);
     }
     int status = CLI_DONE;
     ca_files_renew(&place, true, time(NULL), &done, &errors);
+    /* Last, so that a CA without its issuing CAs is never taken for one that signs leaves itself.
+     */
+    if (errors.size == 0 && rename(next, pem) < 0)
+        text_printf(&errors, "%s: %s\n", pem, strerror(errno));
     if (errors.size > 0) {
         cli_print_errors(&errors);
         status = undo(&place);

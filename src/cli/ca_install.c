@@ -96,7 +96,8 @@ static bool has_content(const char *path, const struct text *wanted)
 
 static enum outcome change_system(const struct installed *ca, bool install, char why[256])
 {
-    static const char *const update[] = {"update-ca-certificates", NULL};
+    /* Only with this option it takes out what is gone. */
+    const char *const update[] = {"update-ca-certificates", install ? NULL : "--fresh", NULL};
     char path[PATH_MAX];
     snprintf(path, sizeof path, SYSTEM_FOLDER "/%s.crt", ca->alias);
     if (access(SYSTEM_FOLDER, F_OK) < 0) return STORE_ABSENT;
@@ -143,17 +144,41 @@ static bool find_cacerts(char keytool[PATH_MAX], char store[PATH_MAX])
     return false;
 }
 
+/* Debian copies the system's CAs into its own store, with a name like the second one. */
+static bool java_tool(const char *keytool, const char *store, const char *what, const char *alias)
+{
+    const char *const argv[] = {
+        keytool, what, "-keystore", store, "-storepass", "changeit", alias ? "-alias" : NULL,
+        alias,   NULL};
+    return tool_works(argv);
+}
+
+static bool add_to_java(const char *keytool, const char *store, const struct installed *ca)
+{
+    const char *const argv[] = {keytool,    "-importcert", "-noprompt", "-file",
+                                ca->file,   "-keystore",   store,       "-storepass",
+                                "changeit", "-alias",      ca->alias,   NULL};
+    return tool_works(argv);
+}
+
 static enum outcome change_java(const struct installed *ca, bool install, char why[256])
 {
-    char keytool[PATH_MAX], store[PATH_MAX];
+    char keytool[PATH_MAX], store[PATH_MAX], debian[64];
+    const char *const aliases[] = {ca->alias, debian};
+    bool found = false, ok = true;
+    snprintf(debian, sizeof debian, "debian:%s.pem", ca->alias);
     if (!find_cacerts(keytool, store)) return STORE_ABSENT;
-#define STORE "-keystore", store, "-storepass", "changeit", "-alias", ca->alias
-    const char *const list[] = {keytool, "-list", STORE, NULL};
-    const char *const add[] = {keytool, "-importcert", "-noprompt", "-file", ca->file, STORE, NULL};
-    const char *const remove[] = {keytool, "-delete", STORE, NULL};
-#undef STORE
-    if (tool_works(list) == install) return STORE_HAS_IT;
-    if (tool_works(install ? add : remove)) return STORE_DONE;
+    if (!java_tool(keytool, store, "-list", NULL)) {
+        snprintf(why, 256, "keytool cannot open %.160s with its first password", store);
+        return STORE_FAILED;
+    }
+    for (size_t i = 0; i < COUNT_OF(aliases); i++) {
+        if (!java_tool(keytool, store, "-list", aliases[i])) continue;
+        found = true;
+        if (!install) ok = java_tool(keytool, store, "-delete", aliases[i]) && ok;
+    }
+    if (found == install) return STORE_HAS_IT;
+    if (install ? add_to_java(keytool, store, ca) : ok) return STORE_DONE;
     snprintf(why, 256, "keytool cannot change %.200s", store);
     return STORE_FAILED;
 }
@@ -169,9 +194,12 @@ static enum outcome change_database(const struct installed *ca, bool install, co
     const char *const add[] = {"certutil", "-A",      "-d", database, "-t", "C,,",
                                "-n",       ca->alias, "-i", ca->file, NULL};
     const char *const remove[] = {"certutil", "-D", "-d", database, "-n", ca->alias, NULL};
-    const char *const help[] = {"certutil", "--help", NULL};
-    if (run(help) < 0) {
-        snprintf(why, 256, "certutil is not here: install libnss3-tools");
+    const char *const open[] = {"certutil", "-L", "-d", database, NULL};
+    int opened = run(open);
+    if (opened != 0) {
+        snprintf(why, 256,
+                 opened < 0 ? "certutil is not here: install libnss3-tools"
+                            : "certutil cannot open it");
         return STORE_FAILED;
     }
     if (tool_works(list) == install) return STORE_HAS_IT;

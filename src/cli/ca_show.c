@@ -91,7 +91,8 @@ static void show_issuing(const struct ca_place *place, enum key_type type, struc
     ca_place_issuing(place, type, path);
     if (access(path, F_OK) == 0) {
         int fault = file_read(path, FILE_LIMIT, &pem, NULL);
-        text_printf(out, "\nIssuing CA for leaves with %s keys\n", key_type_name(type));
+        text_printf(out, "\nIssuing CA for leaves with %s keys\n",
+                    type == KEY_ECDSA ? "ECDSA" : "RSA");
         if (!fault && !show_pem(&pem, out)) fault = EINVAL;
         text_printf(out, "With its key: %s%s%s\n", path, fault ? ": " : "",
                     fault ? strerror(fault) : "");

@@ -144,6 +144,16 @@ bool crl_times(struct span der, time_t *this_update, time_t *next_update)
     return ok;
 }
 
+bool crl_is_of(struct span der, const struct cert *issuer)
+{
+    struct crl crl = {0};
+    bool ok = read_crl(&crl, der) && name_equal(crl.issuer, issuer->subject) &&
+              issuer->can_sign_crls &&
+              signature_valid(crl.tbs, crl.algorithm, crl.signature, issuer);
+    free(crl.serials);
+    return ok;
+}
+
 struct crl_set *crl_set_new(const struct text *pem, const char *name, struct text *errors)
 {
     struct crl_set *set = calloc(1, sizeof *set);

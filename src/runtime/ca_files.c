@@ -6,8 +6,10 @@
 #include "pki/signature.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 enum { DAY = 86400 };
@@ -114,9 +116,9 @@ static struct ca *open_issuing(const struct ca_files *files, const struct ca_pla
     return ca_new(pem, pem, &urls.use, path, errors);
 }
 
-static bool was_issued_by(const struct ca *ca, const struct ca *root)
+static bool issued(const struct ca *root, const struct cert *c)
 {
-    const struct cert *c = ca_certificate(ca), *issuer = ca_certificate(root);
+    const struct cert *issuer = ca_certificate(root);
     return cert_issued_by(c, issuer) &&
            signature_valid(c->tbs, c->signature_algorithm, c->signature_bits, issuer);
 }
@@ -126,7 +128,7 @@ static struct ca *open_below(const struct ca_files *files, const struct ca_place
 {
     char path[PATH_MAX];
     struct ca *ca = open_issuing(files, place, type, errors);
-    if (!ca || was_issued_by(ca, root)) return ca;
+    if (!ca || issued(root, ca_certificate(ca))) return ca;
     ca_place_issuing(place, type, path);
     text_printf(errors, "%s was not issued by %s\n", path, place->certificate);
     ca_free(ca);
@@ -168,6 +170,28 @@ static bool is_there(const char *path)
     return access(path, F_OK) == 0 || errno != ENOENT;
 }
 
+static bool is_crl_of(const struct text *der, const struct ca *root)
+{
+    struct span bytes = {(const uint8_t *)text_string(der), der->size};
+    return crl_is_of(bytes, ca_certificate(root));
+}
+
+/* The list that the root left when its key was taken away. Nothing else is published under its
+ * name, whatever the file has. */
+static void read_root_crl(const struct ca_place *place, struct ca_files *out)
+{
+    enum { CRL_LIMIT = 1 << 20 };
+    char path[PATH_MAX];
+    struct text unread = {0};
+    struct ca *root = ca_root_open(out, place, &unread);
+    ca_place_file(place, "ca.crl", path);
+    bool ok =
+        root && file_read_kept(path, CRL_LIMIT, &out->crl, NULL) == 0 && is_crl_of(&out->crl, root);
+    if (!ok) text_fini(&out->crl);
+    ca_free(root);
+    text_fini(&unread);
+}
+
 bool ca_files_read(const struct ca_place *place, bool any_owner, struct ca_files *out,
                    struct text *errors)
 {
@@ -185,9 +209,8 @@ bool ca_files_read(const struct ca_place *place, bool any_owner, struct ca_files
     /* A service need not be able to read the root's key. */
     if (ok && (access(place->key, R_OK) == 0 || !ca_files_have_issuing(out)))
         ok = load_key(place->key, MODE_ALL_BUT_OWNER, any_owner, &out->key, errors);
-    ca_place_file(place, "ca.crl", path);
-    if (ok && is_there(path)) ok = load_pem(path, &out->crl, NULL, errors);
     if (!ok) return false;
+    if (ca_files_have_issuing(out) && out->key.size == 0) read_root_crl(place, out);
     if (!ca_signers_open(out, place, signers, errors)) return false;
     ca_signers_close(signers);
     return true;
@@ -212,12 +235,22 @@ static bool has_url(const struct cert *c, const char *url)
 }
 
 struct freshness {
+    const struct ca *root;
     const struct ca_urls *urls;
     time_t now;
     bool known, fresh;
+    char name[CA_NAME_SIZE];
 };
 
-/* Of the first certificate: is it far from its end, and does it say where the root's CRL is? */
+/* Does it say where the root's CRL is, and nothing else? */
+static bool has_right_urls(const struct cert *c, const struct ca_urls *urls)
+{
+    static const uint8_t crl_points[] = {DER_OID, 3, 0x55, 0x1d, 31};
+    if (!urls->crl) return !memmem(c->der.p, c->der.n, crl_points, sizeof crl_points);
+    return has_url(c, urls->crl) && has_url(c, urls->issuer);
+}
+
+/* Of the first certificate: is it far from its end? One of another root is not ours to replace. */
 static bool note_freshness(void *arg, struct span der)
 {
     struct freshness *f = arg;
@@ -225,21 +258,31 @@ static bool note_freshness(void *arg, struct span der)
     if (f->known) return true;
     if (!cert_parse(der, &c)) return false;
     f->known = true;
-    f->fresh = c.not_after - f->now > (c.not_after - c.not_before) / 3 &&
-               has_url(&c, f->urls->crl) && has_url(&c, f->urls->issuer);
+    ca_short_name(&c, f->name);
+    bool far = c.not_after - f->now > (c.not_after - c.not_before) / 3;
+    f->fresh = !issued(f->root, &c) || (far && has_right_urls(&c, f->urls));
     return true;
 }
 
 /* One that cannot be read is left to ca_files_read(), which says so. */
-static bool is_due(const struct text *pem, const struct ca_urls *urls, time_t now)
+static bool is_due(const struct text *pem, struct freshness *f)
 {
-    struct freshness f = {.urls = urls, .now = now};
     if (pem->size == 0) return true;
-    return pem_each(text_string(pem), pem->size, PEM_CERTIFICATE, note_freshness, &f) && f.known &&
-           !f.fresh;
+    return pem_each(text_string(pem), pem->size, PEM_CERTIFICATE, note_freshness, f) && f->known &&
+           !f->fresh;
 }
 
-static void renew_issuing(const struct ca_place *place, struct ca *root, enum key_type type,
+/* Is this CA's CRL one of the files beside it? */
+static bool has_crl_file(const struct ca_place *place, const char *name)
+{
+    char file[CA_NAME_SIZE + 8], path[PATH_MAX];
+    snprintf(file, sizeof file, "%s.crl", name);
+    ca_place_file(place, file, path);
+    return name[0] && is_there(path);
+}
+
+/* True: the former one had its CRL in a file, so the new one needs one. */
+static bool renew_issuing(const struct ca_place *place, struct ca *root, enum key_type type,
                           const struct text *pem, time_t now, struct text *done,
                           struct text *errors)
 {
@@ -247,13 +290,15 @@ static void renew_issuing(const struct ca_place *place, struct ca *root, enum ke
     struct text next = {0};
     char path[PATH_MAX];
     set_urls(&urls, &(struct ca_place){.publish = place->publish}, "ca");
-    if (!is_due(pem, &urls.use, now)) return;
+    struct freshness f = {.root = root, .urls = &urls.use, .now = now};
+    if (!is_due(pem, &f)) return false;
     ca_place_issuing(place, type, path);
     if (!ca_create_issuing(root, type, &urls.use, now, &next))
         text_printf(errors, "%s: cannot make a key or sign with it\n", path);
     else
         (void)save(path, 0600, &next, done, errors);
     wipe(&next);
+    return has_crl_file(place, f.name);
 }
 
 static void write_crl(struct ca *ca, const char *path, unsigned days, time_t now, struct text *done,
@@ -339,6 +384,17 @@ static void renew_root_crl(const struct ca_place *place, struct ca *root, time_t
     if (!is_there(path)) write_crl(root, path, CA_ROOT_CRL_DAYS, now, done, errors);
 }
 
+/* One process at a time: a proxy and a command may both find that something is due. -1: without. */
+static int lock_directory(const struct ca_place *place)
+{
+    int fd = open(place->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
 void ca_files_renew(const struct ca_place *place, bool all, time_t now, struct text *done,
                     struct text *errors)
 {
@@ -346,6 +402,7 @@ void ca_files_renew(const struct ca_place *place, bool all, time_t now, struct t
     struct text unread = {0};
     char path[PATH_MAX];
     struct ca *root = NULL;
+    int lock = lock_directory(place);
     bool ok = load_pem(place->certificate, &files.certificate, NULL, &unread);
     for (int k = 0; ok && k < KEY_TYPES; k++) {
         ca_place_issuing(place, (enum key_type)k, path);
@@ -354,12 +411,15 @@ void ca_files_renew(const struct ca_place *place, bool all, time_t now, struct t
     ok = ok && (all || ca_files_have_issuing(&files)) && access(place->key, R_OK) == 0 &&
          load_key(place->key, MODE_ALL_BUT_OWNER, true, &files.key, &unread);
     if (ok) root = ca_root_open(&files, place, &unread);
+    bool new_crls = false;
     for (int k = 0; root && k < KEY_TYPES; k++)
-        renew_issuing(place, root, (enum key_type)k, &files.issuing[k], now, done, errors);
+        if (renew_issuing(place, root, (enum key_type)k, &files.issuing[k], now, done, errors))
+            new_crls = true;
     if (root) renew_root_crl(place, root, now, done, errors);
     ca_free(root);
     text_fini(&unread);
     ca_files_fini(&files);
-    struct crl_writing w = {place->directory, now, false, done, errors};
+    struct crl_writing w = {place->directory, now, new_crls, done, errors};
     each_signer(place, write_one, &w, errors);
+    if (lock >= 0) close(lock);
 }
