@@ -14,10 +14,8 @@
 
 enum { DAY = 86400 };
 
-static const struct {
-    const char *file, *what;
-} issuing_rows[KEY_TYPES] = {
-    [KEY_ECDSA] = {"issuing-ecdsa.pem", "ECDSA"}, [KEY_RSA] = {"issuing-rsa.pem", "RSA"}};
+static const char *const issuing_files[KEY_TYPES] = {
+    [KEY_ECDSA] = "issuing-ecdsa.pem", [KEY_RSA] = "issuing-rsa.pem"};
 
 void ca_place_file(const struct ca_place *place, const char *name, char out[PATH_MAX])
 {
@@ -26,7 +24,7 @@ void ca_place_file(const struct ca_place *place, const char *name, char out[PATH
 
 void ca_place_issuing(const struct ca_place *place, enum key_type type, char out[PATH_MAX])
 {
-    ca_place_file(place, issuing_rows[type].file, out);
+    ca_place_file(place, issuing_files[type], out);
 }
 
 struct ca_place ca_place_of(const struct config *c)
