@@ -21,6 +21,8 @@ WARN_UNUSED struct trust *trust_new(const struct text *anchors, const char *anch
                                     const struct text *crls, const char *crls_name,
                                     unsigned minimum_rsa_bits, struct text *errors);
 void trust_free(struct trust *trust);
+/* When the first of the anchors expires. */
+time_t trust_anchor_expiry(const struct trust *trust);
 /* When the first CRL expires, 0 without one. */
 time_t trust_crl_expiry(const struct trust *trust);
 /* The issuer of each CRL that is not an anchor's, as RFC 4514 text, one per line. */
@@ -30,6 +32,7 @@ void trust_strange_crls(const struct trust *trust, struct text *out);
 struct cert_facts {
     char *subject, *issuer; /* RFC 4514; NULL: no certificate seen */
     char serial[CERT_SERIAL_TEXT];
+    enum cert_key key;
     time_t not_before, not_after;
     time_t valid_until; /* of the whole path and its CRLs; 0: not verified */
     char sha256[65];

@@ -19,11 +19,11 @@ enum client_certificate {
 };
 
 /* The longest messages, with their headers: a point of 255 bytes, the most that its length field
- * allows (RFC 8422 section 5.7); certificates as OpenSSL and nginx accept them; a signature by a
- * key of 8,192 bits. */
+ * allows (RFC 8422 section 5.7); certificates as the TLS library takes them; a signature by a key
+ * of 8,192 bits. */
 enum {
     CLIENT_KEY_EXCHANGE_LIMIT = 4 + 1 + 255,
-    CLIENT_CERTIFICATES_LIMIT = 4 + 102400,
+    CLIENT_CERTIFICATES_LIMIT = 4 + 65535,
     CLIENT_VERIFY_LIMIT = 4 + 4 + 1024,
 };
 
@@ -34,9 +34,11 @@ struct client_flight {
     bool has_certificates; /* the message, which may have none */
     unsigned certificates;
     bool lacks_certificate; /* it ended because one is required */
+    bool excess;            /* it ended because there are too many, or they are too long */
     bool has_key_exchange, has_verify;
-    bool done;  /* ChangeCipherSpec was admitted: what follows is protected */
-    bool hello; /* it ended with a second ClientHello */
+    uint16_t scheme; /* of CertificateVerify */
+    bool done;       /* ChangeCipherSpec was admitted: what follows is protected */
+    bool hello;      /* it ended with a second ClientHello */
     struct records records;
     uint8_t alert[2];
     uint8_t alert_size;

@@ -88,6 +88,10 @@ enum reason session_fault(const struct session *s);
  * many; or because it does not prove that it has its certificate's key. */
 bool session_lacks_certificate(const struct session *s);
 bool session_excess_certificates(const struct session *s);
+/* A handshake ended because the library cannot read the client's certificate. */
+bool session_certificate_unread(const struct session *s);
+/* Client side: was a certificate sent? */
+bool session_sent_certificate(const struct session *s);
 bool session_lacks_proof(const struct session *s);
 /* The peer has asked to renegotiate since the handshake. */
 bool session_renegotiation_asked(const struct session *s);

@@ -46,6 +46,7 @@ static const char *fault_of_certificate(const struct conn *c)
     const struct peer_check *check = &c->setup->client_check;
     if (session_excess_certificates(c->client.tls))
         return "It comes with more certificates than any chain needs.";
+    if (session_certificate_unread(c->client.tls)) return "It cannot be read.";
     if (check->called && !check->verified)
         return check->fault ? check->fault : sentence_of(check->reason);
     return session_lacks_proof(c->client.tls) ? "Its key is not proved to be the client's: the "
@@ -115,6 +116,6 @@ void mutual_describe(const struct conn *c, struct audit_request *out)
     if (!a || !read_request(c, &request)) return;
     out->asked = true;
     out->authorities = request.authorities;
-    if (a->presented)
+    if (a->presented && session_sent_certificate(c->upstream.tls))
         out->identity = loaded->config->identities[a->presented - loaded->identities].name;
 }

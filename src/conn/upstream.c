@@ -164,8 +164,9 @@ static enum step handshake_failed(struct conn *c)
     reason = session_explain(s, c->upstream.stream.end_of_data, &c->alert_received);
     if (reason == a->check.reason) c->detail = a->check.fault;
     if (reason == REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE)
-        c->detail = a->presented ? "It was sent the certificate that the record names."
-                                 : "No [identity] fits: it was sent none.";
+        c->detail = session_sent_certificate(s)
+                        ? "It was sent the certificate that the record names."
+                        : "No [identity] fits: it was sent none.";
     if (c->alert_received == ALERT_NO_APPLICATION_PROTOCOL)
         c->detail = "The upstream speaks none of the application protocols that the client offers.";
     return conn_refuse(c, reason);

@@ -66,10 +66,12 @@ static const char *fault_of_issuer(const struct path *p, size_t at)
     return NULL;
 }
 
-/* The eight suites need an RSA key, or an EC key on an allowed group. */
+/* The eight suites need an RSA key, or an EC key on an allowed group; the TLS library has a limit.
+ */
 static bool leaf_key_fits(const struct cert *leaf)
 {
-    return leaf->key == CERT_KEY_RSA || (leaf->key == CERT_KEY_EC && leaf->group != 0);
+    return (leaf->key == CERT_KEY_RSA && leaf->bits <= POLICY_RSA_BITS_CEILING) ||
+           (leaf->key == CERT_KEY_EC && leaf->group != 0);
 }
 
 static const char *fault_of_purpose(const struct cert *c, enum path_purpose purpose, bool is_leaf)
@@ -82,7 +84,8 @@ static const char *fault_of_purpose(const struct cert *c, enum path_purpose purp
 
 static const char *fault_of(const struct path *p, enum path_purpose purpose)
 {
-    if (!leaf_key_fits(p->certs[0])) return "Its key is neither RSA nor ECDSA on an allowed group.";
+    if (!leaf_key_fits(p->certs[0]))
+        return "Its key is neither RSA of up to 4,096 bits nor ECDSA on an allowed group.";
     for (size_t i = 0; i < p->n; i++) {
         const struct cert *c = p->certs[i];
         if (c->has_unknown_critical)

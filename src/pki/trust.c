@@ -14,8 +14,8 @@
 #include <wolfssl/error-ssl.h>
 
 enum {
-    /* Signatures computed for one chain, failed ones included, and links examined: bounds what a
-     * crafted chain can cost. */
+    /* Signatures computed for one chain, failed ones included, by their cost, and links examined:
+     * bounds what a crafted chain can cost. */
     SIGNATURES_LIMIT = 24,
     LINKS_LIMIT = 256,
     CANDIDATES_LIMIT = 64, /* issuers of one certificate by name */
@@ -82,6 +82,14 @@ void trust_free(struct trust *trust)
     free(trust);
 }
 
+time_t trust_anchor_expiry(const struct trust *trust)
+{
+    time_t first = trust->anchors[0].cert.not_after;
+    for (size_t i = 1; i < trust->n; i++)
+        if (trust->anchors[i].cert.not_after < first) first = trust->anchors[i].cert.not_after;
+    return first;
+}
+
 time_t trust_crl_expiry(const struct trust *trust)
 {
     return crl_first_expiry(trust->crls);
@@ -145,6 +153,7 @@ static void note_facts(struct peer_check *check, struct span der)
     facts->issuer = name_text(leaf.issuer);
     size_t n = leaf.serial.n < CERT_SERIAL_LIMIT ? leaf.serial.n : CERT_SERIAL_LIMIT;
     text_hex(leaf.serial.p, n, facts->serial);
+    facts->key = leaf.key;
     facts->not_before = leaf.not_before;
     facts->not_after = leaf.not_after;
     text_hex(digest, sizeof digest, facts->sha256);
@@ -185,10 +194,18 @@ static bool is_known_bad(const struct search *s, const struct cert *c, const str
     return false;
 }
 
-static bool take_signature(struct search *s)
+/* About what a signature costs, in those of RSA and P-256. */
+static unsigned cost_of(const struct cert *issuer)
 {
-    if (s->signatures == 0) return false;
-    s->signatures--;
+    if (issuer->key != CERT_KEY_EC || issuer->bits <= 256) return 1;
+    return issuer->bits <= 384 ? 3 : 6;
+}
+
+static bool take_signature(struct search *s, const struct cert *issuer)
+{
+    unsigned cost = cost_of(issuer);
+    if (s->signatures < cost) return false;
+    s->signatures -= cost;
     return true;
 }
 
@@ -198,7 +215,7 @@ static bool signed_by(struct search *s, const struct cert *c, const struct cert 
     if (is_known_bad(s, c, issuer)) return false;
     bool memory = verified_digest(issuer->spki, c->der, (struct span){0}, digest);
     if (memory && verified_before(&s->trust->verified, digest)) return true;
-    if (!take_signature(s)) return false;
+    if (!take_signature(s, issuer)) return false;
     if (!signature_valid(c->tbs, c->signature_algorithm, c->signature_bits, issuer)) {
         s->bad[s->bad_count++] = (struct link){c, issuer};
         return false;
@@ -309,7 +326,7 @@ static bool extend(struct search *s)
         if (is_in_path(s, issuer)) continue;
         s->links--;
         bool weak = link_is_weak(s, c, issuer);
-        if (weak ? !take_signature(s) : !signed_by(s, c, issuer)) continue;
+        if (weak ? !take_signature(s, issuer) : !signed_by(s, c, issuer)) continue;
         s->weak_links += weak;
         s->path.certs[s->path.n++] = issuer;
         if (all.list[i].is_anchor ? path_passes(s) : extend(s)) return true;

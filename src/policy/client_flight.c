@@ -86,14 +86,16 @@ static int take_certificates(struct client_flight *f, struct span body)
     f->has_certificates = true;
     f->lacks_certificate = f->certificates == 0 && f->asked == CLIENT_CERTIFICATE_REQUIRED;
     if (f->lacks_certificate) return ALERT_HANDSHAKE_FAILURE;
-    return f->certificates > FLIGHT_CHAIN_LIMIT ? ALERT_BAD_CERTIFICATE : ADMIT;
+    f->excess = f->certificates > FLIGHT_CHAIN_LIMIT;
+    return f->excess ? ALERT_BAD_CERTIFICATE : ADMIT;
 }
 
 /* Section 7.4.8. The library checks the signature. */
 static int take_verify(struct client_flight *f, struct span body)
 {
     struct reader r = reader_of(body);
-    const struct scheme *scheme = scheme_by_id(reader_u16(&r));
+    f->scheme = reader_u16(&r);
+    const struct scheme *scheme = scheme_by_id(f->scheme);
     reader_vector(&r, 2);
     if (!reader_done(&r)) return ALERT_DECODE_ERROR;
     f->has_verify = true;
@@ -122,7 +124,10 @@ static int check_message(struct client_flight *f, bool abbreviated)
     if (m.p[0] != due_message(f, abbreviated)) return ALERT_UNEXPECTED_MESSAGE;
     if (m.n < MESSAGE_HEADER) return ADMIT;
     size_t size = MESSAGE_HEADER + message_length(m.p);
-    if (size > message_limit(m.p[0])) return ALERT_DECODE_ERROR;
+    if (size > message_limit(m.p[0])) {
+        f->excess = m.p[0] == MESSAGE_CERTIFICATE;
+        return f->excess ? ALERT_BAD_CERTIFICATE : ALERT_DECODE_ERROR;
+    }
     return m.n < size ? ADMIT : take_message(f, m);
 }
 

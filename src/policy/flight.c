@@ -292,6 +292,6 @@ enum reason flight_explain(const struct flight *f, bool closed)
             return REASON_UPSTREAM_NO_APPROVED_SUITE;
     }
     if (f->alert >= 0) return REASON_UPSTREAM_HANDSHAKE_FAILED;
-    if (f->has_certificate_request) return REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE;
+    if (f->has_certificate_request && closed) return REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE;
     return closed ? REASON_UPSTREAM_CLOSED_HANDSHAKE : REASON_UPSTREAM_HANDSHAKE_FAILED;
 }

@@ -14,6 +14,8 @@ void own_certificate_fini(struct own_certificate *own)
     key_fini(&own->key);
 }
 
+enum { CLIENT_CA_WARNING = 30 * 86400 }; /* seconds before its end */
+
 /* Anything that ends is told to the operator; an identity that could not be used is refused. */
 struct leaf_check {
     struct own_certificate *own;
@@ -35,8 +37,10 @@ static const char *fault_of_identity(const struct cert *c)
 
 static const char *fault_of_leaf(const struct leaf_check *check, const struct cert *c)
 {
-    if (c->key == CERT_KEY_RSA ? c->bits < POLICY_RSA_BITS_FLOOR : c->group == 0)
-        return "has a key that the policy does not allow";
+    bool allowed = c->key == CERT_KEY_RSA
+                       ? c->bits >= POLICY_RSA_BITS_FLOOR && c->bits <= POLICY_RSA_BITS_CEILING
+                       : c->group != 0;
+    if (!allowed) return "has a key that the policy does not allow";
     if (!span_equal(key_spki(&check->own->key), c->spki))
         return "and its key do not belong together";
     if (c->signature != CERT_SIGNATURE_STRONG)
@@ -157,6 +161,14 @@ struct trust *loaded_config_client_trust(const struct loaded_config *loaded, siz
                      loaded->config->policy.minimum_rsa_bits, errors);
 }
 
+/* Its clients would be refused for what is the operator's to mend. */
+static void note_client_ca(struct loaded_config *loaded, const char *listener, time_t end)
+{
+    char what[128];
+    snprintf(what, sizeof what, "A CA in client_ca of listener %s", listener);
+    load_note_end(loaded, what, end, end - CLIENT_CA_WARNING);
+}
+
 void load_client_cas(struct loaded_config *loaded, size_t i, struct text *errors)
 {
     const struct listen_config *l = &loaded->config->listeners[i];
@@ -168,6 +180,7 @@ void load_client_cas(struct loaded_config *loaded, size_t i, struct text *errors
     struct trust *trust = loaded_config_client_trust(loaded, i, errors);
     if (!trust) return;
     snprintf(what, sizeof what, "A CRL of client_crl of listener %s", l->name);
+    note_client_ca(loaded, l->name, trust_anchor_expiry(trust));
     time_t end = trust_crl_expiry(trust);
     if (end) load_note_end(loaded, what, end, end);
     load_note_strange_crls(loaded, trust, "client_crl", "client_ca");

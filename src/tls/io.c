@@ -64,6 +64,30 @@ int session_receive_callback(WOLFSSL *ssl, char *buffer, int size, void *context
     return (int)n;
 }
 
+/* Is the scheme of the client's proof for its certificate's type of key? */
+static bool proof_fits(const struct handshake *h)
+{
+    const struct scheme *scheme = scheme_by_id(h->client.scheme);
+    return scheme && (scheme->key == KEY_RSA) == (h->check->facts.key == CERT_KEY_RSA);
+}
+
+/* Has one of these plaintext records a Certificate message with a certificate? */
+static bool has_certificate(const uint8_t *p, size_t n)
+{
+    enum { LIST_AT = RECORD_HEADER + MESSAGE_HEADER, LIST_SIZE = 3 };
+    while (n >= RECORD_HEADER) {
+        size_t size = RECORD_HEADER + record_length(p);
+        if (size > n) return false;
+        const uint8_t *list = p + LIST_AT;
+        if (p[0] == RECORD_HANDSHAKE && size >= LIST_AT + LIST_SIZE &&
+            p[RECORD_HEADER] == MESSAGE_CERTIFICATE)
+            return list[0] || list[1] || list[2];
+        p += size;
+        n -= size;
+    }
+    return false;
+}
+
 /* The policy chooses a plaintext fatal alert for a certificate, not the library. */
 static void choose_alert(struct session *s, const char *record, int size, uint8_t *copy)
 {
@@ -76,12 +100,14 @@ static void choose_alert(struct session *s, const char *record, int size, uint8_
         if (alert >= 0) copy[6] = (uint8_t)alert;
     }
     /* A chain that the library cannot parse fails before the callback. */
-    bool unread = !s->is_server && h->check && !h->check->called && h->flight.certificates > 0 &&
-                  !h->flight.group;
+    unsigned certificates = s->is_server ? h->client.certificates : h->flight.certificates;
+    bool unread = s->violation < 0 && h->check && !h->check->called && certificates > 0 &&
+                  (s->is_server || !h->flight.group);
     if (unread && r[5] == ALERT_LEVEL_FATAL) copy[6] = ALERT_BAD_CERTIFICATE;
-    /* The scheme of its proof is for another type of key (RFC 5246 section 7.4.8). */
-    bool unfit = s->is_server && h->check && h->check->verified;
-    if (unfit && copy[6] == ALERT_BAD_CERTIFICATE) copy[6] = ALERT_ILLEGAL_PARAMETER;
+    /* Its proof is wrong, or for another type of key (RFC 5246 section 7.4.8). */
+    bool unproved = s->is_server && h->check && h->check->verified;
+    if (unproved && copy[6] == ALERT_BAD_CERTIFICATE)
+        copy[6] = proof_fits(h) ? ALERT_DECRYPT_ERROR : ALERT_ILLEGAL_PARAMETER;
     /* After a client's ChangeCipherSpec nothing is negotiated any more. */
     if (h->client.done && copy[6] == ALERT_HANDSHAKE_FAILURE) copy[6] = ALERT_UNEXPECTED_MESSAGE;
     s->alert_sent = copy[6];
@@ -95,6 +121,8 @@ int session_send_callback(WOLFSSL *ssl, char *buffer, int size, void *context)
     if (!place) return WOLFSSL_CBIO_ERR_GENERAL;
     memcpy(place, buffer, (size_t)size);
     choose_alert(s, buffer, size, place);
+    if (!s->is_server && s->handshake && has_certificate(place, (size_t)size))
+        s->handshake->sent_certificate = true;
     if (s->is_server && s->handshake) {
         int unused;
         enum reason ignored =

@@ -363,14 +363,28 @@ bool session_lacks_certificate(const struct session *s)
 
 bool session_excess_certificates(const struct session *s)
 {
-    const struct client_flight *client = s->handshake ? &s->handshake->client : NULL;
-    return client && client->has_certificates && client->certificates > FLIGHT_CHAIN_LIMIT;
+    return s->handshake && s->handshake->client.excess;
+}
+
+bool session_certificate_unread(const struct session *s)
+{
+    const struct handshake *h = s->handshake;
+    return s->failed && s->violation < 0 && !is_gone(s) && h && h->client.certificates > 0 &&
+           h->check && !h->check->called;
+}
+
+bool session_sent_certificate(const struct session *s)
+{
+    return s->handshake && s->handshake->sent_certificate;
 }
 
 bool session_lacks_proof(const struct session *s)
 {
-    bool no_key = s->error == INVALID_PARAMETER; /* the library did not reach it */
-    return s->handshake && s->handshake->client.has_verify && (s->error == SIG_VERIFY_E || no_key);
+    const struct handshake *h = s->handshake;
+    /* A wrong signature, one of PKCS #1 that is wrong, a key that the library did not reach. */
+    bool unproved =
+        s->error == SIG_VERIFY_E || s->error == VERIFY_CERT_ERROR || s->error == INVALID_PARAMETER;
+    return h && h->client.has_verify && h->check && h->check->verified && unproved;
 }
 
 bool session_renegotiation_asked(const struct session *s)

@@ -13,6 +13,7 @@ struct handshake {
     struct peer_check *check; /* of the peer's certificate; NULL: the client is not asked for one */
     struct ticket_scope tickets; /* server side; keys NULL: none */
     struct client_flight client; /* server side */
+    bool sent_certificate;       /* client side */
 };
 
 struct session {

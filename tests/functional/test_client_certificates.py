@@ -302,6 +302,21 @@ def test_an_invalid_certificate_is_refused(asking, clients, name, mode):
     assert presented(refused) == truth(leaf)
 
 
+def test_a_key_that_is_too_long_for_the_library(asking, clients):
+    leaf, gate = clients.leaf("long", key="rsa5120"), asking(ALL)
+    assert refusal_of(gate, leaf, "fixed_required") == (42, "client_certificate_invalid")
+    assert "4,096 bits" in at(gate.matching(action="connection-refused")[0], "suitegate.detail")
+
+
+def test_a_ca_that_has_expired_is_warned_of(make_asking, clients, tmp_path):
+    old = clients.pki.ca("clients-old-root", start=-10 * DAY, end=-DAY)
+    both = tmp_path / "both.pem"
+    both.write_bytes(clients.trust.read_bytes() + old.cert.read_bytes())
+    gate = make_asking(ca=both)
+    assert "A CA in client_ca of listener fixed expired on" in gate.stderr
+    assert get(gate, leaf=clients.ec).status == 200
+
+
 def test_a_key_below_minimum_rsa_bits(make_asking, clients):
     gate = make_asking(policy={"minimum_rsa_bits": 3072})
     assert refusal_of(gate, clients.rsa, "fixed") == (42, "client_certificate_invalid")

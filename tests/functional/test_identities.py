@@ -340,6 +340,7 @@ def test_an_upstream_that_is_not_verified_gets_no_certificate(make, pki, clients
         assert upstream.alerts()
         assert upstream.messages() == [1]  # its hello and nothing else
     assert at(refused, "event.code").startswith("upstream_certificate_")
+    assert at(refused, "suitegate.upstream.client_certificate.sent") is False
 
 
 def test_a_verified_one_gets_it_there(make, pki, clients):
@@ -439,6 +440,8 @@ FAULTS = {
                          "has a key that the policy does not allow"),
     "with a small curve": (lambda c: c.leaf("p224", key="ec224"),
                            "has a key that the policy does not allow"),
+    "with a long key": (lambda c: c.leaf("long", key="rsa5120"),
+                        "has a key that the policy does not allow"),
     "signed with SHA-1": (lambda c: c.leaf("sha1", digest="sha1"),
                           "has a signature that the policy does not allow"),
     "with another's key": (lambda c: mixed(c.ec, c.leaf("p384", key="ec384")),

@@ -364,6 +364,8 @@ static const struct {
      REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE},
     {"closed behind CertificateRequest", "", true, true, true,
      REASON_UPSTREAM_WANTS_CLIENT_CERTIFICATE},
+    {"what follows CertificateRequest fails here", "", true, true, false,
+     REASON_UPSTREAM_HANDSHAKE_FAILED},
     {"half an alert", "15 0303 0002 02", false, false, true, REASON_UPSTREAM_CLOSED_HANDSHAKE},
     {"alert in two records", "15 0303 0001 02 15 0303 0001 28", false, false, true,
      REASON_UPSTREAM_CLOSED_HANDSHAKE},
