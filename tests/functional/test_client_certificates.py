@@ -121,6 +121,42 @@ def java(tmp_path_factory, origin):
     return run
 
 
+@pytest.fixture(scope="module")
+def mono(tmp_path_factory):
+    """mono(gate, leaf): HttpWebRequest, as in the .NET Framework, at the gate's test listener."""
+    folder = tmp_path_factory.mktemp("mono")
+    built = command("mcs", "-r:Mono.Security", f"-out:{folder}/Request.exe",
+                    CLIENTS / "Request.cs")
+    assert built.returncode == 0, built.stdout + built.stderr
+
+    def run(gate, leaf):
+        openssl("x509", "-in", gate.ca_path, "-outform", "DER", "-out", folder / "ca.der")
+        store = [folder / f"{leaf.name}.p12"] if leaf else []
+        if leaf:
+            openssl("pkcs12", "-export", "-in", leaf.chain, "-inkey", leaf.key, "-out", *store,
+                    "-passout", "pass:changeit", "-keypbe", "PBE-SHA1-3DES", "-certpbe",
+                    "PBE-SHA1-3DES", "-macalg", "sha1")
+        env = {"HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+        return command("mono", folder / "Request.exe", folder / "ca.der",
+                       f"https://localhost:{gate.ports['test']}/health", *store, env=env)
+
+    return run
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", ["rsa", None])
+def test_mono(asking, clients, mono, name):
+    gate = asking({"test": ("test", "required")})
+    done = mono(gate, getattr(clients, name) if name else None)
+    if name:
+        assert done.stdout == b"200\n", done.stderr
+        assert presented(gate.wait_record(action="connection-opened")) == truth(clients.rsa)
+    else:
+        assert done.returncode == 3
+        assert at(gate.wait_record(action="connection-refused"),
+                  "event.code") == "client_certificate_required"
+
+
 def page_of(listener, origin):
     return "200 " + BODIES.get(listener.partition("_")[0], origin.body).decode().strip()
 

@@ -1,10 +1,12 @@
 /* One HTTPS GET of a .NET Framework program that has revocation checked.
- * Request.exe CA.der|- URL: puts the CA into its user's store (in HOME), prints the status; exit 3
- * when the request fails. */
+ * Request.exe CA.der|- URL [CLIENT.p12]: puts the CA into its user's store (in HOME), presents the
+ * client's certificate (password: changeit), prints the status; exit 3 when the request fails. */
 using System;
 using System.IO;
 using System.Net;
+using System.Security.Cryptography.X509Certificates;
 using Mono.Security.X509;
+using X509Certificate = Mono.Security.X509.X509Certificate;
 
 static class Request
 {
@@ -21,6 +23,8 @@ static class Request
         try {
             var request = (HttpWebRequest) WebRequest.Create(args[1]);
             request.Timeout = 20000;
+            if (args.Length > 2)
+                request.ClientCertificates.Add(new X509Certificate2(args[2], "changeit"));
             using (var response = (HttpWebResponse) request.GetResponse())
                 Console.WriteLine((int) response.StatusCode);
             return 0;
