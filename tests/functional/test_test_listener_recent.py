@@ -60,6 +60,20 @@ def test_openssl_refused(probe, name):
     assert_on_recent(probe, probe.wait_record(code=code))
 
 
+@pytest.mark.parametrize("sends", ["client_certificate_invalid", "client_revocation_unknown"])
+def test_a_refused_certificate_is_on_recent(make_probe, pki, sends):
+    """Others, who send none, see it: the listener does not require one."""
+    stale = sends == "client_revocation_unknown"
+    leaf = pki.leaf("recent-client", san=(), eku="clientAuth") if stale else pki.ec
+    gate = make_probe(listen={
+        "client_certificate": "optional", "client_ca": pki.trust,
+        "client_crl": pki.crl("recent-stale", last=-7200, following=-3600) if stale else None})
+    done = s_client(gate.port, gate.ca_path, "-cert", leaf.cert, "-cert_chain", leaf.chain, "-key",
+                    leaf.key, stdin=request())
+    assert b"SSL alert number 42" in done.stderr
+    assert_on_recent(gate, gate.wait_record(code=sends))
+
+
 def test_what_was_offered_instead_is_named(probe):
     hellos.ask(probe.port, hello(suites=(0x009C, 0x002F, 0xFEDC)))
     said = recent_of(probe, probe.wait_record(code="client_no_approved_suite"))
@@ -253,7 +267,8 @@ def test_who_may_not_connect_is_on_recent(make_probe, world):
 ELSEWHERE_TESTED = {"client_hello_timeout", "client_plaintext_http", "client_rejected_certificate",
                     "client_handshake_failed", "client_not_tls", "client_denied",
                     "client_no_usable_certificate", "client_fallback_retry",
-                    "client_protocol_violation"}
+                    "client_protocol_violation", "client_certificate_required",
+                    "client_certificate_invalid", "client_revocation_unknown"}
 NOT_HERE = {"client_bad_request", "client_no_server_name", "client_server_name_mismatch",
             "client_bad_proxy_header", "client_login_failed", "destination_denied", "proxy_loop"}
 
