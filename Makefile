@@ -45,7 +45,7 @@ all: packages
 
 help:
 	@echo 'make run      get what is needed, build, make a local CA, run the proxy on 127.0.0.1:8080'
-	@echo 'make test     get what is needed, build, run all tests (about seven minutes)'
+	@echo 'make test     get what is needed, build, run all tests (about ten minutes)'
 	@echo 'make asan     unit and functional tests under ASan and UBSan'
 	@echo 'make covered  find the tests that make asan may leave out, as others run their code'
 	@echo 'make mutants  small faults in the program, and whether a test notices (MUTANTS="SEED COUNT")'
