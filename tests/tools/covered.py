@@ -19,7 +19,7 @@ LIST = pathlib.Path(__file__).parents[1] / "functional" / "covered.txt"
 KEPT = {"test_relay", "test_fairness", "test_sources", "test_operations", "test_deadlines",
         "test_repeats", "test_connect", "test_wire_judged", "test_records", "test_check_hostile",
         "test_check_mail", "test_check_names", "test_log", "test_log_tampered", "test_log_repairs",
-        "test_log_disk", "test_tickets", "test_publish"}
+        "test_log_disk", "test_tickets", "test_publish", "test_client_flights_judged"}
 FOLDER = pathlib.Path(os.environ.get("COVERED_FOLDER", "build/coverage"))
 
 
