@@ -48,16 +48,25 @@ static int report(struct text *done, struct text *errors, const char *nothing)
     return status;
 }
 
+/* The configuration whose CA a command is about. NULL: *status is how the command ends. */
+static struct config *begin(int argc, char **argv, const struct cli_syntax *syntax,
+                            struct cli_options *options, int *status)
+{
+    *status = cli_parse(argc, argv, syntax, options);
+    if (*status >= 0) return NULL;
+    *status = CLI_CANNOT;
+    return cli_config_load(options);
+}
+
 int cli_ca_crl(int argc, char **argv)
 {
     static const struct cli_syntax syntax = {CLI_WITH(CONFIG) | CLI_WITH(OUT), CLI_NO_OPERANDS,
                                              crl_help};
     struct cli_options options;
     struct text done = {0}, errors = {0};
-    int status = cli_parse(argc, argv, &syntax, &options);
-    if (status >= 0) return status;
-    struct config *config = cli_config_load(&options);
-    if (!config) return CLI_CANNOT;
+    int status;
+    struct config *config = begin(argc, argv, &syntax, &options, &status);
+    if (!config) return status;
     const struct ca_place place = ca_place_of(config);
     if (options.out && mkdir(options.out, 0755) < 0 && errno != EEXIST)
         text_printf(&errors, "%s: %s\n", options.out, strerror(errno));
@@ -74,10 +83,9 @@ int cli_ca_renew(int argc, char **argv)
     static const struct cli_syntax syntax = {CLI_WITH(CONFIG), CLI_NO_OPERANDS, renew_help};
     struct cli_options options;
     struct text done = {0}, errors = {0};
-    int status = cli_parse(argc, argv, &syntax, &options);
-    if (status >= 0) return status;
-    struct config *config = cli_config_load(&options);
-    if (!config) return CLI_CANNOT;
+    int status;
+    struct config *config = begin(argc, argv, &syntax, &options, &status);
+    if (!config) return status;
     const struct ca_place place = ca_place_of(config);
     ca_files_renew(&place, false, time(NULL), &done, &errors);
     bool here = access(place.key, F_OK) == 0;

@@ -19,7 +19,8 @@ import cas
 import upstreams
 import wire
 from cas import FILES, HOST, ISSUING, KEYS, aged, certificate, check_served, init, served, urls
-from gate import BINARY, PATIENCE, StartError, free_port, run, sanitized
+from clock_shim import clock  # noqa: F401 (fixture)
+from gate import BINARY, PATIENCE, StartError, free_port, run
 from hellos import connect_request
 from pki import DAY, openssl
 
@@ -595,61 +596,10 @@ def test_a_renewal_that_is_killed_leaves_a_usable_ca(pki, tmp_path, call, count)
 
 # ---- by time ---------------------------------------------------------------------------------
 
-SHIM = r"""
-#define _GNU_SOURCE
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
-/* What a file says to add to the time of day, and to the clock of timers. */
-static void read_offsets(long out[2])
-{
-    FILE *f = fopen(getenv("CLOCK_SHIM"), "re");
-    out[0] = out[1] = 0;
-    if (f && fscanf(f, "%ld %ld", &out[0], &out[1]) != 2) out[0] = out[1] = 0;
-    if (f) fclose(f);
-}
-
-int clock_gettime(clockid_t id, struct timespec *now)
-{
-    long offsets[2];
-    int result = (int)syscall(SYS_clock_gettime, id, now);
-    read_offsets(offsets);
-    now->tv_sec += offsets[id != CLOCK_REALTIME];
-    return result;
-}
-
-time_t time(time_t *out)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    if (out) *out = now.tv_sec;
-    return now.tv_sec;
-}
-"""
-
-
-@pytest.fixture
-def clocks(tmp_path):
-    """(environment, set(days of the time of day, seconds of the timers))"""
-    if sanitized():
-        pytest.skip("a sanitizer wants to be loaded first")
-    (tmp_path / "clock.c").write_text(SHIM)
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", tmp_path / "clock.so",
-                    tmp_path / "clock.c"], check=True)
-    env = {"LD_PRELOAD": str(tmp_path / "clock.so"), "CLOCK_SHIM": str(tmp_path / "clocks")}
-
-    def set_clocks(days, seconds):
-        (tmp_path / "next").write_text(f"{days * DAY} {seconds}\n")
-        os.rename(tmp_path / "next", tmp_path / "clocks")
-    return env, set_clocks
-
-
-def test_issuing_cas_are_renewed_every_hour_while_connections_go_on(make_forward, ca, pki, clocks,
+def test_issuing_cas_are_renewed_every_hour_while_connections_go_on(make_forward, ca, pki, clock,
                                                                     tmp_path):
-    env, set_clocks = clocks
+    env, set_clocks = clock
     leaf = pki.leaf("lasting", end=3000 * DAY)
     with upstreams.TlsPeer(wire.server_context(leaf), upstreams.echo) as upstream:
         gate = make_forward(ca={"certificate": ca / "ca.pem", "key": ca / "ca.key"},
@@ -667,7 +617,7 @@ def test_issuing_cas_are_renewed_every_hour_while_connections_go_on(make_forward
         first = connect()
         assert issuer(first) == certificate(ca / ISSUING[0]).subject
         before = contents(ca)
-        set_clocks(300, 3601)
+        set_clocks(300 * DAY, 3601)
         # Wakes the loop, so that it looks at its timers. The log's own thread waits on.
         deadline = time.monotonic() + PATIENCE
         while "configuration reloaded" not in gate.stderr and time.monotonic() < deadline:
