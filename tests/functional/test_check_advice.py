@@ -12,9 +12,7 @@ from client_programs import CLIENTS
 from gate import free_port
 from pki import openssl
 from policy_servers import LOOSE
-from upstreams import Process, nginx
-
-MODULES = pathlib.Path("/usr/lib/apache2/modules")
+from upstreams import Process, https_apache, nginx
 
 
 # ---- the advice ---------------------------------------------------------------------------
@@ -61,29 +59,13 @@ def test_the_advice_for_nginx_works(pki, tmp_path):
 
 
 def apache(folder, pki, settings):
-    port = free_port()
-    home = folder / f"apache-{port}"
-    home.mkdir()
-    (home / "apache2.conf").write_text(with_settings(f"""
-ServerRoot {home}
-PidFile {home}/pid
-DefaultRuntimeDir {home}
-ErrorLog {home}/error.log
-ServerName localhost
-Listen 127.0.0.1:{port}
-LoadModule mpm_event_module {MODULES}/mod_mpm_event.so
-LoadModule authz_core_module {MODULES}/mod_authz_core.so
-LoadModule ssl_module {MODULES}/mod_ssl.so
-SSLEngine on
-SSLCertificateFile {pki.ec.chain}
-SSLCertificateKeyFile {pki.ec.key}
+    return https_apache(folder, pki.ec, with_settings(f"""
 SSLCertificateFile {pki.rsa.chain}
 SSLCertificateKeyFile {pki.rsa.key}
 SSLProtocol all
 SSLCipherSuite {LOOSE}
 # settings
 """, settings))
-    return Process(["apache2", "-X", "-f", home / "apache2.conf"], port, home / "output.log")
 
 
 @pytest.mark.once

@@ -10,12 +10,12 @@ import threading
 import pytest
 
 import proxies
+import upstreams
 import wire
 from gate import free_port
-from upstreams import Peer, Process
+from upstreams import Peer
 
 COMBINATIONS = 300
-MODULES = "/usr/lib/apache2/modules"
 LONG = b"X: " + b"y" * 6000
 
 # Each axis: the usual value first. A request takes one value of each.
@@ -94,21 +94,8 @@ def squid(home, port):
 
 
 def apache(home, port):
-    (home / "apache2.conf").write_text(f"""
-ServerRoot {home}
-PidFile {home}/pid
-DefaultRuntimeDir {home}
-ErrorLog {home}/error.log
-ServerName localhost
-Listen 127.0.0.1:{port}
-LoadModule mpm_event_module {MODULES}/mod_mpm_event.so
-LoadModule authz_core_module {MODULES}/mod_authz_core.so
-LoadModule proxy_module {MODULES}/mod_proxy.so
-LoadModule proxy_connect_module {MODULES}/mod_proxy_connect.so
-ProxyRequests On
-AllowCONNECT 1-65535
-""")
-    return Process(["apache2", "-X", "-f", home / "apache2.conf"], port, home / "output")
+    return upstreams.apache(home, port, ("proxy", "proxy_connect"),
+                            "ProxyRequests On\nAllowCONNECT 1-65535")
 
 
 def haproxy(home, port):

@@ -21,37 +21,18 @@ from mutual import (APP, asking, clients, connect, fingerprint, get, make_asking
                     names, reload_with, start)
 from pki import DAY, openssl
 from scene import at, check_page
-from upstreams import Process, TlsPeer, nginx, page, s_server
-
-MODULES = "/usr/lib/apache2/modules"
+from upstreams import Process, TlsPeer, https_apache, nginx, page, s_server
 
 
 # ---- servers that ask ----------------------------------------------------------------------------
 
 def apache(folder, leaf, settings):
     """It answers every request with the client's certificate in a field."""
-    port = free_port()
-    home = folder / f"apache-{port}"
-    home.mkdir()
-    modules = "".join(f"LoadModule {name}_module {MODULES}/mod_{name}.so\n"
-                      for name in ("mpm_event", "authz_core", "headers", "ssl"))
-    (home / "apache2.conf").write_text(f"""
-ServerRoot {home}
-PidFile {home}/pid
-DefaultRuntimeDir {home}
-ErrorLog {home}/error.log
-ServerName localhost
-Listen 127.0.0.1:{port}
-DocumentRoot {home}
-{modules}
-SSLEngine on
-SSLCertificateFile {leaf.chain}
-SSLCertificateKeyFile {leaf.key}
+    return https_apache(folder, leaf, modules=["headers"], settings=f"""
 SSLVerifyDepth 3
 Header always set X-Client "%{{SSL_CLIENT_CERT}}s"
 {settings}
 """)
-    return Process(["apache2", "-X", "-f", home / "apache2.conf"], port, home / "output.log")
 
 
 def asking_apache(folder, leaf, ca, required):

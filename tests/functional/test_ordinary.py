@@ -18,36 +18,13 @@ import wire
 from gate import free_port
 from pki import openssl
 from scene import at, scene  # noqa: F401 (fixture)
-from upstreams import Process, nginx, s_server
+from upstreams import Process, https_apache, nginx, s_server
 
 # The gate does the same for each of these programs, and other tests run all of it under sanitizers.
 pytestmark = pytest.mark.once
 
 CLIENTS = pathlib.Path(__file__).parent / "clients"
-MODULES = "/usr/lib/apache2/modules"
 ROUNDS = 2  # of each client in front of each server
-
-
-def apache(folder, leaf, files):
-    port = free_port()
-    home = folder / f"apache-{port}"
-    home.mkdir()
-    (home / "apache2.conf").write_text(f"""
-ServerRoot {home}
-PidFile {home}/pid
-DefaultRuntimeDir {home}
-ErrorLog {home}/error.log
-ServerName localhost
-Listen 127.0.0.1:{port}
-DocumentRoot {files}
-LoadModule mpm_event_module {MODULES}/mod_mpm_event.so
-LoadModule authz_core_module {MODULES}/mod_authz_core.so
-LoadModule ssl_module {MODULES}/mod_ssl.so
-SSLEngine on
-SSLCertificateFile {leaf.chain}
-SSLCertificateKeyFile {leaf.key}
-""")
-    return Process(["apache2", "-X", "-f", home / "apache2.conf"], port, home / "output.log")
 
 
 def node_server(folder, leaf):
@@ -104,7 +81,7 @@ class PythonServer:
 
 SERVERS = {
     "nginx": lambda folder, leaf: nginx(folder, leaf, files=folder),
-    "apache": lambda folder, leaf: apache(folder, leaf, folder),
+    "apache": https_apache,
     "openssl s_server": s_server,
     "node": node_server,
     "java": java_server,

@@ -128,6 +128,37 @@ http {{
                    home / "output.log")
 
 
+def apache(home, port, modules, settings):
+    """Apache with these modules, for example "ssl", and whatever the settings say."""
+    load = "".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n"
+                   for name in ("mpm_event", "authz_core", *modules))
+    (home / "apache2.conf").write_text(f"""
+ServerRoot {home}
+PidFile {home}/pid
+DefaultRuntimeDir {home}
+ErrorLog {home}/error.log
+ServerName localhost
+Listen 127.0.0.1:{port}
+{load}
+{settings}
+""")
+    return Process(["apache2", "-X", "-f", home / "apache2.conf"], port, home / "output.log")
+
+
+def https_apache(folder, leaf, settings="", modules=()):
+    """It serves the files in the folder."""
+    port = free_port()
+    home = folder / f"apache-{port}"
+    home.mkdir()
+    return apache(home, port, ("ssl", *modules), f"""
+DocumentRoot {folder}
+SSLEngine on
+SSLCertificateFile {leaf.chain}
+SSLCertificateKeyFile {leaf.key}
+{settings}
+""")
+
+
 class Peer:
     """Accepts on a thread and gives each connection to script(sock, number) on its own thread.
 
