@@ -108,7 +108,7 @@ WRAPPED_test_conn := session_handshake session_agreed conn_refuse client_start_h
 WRAPPED_test_sources := free
 WRAPPED_test_state := pread digest_sha256
 WRAPPED_test_ticket := random_bytes
-WRAPPED_test_writer := output_take fdatasync fsync ftruncate
+WRAPPED_test_writer := fdatasync fsync ftruncate
 
 certs/ca.pem: | $(BUILD)/suitegate
 	@[ -e $@ ] || $(BUILD)/suitegate ca init --out certs
@@ -177,8 +177,8 @@ mutants: all
 	@/usr/bin/python3 -B tests/tools/mutants.py $(MUTANTS)
 
 # Fuzz targets: clang's libFuzzer over the pure rooms; fuzz_log and fuzz_cert over pki too, fuzz_log
-# over audit and ledger, fuzz_smtp, fuzz_pac, fuzz_list_file and fuzz_certificate_request over a file
-# or two.
+# over audit and ledger, fuzz_smtp, fuzz_pac, fuzz_list_file, fuzz_open_line and
+# fuzz_certificate_request over a file or two.
 FUZZ_CC = clang -std=c11 $(DEFINES) -Iinclude -Isrc -isystem $(WOLFSSL)/include -g -O1 \
     -fno-sanitize-recover=all
 fuzz_objects = $(patsubst src/%.c,$(BUILD)/fuzz/obj/%.o,$(sort $(wildcard $(1))))
@@ -191,7 +191,9 @@ $(BUILD)/fuzz/fuzz_smtp: $(call fuzz_objects,src/check/smtp.c)
 $(BUILD)/fuzz/fuzz_pac: $(call fuzz_objects,src/page/pac.c)
 $(BUILD)/fuzz/fuzz_list_file: $(call fuzz_objects,src/runtime/list_files.c)
 $(BUILD)/fuzz/fuzz_list_file: FUZZ_LIBS := -ljansson
-$(BUILD)/fuzz/fuzz_log: FUZZ_LIBS := $(WOLFSSL)/lib/libwolfssl.a -ljansson -lm
+$(BUILD)/fuzz/fuzz_open_line: $(call fuzz_objects,src/audit/open_line.c src/audit/frame.c src/audit/receipt.c)
+$(BUILD)/fuzz/fuzz_open_line: FUZZ_LIBS := -ljansson
+$(BUILD)/fuzz/fuzz_log: FUZZ_LIBS := $(WOLFSSL)/lib/libwolfssl.a -lev -ljansson -lm
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(HEADERS)
 	@echo "cc $<"
 	@$(FUZZ_CC) -fsanitize=fuzzer,address,undefined $(filter %.c %.o,$^) $(FUZZ_LIBS) \

@@ -10,6 +10,7 @@
 
 #include "audit/chain.h"
 #include "audit/checkpoint.h"
+#include "audit/receipt.h"
 #include "audit/state.h"
 #include "base/text.h"
 #include "config/config.h"
@@ -26,6 +27,8 @@ struct logfile_findings {
     uint64_t missing_from, missing_to; /* lines that were written and are missing; 0: none */
 };
 
+enum { LOGFILE_RECEIPTS = 64 };
+
 struct logfile {
     char *path, *key_path;
     int fd;
@@ -38,6 +41,9 @@ struct logfile {
     bool has_key;
     struct log_key key;
     struct logfile_findings findings;
+    /* The last one of each sender in the last part of the file, when it was opened. */
+    struct receipt receipts[LOGFILE_RECEIPTS];
+    size_t receipt_count;
 };
 
 /* NULL with a sentence in errors: it cannot be opened, another process writes it, or its key is not

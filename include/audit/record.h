@@ -27,6 +27,10 @@ enum audit_action {
 const char *audit_action_name(enum audit_action action);
 bool audit_action_is_routine(enum audit_action action);
 
+/* The processes that write records; each has actions of its own. */
+enum audit_sender { AUDIT_BY_CLERK, AUDIT_BY_KEEPER, AUDIT_BY_PROXY };
+enum audit_sender audit_action_sender(enum audit_action action);
+
 enum audit_level { AUDIT_INFO, AUDIT_WARNING, AUDIT_ERROR };
 
 /* What the log's sinks need besides the line. */

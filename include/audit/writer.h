@@ -1,18 +1,20 @@
-/* The audit log's one writer: a thread that takes records from all workers in order, chains and
- * signs them (audit/chain.h, audit/checkpoint.h), and calls back each waiting caller when its
- * record is in the file.
+/* The audit log's one writer: takes records in order, chains and signs them (audit/chain.h,
+ * audit/checkpoint.h), and calls back each waiting caller when its record is in the file. It
+ * belongs to one loop; its further sinks have threads of their own.
  *
  * Nothing is lost: a record that cannot be written stays queued and is retried. The file continues
- * at the byte where it stopped, so no line is torn. Meanwhile writer_available() is false and the
- * workers refuse new connections; when WRITER_QUEUE_LIMIT records or WRITER_QUEUE_BYTES wait,
- * writer_has_room() is false and they accept none, so that every refusal is recorded too. */
+ * at the byte where it stopped, so no line is torn. Meanwhile writer_is_failing() is true; when
+ * WRITER_QUEUE_LIMIT records or WRITER_QUEUE_BYTES wait, writer_has_room() is false and the caller
+ * must submit no more. */
 #ifndef AUDIT_WRITER_H
 #define AUDIT_WRITER_H
 
+#include "audit/receipt.h"
 #include "audit/record.h"
 #include "base/attr.h"
 #include "config/config.h"
 
+#include <ev.h>
 #include <stdbool.h>
 
 enum {
@@ -26,37 +28,43 @@ enum {
 
 struct writer;
 
-/* `answer` is called once, on the writer's thread, and must not block. */
+/* `answer` is called with true when the record is in the file, and before that at most once with
+ * false, when the file cannot be written. It must not call the writer. */
 struct writer_reply {
-    void (*answer)(void *context, void *token, bool written);
+    void (*answer)(void *context, uint64_t number, bool written);
     void *context;
-    void *token;
+    uint64_t number; /* the caller's, of the record */
 };
 
-/* policy: for the writer's own records; copied. NULL with a sentence in errors when the log cannot
- * be opened. */
-WARN_UNUSED struct writer *writer_new(const struct audit_config *config,
-                                      const struct audit_policy *policy, struct text *errors);
-/* Writes what is queued (one last attempt if the file fails), signs it and ends the thread. Returns
- * how many records could not be written. */
+/* settled: called after each round of work, once its answers are given. */
+struct writer_events {
+    void (*settled)(void *context);
+    void *context;
+};
+
+/* policy, name: for the writer's own records (audit/receipt.h); copied. events may be NULL. NULL
+ * with a sentence in errors when the log cannot be opened. */
+WARN_UNUSED struct writer *writer_new(struct ev_loop *loop, const struct audit_config *config,
+                                      const struct audit_policy *policy, const char *name,
+                                      const struct writer_events *events, struct text *errors);
+/* Writes what is queued (one last attempt if the file fails) and signs it. Returns how many records
+ * could not be written. */
 size_t writer_free(struct writer *w);
 
-/* Queues one open line with its stamp; takes the text. offer and reply may be NULL; reply is called
- * back also on failure. */
+/* Queues one open line, which has its receipt, with its stamp; takes the text. reply may be NULL;
+ * it is called back also when there is no memory. urgent: write before the loop waits again. */
 void writer_submit(struct writer *w, struct audit_stamp stamp, struct text *line,
-                   const struct audit_offer *offer, const struct writer_reply *reply);
+                   const struct writer_reply *reply, bool urgent);
+/* A record of the writer's own. */
+void writer_submit_own(struct writer *w, enum audit_action action, const char *detail);
+/* So many records were lost before they came here: the log will say so. */
+void writer_note_lost(struct writer *w, size_t count);
 
-/* Counts a refusal instead of recording it, if its source has used up its records with this code
- * (repeats.h): the caller then submits none, and reply is called back at once. The count itself is
- * recorded within seconds, or when the process stops. destination: host:port, or "" if unknown.
- * False: submit a record. */
-WARN_UNUSED bool writer_count_refusal(struct writer *w, const struct addr *source,
-                                      const char *listener, const char *destination,
-                                      enum reason reason, const struct writer_reply *reply);
-
-/* May new connections be served? May they be accepted at all? */
-bool writer_available(struct writer *w);
-bool writer_has_room(struct writer *w);
+bool writer_is_failing(const struct writer *w);
+bool writer_has_room(const struct writer *w);
+/* The last receipt of each sender near the end of the log, as it was when it was opened. Borrowed
+ * until the log is opened again. */
+const struct receipt *writer_last_receipts(const struct writer *w, size_t *n);
 
 /* Opens the log again before the next record (rotation); another path is another log, with its
  * own chain. False with a sentence in errors: the old one stays in use. policy may be NULL:

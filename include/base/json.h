@@ -4,7 +4,10 @@
 #ifndef BASE_JSON_H
 #define BASE_JSON_H
 
+#include "base/attr.h"
 #include "base/text.h"
+
+#include <stdint.h>
 
 struct json {
     struct text *out; /* not owned */
@@ -28,5 +31,11 @@ void json_put_bool(struct json *j, const char *key, bool value);
 void json_put_null(struct json *j, const char *key);
 /* As json_put_string(), but the member is left out when value is NULL or empty. */
 void json_put_optional(struct json *j, const char *key, const char *value);
+
+/* Length of the valid UTF-8 sequence at p (RFC 3629 section 4) of n > 0 bytes, 0 when there is
+ * none. */
+WARN_UNUSED size_t utf8_length(const uint8_t *p, size_t n);
+/* How many of the n bytes at p are printable ASCII that needs no escape in a string. */
+WARN_UNUSED size_t json_plain_length(const uint8_t *p, size_t n);
 
 #endif

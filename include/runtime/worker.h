@@ -4,7 +4,7 @@
 #ifndef RUNTIME_WORKER_H
 #define RUNTIME_WORKER_H
 
-#include "audit/writer.h"
+#include "audit/recorder.h"
 #include "base/attr.h"
 #include "config/config.h"
 #include "page/recent.h"
@@ -24,7 +24,7 @@ struct worker;
 
 /* What all workers share. */
 struct worker_shared {
-    struct writer *writer;
+    struct recording *recording;
     struct recent *recent; /* of test listeners */
     struct sources *sources;
     struct own_hellos *own_hellos;
@@ -51,6 +51,7 @@ struct worker {
     unsigned number;
     struct worker_shared *shared;
     struct ev_loop *loop;
+    struct recorder *recorder;
     struct conn *connections;
     struct run_queue run_queue; /* connections that have used their share and have more to move */
     size_t count;               /* of connections */

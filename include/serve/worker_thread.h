@@ -28,6 +28,8 @@ WARN_UNUSED bool worker_thread_start(struct worker_thread *t, struct runtime *ru
 void worker_thread_change_runtime(struct worker_thread *t, struct runtime *runtime);
 /* Seals session tickets with this key from now on. False while the former key is still pending. */
 bool worker_thread_change_ticket_key(struct worker_thread *t, const struct ticket_key *key);
+/* Its records go to this socket from now on (recorder_connect()), which it takes. */
+void worker_thread_connect(struct worker_thread *t, int fd);
 /* Stops accepting; the thread ends with its last connection. */
 void worker_thread_drain(struct worker_thread *t);
 /* Ends all connections. */

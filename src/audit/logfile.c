@@ -269,6 +269,25 @@ static void find_head(struct logfile *l, const struct text *tail)
         l->written = state;
 }
 
+/* With more senders than have a place, the ones that wrote last keep theirs. */
+static void note_receipt(struct logfile *l, const struct receipt *r)
+{
+    size_t i = 0;
+    while (i < l->receipt_count && strcmp(l->receipts[i].sender, r->sender) != 0) i++;
+    if (i == LOGFILE_RECEIPTS) i = 0;
+    if (i == l->receipt_count) l->receipt_count++;
+    for (; i + 1 < l->receipt_count; i++) l->receipts[i] = l->receipts[i + 1];
+    l->receipts[i] = *r;
+}
+
+static void find_receipts(struct logfile *l, const struct text *tail)
+{
+    const char *p = text_string(tail), *end = p + tail->size, *newline;
+    struct receipt r;
+    for (; p < end && (newline = memchr(p, '\n', (size_t)(end - p))); p = newline + 1)
+        if (receipt_read(p, (size_t)(newline - p), &r)) note_receipt(l, &r);
+}
+
 static bool examine(struct logfile *l, struct text *errors)
 {
     struct text tail = {0};
@@ -279,6 +298,7 @@ static bool examine(struct logfile *l, struct text *errors)
     if (ok) {
         take_out_torn_line(l, &tail);
         find_head(l, &tail);
+        find_receipts(l, &tail);
         if (tail.size == 0) sync_directory(l->path);
     } else {
         text_printf(errors, "audit file %s cannot be read\n", l->path);

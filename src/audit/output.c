@@ -42,7 +42,7 @@ static bool add_pending(struct output *o, struct queued *i)
 
 /* ---- the writer's own records ---- */
 
-static struct queued *own_record(struct output *o, enum audit_action action, const char *detail,
+static struct queued *new_record(struct output *o, enum audit_action action, const char *detail,
                                  const struct audit_log *about, struct timespec at)
 {
     struct text text = {0};
@@ -55,11 +55,18 @@ static struct queued *own_record(struct output *o, enum audit_action action, con
                             .alert_received = -1,
                             .log = about};
     struct audit_stamp stamp = audit_render(&e, &text);
-    struct queued *i = queued_new(stamp, &text, NULL, NULL);
-    if (i)
-        counters_add_queued(o->counters, i);
-    else
-        counters_add_lost(o->counters);
+    o->own.number++;
+    receipt_add(&o->own, at, &text);
+    struct queued *i = queued_new(stamp, &text, NULL);
+    if (!i) counters_add_lost(o->counters);
+    return i;
+}
+
+static struct queued *own_record(struct output *o, enum audit_action action, const char *detail,
+                                 const struct audit_log *about, struct timespec at)
+{
+    struct queued *i = new_record(o, action, detail, about, at);
+    if (i) counters_add_queued(o->counters, i);
     return i;
 }
 
@@ -68,6 +75,11 @@ static struct timespec now(void)
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     return t;
+}
+
+struct queued *output_own_record(struct output *o, enum audit_action action, const char *detail)
+{
+    return new_record(o, action, detail, NULL, now());
 }
 
 /* What was wrong with the log when it was opened. */
@@ -109,34 +121,17 @@ static void add_checkpoint(struct output *o, const char *trigger)
     text_fini(&signature);
 }
 
-/* A fallback record directly follows the record of its later attempt. */
-static void notice_offer(struct output *o, struct queued *i)
-{
-    struct audit_offer before;
-    struct text text = {0};
-    if (!i->offer || !fallback_notice(o->memory, i->offer, clock_steady_ns(), &before)) return;
-    struct audit_stamp stamp = audit_render_fallback(&before, i->offer, now(), &o->policy, &text);
-    struct queued *extra = queued_new(stamp, &text, NULL, NULL);
-    if (!extra) {
-        counters_add_lost(o->counters);
-        return;
-    }
-    counters_add_queued(o->counters, extra);
-    add_pending(o, extra);
-}
-
 void output_take(struct output *o, struct queued *items)
 {
     while (items) {
         struct queued *i = items;
         items = i->next;
-        if (add_pending(o, i)) notice_offer(o, i);
+        (void)add_pending(o, i);
     }
 }
 
 /* ---- writing ---- */
 
-/* With the lock of the mirrors held. */
 static void add_to_mirrors(struct output *o, struct line *line)
 {
     for (size_t i = 0; i < o->mirrors->n; i++) mirror_add(o->mirrors->items[i], line);
@@ -146,7 +141,6 @@ static void add_to_mirrors(struct output *o, struct line *line)
 static void account(struct output *o)
 {
     bool any = false;
-    pthread_mutex_lock(&o->mirrors->lock);
     while (o->pending.head && o->in_file >= o->pending.head->line->text.size) {
         struct queued *i = record_queue_take_first(&o->pending);
         o->in_file -= i->line->text.size;
@@ -157,7 +151,6 @@ static void account(struct output *o)
         add_to_mirrors(o, i->line);
         queued_free(i);
     }
-    pthread_mutex_unlock(&o->mirrors->lock);
     if (!any) return;
     int64_t t = clock_steady_ns();
     logfile_note(o->log);
@@ -232,18 +225,19 @@ static bool write_batch(struct output *o)
 
 static void begin_failing(struct output *o, int fault)
 {
-    if (!atomic_exchange(&o->counters->failing, true))
+    if (!o->counters->failing)
         diag_error("the audit file cannot be written (%s): new connections are refused until it "
                    "can",
                    strerror(fault));
+    o->counters->failing = true;
     /* Tell waiting callers that it is not written; the record stays queued. */
     for (struct queued *i = o->pending.head; i; i = i->next) queued_answer(i, false);
 }
 
 static void end_failing(struct output *o)
 {
-    if (atomic_exchange(&o->counters->failing, false))
-        diag_info("the audit file can be written again");
+    if (o->counters->failing) diag_info("the audit file can be written again");
+    o->counters->failing = false;
 }
 
 /* ---- another chain, or another file ---- */
@@ -305,7 +299,7 @@ static bool flush(struct output *o)
 
 static void report_lost(struct output *o)
 {
-    size_t lost = atomic_load(&o->counters->lost);
+    size_t lost = o->counters->lost;
     if (lost == o->lost_reported) return;
     struct audit_log about = {.sink = "file", .dropped = lost - o->lost_reported};
     struct queued *i = own_record(o, AUDIT_LOG_DROPPED, "There was no memory.", &about, now());
@@ -426,9 +420,8 @@ int64_t output_due(const struct output *o)
 
 size_t output_fini(struct output *o)
 {
-    size_t left = atomic_load(&o->counters->lost);
+    size_t left = o->counters->lost;
     for (; o->pending.head; left++) queued_free(record_queue_take_first(&o->pending));
     logfile_close(o->log);
-    fallback_memory_free(o->memory);
     return left;
 }

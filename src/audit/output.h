@@ -1,20 +1,17 @@
-/* What the writer's thread does with records: chains them, detects fallbacks, signs checkpoints,
- * writes, and calls back waiting callers. For one thread. Private to audit/. */
+/* What the writer does with records: chains them, signs checkpoints, writes, and calls back waiting
+ * callers. Private to audit/. */
 #ifndef AUDIT_OUTPUT_H
 #define AUDIT_OUTPUT_H
 
 #include "queued.h"
 
-#include "audit/fallback.h"
 #include "audit/logfile.h"
 #include "audit/mirror.h"
+#include "audit/receipt.h"
 #include "audit/writer.h"
 
-#include <pthread.h>
-
-/* The further sinks; changed by the controlling thread, under lock. */
+/* The further sinks. */
 struct mirrors {
-    pthread_mutex_t lock;
     struct mirror **items;
     size_t n;
 };
@@ -37,7 +34,7 @@ struct output {
     const char *trigger;            /* of the next checkpoint; NULL: none requested */
     int64_t checkpoint_ns, sync_ns; /* when they are due; 0: never */
     size_t lost_reported;
-    struct fallback_memory *memory;
+    struct receipt own; /* the last one of the writer's own records */
 };
 
 /* What to switch to. */
@@ -48,6 +45,9 @@ struct change {
 };
 
 void output_set_policy(struct output *o, const struct audit_policy *policy);
+/* A record of the writer's own, not counted as queued yet. NULL when out of memory. */
+WARN_UNUSED struct queued *output_own_record(struct output *o, enum audit_action action,
+                                             const char *detail);
 /* Takes the log. */
 void output_begin(struct output *o, struct logfile *log);
 /* Takes the items, a linked list. */

@@ -26,29 +26,26 @@ struct queued *record_queue_take_first(struct record_queue *l)
 void queued_free(struct queued *i)
 {
     line_release(i->line);
-    free(i->offer);
     free(i);
 }
 
 void queued_answer(struct queued *i, bool written)
 {
     if (!i->reply.answer) return;
-    i->reply.answer(i->reply.context, i->reply.token, written);
-    i->reply.answer = NULL;
+    if (!written && i->told) return;
+    i->told = true;
+    i->reply.answer(i->reply.context, i->reply.number, written);
+    if (written) i->reply.answer = NULL;
 }
 
 struct queued *queued_new(struct audit_stamp stamp, struct text *text,
-                          const struct audit_offer *offer, const struct writer_reply *reply)
+                          const struct writer_reply *reply)
 {
     struct line *line = line_new(stamp, text);
     struct queued *i = line ? calloc(1, sizeof *i) : NULL;
     if (!i) {
         if (line) line_release(line);
         return NULL;
-    }
-    if (offer && offer->present) {
-        i->offer = malloc(sizeof *i->offer);
-        if (i->offer) *i->offer = *offer;
     }
     i->line = line;
     if (reply) i->reply = *reply;
@@ -57,19 +54,19 @@ struct queued *queued_new(struct audit_stamp stamp, struct text *text,
 
 void counters_add_queued(struct counters *c, const struct queued *i)
 {
-    atomic_fetch_add(&c->queued, 1);
-    atomic_fetch_add(&c->queued_bytes, i->line->open_size);
+    c->queued++;
+    c->queued_bytes += i->line->open_size;
 }
 
 void counters_remove_queued(struct counters *c, const struct queued *i)
 {
-    atomic_fetch_sub(&c->queued, 1);
-    atomic_fetch_sub(&c->queued_bytes, i->line->open_size);
+    c->queued--;
+    c->queued_bytes -= i->line->open_size;
 }
 
 void counters_add_lost(struct counters *c)
 {
     static int64_t last;
-    atomic_fetch_add(&c->lost, 1);
+    c->lost++;
     if (diag_due(&last, 1000000000)) diag_error("out of memory: an audit record is lost");
 }

@@ -10,8 +10,8 @@
 struct queued {
     struct queued *next;
     struct line *line;
-    struct audit_offer *offer;
     struct writer_reply reply; /* answer NULL: no caller waits */
+    bool told;                 /* that it cannot be written now */
 };
 
 struct record_queue {
@@ -24,17 +24,15 @@ struct queued *record_queue_take_first(struct record_queue *l);
 
 /* Takes the text. NULL when out of memory. */
 WARN_UNUSED struct queued *queued_new(struct audit_stamp stamp, struct text *text,
-                                      const struct audit_offer *offer,
                                       const struct writer_reply *reply);
 void queued_free(struct queued *i);
-/* Calls back the waiting caller, once. */
+/* Calls back the waiting caller: once with false, if at all; at last with true. */
 void queued_answer(struct queued *i, bool written);
 
-/* Counters shared by both threads. */
 struct counters {
-    atomic_bool failing;                /* the file cannot be written */
-    atomic_size_t queued, queued_bytes; /* records that are not yet in the file */
-    atomic_size_t lost;                 /* because memory ran out */
+    bool failing;                /* the file cannot be written */
+    size_t queued, queued_bytes; /* records that are not yet in the file */
+    size_t lost;                 /* because memory ran out */
 };
 
 void counters_add_queued(struct counters *c, const struct queued *i);

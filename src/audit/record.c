@@ -3,6 +3,7 @@
 #include "record_offer.h"
 #include "record_sentence.h"
 
+#include "audit/receipt.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "pki/name.h"
@@ -26,10 +27,11 @@ static const struct action_row {
     enum action_outcome outcome;
     enum audit_level level;
     bool routine;
+    enum audit_sender by;
     const char *sentence;
 } actions[] = {
-#define ACTION(name, text, type, outcome, level, routine, sentence) \
-    {text, type, OUTCOME_##outcome, AUDIT_##level, routine, sentence},
+#define ACTION(name, text, type, outcome, level, routine, by, sentence) \
+    {text, type, OUTCOME_##outcome, AUDIT_##level, routine, AUDIT_BY_##by, sentence},
 #include "audit/actions.def"
 #undef ACTION
 };
@@ -45,6 +47,11 @@ const char *audit_action_name(enum audit_action action)
 bool audit_action_is_routine(enum audit_action action)
 {
     return actions[action].routine;
+}
+
+enum audit_sender audit_action_sender(enum audit_action action)
+{
+    return actions[action].by;
 }
 
 static bool about_connection(const struct audit_event *e)
@@ -116,7 +123,7 @@ static void put_event(struct json *j, enum audit_action action, enum reason reas
         json_put_string(j, "reason", reason_row(reason)->sentence);
     }
     if (duration_ns >= 0) json_put_number(j, "duration", duration_ns);
-    text_reserve(j->out, CHAIN_ROOM);
+    text_reserve(j->out, RECEIPT_ROOM + CHAIN_ROOM);
 }
 
 static void put_observer(struct json *j, const struct audit_policy *policy)
@@ -387,7 +394,7 @@ static void render(const struct audit_event *e, const struct text *sentence, siz
 /* A record that is too long is rendered again with shorter lists. */
 struct audit_stamp audit_render(const struct audit_event *e, struct text *out)
 {
-    enum { USUAL_SIZE = 6144, OPEN_LIMIT = AUDIT_RECORD_LIMIT - CHAIN_ROOM };
+    enum { USUAL_SIZE = 6144, OPEN_LIMIT = AUDIT_RECORD_LIMIT - RECEIPT_ROOM - CHAIN_ROOM };
     struct text sentence = {0};
     size_t before = out->size;
     text_reserve(out, USUAL_SIZE);

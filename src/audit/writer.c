@@ -1,160 +1,144 @@
 #include "audit/writer.h"
 
 #include "output.h"
-#include "repeats.h"
 
 #include "base/clock.h"
 #include "base/diag.h"
 #include "pki/keys.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Records without a waiting caller are gathered for GATHER_MS: a wake-up of this thread costs more
- * than a record. */
-enum { RETRY_MS = 200, GATHER_MS = 5 };
-static const int64_t second_ns = 1000000000;
+/* Records without a waiting caller are gathered for a moment. */
+static const double retry_s = .2, gather_s = .005;
 
 struct paths {
     char *file, *key, *state; /* key, state: may be NULL */
 };
 
 struct writer {
-    pthread_t thread;
+    struct ev_loop *loop;
+    struct writer_events events;
     struct counters counters;
     struct mirrors mirrors;
-    struct paths paths; /* of the log in use; for the controlling thread only */
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    /* Under lock: */
+    struct paths paths; /* of the log in use */
     struct record_queue incoming;
-    bool stopping;
-    bool urgent; /* a caller waits for one of them */
-    bool asleep; /* the next record must wake the thread */
-    struct change change;
+    struct output output;
     char profile[16], digest[65];
-    struct repeats *repeats;
-
-    struct output output; /* for the thread only */
+    ev_prepare urgent; /* active: work before the loop waits */
+    ev_timer due;
+    ev_async reported;
+    pthread_mutex_t lock;
+    struct record_queue reports; /* under lock: of the mirrors' threads */
 };
 
-/* ---- the thread ---- */
+/* ---- work ---- */
 
-static struct timespec at_ns(int64_t t)
+static void start_timer(struct writer *w, double seconds)
 {
-    return (struct timespec){.tv_sec = t / second_ns, .tv_nsec = t % second_ns};
+    ev_timer_stop(w->loop, &w->due);
+    ev_timer_set(&w->due, seconds, 0.);
+    ev_timer_start(w->loop, &w->due);
 }
 
-static bool something_new(const struct writer *w)
+static void schedule(struct writer *w)
 {
-    return w->stopping || w->change.log || w->change.fd >= 0;
-}
-
-/* Waits until there is urgent work, at most ms. */
-static void rest(struct writer *w, int64_t ms)
-{
-    struct timespec until = at_ns(clock_steady_ns() + ms * 1000000);
-    while (!w->urgent && !something_new(w) &&
-           pthread_cond_timedwait(&w->wake, &w->lock, &until) == 0)
-        ;
-}
-
-static void wait_for_work(struct writer *w)
-{
-    bool retry = atomic_load(&w->counters.failing);
-    rest(w, retry ? RETRY_MS : GATHER_MS);
-    w->asleep = true;
-    while (!retry && !w->incoming.head && !something_new(w)) {
-        int64_t a = output_due(&w->output), b = repeats_due(w->repeats);
-        int64_t due = !a || (b && b < a) ? b : a;
-        struct timespec until = at_ns(due);
-        if (!due)
-            pthread_cond_wait(&w->wake, &w->lock);
-        else if (pthread_cond_timedwait(&w->wake, &w->lock, &until) == ETIMEDOUT)
-            break;
+    int64_t due = output_due(&w->output);
+    ev_timer_stop(w->loop, &w->due);
+    if (w->counters.failing) {
+        start_timer(w, retry_s);
+    } else if (due) {
+        int64_t left = due - clock_steady_ns();
+        ev_now_update(w->loop);
+        start_timer(w, left > 0 ? (double)left / 1e9 : 0.);
     }
-    w->asleep = false;
-    w->urgent = false;
 }
 
-/* With the lock held. */
-static void queue(struct writer *w, struct queued *i)
+static void take_incoming(struct writer *w)
 {
+    struct queued *items = w->incoming.head;
+    record_queue_clear(&w->incoming);
+    output_take(&w->output, items);
+}
+
+static void work(struct writer *w)
+{
+    ev_prepare_stop(w->loop, &w->urgent);
+    take_incoming(w);
+    output_work(&w->output);
+    schedule(w);
+    if (w->events.settled) w->events.settled(w->events.context);
+}
+
+static void on_urgent(struct ev_loop *loop, ev_prepare *prepare, int events)
+{
+    (void)loop;
+    (void)events;
+    work(prepare->data);
+}
+
+static void on_due(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    work(timer->data);
+}
+
+static void queue(struct writer *w, struct queued *i, bool urgent)
+{
+    bool first = !w->incoming.head;
     counters_add_queued(&w->counters, i);
     record_queue_add(&w->incoming, i);
+    if (urgent)
+        ev_prepare_start(w->loop, &w->urgent);
+    else if (first && !w->counters.failing)
+        start_timer(w, gather_s);
 }
 
-/* With the lock held. A count that cannot be recorded counts as a lost record. */
-static void queue_repeated(struct writer *w, const struct audit_repeated *r)
+void writer_submit(struct writer *w, struct audit_stamp stamp, struct text *line,
+                   const struct writer_reply *reply, bool urgent)
 {
-    struct text line = {0};
-    struct timespec at;
-    clock_gettime(CLOCK_REALTIME, &at);
-    struct audit_stamp stamp =
-        audit_render_repeated(r, at, &(struct audit_policy){w->profile, w->digest}, &line);
-    struct queued *i = queued_new(stamp, &line, NULL, NULL);
+    /* Many records may have to wait long: use less memory. */
+    if (w->counters.failing) text_trim(line, CHAIN_ROOM);
+    struct queued *i = queued_new(stamp, line, reply);
     if (i) {
-        queue(w, i);
+        queue(w, i, urgent);
         return;
     }
-    atomic_fetch_add(&w->counters.lost, r->count - 1);
     counters_add_lost(&w->counters);
+    if (reply) reply->answer(reply->context, reply->number, false);
 }
 
-/* With the lock held: the counts that are due, or all. */
-static void queue_counts(struct writer *w, bool all)
+void writer_note_lost(struct writer *w, size_t count)
 {
-    struct audit_repeated r;
-    int64_t until = all ? INT64_MAX : clock_steady_ns();
-    while (repeats_take(w->repeats, until, &r)) queue_repeated(w, &r);
+    w->counters.lost += count;
 }
 
-static void *run(void *arg)
+bool writer_is_failing(const struct writer *w)
 {
-    struct writer *w = arg;
-    for (;;) {
-        pthread_mutex_lock(&w->lock);
-        wait_for_work(w);
-        queue_counts(w, something_new(w));
-        struct queued *items = w->incoming.head;
-        record_queue_clear(&w->incoming);
-        struct change change = w->change;
-        w->change.log = NULL;
-        w->change.fd = -1;
-        bool stopping = w->stopping;
-        output_set_policy(&w->output, &(struct audit_policy){w->profile, w->digest});
-        pthread_mutex_unlock(&w->lock);
-
-        output_change(&w->output, change);
-        output_take(&w->output, items);
-        output_work(&w->output);
-        if (!stopping) continue;
-        output_conclude(&w->output, "stop");
-        random_thread_fini(); /* used by the checkpoints' signatures */
-        return NULL;
-    }
+    return w->counters.failing;
 }
 
-/* ---- the controlling thread ---- */
+bool writer_has_room(const struct writer *w)
+{
+    return w->counters.queued < WRITER_QUEUE_LIMIT && w->counters.queued_bytes < WRITER_QUEUE_BYTES;
+}
+
+const struct receipt *writer_last_receipts(const struct writer *w, size_t *n)
+{
+    *n = w->output.log->receipt_count;
+    return w->output.log->receipts;
+}
+
+/* ---- its life ---- */
 
 static void set_policy(struct writer *w, const struct audit_policy *policy)
 {
     snprintf(w->profile, sizeof w->profile, "%s", policy->profile);
     snprintf(w->digest, sizeof w->digest, "%s", policy->digest);
-}
-
-static void init_wake(struct writer *w)
-{
-    pthread_condattr_t attributes;
-    pthread_mutex_init(&w->lock, NULL);
-    pthread_mutex_init(&w->mirrors.lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&w->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+    output_set_policy(&w->output, policy);
 }
 
 static struct paths paths_of(const struct audit_config *config)
@@ -203,8 +187,41 @@ static void report_dropped(void *context, const char *sink, uint64_t count)
     pthread_mutex_lock(&w->lock);
     e.policy = &(struct audit_policy){w->profile, w->digest};
     struct audit_stamp stamp = audit_render(&e, &line);
+    struct queued *i = queued_new(stamp, &line, NULL);
+    if (i) record_queue_add(&w->reports, i);
     pthread_mutex_unlock(&w->lock);
-    writer_submit(w, stamp, &line, NULL, NULL);
+    if (i)
+        ev_async_send(w->loop, &w->reported);
+    else
+        diag_error("out of memory: an audit record is lost");
+}
+
+void writer_submit_own(struct writer *w, enum audit_action action, const char *detail)
+{
+    struct queued *i = output_own_record(&w->output, action, detail);
+    if (i) queue(w, i, true);
+}
+
+static void take_reports(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    struct queued *i = w->reports.head, *next;
+    record_queue_clear(&w->reports);
+    pthread_mutex_unlock(&w->lock);
+    for (; i; i = next) {
+        next = i->next;
+        w->output.own.number++;
+        receipt_add(&w->output.own, i->line->stamp.at, &i->line->text);
+        i->line->open_size = i->line->text.size;
+        queue(w, i, true);
+    }
+}
+
+static void on_reported(struct ev_loop *loop, ev_async *async, int events)
+{
+    (void)loop;
+    (void)events;
+    take_reports(async->data);
 }
 
 static struct mirror *take_mirror(struct mirrors *from, const char *name, bool is_syslog)
@@ -235,7 +252,6 @@ static bool set_mirrors(struct writer *w, const struct audit_config *config, str
     size_t n = config->copies.n + config->syslog.n, k = 0;
     struct mirror **items = calloc(n + 1, sizeof(struct mirror *));
     bool ok = items != NULL;
-    pthread_mutex_lock(&w->mirrors.lock);
     old = w->mirrors;
     for (size_t l = 0; ok && l < COUNT_OF(lists); l++)
         for (size_t i = 0; ok && i < lists[l]->n; i++, k++) {
@@ -245,7 +261,6 @@ static bool set_mirrors(struct writer *w, const struct audit_config *config, str
         }
     w->mirrors.items = items;
     w->mirrors.n = ok ? n : 0;
-    pthread_mutex_unlock(&w->mirrors.lock);
     free_mirrors(old.items, old.n);
     if (!ok) free_mirrors(items, k);
     if (!ok) w->mirrors.items = NULL;
@@ -253,46 +268,56 @@ static bool set_mirrors(struct writer *w, const struct audit_config *config, str
     return ok;
 }
 
+static void init_watchers(struct writer *w)
+{
+    pthread_mutex_init(&w->lock, NULL);
+    ev_prepare_init(&w->urgent, on_urgent);
+    ev_timer_init(&w->due, on_due, 0., 0.);
+    ev_async_init(&w->reported, on_reported);
+    w->urgent.data = w->due.data = w->reported.data = w;
+    ev_async_start(w->loop, &w->reported);
+}
+
 /* Returns how many records were left. */
 static size_t writer_release(struct writer *w)
 {
+    ev_prepare_stop(w->loop, &w->urgent);
+    ev_timer_stop(w->loop, &w->due);
     size_t left = output_fini(&w->output);
     free_mirrors(w->mirrors.items, w->mirrors.n);
-    pthread_mutex_destroy(&w->mirrors.lock);
-    /* Records that the mirrors queued after the thread's end. */
-    if (w->incoming.head) diag_warning("a further sink did not get all records; see above");
-    while (w->incoming.head) queued_free(record_queue_take_first(&w->incoming));
+    ev_async_stop(w->loop, &w->reported);
+    if (w->reports.head) diag_warning("a further sink did not get all records; see above");
+    while (w->reports.head) queued_free(record_queue_take_first(&w->reports));
     pthread_mutex_destroy(&w->lock);
-    pthread_cond_destroy(&w->wake);
-    repeats_free(w->repeats);
     paths_fini(&w->paths);
     free(w);
     return left;
 }
 
-struct writer *writer_new(const struct audit_config *config, const struct audit_policy *policy,
-                          struct text *errors)
+struct writer *writer_new(struct ev_loop *loop, const struct audit_config *config,
+                          const struct audit_policy *policy, const char *name,
+                          const struct writer_events *events, struct text *errors)
 {
     struct writer *w = calloc(1, sizeof *w);
     if (!w) return NULL;
+    w->loop = loop;
+    if (events) w->events = *events;
     record_queue_clear(&w->incoming);
-    w->change = (struct change){.fd = -1, .sync = config->sync};
-    set_policy(w, policy);
-    init_wake(w);
+    record_queue_clear(&w->reports);
+    init_watchers(w);
     w->paths = paths_of(config);
-    w->repeats = repeats_new();
-    w->output = (struct output){.counters = &w->counters,
-                                .mirrors = &w->mirrors,
-                                .sync = config->sync,
-                                .memory = fallback_memory_new()};
+    w->output =
+        (struct output){.counters = &w->counters, .mirrors = &w->mirrors, .sync = config->sync};
+    snprintf(w->output.own.sender, RECEIPT_SENDER, "%s", name);
     record_queue_clear(&w->output.pending);
-    output_set_policy(&w->output, policy);
+    set_policy(w, policy);
     struct logfile *log =
         copies_are_apart(config, &w->paths, errors) ? logfile_open(config, errors) : NULL;
     if (log) output_begin(&w->output, log);
-    if (log && set_mirrors(w, config, errors) && w->output.memory && w->repeats && w->paths.file &&
-        pthread_create(&w->thread, NULL, run, w) == 0)
+    if (log && set_mirrors(w, config, errors) && w->paths.file) {
+        ev_prepare_start(w->loop, &w->urgent);
         return w;
+    }
     if (log && errors->size == 0) text_add(errors, "audit: out of memory or threads\n");
     writer_release(w);
     return NULL;
@@ -300,75 +325,12 @@ struct writer *writer_new(const struct audit_config *config, const struct audit_
 
 size_t writer_free(struct writer *w)
 {
-    pthread_mutex_lock(&w->lock);
-    w->stopping = true;
-    pthread_cond_signal(&w->wake);
-    pthread_mutex_unlock(&w->lock);
-    pthread_join(w->thread, NULL);
+    take_reports(w);
+    take_incoming(w);
+    output_work(&w->output);
+    output_conclude(&w->output, "stop");
+    if (w->events.settled) w->events.settled(w->events.context);
     return writer_release(w);
-}
-
-void writer_submit(struct writer *w, struct audit_stamp stamp, struct text *line,
-                   const struct audit_offer *offer, const struct writer_reply *reply)
-{
-    /* Many records may have to wait long: use less memory. */
-    if (atomic_load_explicit(&w->counters.failing, memory_order_relaxed))
-        text_trim(line, CHAIN_ROOM);
-    struct queued *i = queued_new(stamp, line, offer, reply);
-    if (!i) {
-        counters_add_lost(&w->counters);
-        if (reply) reply->answer(reply->context, reply->token, false);
-        return;
-    }
-    pthread_mutex_lock(&w->lock);
-    if (stamp.action == AUDIT_PROXY_STOPPED) queue_counts(w, true); /* the last record */
-    queue(w, i);
-    bool wake = w->asleep || (reply && !w->urgent);
-    w->asleep = false;
-    w->urgent = w->urgent || reply;
-    if (wake) pthread_cond_signal(&w->wake);
-    pthread_mutex_unlock(&w->lock);
-}
-
-/* An IPv6 /64 counts as one source: one host may have all of it. */
-static struct addr source_of(const struct addr *a)
-{
-    struct addr source = *a;
-    uint8_t bytes[16];
-    if (addr_bytes(a, bytes) == sizeof bytes)
-        memset(source.v6.sin6_addr.s6_addr + 8, 0, sizeof bytes - 8);
-    return source;
-}
-
-bool writer_count_refusal(struct writer *w, const struct addr *source, const char *listener,
-                          const char *destination, enum reason reason,
-                          const struct writer_reply *reply)
-{
-    struct audit_repeated refusal = {.source = source_of(source), .reason = reason}, displaced;
-    clock_gettime(CLOCK_REALTIME, &refusal.first);
-    refusal.last = refusal.first;
-    snprintf(refusal.listener, sizeof refusal.listener, "%s", listener);
-    pthread_mutex_lock(&w->lock);
-    int64_t due = repeats_due(w->repeats);
-    bool counted = repeats_count(w->repeats, &refusal, destination, clock_steady_ns(), &displaced);
-    if (displaced.count) queue_repeated(w, &displaced);
-    if (due != repeats_due(w->repeats) || displaced.count) pthread_cond_signal(&w->wake);
-    pthread_mutex_unlock(&w->lock);
-    if (counted && reply)
-        reply->answer(reply->context, reply->token, !atomic_load(&w->counters.failing));
-    return counted;
-}
-
-bool writer_available(struct writer *w)
-{
-    return !atomic_load_explicit(&w->counters.failing, memory_order_relaxed) && writer_has_room(w);
-}
-
-bool writer_has_room(struct writer *w)
-{
-    return atomic_load_explicit(&w->counters.queued, memory_order_relaxed) < WRITER_QUEUE_LIMIT &&
-           atomic_load_explicit(&w->counters.queued_bytes, memory_order_relaxed) <
-               WRITER_QUEUE_BYTES;
 }
 
 static bool same_text(const char *a, const char *b)
@@ -399,18 +361,6 @@ static bool prepare_change(struct writer *w, const struct audit_config *config,
     return (out->fd = logfile_open_again(w->paths.file, errors)) >= 0;
 }
 
-static void hand_over(struct writer *w, struct change change)
-{
-    if (w->change.log && change.fd >= 0) { /* same path, and still pending */
-        close(change.fd);
-        w->change.sync = change.sync;
-        return;
-    }
-    if (w->change.fd >= 0) close(w->change.fd);
-    logfile_close(w->change.log);
-    w->change = change;
-}
-
 bool writer_reopen(struct writer *w, const struct audit_config *config,
                    const struct audit_policy *policy, struct text *errors)
 {
@@ -425,10 +375,9 @@ bool writer_reopen(struct writer *w, const struct audit_config *config,
     }
     paths_fini(&paths);
     if (!ok) return false;
-    pthread_mutex_lock(&w->lock);
-    hand_over(w, change);
+    output_change(&w->output, change);
     if (policy) set_policy(w, policy);
-    pthread_cond_signal(&w->wake);
-    pthread_mutex_unlock(&w->lock);
-    return set_mirrors(w, config, errors);
+    ok = set_mirrors(w, config, errors);
+    ev_prepare_start(w->loop, &w->urgent);
+    return ok;
 }

@@ -7,8 +7,7 @@ struct json json_of(struct text *out)
     return (struct json){.out = out, .first = true};
 }
 
-/* Length of the valid UTF-8 sequence at p (RFC 3629 section 4), 0 when there is none. */
-static size_t utf8_length(const uint8_t *p, size_t n)
+size_t utf8_length(const uint8_t *p, size_t n)
 {
     static const struct {
         uint8_t first_low, first_high, second_low, second_high, length;
@@ -34,10 +33,10 @@ static bool is_plain(uint8_t c)
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-/* How many bytes at p need no escape, eight at a time: nearly no byte of a record does. A byte of
- * `found` has its high bit set where the byte of v is below 0x20, equal to '"' or '\\', 0x7f or
- * above; a borrow can only mark a byte above one that is marked anyway. */
-static size_t plain_length(const uint8_t *p, size_t n)
+/* Eight at a time: nearly no byte of a record needs an escape. A byte of `found` has its high bit
+ * set where the byte of v is below 0x20, equal to '"' or '\\', 0x7f or above; a borrow can only
+ * mark a byte above one that is marked anyway. */
+size_t json_plain_length(const uint8_t *p, size_t n)
 {
     const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
     size_t i = 0;
@@ -63,7 +62,7 @@ static void put_escaped(struct text *out, uint8_t c)
 
 static void json_quote(struct text *out, const uint8_t *p, size_t n)
 {
-    size_t from = 0, i = plain_length(p, n);
+    size_t from = 0, i = json_plain_length(p, n);
     char *place = i == n ? text_extend(out, n + 2) : NULL;
     if (place) {
         place[0] = place[n + 1] = '"';
@@ -72,7 +71,7 @@ static void json_quote(struct text *out, const uint8_t *p, size_t n)
     }
     text_add_bytes(out, "\"", 1);
     /* The bytes from `from` to i need no escape and are not yet written. */
-    for (; i < n; i += plain_length(p + i, n - i)) {
+    for (; i < n; i += json_plain_length(p + i, n - i)) {
         size_t length = p[i] < 0x80 ? 0 : utf8_length(p + i, n - i);
         bool control = length == 2 && p[i] == 0xc2 && p[i + 1] < 0xa0; /* U+0080 to U+009F */
         if (length == 0 || control) {

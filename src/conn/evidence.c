@@ -83,7 +83,7 @@ static void describe_offer(const struct conn *c, struct audit_offer *offer)
     memcpy(offer->connection_id, c->id, sizeof offer->connection_id);
 }
 
-static void submit(struct conn *c, enum audit_action action, const struct writer_reply *reply)
+static void submit(struct conn *c, enum audit_action action, const struct recorder_reply *reply)
 {
     struct agreed client = {0}, upstream = {0};
     struct audit_offer offer;
@@ -137,7 +137,8 @@ static void submit(struct conn *c, enum audit_action action, const struct writer
     }
     describe_offer(c, &offer);
     struct audit_stamp stamp = audit_render(&e, &line);
-    writer_submit(c->worker->shared->writer, stamp, &line, &offer, reply);
+    recorder_submit(c->worker->recorder, stamp, &line, &offer, &c->runtime->loaded->audit_policy,
+                    reply);
 }
 
 static void deliver_answer(struct worker *w, struct mail *mail)
@@ -147,7 +148,7 @@ static void deliver_answer(struct worker *w, struct mail *mail)
     conn_audit_answered(c, c->written);
 }
 
-/* On the writer's thread. */
+/* The connection may be in the middle of a step. */
 static void on_written(void *context, void *token, bool written)
 {
     struct conn *c = token;
@@ -190,13 +191,13 @@ void evidence_refused(struct conn *c, bool wait)
     c->recorded = true;
     counts_add_one(&c->worker->counts.refused[c->reason]);
     evidence_recent(c);
-    struct writer_reply reply = {on_written, c->worker, c};
-    struct writer *writer = c->worker->shared->writer;
+    struct recorder_reply reply = {on_written, c->worker, c};
     char destination[TARGET_TEXT_SIZE] = "";
     if (c->target.host[0]) target_format(&c->target, destination);
     c->waiting_for_audit = wait;
-    if (!writer_count_refusal(writer, &c->peer, c->listener->config->name, destination, c->reason,
-                              wait ? &reply : NULL))
+    if (!recorder_count_refusal(c->worker->recorder, &c->peer, c->listener->config->name,
+                                destination, c->reason, &c->runtime->loaded->audit_policy,
+                                wait ? &reply : NULL))
         submit(c, AUDIT_CONNECTION_REFUSED, wait ? &reply : NULL);
 }
 
@@ -223,7 +224,7 @@ static void tell_of_binding(struct conn *c)
                             .alert_received = -1};
     clock_gettime(CLOCK_REALTIME, &e.at);
     struct audit_stamp stamp = audit_render(&e, &line);
-    writer_submit(c->worker->shared->writer, stamp, &line, NULL, NULL);
+    recorder_submit(c->worker->recorder, stamp, &line, NULL, &loaded->audit_policy, NULL);
     text_fini(&detail);
 }
 

@@ -82,6 +82,11 @@ bool worker_init(struct worker *w, unsigned number, struct worker_shared *shared
     w->mail_end = &w->mail;
     w->loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
     if (!w->loop) return false;
+    w->recorder = recorder_new(shared->recording, w->loop);
+    if (!w->recorder) {
+        ev_loop_destroy(w->loop);
+        return false;
+    }
     pthread_mutex_init(&w->lock, NULL);
     ev_set_userdata(w->loop, w);
     run_queue_init(&w->run_queue, w->loop);
@@ -95,6 +100,7 @@ void worker_fini(struct worker *w)
 {
     for (int i = 0; i < WORKER_CROWDS; i++) crowd_fini(&w->crowds[i]);
     run_queue_fini(&w->run_queue);
+    recorder_free(w->recorder);
     ev_loop_destroy(w->loop);
     pthread_mutex_destroy(&w->lock);
     explicit_bzero(&w->ticket_keys, sizeof w->ticket_keys);

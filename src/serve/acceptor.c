@@ -86,7 +86,7 @@ static void admit(struct worker *w, const struct runtime_listener *l, struct arr
     a->expects_header = listen_expects_header(l->config, &a->peer);
     a->source = a->expects_header ? count_sender(w, &a->peer)
                                   : conn_admit(w, l, &a->peer, &a->refuse, &a->detail);
-    bool available = writer_available(w->shared->writer);
+    bool available = recording_available(w->shared->recording);
     /* First: other refusals would wait for a record that cannot be written. */
     if (!available || w->draining) {
         a->refuse = available ? REASON_SHUTTING_DOWN : REASON_AUDIT_UNAVAILABLE;
@@ -122,7 +122,8 @@ static bool accept_some(struct worker *w, struct runtime_listener *l, int most)
     for (int i = 0; i < most; i++) {
         struct arrival a = {.refuse = REASON_OK};
         /* Do not accept what could not be recorded. */
-        if (!has_place(w, max_connections) || !writer_has_room(w->shared->writer)) return false;
+        if (!has_place(w, max_connections) || !recording_has_room(w->shared->recording))
+            return false;
         switch (listener_accept(l->fd, &a.fd, &a.peer)) {
         case ACCEPT_NONE:
             return true;

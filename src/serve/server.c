@@ -1,11 +1,13 @@
 #include "serve/server.h"
 
+#include "audit/recorder.h"
 #include "base/clock.h"
 #include "base/diag.h"
 #include "front/fronts.h"
 #include "route/routes.h"
 #include "serve/addresses.h"
 #include "serve/ca_care.h"
+#include "serve/clerk_process.h"
 #include "serve/list_watch.h"
 #include "serve/publisher.h"
 #include "serve/worker_thread.h"
@@ -18,6 +20,7 @@
 #include <sys/resource.h>
 
 enum { DESCRIPTORS_SPARE = 64, DAY_SECONDS = 86400 };
+static const int64_t patience_ns = (int64_t)10 * 1000000000; /* with the clerk */
 
 /* The configuration file too, or only the files of addresses and destinations. */
 enum reload { RELOAD_NONE, RELOAD_LISTS, RELOAD_ALL };
@@ -26,6 +29,8 @@ struct server {
     const char *config_file;
     struct loaded_config *loaded;
     struct leaf_keys leaf_keys;
+    struct clerk_process *clerk;
+    struct recorder *recorder; /* of the process's own records */
     struct worker_shared shared;
     struct worker_events events;
     struct worker_thread **workers;
@@ -54,7 +59,7 @@ static void record(struct server *s, enum audit_action action, const char *detai
                             .alert_received = -1};
     clock_gettime(CLOCK_REALTIME, &e.at);
     struct audit_stamp stamp = audit_render(&e, &line);
-    writer_submit(s->shared.writer, stamp, &line, NULL, NULL);
+    recorder_submit(s->recorder, stamp, &line, NULL, &s->loaded->audit_policy, NULL);
 }
 
 /* One line instead of several, for a record. */
@@ -143,7 +148,7 @@ static bool try_reload(struct server *s, enum reload what, struct text *errors)
     ok = ok && open_runtimes(s, loaded, runtimes, true, errors);
     if (ok &&
         (!(publisher = publisher_new(loaded, s->publisher, errors)) ||
-         !writer_reopen(s->shared.writer, &loaded->config->audit, &loaded->audit_policy, errors))) {
+         !clerk_process_reopen(s->clerk, &loaded->config->audit, &loaded->audit_policy, errors))) {
         for (unsigned i = 0; i < s->count; i++) runtime_release(runtimes[i]);
         ok = false;
     }
@@ -178,7 +183,7 @@ static void reload(struct server *s, enum reload what)
     if (!try_reload(s, what, &errors)) {
         /* The audit file may have been rotated all the same. */
         struct text unused = {0};
-        if (!writer_reopen(s->shared.writer, &s->loaded->config->audit, NULL, &unused))
+        if (!clerk_process_reopen(s->clerk, &s->loaded->config->audit, NULL, &unused))
             diag_error("the audit file cannot be opened anew: %s", text_string(&unused));
         text_fini(&unused);
         char *faults = text_take(&errors);
@@ -321,6 +326,18 @@ static void ignore_signals(void)
     sigaction(SIGXFSZ, &ignore, NULL); /* a file at its limit: an ordinary write error */
 }
 
+/* The process's own channel is 0, each worker has one. */
+static void connect_senders(void *arg)
+{
+    struct server *s = arg;
+    int fd = clerk_process_connect(s->clerk, AUDIT_BY_KEEPER, 0);
+    if (fd >= 0) recorder_connect(s->recorder, fd);
+    for (unsigned i = 0; fd >= 0 && i < s->count; i++) {
+        fd = clerk_process_connect(s->clerk, AUDIT_BY_PROXY, i + 1);
+        if (fd >= 0) worker_thread_connect(s->workers[i], fd);
+    }
+}
+
 static bool start_workers(struct server *s, struct text *errors)
 {
     sigset_t all, before;
@@ -336,8 +353,10 @@ static bool start_workers(struct server *s, struct text *errors)
     if (!ok) return false;
     if (!open_runtimes(s, s->loaded, s->runtimes, false, errors)) return false;
     if (!(s->publisher = publisher_new(s->loaded, NULL, errors))) return false;
+    connect_senders(s);
     /* Before any connection's record. */
     record_with_warnings(s, AUDIT_PROXY_STARTED);
+    (void)!recorder_finish(s->recorder, clock_steady_ns() + patience_ns);
     s->start_recorded = true;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -432,14 +451,20 @@ bool server_run(const char *config_file, const struct server_ready *ready, struc
     s.shared.recent = recent_new();
     s.shared.own_hellos = own_hellos_new();
     s.shared.sources = sources_new(s.loaded->config->proxy.workers);
-    s.shared.writer = writer_new(&s.loaded->config->audit, &s.loaded->audit_policy, errors);
+    s.shared.recording = recording_new();
+    struct clerk_events clerk_events = {connect_senders, &s};
+    if (s.loop && s.shared.recording) {
+        s.recorder = recorder_new(s.shared.recording, s.loop);
+        s.clerk = clerk_process_new(s.loop, &s.loaded->config->audit, &s.loaded->audit_policy,
+                                    &clerk_events, errors);
+    }
     if (s.loop) {
         watch_signals(&s);
         list_watch_init(&s.watch, s.loop, on_list_changed, &s);
         watch_lists(&s);
     }
-    bool ok = s.loop && s.shared.recent && s.shared.own_hellos && s.shared.sources &&
-              s.shared.writer && start_workers(&s, errors);
+    bool ok = s.loop && s.shared.recent && s.shared.own_hellos && s.shared.sources && s.recorder &&
+              s.clerk && start_workers(&s, errors);
     if (ok) serve(&s, ready);
     if (!ok && s.started) {
         each_started(&s, worker_thread_drain);
@@ -453,7 +478,10 @@ bool server_run(const char *config_file, const struct server_ready *ready, struc
                  total.silent);
         record(&s, AUDIT_PROXY_STOPPED, detail);
     }
-    size_t lost = s.shared.writer ? writer_free(s.shared.writer) : 0;
+    if (s.recorder) (void)!recorder_finish(s.recorder, clock_steady_ns() + patience_ns);
+    recorder_free(s.recorder);
+    size_t lost = clerk_process_free(s.clerk);
+    lost += recording_free(s.shared.recording);
     if (lost) diag_error("%zu audit records could not be written", lost);
     recent_free(s.shared.recent);
     sources_free(s.shared.sources);

@@ -1,6 +1,7 @@
 #include "serve/worker_thread.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "conn/conn.h"
 #include "pki/keys.h"
 #include "serve/acceptor.h"
@@ -9,6 +10,9 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+static const int64_t patience_ns = (int64_t)10 * 1000000000; /* with the clerk */
 
 struct worker_thread {
     struct worker worker;
@@ -19,7 +23,10 @@ struct worker_thread {
     struct runtime *next_runtime;            /* sent, not yet taken */
     struct ticket_key next_ticket_key;       /* for the worker while it is pending */
     bool ticket_key_on_way;                  /* atomic */
+    int next_clerk;                          /* atomic: a socket to be taken; -1: none */
     bool asked_to_drain, asked_to_shut_down; /* for the controlling thread */
+    bool started;                            /* for the controlling thread */
+    ev_async clerk_changed;
     struct mail runtime_mail, ticket_mail, drain_mail, shut_down_mail;
 };
 
@@ -54,6 +61,16 @@ static void change_ticket_key(struct worker *w, struct mail *mail)
     __atomic_store_n(&t->ticket_key_on_way, false, __ATOMIC_RELEASE);
 }
 
+/* May be sent again before it was taken, unlike mail. */
+static void change_clerk(struct ev_loop *loop, ev_async *async, int events)
+{
+    (void)loop;
+    (void)events;
+    struct worker_thread *t = async->data;
+    int fd = __atomic_exchange_n(&t->next_clerk, -1, __ATOMIC_ACQ_REL);
+    if (fd >= 0) recorder_connect(t->worker.recorder, fd);
+}
+
 static void drain(struct worker *w, struct mail *mail)
 {
     (void)mail;
@@ -78,6 +95,8 @@ static void *run(void *arg)
     struct worker_thread *t = arg;
     acceptor_use(&t->acceptor, t->runtime);
     ev_run(t->worker.loop, 0);
+    recorder_submit_counts(t->worker.recorder, &t->runtime->loaded->audit_policy, INT64_MAX);
+    (void)!recorder_finish(t->worker.recorder, clock_steady_ns() + patience_ns);
     runtime_release(t->runtime);
     t->runtime = NULL;
     random_thread_fini();
@@ -110,6 +129,17 @@ bool worker_thread_change_ticket_key(struct worker_thread *t, const struct ticke
     return true;
 }
 
+void worker_thread_connect(struct worker_thread *t, int fd)
+{
+    if (!t->started) {
+        recorder_connect(t->worker.recorder, fd);
+        return;
+    }
+    int former = __atomic_exchange_n(&t->next_clerk, fd, __ATOMIC_ACQ_REL);
+    if (former >= 0) close(former);
+    ev_async_send(t->worker.loop, &t->clerk_changed);
+}
+
 void worker_thread_drain(struct worker_thread *t)
 {
     if (t->asked_to_drain) return;
@@ -138,12 +168,17 @@ struct worker_thread *worker_thread_new(unsigned number, struct worker_shared *s
     t->worker.ticket_keys.current = *first_key;
     t->events = events;
     acceptor_init(&t->acceptor, &t->worker);
+    t->next_clerk = -1;
+    ev_async_init(&t->clerk_changed, change_clerk);
+    t->clerk_changed.data = t;
+    ev_async_start(t->worker.loop, &t->clerk_changed);
     return t;
 }
 
 bool worker_thread_start(struct worker_thread *t, struct runtime *runtime)
 {
     t->runtime = runtime;
+    t->started = true;
     return pthread_create(&t->thread, NULL, run, t) == 0;
 }
 
@@ -157,6 +192,8 @@ void worker_thread_join(struct worker_thread *t, struct counts *total)
 void worker_thread_free(struct worker_thread *t)
 {
     runtime_release(t->next_runtime); /* the thread ended before taking it */
+    if (t->next_clerk >= 0) close(t->next_clerk);
+    ev_async_stop(t->worker.loop, &t->clerk_changed);
     worker_fini(&t->worker);
     explicit_bzero(&t->next_ticket_key, sizeof t->next_ticket_key);
     free(t);

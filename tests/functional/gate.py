@@ -227,9 +227,12 @@ class Gate(Evidence):
         self.stop()
 
     def kill(self):
-        if self.process.poll() is None:
-            self.process.kill()
+        """Ends all its processes at once, as the end of the machine would."""
+        self.has_processes(signal.SIGKILL)
         self.exit_code = self.process.wait()
+        deadline = time.monotonic() + PATIENCE
+        while self.has_processes() and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
 
     def written(self):
         """Every record in the log, even if the test has moved or changed the file."""
@@ -249,14 +252,24 @@ class Gate(Evidence):
             if record["event"]["hash"] not in _validated:
                 valid_record(record)
                 _validated.add(record["event"]["hash"])
-        try:
-            os.killpg(self.pid, signal.SIGKILL)
-            leftover = True
-        except ProcessLookupError:
-            leftover = False
+        leftover = self.has_processes(signal.SIGKILL)
         assert code == self.expected_exit, f"exit {code}\n{self.stderr}"
         assert not any(mark in self.stderr for mark in SANITIZER_MARKS), self.stderr
         assert not leftover, "a child process outlived the gate"
+
+    def has_processes(self, number=0):
+        """Whether any process of its group is there; sends them all a signal."""
+        try:
+            os.killpg(self.pid, number)
+            return True
+        except ProcessLookupError:
+            return False
+
+    def clerk(self):
+        """The process that writes the log."""
+        children = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        assert len(children) == 1, children
+        return int(children[0])
 
     def alive(self):
         return self.process.poll() is None

@@ -331,14 +331,15 @@ def limited(scene, pki):
         s = scene(upstream.port)
         assert s.get("forward").status == 200
         s.gate.wait_record(action="connection-closed")
-        _, hard = resource.prlimit(s.gate.pid, resource.RLIMIT_FSIZE)
+        clerk = s.gate.clerk()
+        _, hard = resource.prlimit(clerk, resource.RLIMIT_FSIZE)
 
         def limit(spare):
             size = s.gate.audit_path.stat().st_size
-            resource.prlimit(s.gate.pid, resource.RLIMIT_FSIZE, (size + spare, hard))
+            resource.prlimit(clerk, resource.RLIMIT_FSIZE, (size + spare, hard))
 
         def lift():
-            resource.prlimit(s.gate.pid, resource.RLIMIT_FSIZE, (hard, hard))
+            resource.prlimit(clerk, resource.RLIMIT_FSIZE, (hard, hard))
 
         yield s, limit, lift
         with contextlib.suppress(ProcessLookupError):
@@ -450,14 +451,15 @@ def test_who_is_not_allowed_is_refused_for_the_file_while_it_fails(scene, pki):
         s.rewrite()
         assert s.gate.reload()["event"]["action"] == "configuration-loaded"
         assert status_and_body(s)[0] == 403
-        _, hard = resource.prlimit(s.gate.pid, resource.RLIMIT_FSIZE)
+        clerk = s.gate.clerk()
+        _, hard = resource.prlimit(clerk, resource.RLIMIT_FSIZE)
         size = s.gate.audit_path.stat().st_size
-        resource.prlimit(s.gate.pid, resource.RLIMIT_FSIZE, (size, hard))
+        resource.prlimit(clerk, resource.RLIMIT_FSIZE, (size, hard))
         status_and_body(s)  # shows that the file does not take it
         for _ in range(5):
             status, body = status_and_body(s)
             assert status == 503 and "audit_unavailable" in body
-        resource.prlimit(s.gate.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        resource.prlimit(clerk, resource.RLIMIT_FSIZE, (hard, hard))
         wait_until(lambda: status_and_body(s)[0] == 403, what="recovery")
         assert s.gate.stop() == 0
     assert len(s.gate.matching(code="audit_unavailable")) >= 5
@@ -551,14 +553,15 @@ def test_an_open_tunnel_survives_a_file_that_cannot_grow(scene, pki):
         s = scene(upstream.port)
         tls = s.client("forward")
         s.gate.wait_record(action="connection-opened")
-        _, hard = resource.prlimit(s.gate.pid, resource.RLIMIT_FSIZE)
+        clerk = s.gate.clerk()
+        _, hard = resource.prlimit(clerk, resource.RLIMIT_FSIZE)
         size = s.gate.audit_path.stat().st_size
-        resource.prlimit(s.gate.pid, resource.RLIMIT_FSIZE, (size, hard))
+        resource.prlimit(clerk, resource.RLIMIT_FSIZE, (size, hard))
         with tls:
             tls.send(b"question")
             tls.close_notify()
             assert tls.recv_to_end() == bytes(5)
-        resource.prlimit(s.gate.pid, resource.RLIMIT_FSIZE, (hard, hard))
+        resource.prlimit(clerk, resource.RLIMIT_FSIZE, (hard, hard))
         _, closed = s.opened_closed()[0]
         assert at(closed, "source.bytes") == 8
 

@@ -259,8 +259,8 @@ def test_index_template_has_the_fields_of_the_schema():
         assert mapping["type"] in FITTING[kind], name
         assert (mapping["type"] == "ip") == name.endswith((".ip", ".via")), name
         assert (mapping["type"] == "date") == \
-            (name == "@timestamp" or name.endswith(("not_before", "not_after", "repeated.first",
-                                                     "repeated.last"))), name
+            (name in ("@timestamp", "event.created") or
+             name.endswith(("not_before", "not_after", "repeated.first", "repeated.last"))), name
         if mapping["type"] == "keyword":
             assert mapping.get("ignore_above") or mapping["index"] is False, name
 

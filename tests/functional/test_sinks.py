@@ -99,6 +99,7 @@ def file_lines(gate):
 def test_a_syslog_daemon_gets_every_record(make_forward, rsyslog, transport):
     gate = make_forward(audit={"syslog": rsyslog.address(transport)})
     refuse(gate, 20)
+    clerk = gate.clerk()
     assert gate.stop() == 0
     assert len(file_lines(gate)) >= 23
     for name in ("msg.log", "head.log"):
@@ -106,7 +107,7 @@ def test_a_syslog_daemon_gets_every_record(make_forward, rsyslog, transport):
     assert rsyslog.lines() == file_lines(gate)
     heads = {line.decode() for line in rsyslog.lines("head.log")}
     first = json.loads(file_lines(gate)[0])
-    assert f"134|{first['@timestamp']}|suitegate|{gate.pid}|proxy-started|-" in heads
+    assert f"134|{first['@timestamp']}|suitegate|{clerk}|proxy-started|-" in heads
     assert any(h.startswith("132|") and "|connection-refused|" in h for h in heads)
 
 

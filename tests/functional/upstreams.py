@@ -8,12 +8,37 @@ import hashlib
 import os
 import pathlib
 import socket
+import struct
 import subprocess
 import threading
 import time
 
 import wire
 from gate import PATIENCE, free_port
+
+# linux/netlink.h, linux/inet_diag.h
+NETLINK_SOCK_DIAG, SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST_DUMP, NLMSG_ERROR, NLMSG_DONE = 4, 20, 0x301, 2, 3
+TCP_LISTEN = 10
+
+def listening_ports():
+    """The TCP ports on which somebody listens (sock_diag(7)): a reader of /proc/net/tcp walks through
+    the kernel's table of all connections."""
+    found = set()
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG) as kernel:
+        for family in (socket.AF_INET, socket.AF_INET6):
+            request = struct.pack("=BBBxI48x", family, socket.IPPROTO_TCP, 0, 1 << TCP_LISTEN)
+            kernel.send(struct.pack("=IHHII", 16 + len(request), SOCK_DIAG_BY_FAMILY,
+                                    NLM_F_REQUEST_DUMP, 0, 0) + request)
+            done = False
+            while not done:
+                data = kernel.recv(1 << 16)
+                while data:
+                    size, kind = struct.unpack_from("=IH", data)
+                    done = done or kind in (NLMSG_ERROR, NLMSG_DONE)
+                    if kind == SOCK_DIAG_BY_FAMILY:  # struct inet_diag_msg: the port after 4 bytes
+                        found.add(struct.unpack_from("!H", data, 16 + 4)[0])
+                    data = data[(size + 3) & ~3:]
+    return found
 
 
 class Process:
@@ -36,26 +61,28 @@ class Process:
         return self
 
     def _await_port(self):
-        """Reads the kernel's table, since a test connection would count as a client."""
-        wanted = f":{self.port:04X}"
+        """Asks the kernel, since a test connection would count as a client."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
                 raise RuntimeError(f"{self.argv[0]} ended: {self.output}")
-            for table in ("tcp", "tcp6"):
-                for line in self._kernel_table(table):
-                    fields = line.split()
-                    if fields[3] == "0A" and fields[1].endswith(wanted):
-                        return
+            if self._listens():
+                return
             time.sleep(0.02)
         raise RuntimeError(f"{self.argv[0]} does not listen: {self.output}")
 
-    def _kernel_table(self, name):
-        """Of the network namespace in which the process is."""
+    def _listens(self):
         with contextlib.suppress(OSError):
-            table = pathlib.Path(f"/proc/{self.process.pid}/net/{name}").read_text()
-            return table.splitlines()[1:]
-        return []
+            namespace = f"/proc/{self.process.pid}/ns/net"
+            if os.path.samefile(namespace, "/proc/self/ns/net"):
+                return self.port in listening_ports()
+            # In another network namespace: its table, which costs more time.
+            for table in ("tcp", "tcp6"):
+                text = pathlib.Path(f"/proc/{self.process.pid}/net/{table}").read_text()
+                for _, local, _, state, *_ in map(str.split, text.splitlines()[1:]):
+                    if state == "0A" and local.endswith(f":{self.port:04X}"):
+                        return True
+        return False
 
     @property
     def output(self):

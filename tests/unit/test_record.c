@@ -259,6 +259,7 @@ static void every_code(void **state)
         "configuration-rejected", "log-checkpoint",
         "log-repaired",           "log-dropped",
         "connection-observed",    "channel-binding-differs",
+        "log-rejected",
     };
     assert_int_equal(N_OF(actions), AUDIT_ACTIONS);
     for (size_t a = 0; a < N_OF(actions); a++) {

@@ -31,6 +31,8 @@ static void all_mail_arrives_in_order(void **state)
     static struct worker w;
     static struct worker_shared shared;
     struct letter letters[5];
+    shared.recording = recording_new();
+    assert_non_null(shared.recording);
     assert_true(worker_init(&w, 3, &shared));
     for (unsigned round = 0; round < 3; round++) {
         count = 0;
@@ -44,6 +46,7 @@ static void all_mail_arrives_in_order(void **state)
         assert_int_equal(delivered[N_OF(letters)], 99);
     }
     worker_fini(&w);
+    recording_free(shared.recording);
 }
 
 /* Ids of two workers are never the same. */

@@ -1,0 +1,38 @@
+/* The clerk: the process that owns the audit log, its key, its state and its sinks. It parses no
+ * peer's bytes. Other processes send it their records over sockets (audit/recorder.h,
+ * audit/frame.h); it checks each (audit/open_line.h), adds its receipt (audit/receipt.h), and the
+ * writer (audit/writer.h) gives it its sequence and hash. So a process that is taken over can add
+ * lines under its own name, but change, remove or back-date none.
+ *
+ * Its keeper gives it orders over a post (base/post.h), each with one answer. It ends when the
+ * keeper asks for it or is gone, and all senders have closed their sockets. */
+#ifndef AUDIT_CLERK_H
+#define AUDIT_CLERK_H
+
+#include "audit/receipt.h"
+#include "audit/record.h"
+#include "base/attr.h"
+#include "config/config.h"
+
+#include <stdbool.h>
+
+/* ---- in the clerk ---- */
+
+/* Until it ends. post: the end that its keeper does not have; taken. False when records could not
+ * be written. */
+bool clerk_run(int post);
+
+/* ---- in the keeper: orders. False with a sentence in errors ---- */
+
+/* Opens the log: the first order. Or opens it again (audit/writer.h, writer_reopen()). policy NULL:
+ * unchanged. */
+WARN_UNUSED bool clerk_open(int post, const struct audit_config *config,
+                            const struct audit_policy *policy, struct text *errors);
+/* Adds a sender. name: of its records (receipt_name()). *fd: its recorder's end. */
+WARN_UNUSED bool clerk_add_sender(int post, enum audit_sender role, const char *name, int *fd,
+                                  struct text *errors);
+/* Writes what it has and ends, once all senders have closed. *lost: records that it could not
+ * write. */
+WARN_UNUSED bool clerk_end(int post, size_t *lost, struct text *errors);
+
+#endif

@@ -1,0 +1,38 @@
+/* The clerk (audit/clerk.h) as a process of its own: starts it, gives it orders, starts it again if
+ * it dies. For the main thread and the default loop. */
+#ifndef SERVE_CLERK_PROCESS_H
+#define SERVE_CLERK_PROCESS_H
+
+#include "audit/record.h"
+#include "base/attr.h"
+#include "config/config.h"
+
+#include <ev.h>
+
+struct clerk_process;
+
+/* restarted: there is a new clerk; all senders have to be connected to it. */
+struct clerk_events {
+    void (*restarted)(void *arg);
+    void *arg;
+};
+
+/* Starts it and opens the log. config and policy are borrowed until clerk_process_use() or the end.
+ * NULL with a sentence in errors. */
+WARN_UNUSED struct clerk_process *clerk_process_new(struct ev_loop *loop,
+                                                    const struct audit_config *config,
+                                                    const struct audit_policy *policy,
+                                                    const struct clerk_events *events,
+                                                    struct text *errors);
+/* Opens the log again, as these say from now on (writer_reopen()). False with a sentence in errors:
+ * as before. policy NULL: unchanged. */
+WARN_UNUSED bool clerk_process_reopen(struct clerk_process *p, const struct audit_config *config,
+                                      const struct audit_policy *policy, struct text *errors);
+/* The caller's end of a new sender's socket (recorder_connect()); -1: there is no clerk now, and
+ * `restarted` follows. channel: one of this process's. */
+WARN_UNUSED int clerk_process_connect(struct clerk_process *p, enum audit_sender role,
+                                      unsigned channel);
+/* Ends it, after all senders have closed. Returns how many records it could not write. */
+size_t clerk_process_free(struct clerk_process *p);
+
+#endif

@@ -1,0 +1,396 @@
+#include "audit/clerk.h"
+
+#include "clerk_order.h"
+
+#include "audit/frame.h"
+#include "audit/open_line.h"
+#include "audit/writer.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "pki/keys.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { SHARE = 262144 /* bytes of one sender before the next one's turn */, BLOCK = 65536 };
+
+struct clerk;
+
+struct sender {
+    struct sender *next;
+    struct clerk *clerk;
+    enum audit_sender role;
+    int fd; /* -1: closed */
+    ev_io io;
+    struct buf in;
+    struct receipt last;              /* of its last record that was taken */
+    bool sends;                       /* it has sent a record on this socket */
+    size_t under_way;                 /* records that are taken and not written */
+    uint64_t known, written, failing; /* what its answers must say: the record's number */
+    bool tell_known, tell_written, tell_failing;
+};
+
+struct clerk {
+    struct ev_loop *loop;
+    int post; /* -1: the keeper is gone */
+    ev_io post_io;
+    struct timespec start;
+    struct writer *writer; /* NULL: no log yet */
+    struct sender *senders;
+    bool failing; /* what the senders know */
+    bool ending;
+    bool asked; /* to end: the keeper waits for the answer */
+};
+
+/* ---- a sender's answers ---- */
+
+static void watch(struct sender *s)
+{
+    bool answers = s->tell_known || s->tell_written || s->tell_failing;
+    int events = (writer_has_room(s->clerk->writer) ? EV_READ : 0) | (answers ? EV_WRITE : 0);
+    if (s->fd < 0 || (ev_is_active(&s->io) && s->io.events == events)) return;
+    ev_io_stop(s->clerk->loop, &s->io);
+    ev_io_set(&s->io, s->fd, events);
+    if (events) ev_io_start(s->clerk->loop, &s->io);
+}
+
+static void close_sender(struct sender *s)
+{
+    if (s->fd < 0) return;
+    ev_io_stop(s->clerk->loop, &s->io);
+    close(s->fd);
+    s->fd = -1;
+    buf_fini(&s->in);
+}
+
+/* An answer goes out as a whole or not at all. */
+static bool tell(const struct sender *s, enum frame_answer what, uint64_t number)
+{
+    uint8_t bytes[FRAME_ANSWER];
+    frame_put_answer(what, number, bytes);
+    return send(s->fd, bytes, sizeof bytes, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof bytes;
+}
+
+/* What is written first, then that more cannot be. */
+static void give_answers(struct sender *s)
+{
+    bool failing = writer_is_failing(s->clerk->writer);
+    if (s->fd < 0) return;
+    s->tell_failing = failing && (s->tell_failing || s->tell_known || s->tell_written);
+    if (s->tell_known && tell(s, ANSWER_KNOWN, s->known)) s->tell_known = false;
+    if (!s->tell_known && s->tell_written && tell(s, ANSWER_WRITTEN, s->written))
+        s->tell_written = false;
+    if (!s->tell_known && !s->tell_written && s->tell_failing &&
+        tell(s, ANSWER_FAILING, s->failing))
+        s->tell_failing = false;
+    watch(s);
+}
+
+static void on_answer(void *context, uint64_t number, bool written)
+{
+    struct sender *s = context;
+    if (written) {
+        s->written = number;
+        s->tell_written = true;
+        s->under_way--;
+    } else {
+        s->failing = number;
+        s->tell_failing = true;
+    }
+}
+
+static void end_if_done(struct clerk *c)
+{
+    bool open = false;
+    for (const struct sender *s = c->senders; s; s = s->next) open = open || s->fd >= 0;
+    if (c->ending && !open) ev_break(c->loop, EVBREAK_ALL);
+}
+
+/* All senders learn whether the file can be written. */
+static void note_state(struct clerk *c)
+{
+    bool failing = writer_is_failing(c->writer);
+    if (failing == c->failing) return;
+    c->failing = failing;
+    for (struct sender *s = c->senders; s; s = s->next)
+        *(failing ? &s->tell_failing : &s->tell_written) = true;
+}
+
+/* After each round of the writer. A closed sender is kept while it has records under way. */
+static void on_settled(void *context)
+{
+    struct clerk *c = context;
+    note_state(c);
+    for (struct sender **at = &c->senders; *at;) {
+        struct sender *s = *at;
+        give_answers(s);
+        if (s->fd >= 0 || s->under_way) {
+            at = &s->next;
+            continue;
+        }
+        *at = s->next;
+        free(s);
+    }
+    end_if_done(c);
+}
+
+/* ---- a sender's records ---- */
+
+/* The record says who sent what. */
+static void reject(struct sender *s, const char *why)
+{
+    struct clerk *c = s->clerk;
+    struct text detail = {0};
+    text_printf(&detail, "%s: %s.", s->last.sender, why);
+    diag_error("%s sent the audit log what is no record (%s): its connection is closed",
+               s->last.sender, why);
+    writer_submit_own(c->writer, AUDIT_LOG_REJECTED, text_string(&detail));
+    text_fini(&detail);
+    close_sender(s);
+}
+
+static const char *fault_of(const struct sender *s, const struct frame *f)
+{
+    /* Its first record here may follow others that are no longer near the log's end. */
+    if (s->sends ? f->number != s->last.number + 1 : f->number <= s->last.number)
+        return "a record's number is out of order";
+    if (audit_action_sender(f->stamp.action) != s->role) return "such a record is not its to send";
+    if (!open_line_is_sound(f->line, audit_action_name(f->stamp.action)))
+        return "a line is malformed";
+    return NULL;
+}
+
+static void take_record(struct sender *s, const struct frame *f)
+{
+    struct text line = {0};
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    text_reserve(&line, f->line.n + RECEIPT_ROOM + CHAIN_ROOM);
+    text_add_bytes(&line, f->line.p, f->line.n);
+    s->last.number = f->number;
+    s->sends = true;
+    receipt_add(&s->last, now, &line);
+    if (f->lost) writer_note_lost(s->clerk->writer, f->lost);
+    s->under_way++;
+    struct writer_reply reply = {on_answer, s, f->number};
+    writer_submit(s->clerk->writer, f->stamp, &line, &reply, f->urgent);
+}
+
+/* False when the sender is closed. */
+static bool take_records(struct sender *s)
+{
+    struct frame f;
+    size_t used;
+    for (;;) {
+        struct span bytes = {buf_head(&s->in), buf_size(&s->in)};
+        enum frame_result result = frame_read(bytes, &f, &used);
+        if (result == FRAME_PART) return true;
+        const char *fault = result == FRAME_BAD ? "what it sent is no frame" : fault_of(s, &f);
+        if (fault) {
+            reject(s, fault);
+            return false;
+        }
+        take_record(s, &f);
+        buf_consume(&s->in, used);
+    }
+}
+
+/* What it sent before it closed is taken, too. */
+static void receive(struct sender *s)
+{
+    for (size_t taken = 0; taken < SHARE && writer_has_room(s->clerk->writer);) {
+        uint8_t *room = buf_reserve(&s->in, BLOCK);
+        if (!room) return; /* try again later: nothing is lost */
+        ssize_t n = recv(s->fd, room, BLOCK, MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EAGAIN) return;
+        if (n <= 0) {
+            close_sender(s);
+            return;
+        }
+        buf_commit(&s->in, (size_t)n);
+        taken += (size_t)n;
+        if (!take_records(s)) return;
+    }
+}
+
+static void on_sender(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop;
+    struct sender *s = io->data;
+    struct clerk *c = s->clerk;
+    if (events & EV_READ) receive(s);
+    if (events & EV_WRITE) give_answers(s);
+    watch(s);
+    if (s->fd < 0) on_settled(c);
+}
+
+/* ---- orders ---- */
+
+static bool add_sender(struct clerk *c, const struct text *order, size_t at, int fd,
+                       struct text *errors)
+{
+    const char *role = post_next(order, &at), *name = role ? post_next(order, &at) : NULL;
+    struct sender *s = name && fd >= 0 && c->writer ? calloc(1, sizeof *s) : NULL;
+    if (!s) {
+        text_add(errors, "the clerk cannot add a sender\n");
+        if (fd >= 0) close(fd);
+        return false;
+    }
+    s->clerk = c;
+    s->fd = fd;
+    s->role = strcmp(role, "keeper") == 0 ? AUDIT_BY_KEEPER : AUDIT_BY_PROXY;
+    snprintf(s->last.sender, RECEIPT_SENDER, "%s", name);
+    size_t n;
+    const struct receipt *known = writer_last_receipts(c->writer, &n);
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(known[i].sender, name) == 0) s->last.number = known[i].number;
+    s->known = s->last.number;
+    s->tell_known = true;
+    ev_io_init(&s->io, on_sender, fd, EV_READ);
+    s->io.data = s;
+    s->next = c->senders;
+    c->senders = s;
+    give_answers(s);
+    return true;
+}
+
+static struct string_list *list_of(struct audit_config *config, const char *kind)
+{
+    if (strcmp(kind, ORDER_COPY) == 0) return &config->copies;
+    return strcmp(kind, ORDER_SYSLOG) == 0 ? &config->syslog : NULL;
+}
+
+static bool read_config(const struct text *order, size_t at, struct audit_config *config)
+{
+    const char *sync = post_next(order, &at), *file = sync ? post_next(order, &at) : NULL;
+    const char *key = file ? post_next(order, &at) : NULL;
+    if (!key) return false;
+    *config = (struct audit_config){.sync = (enum audit_sync)(sync[0] - '0')};
+    config->file = text_copy(file, strlen(file));
+    if (*key) config->key = text_copy(key, strlen(key));
+    for (const char *kind, *name;
+         (kind = post_next(order, &at)) && (name = post_next(order, &at));) {
+        struct string_list *list = list_of(config, kind);
+        char *copy = list ? text_copy(name, strlen(name)) : NULL;
+        if (!copy || !list_add_text(list, copy)) return false;
+    }
+    return config->file && (config->key || !*key);
+}
+
+static void free_config(struct audit_config *config)
+{
+    free(config->file);
+    free(config->key);
+    list_free_texts(&config->copies);
+    list_free_texts(&config->syslog);
+}
+
+static bool open_log(struct clerk *c, const struct text *order, size_t at, struct text *errors)
+{
+    struct audit_config config = {0};
+    const char *profile = post_next(order, &at), *digest = profile ? post_next(order, &at) : NULL;
+    const struct audit_policy policy = {profile, digest};
+    struct writer_events events = {on_settled, c};
+    char name[RECEIPT_SENDER];
+    bool ok = digest && read_config(order, at, &config);
+    if (!ok) {
+        text_add(errors, "the clerk has no memory\n");
+    } else if (c->writer) {
+        ok = writer_reopen(c->writer, &config, *profile ? &policy : NULL, errors);
+    } else {
+        receipt_name("clerk", getpid(), c->start, 0, name);
+        c->writer = writer_new(c->loop, &config, &policy, name, &events, errors);
+        ok = c->writer != NULL;
+    }
+    free_config(&config);
+    return ok;
+}
+
+static void answer_keeper(struct clerk *c, const char *field)
+{
+    struct text answer = {0};
+    post_put(&answer, field);
+    if (c->post >= 0) (void)!post_send(c->post, &answer, -1);
+    text_fini(&answer);
+}
+
+static void obey(struct clerk *c, const struct text *order, int fd)
+{
+    struct text errors = {0};
+    size_t at = 0;
+    const char *kind = post_next(order, &at);
+    if (!kind) return;
+    if (strcmp(kind, ORDER_END) == 0) {
+        c->ending = c->asked = true;
+        return;
+    }
+    bool ok = strcmp(kind, ORDER_SENDER) == 0 ? add_sender(c, order, at, fd, &errors)
+                                              : open_log(c, order, at, &errors);
+    if (!ok && errors.size == 0) text_add(&errors, "out of memory\n");
+    answer_keeper(c, ok ? "" : text_string(&errors));
+    text_fini(&errors);
+}
+
+static void on_post(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)events;
+    struct clerk *c = io->data;
+    struct text order = {0};
+    int fd;
+    if (post_receive(c->post, &order, &fd)) {
+        obey(c, &order, fd);
+    } else { /* the keeper is gone */
+        ev_io_stop(loop, &c->post_io);
+        close(c->post);
+        c->post = -1;
+        c->ending = true;
+    }
+    text_fini(&order);
+    end_if_done(c);
+}
+
+/* ---- its life ---- */
+
+/* Signals for the whole group or service are the keeper's: this process ends after the others. */
+static void ignore_signals(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    for (size_t i = 0; i < COUNT_OF(signals); i++) sigaction(signals[i], &ignore, NULL);
+}
+
+bool clerk_run(int post)
+{
+    struct clerk c = {.post = post, .loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV)};
+    if (!c.loop) return false;
+    clock_gettime(CLOCK_REALTIME, &c.start);
+    ignore_signals();
+    ev_io_init(&c.post_io, on_post, post, EV_READ);
+    c.post_io.data = &c;
+    ev_io_start(c.loop, &c.post_io);
+    ev_run(c.loop, 0);
+    size_t lost = c.writer ? writer_free(c.writer) : 0;
+    while (c.senders) {
+        struct sender *s = c.senders;
+        c.senders = s->next;
+        close_sender(s);
+        free(s);
+    }
+    char count[TEXT_DECIMAL_SIZE];
+    text_decimal(lost, count);
+    if (c.asked) answer_keeper(&c, count);
+    if (lost && !c.asked) diag_error("%zu audit records could not be written", lost);
+    if (c.post >= 0) close(c.post);
+    ev_loop_destroy(c.loop);
+    random_thread_fini();
+    buf_thread_fini();
+    return lost == 0;
+}

@@ -1,0 +1,18 @@
+/* The first field of each order to the clerk, and what follows. Private to audit/: clerk.c,
+ * clerk_orders.c. */
+#ifndef AUDIT_CLERK_ORDER_H
+#define AUDIT_CLERK_ORDER_H
+
+#include "base/post.h"
+
+/* profile, digest (both empty: unchanged), sync, file, key (empty: none), then COPY and SYSLOG with
+ * a name each. */
+#define ORDER_OPEN "open"
+#define ORDER_COPY "copy"
+#define ORDER_SYSLOG "syslog"
+/* role, name; with the socket. */
+#define ORDER_SENDER "sender"
+/* Nothing. Answered with the number of records that are lost, when all senders have closed. */
+#define ORDER_END "end"
+
+#endif

@@ -1,0 +1,94 @@
+/* The keeper's side of clerk.h. */
+#include "audit/clerk.h"
+
+#include "clerk_order.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Sends an order and takes its answer: empty if it is done, else why not. */
+static bool give(int post, struct text *order, int fd, struct text *answer, struct text *errors)
+{
+    int unused;
+    bool ok = post_send(post, order, fd) && post_receive(post, answer, &unused);
+    if (!ok)
+        text_printf(errors, "the clerk does not answer: %s\n", errno ? strerror(errno) : "gone");
+    if (ok && unused >= 0) close(unused);
+    text_fini(order);
+    return ok;
+}
+
+static bool obey(int post, struct text *order, int fd, struct text *errors)
+{
+    struct text answer = {0};
+    size_t at = 0;
+    bool ok = give(post, order, fd, &answer, errors);
+    const char *fault = ok ? post_next(&answer, &at) : NULL;
+    bool done = fault && !*fault;
+    if (fault) text_add(errors, fault);
+    text_fini(&answer);
+    return done;
+}
+
+static void put_list(struct text *order, const char *kind, const struct string_list *list)
+{
+    for (size_t i = 0; i < list->n; i++) {
+        post_put(order, kind);
+        post_put(order, list->items[i]);
+    }
+}
+
+bool clerk_open(int post, const struct audit_config *config, const struct audit_policy *policy,
+                struct text *errors)
+{
+    struct text order = {0};
+    char sync[8];
+    snprintf(sync, sizeof sync, "%d", config->sync);
+    post_put(&order, ORDER_OPEN);
+    post_put(&order, policy ? policy->profile : "");
+    post_put(&order, policy ? policy->digest : "");
+    post_put(&order, sync);
+    post_put(&order, config->file);
+    post_put(&order, config->key ? config->key : "");
+    put_list(&order, ORDER_COPY, &config->copies);
+    put_list(&order, ORDER_SYSLOG, &config->syslog);
+    return obey(post, &order, -1, errors);
+}
+
+bool clerk_add_sender(int post, enum audit_sender role, const char *name, int *fd,
+                      struct text *errors)
+{
+    struct text order = {0};
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) {
+        text_printf(errors, "no socket for the clerk: %s\n", strerror(errno));
+        return false;
+    }
+    post_put(&order, ORDER_SENDER);
+    post_put(&order, role == AUDIT_BY_KEEPER ? "keeper" : "proxy");
+    post_put(&order, name);
+    bool ok = obey(post, &order, ends[1], errors);
+    close(ends[1]);
+    if (ok)
+        *fd = ends[0];
+    else
+        close(ends[0]);
+    return ok;
+}
+
+bool clerk_end(int post, size_t *lost, struct text *errors)
+{
+    struct text order = {0}, answer = {0};
+    size_t at = 0;
+    post_put(&order, ORDER_END);
+    bool ok = give(post, &order, -1, &answer, errors);
+    const char *count = ok ? post_next(&answer, &at) : NULL;
+    if (count) *lost = strtoul(count, NULL, 10);
+    ok = count != NULL;
+    text_fini(&answer);
+    return ok;
+}

@@ -1,0 +1,463 @@
+#include "audit/recorder.h"
+
+#include "repeats.h"
+
+#include "audit/fallback.h"
+#include "audit/frame.h"
+#include "base/clock.h"
+#include "base/diag.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* Records without a waiting caller are gathered: a wake-up of the clerk costs more than a record.
+ */
+static const double gather_s = .005;
+enum { BATCH = 32 /* records of one call */, ANSWERS = 64 };
+
+struct recording {
+    atomic_size_t queued, queued_bytes; /* not yet written */
+    atomic_size_t lost;
+    atomic_uint silent; /* recorders whose clerk is gone or cannot write */
+    pthread_mutex_t lock;
+    /* Under lock: */
+    struct repeats *repeats;
+    struct fallback_memory *memory;
+};
+
+struct entry {
+    struct entry *next;
+    uint64_t number;
+    struct text line;
+    struct recorder_reply reply; /* answer NULL: no caller waits */
+    uint8_t header[FRAME_HEADER];
+};
+
+struct recorder {
+    struct recording *shared;
+    struct ev_loop *loop;
+    ev_io io;
+    ev_prepare urgent; /* active: send before the loop waits */
+    ev_timer gather;
+    ev_timer counts;              /* the process's counts of refusals that this one looks after */
+    char profile[16], digest[65]; /* for their records */
+    int fd;                       /* -1: no clerk */
+    bool known;                   /* the clerk has said what it has: sending may begin */
+    bool silent;
+    uint64_t last; /* number */
+    uint32_t lost; /* since the last entry */
+    struct entry *head, **tail;
+    struct entry *unsent; /* the first one that is not sent as a whole */
+    size_t sent;          /* bytes of it */
+    uint8_t answers[ANSWERS * FRAME_ANSWER];
+    size_t have; /* bytes of answers */
+};
+
+/* ---- what the process shares ---- */
+
+struct recording *recording_new(void)
+{
+    struct recording *shared = calloc(1, sizeof *shared);
+    if (!shared) return NULL;
+    pthread_mutex_init(&shared->lock, NULL);
+    shared->repeats = repeats_new();
+    shared->memory = fallback_memory_new();
+    if (shared->repeats && shared->memory) return shared;
+    recording_free(shared);
+    return NULL;
+}
+
+size_t recording_free(struct recording *shared)
+{
+    if (!shared) return 0;
+    size_t lost = atomic_load(&shared->lost);
+    repeats_free(shared->repeats);
+    fallback_memory_free(shared->memory);
+    pthread_mutex_destroy(&shared->lock);
+    free(shared);
+    return lost;
+}
+
+bool recording_has_room(const struct recording *shared)
+{
+    return atomic_load_explicit(&shared->queued, memory_order_relaxed) < RECORDING_LIMIT &&
+           atomic_load_explicit(&shared->queued_bytes, memory_order_relaxed) < RECORDING_BYTES;
+}
+
+bool recording_available(const struct recording *shared)
+{
+    return atomic_load_explicit(&shared->silent, memory_order_relaxed) == 0 &&
+           recording_has_room(shared);
+}
+
+static void set_silent(struct recorder *r, bool silent)
+{
+    if (r->silent == silent) return;
+    r->silent = silent;
+    if (silent)
+        atomic_fetch_add(&r->shared->silent, 1);
+    else
+        atomic_fetch_sub(&r->shared->silent, 1);
+}
+
+/* ---- entries ---- */
+
+static void answer(struct entry *e, bool written)
+{
+    if (!e->reply.answer) return;
+    e->reply.answer(e->reply.context, e->reply.token, written);
+    e->reply.answer = NULL;
+}
+
+static void drop_first(struct recorder *r)
+{
+    struct entry *e = r->head;
+    r->head = e->next;
+    if (!r->head) r->tail = &r->head;
+    if (r->unsent == e) r->unsent = e->next;
+    atomic_fetch_sub(&r->shared->queued, 1);
+    atomic_fetch_sub(&r->shared->queued_bytes, e->line.size);
+    text_fini(&e->line);
+    free(e);
+}
+
+static void note_lost(struct recorder *r, size_t count)
+{
+    static int64_t last;
+    r->lost += (uint32_t)count;
+    atomic_fetch_add(&r->shared->lost, count);
+    if (diag_due(&last, 1000000000)) diag_error("out of memory: an audit record is lost");
+}
+
+/* Takes the line. NULL when out of memory. */
+static struct entry *add(struct recorder *r, struct audit_stamp stamp, struct text *line,
+                         const struct recorder_reply *reply)
+{
+    struct entry *e = line->failed || !line->size ? NULL : malloc(sizeof *e);
+    if (!e) {
+        text_fini(line);
+        return NULL;
+    }
+    *e = (struct entry){.number = ++r->last, .line = *line};
+    *line = (struct text){0};
+    if (reply) e->reply = *reply;
+    struct frame f = {.number = e->number,
+                      .stamp = stamp,
+                      .urgent = reply != NULL,
+                      .lost = r->lost,
+                      .line = {(const uint8_t *)e->line.data, e->line.size}};
+    frame_put_header(&f, e->header);
+    r->lost = 0;
+    *r->tail = e;
+    r->tail = &e->next;
+    if (!r->unsent) r->unsent = e;
+    atomic_fetch_add(&r->shared->queued, 1);
+    atomic_fetch_add(&r->shared->queued_bytes, e->line.size);
+    return e;
+}
+
+/* ---- the socket ---- */
+
+static void watch(struct recorder *r, int events)
+{
+    if (r->io.events == events && ev_is_active(&r->io)) return;
+    ev_io_stop(r->loop, &r->io);
+    ev_io_set(&r->io, r->fd, events);
+    ev_io_start(r->loop, &r->io);
+}
+
+/* The waiting callers learn that their records are not written yet; the records stay. */
+static void disconnect(struct recorder *r)
+{
+    if (r->fd < 0) return;
+    ev_io_stop(r->loop, &r->io);
+    close(r->fd);
+    r->fd = -1;
+    r->known = false;
+    r->have = 0;
+    r->unsent = r->head;
+    r->sent = 0;
+    set_silent(r, true);
+    for (struct entry *e = r->head; e; e = e->next) answer(e, false);
+}
+
+static size_t gather(const struct recorder *r, struct iovec parts[2 * BATCH])
+{
+    size_t count = 0, skip = r->sent;
+    for (struct entry *e = r->unsent; e && count < 2 * BATCH - 1; e = e->next) {
+        if (skip < FRAME_HEADER)
+            parts[count++] = (struct iovec){e->header + skip, FRAME_HEADER - skip};
+        skip = skip < FRAME_HEADER ? 0 : skip - FRAME_HEADER;
+        parts[count++] = (struct iovec){e->line.data + skip, e->line.size - skip};
+        skip = 0;
+    }
+    return count;
+}
+
+static void note_sent(struct recorder *r, size_t n)
+{
+    for (r->sent += n; r->unsent && r->sent >= FRAME_HEADER + r->unsent->line.size;) {
+        r->sent -= FRAME_HEADER + r->unsent->line.size;
+        r->unsent = r->unsent->next;
+    }
+}
+
+/* Sends what the socket takes. */
+static void send_all(struct recorder *r)
+{
+    ev_prepare_stop(r->loop, &r->urgent);
+    ev_timer_stop(r->loop, &r->gather);
+    while (r->known && r->unsent) {
+        struct iovec parts[2 * BATCH];
+        struct msghdr message = {.msg_iov = parts, .msg_iovlen = gather(r, parts)};
+        ssize_t n = sendmsg(r->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && (errno == EAGAIN || errno == ENOBUFS)) break;
+        if (n < 0) {
+            disconnect(r);
+            return;
+        }
+        note_sent(r, (size_t)n);
+    }
+    if (r->fd >= 0) watch(r, r->known && r->unsent ? EV_READ | EV_WRITE : EV_READ);
+}
+
+static void on_answer(struct recorder *r, enum frame_answer what, uint64_t number)
+{
+    if (what == ANSWER_FAILING) {
+        set_silent(r, true);
+        for (struct entry *e = r->head; e && e->number <= number; e = e->next) answer(e, false);
+        return;
+    }
+    while (r->head && r->head->number <= number) {
+        answer(r->head, true);
+        if (r->unsent == r->head) r->sent = 0;
+        drop_first(r);
+    }
+    if (what == ANSWER_KNOWN) {
+        r->known = true;
+        r->unsent = r->head;
+        r->sent = 0;
+        ev_prepare_start(r->loop, &r->urgent);
+    }
+    set_silent(r, false);
+}
+
+/* Reads the answers that are there. */
+static void receive(struct recorder *r)
+{
+    while (r->fd >= 0) {
+        ssize_t n = recv(r->fd, r->answers + r->have, sizeof r->answers - r->have, MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EAGAIN) return;
+        if (n <= 0) {
+            disconnect(r);
+            return;
+        }
+        r->have += (size_t)n;
+        size_t used = 0;
+        for (; r->have - used >= FRAME_ANSWER; used += FRAME_ANSWER) {
+            enum frame_answer what;
+            uint64_t number;
+            if (frame_read_answer(r->answers + used, &what, &number)) on_answer(r, what, number);
+        }
+        r->have -= used;
+        memmove(r->answers, r->answers + used, r->have);
+    }
+}
+
+static void on_io(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop;
+    struct recorder *r = io->data;
+    if (events & EV_READ) receive(r);
+    if (events & EV_WRITE && r->fd >= 0) send_all(r);
+}
+
+static void on_urgent(struct ev_loop *loop, ev_prepare *prepare, int events)
+{
+    (void)loop;
+    (void)events;
+    send_all(prepare->data);
+}
+
+static void on_counts_due(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)events;
+    struct recorder *r = timer->data;
+    const struct audit_policy policy = {r->profile, r->digest};
+    pthread_mutex_lock(&r->shared->lock);
+    bool more = repeats_due(r->shared->repeats) != 0;
+    pthread_mutex_unlock(&r->shared->lock);
+    recorder_submit_counts(r, &policy, clock_steady_ns());
+    if (more) ev_timer_start(loop, &r->counts);
+}
+
+static void on_gathered(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    send_all(timer->data);
+}
+
+/* ---- a recorder's life ---- */
+
+struct recorder *recorder_new(struct recording *shared, struct ev_loop *loop)
+{
+    struct recorder *r = calloc(1, sizeof *r);
+    if (!r) return NULL;
+    r->shared = shared;
+    r->loop = loop;
+    r->fd = -1;
+    r->tail = &r->head;
+    ev_io_init(&r->io, on_io, -1, EV_READ);
+    ev_prepare_init(&r->urgent, on_urgent);
+    ev_timer_init(&r->gather, on_gathered, gather_s, 0.);
+    ev_timer_init(&r->counts, on_counts_due, 1., 0.);
+    r->io.data = r->urgent.data = r->gather.data = r->counts.data = r;
+    set_silent(r, true);
+    return r;
+}
+
+void recorder_free(struct recorder *r)
+{
+    if (!r) return;
+    size_t lost = 0;
+    for (struct entry *e = r->unsent; e; e = e->next) lost++;
+    disconnect(r);
+    ev_prepare_stop(r->loop, &r->urgent);
+    ev_timer_stop(r->loop, &r->gather);
+    ev_timer_stop(r->loop, &r->counts);
+    atomic_fetch_add(&r->shared->lost, lost);
+    while (r->head) drop_first(r);
+    set_silent(r, false);
+    free(r);
+}
+
+void recorder_connect(struct recorder *r, int fd)
+{
+    disconnect(r);
+    r->fd = fd;
+    watch(r, EV_READ);
+    set_silent(r, false);
+}
+
+static bool is_answered(const struct recorder *r)
+{
+    return !r->unsent && (!r->head || r->silent);
+}
+
+bool recorder_finish(struct recorder *r, int64_t deadline_ns)
+{
+    enum { MS = 1000000 };
+    for (;;) {
+        receive(r);
+        if (r->fd >= 0) send_all(r);
+        int64_t left = deadline_ns - clock_steady_ns();
+        if (r->fd < 0 || is_answered(r) || left <= 0) return !r->head;
+        short wanted = r->known && r->unsent ? POLLIN | POLLOUT : POLLIN;
+        struct pollfd p = {.fd = r->fd, .events = wanted};
+        poll(&p, 1, (int)(left / MS + 1));
+    }
+}
+
+/* ---- records ---- */
+
+static void submit_fallback(struct recorder *r, const struct audit_offer *offer,
+                            const struct audit_policy *policy)
+{
+    struct audit_offer before;
+    struct text text = {0};
+    struct timespec now;
+    pthread_mutex_lock(&r->shared->lock);
+    bool noticed = fallback_notice(r->shared->memory, offer, clock_steady_ns(), &before);
+    pthread_mutex_unlock(&r->shared->lock);
+    if (!noticed) return;
+    clock_gettime(CLOCK_REALTIME, &now);
+    struct audit_stamp stamp = audit_render_fallback(&before, offer, now, policy, &text);
+    if (!add(r, stamp, &text, NULL)) note_lost(r, 1);
+}
+
+void recorder_submit(struct recorder *r, struct audit_stamp stamp, struct text *line,
+                     const struct audit_offer *offer, const struct audit_policy *policy,
+                     const struct recorder_reply *reply)
+{
+    if (r->silent) text_trim(line, 0); /* many records may have to wait long: use less memory */
+    struct entry *e = add(r, stamp, line, reply);
+    if (!e) {
+        note_lost(r, 1);
+        if (reply) reply->answer(reply->context, reply->token, false);
+        return;
+    }
+    if (r->silent) answer(e, false);
+    if (offer && offer->present) submit_fallback(r, offer, policy);
+    if (reply)
+        ev_prepare_start(r->loop, &r->urgent);
+    else if (!ev_is_active(&r->gather))
+        ev_timer_start(r->loop, &r->gather);
+}
+
+/* A count that cannot be recorded counts as lost records. */
+static void submit_repeated(struct recorder *r, const struct audit_repeated *counted,
+                            const struct audit_policy *policy)
+{
+    struct text line = {0};
+    struct timespec at;
+    clock_gettime(CLOCK_REALTIME, &at);
+    struct audit_stamp stamp = audit_render_repeated(counted, at, policy, &line);
+    if (!add(r, stamp, &line, NULL)) note_lost(r, counted->count);
+    ev_prepare_start(r->loop, &r->urgent);
+}
+
+/* An IPv6 /64 counts as one source: one host may have all of it. */
+static struct addr source_of(const struct addr *a)
+{
+    struct addr source = *a;
+    uint8_t bytes[16];
+    if (addr_bytes(a, bytes) == sizeof bytes)
+        memset(source.v6.sin6_addr.s6_addr + 8, 0, sizeof bytes - 8);
+    return source;
+}
+
+bool recorder_count_refusal(struct recorder *r, const struct addr *source, const char *listener,
+                            const char *destination, enum reason reason,
+                            const struct audit_policy *policy, const struct recorder_reply *reply)
+{
+    struct recording *shared = r->shared;
+    struct audit_repeated refusal = {.source = source_of(source), .reason = reason}, displaced;
+    clock_gettime(CLOCK_REALTIME, &refusal.first);
+    refusal.last = refusal.first;
+    snprintf(refusal.listener, sizeof refusal.listener, "%s", listener);
+    pthread_mutex_lock(&shared->lock);
+    bool counted =
+        repeats_count(shared->repeats, &refusal, destination, clock_steady_ns(), &displaced);
+    pthread_mutex_unlock(&shared->lock);
+    if (displaced.count) submit_repeated(r, &displaced, policy);
+    if (counted && !ev_is_active(&r->counts)) {
+        snprintf(r->profile, sizeof r->profile, "%s", policy->profile);
+        snprintf(r->digest, sizeof r->digest, "%s", policy->digest);
+        ev_timer_start(r->loop, &r->counts);
+    }
+    if (counted && reply) reply->answer(reply->context, reply->token, !r->silent);
+    return counted;
+}
+
+void recorder_submit_counts(struct recorder *r, const struct audit_policy *policy, int64_t now_ns)
+{
+    struct audit_repeated counted;
+    for (;;) {
+        pthread_mutex_lock(&r->shared->lock);
+        bool due = repeats_take(r->shared->repeats, now_ns, &counted);
+        pthread_mutex_unlock(&r->shared->lock);
+        if (!due) return;
+        submit_repeated(r, &counted, policy);
+    }
+}

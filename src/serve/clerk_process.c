@@ -1,0 +1,174 @@
+#include "serve/clerk_process.h"
+
+#include "audit/clerk.h"
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/post.h"
+#include "base/spawn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* One that ended within a second of its start is started again later. */
+static const double again_s = .5;
+static const int64_t second_ns = 1000000000;
+
+struct clerk_process {
+    struct ev_loop *loop;
+    struct clerk_events events;
+    const struct audit_config *config;
+    const struct audit_policy *policy;
+    struct timespec start; /* of this process, for its senders' names */
+    pid_t pid;             /* 0: none */
+    int post;              /* -1: none */
+    int64_t since_ns;      /* steady: when it was started */
+    ev_child ended;
+    ev_timer again;
+};
+
+/* ---- one clerk ---- */
+
+static void drop(struct clerk_process *p)
+{
+    if (p->post >= 0) close(p->post);
+    p->post = -1;
+}
+
+static bool start(struct clerk_process *p, struct text *errors)
+{
+    int ends[2];
+    p->since_ns = clock_steady_ns();
+    if (!post_pair(ends)) {
+        text_printf(errors, "no socket for the clerk: %s\n", strerror(errno));
+        return false;
+    }
+    p->pid = spawn_part("clerk", ends[1]);
+    int fault = errno;
+    close(ends[1]);
+    p->post = ends[0];
+    if (p->pid < 0) {
+        p->pid = 0;
+        drop(p);
+        text_printf(errors, "the clerk cannot be started: %s\n", strerror(fault));
+        return false;
+    }
+    return clerk_open(p->post, p->config, p->policy, errors);
+}
+
+static void watch(struct clerk_process *p)
+{
+    ev_child_stop(p->loop, &p->ended);
+    if (p->pid == 0) return;
+    ev_child_set(&p->ended, p->pid, 0);
+    ev_child_start(p->loop, &p->ended);
+}
+
+static void try_again(struct clerk_process *p)
+{
+    struct text errors = {0};
+    if (start(p, &errors)) {
+        watch(p);
+        diag_info("the clerk runs again");
+        p->events.restarted(p->events.arg);
+    } else {
+        static int64_t last;
+        size_t n = strcspn(text_string(&errors), "\n");
+        if (diag_due(&last, (int64_t)10 * 1000000000))
+            diag_error("the clerk cannot write the audit log: %.*s", (int)n, text_string(&errors));
+        drop(p); /* it ends */
+        watch(p);
+        if (p->pid == 0) ev_timer_start(p->loop, &p->again);
+    }
+    text_fini(&errors);
+}
+
+static void on_ended(struct ev_loop *loop, ev_child *child, int events)
+{
+    (void)events;
+    struct clerk_process *p = child->data;
+    int status = child->rstatus;
+    ev_child_stop(loop, child);
+    if (WIFSIGNALED(status)) diag_error("the clerk was ended by signal %d", WTERMSIG(status));
+    p->pid = 0;
+    drop(p);
+    ev_timer_stop(loop, &p->again);
+    ev_now_update(loop);
+    ev_timer_set(&p->again, clock_steady_ns() - p->since_ns > second_ns ? 0. : again_s, 0.);
+    ev_timer_start(loop, &p->again);
+}
+
+static void on_again(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    try_again(timer->data);
+}
+
+/* ---- its keeper's calls ---- */
+
+struct clerk_process *clerk_process_new(struct ev_loop *loop, const struct audit_config *config,
+                                        const struct audit_policy *policy,
+                                        const struct clerk_events *events, struct text *errors)
+{
+    struct clerk_process *p = calloc(1, sizeof *p);
+    if (!p) return NULL;
+    *p = (struct clerk_process){
+        .loop = loop, .events = *events, .config = config, .policy = policy, .post = -1};
+    clock_gettime(CLOCK_REALTIME, &p->start);
+    ev_child_init(&p->ended, on_ended, 0, 0);
+    ev_timer_init(&p->again, on_again, again_s, 0.);
+    p->ended.data = p->again.data = p;
+    if (start(p, errors)) {
+        watch(p);
+        return p;
+    }
+    clerk_process_free(p);
+    return NULL;
+}
+
+bool clerk_process_reopen(struct clerk_process *p, const struct audit_config *config,
+                          const struct audit_policy *policy, struct text *errors)
+{
+    if (p->post < 0) {
+        text_add(errors, "the clerk is not running\n");
+        return false;
+    }
+    if (!clerk_open(p->post, config, policy, errors)) return false;
+    p->config = config;
+    if (policy) p->policy = policy;
+    return true;
+}
+
+int clerk_process_connect(struct clerk_process *p, enum audit_sender role, unsigned channel)
+{
+    struct text errors = {0};
+    char name[RECEIPT_SENDER];
+    int fd = -1;
+    receipt_name(role == AUDIT_BY_KEEPER ? "keeper" : "proxy", getpid(), p->start, channel, name);
+    if (p->post >= 0 && !clerk_add_sender(p->post, role, name, &fd, &errors)) {
+        diag_error("%.*s", (int)strcspn(text_string(&errors), "\n"), text_string(&errors));
+        fd = -1;
+    }
+    text_fini(&errors);
+    return fd;
+}
+
+size_t clerk_process_free(struct clerk_process *p)
+{
+    struct text unused = {0};
+    size_t lost = 0;
+    int status;
+    if (!p) return 0;
+    ev_child_stop(p->loop, &p->ended);
+    ev_timer_stop(p->loop, &p->again);
+    if (p->post >= 0) (void)!clerk_end(p->post, &lost, &unused);
+    drop(p);
+    while (p->pid > 0 && waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    text_fini(&unused);
+    free(p);
+    return lost;
+}

@@ -1,0 +1,182 @@
+"""The clerk: the process that writes the log. Whoever dies or stands still, what a client was told is in
+the log, once, and the service comes back by itself."""
+
+import collections
+import os
+import pathlib
+import re
+import signal
+import time
+import types
+
+import pytest
+
+import wire
+from gate import run
+from logs import intact
+from pki import openssl
+from refusals import Load, refuse, refuse_many, sources
+from scene import standing_still, wait_until
+
+
+def clerk_of(gate, other_than=None):
+    """The clerk that runs now, once there is one."""
+    def found():
+        children = pathlib.Path(f"/proc/{gate.pid}/task/{gate.pid}/children").read_text().split()
+        return children and int(children[0]) != other_than and int(children[0])
+    return wait_until(found)
+
+
+def check_receipts(gate):
+    """Each process's records are numbered without a gap, and none is there twice."""
+    numbers = collections.defaultdict(list)
+    for record in gate.all_records():
+        sender, _, number = record["event"]["id"].rpartition("-")
+        numbers[sender].append(int(number))
+    for sender, found in numbers.items():
+        if not sender.startswith("clerk"):  # it may take back a checkpoint of its own
+            assert found == list(range(1, len(found) + 1)), sender
+    return numbers
+
+
+def answered_are_recorded(gate, load):
+    recorded = sources(gate.audit_path.read_bytes().splitlines())
+    assert [s for s in load.answered if recorded[s] != 1] == []
+
+
+# ---- who dies ------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("workers", (1, 4))
+def test_a_clerk_that_is_killed_is_started_again(make_forward, workers):
+    gate = make_forward(proxy={"workers": workers})
+    with Load(gate.port, clients=4) as load:
+        for _ in range(5):
+            count = len(load.answered)
+            wait_until(lambda: len(load.answered) > count + 20)
+            clerk = clerk_of(gate)
+            os.kill(clerk, signal.SIGKILL)
+            killed = time.monotonic()
+            clerk_of(gate, clerk)
+            wait_until(lambda: refuse(gate.port)[0] == 403)
+            assert time.monotonic() - killed < 10
+    assert gate.stop() == 0
+    assert "the clerk was ended by signal 9" in gate.stderr
+    assert gate.stderr.count("the clerk runs again") == 5
+    answered_are_recorded(gate, load)
+    numbers = check_receipts(gate)
+    assert sum(s.startswith("proxy") for s in numbers) == workers
+    assert sum(s.startswith("clerk") for s in numbers) == 6
+    intact(gate.audit_path)
+
+
+def test_without_a_clerk_nobody_is_served(make_forward):
+    """Its file cannot be opened: refused until it can, and then all is on record."""
+    gate = make_forward()
+    refuse_many(gate.port, 3)
+    with Load(gate.port, status=503):
+        key = gate.audit_path.with_suffix(".key")
+        key.chmod(0o644)  # a key for others is none
+        os.kill(gate.clerk(), signal.SIGKILL)
+        wait_until(lambda: refuse(gate.port)[0] == 503)
+        time.sleep(1.5)
+        assert refuse(gate.port)[0] == 503
+        key.chmod(0o600)
+        wait_until(lambda: refuse(gate.port)[0] == 403)
+    assert "the clerk cannot write the audit log" in gate.stderr
+    assert gate.stop() == 0
+    codes = collections.Counter(r["event"].get("code") for r in gate.records())
+    assert codes["audit_unavailable"] > 0 and codes["client_plaintext_http"] >= 4, codes
+    check_receipts(gate)
+    intact(gate.audit_path)
+
+
+def test_the_clerk_ends_the_log_of_a_process_that_was_killed(make_forward):
+    gate = make_forward()
+    refuse_many(gate.port, 5)
+    gate.expected_exit = -signal.SIGKILL
+    gate.process.kill()
+    gate.wait()
+    wait_until(lambda: not gate.has_processes())
+    report = intact(gate.audit_path)
+    assert report["unsigned_records"] == 0
+    assert gate.all_records()[-1]["suitegate"]["log"]["trigger"] == "stop"
+
+
+def test_both_are_killed(make_forward):
+    """What was answered is there; the next run says how the one before it ended."""
+    gate = make_forward()
+    with Load(gate.port, clients=4) as load:
+        wait_until(lambda: len(load.answered) > 100)
+        gate.expected_exit = -signal.SIGKILL
+        gate.kill()
+    answered_are_recorded(gate, load)
+    check_receipts(gate)
+
+
+# ---- who stands still ----------------------------------------------------------------------------
+
+def test_a_clerk_that_stands_still(make_forward):
+    """Its socket fills: nobody learns of a refusal that is not written, and all is written later."""
+    gate = make_forward(proxy={"workers": 2})
+    refuse_many(gate.port, 1)
+    with standing_still(types.SimpleNamespace(pid=gate.clerk())), Load(gate.port, clients=8) as load:
+        with wire.dial(gate.port) as sock:
+            sock.sendall(b"GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            sock.settimeout(1)
+            with pytest.raises(TimeoutError):
+                sock.recv(1)
+        assert load.answered == []
+        os.kill(gate.clerk(), signal.SIGCONT)
+        wait_until(lambda: len(load.answered) > 100)
+    assert gate.stop() == 0
+    answered_are_recorded(gate, load)
+    check_receipts(gate)
+    intact(gate.audit_path)
+
+
+# ---- who has what --------------------------------------------------------------------------------
+
+def test_the_process_that_serves_has_neither_the_log_nor_its_key(make_forward):
+    gate = make_forward()
+    refuse_many(gate.port, 20)
+    files = {os.readlink(f) for f in pathlib.Path(f"/proc/{gate.pid}/fd").iterdir()}
+    assert not [f for f in files if "audit" in f], files
+    text = openssl("pkey", "-in", gate.audit_path.with_suffix(".key"), "-text",
+                   "-noout").decode()
+    digits = re.search(r"priv:((?:\s+[0-9a-f:]+)+)\s+pub", text)[1]
+    secret = bytes.fromhex(re.sub(r"[\s:]", "", digits))[-32:]
+    assert secret in memory_of(gate.clerk())
+    assert secret not in memory_of(gate.pid)
+
+
+def memory_of(pid):
+    found = b""
+    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb") as memory:
+        for line in maps:
+            area, rights, *_ = line.split()
+            if not rights.startswith("rw") or "[vvar" in line:
+                continue
+            first, end = (int(x, 16) for x in area.split("-"))
+            memory.seek(first)
+            found += memory.read(end - first)
+    return found
+
+
+def test_each_record_says_who_sent_it_and_when_it_came(make_forward):
+    gate = make_forward()
+    refuse_many(gate.port, 3)
+    clerk = gate.clerk()
+    assert gate.stop() == 0
+    for record in gate.all_records():
+        role, pid, rest = record["event"]["id"].split("-", 2)
+        action = record["event"]["action"]
+        assert role == ("clerk" if action.startswith("log-") else
+                        "keeper" if action.startswith(("proxy-", "configuration-")) else "proxy")
+        assert int(pid) == (clerk if role == "clerk" else gate.pid)
+        assert record["event"]["created"] >= record["@timestamp"]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z-\d+-\d+", rest)
+
+
+def test_nobody_starts_a_clerk_by_hand():
+    done = run("clerk")
+    assert done.returncode == 64 and "part of suitegate run" in done.stderr
