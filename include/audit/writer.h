@@ -52,9 +52,9 @@ WARN_UNUSED struct writer *writer_new(struct ev_loop *loop, const struct audit_c
 size_t writer_free(struct writer *w);
 
 /* Queues one open line, which has its receipt, with its stamp; takes the text. reply may be NULL;
- * it is called back also when there is no memory. urgent: write before the loop waits again. */
+ * it is called back also when there is no memory. It is written before the loop waits again. */
 void writer_submit(struct writer *w, struct audit_stamp stamp, struct text *line,
-                   const struct writer_reply *reply, bool urgent);
+                   const struct writer_reply *reply);
 /* A record of the writer's own. */
 void writer_submit_own(struct writer *w, enum audit_action action, const char *detail);
 /* So many records were lost before they came here: the log will say so. */

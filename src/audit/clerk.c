@@ -19,7 +19,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { SHARE = 262144 /* bytes of one sender before the next one's turn */, BLOCK = 65536 };
+static const double lazy_s = .05;
+static const int64_t lazy_ns = 50000000;
+enum {
+    SOME = 64 /* records */,
+    SHARE = 262144 /* bytes of one sender before the next one's turn */,
+    BLOCK = 65536
+};
 
 struct clerk;
 
@@ -30,9 +36,11 @@ struct sender {
     int fd; /* -1: closed */
     ev_io io;
     struct buf in;
-    struct receipt last;              /* of its last record that was taken */
-    bool sends;                       /* it has sent a record on this socket */
-    size_t under_way;                 /* records that are taken and not written */
+    struct receipt last;   /* of its last record that was taken */
+    bool sends;            /* it has sent a record on this socket */
+    size_t under_way;      /* records that are taken and not written */
+    uint64_t urgent, told; /* its last record that a caller waits for; the last WRITTEN */
+    int64_t told_ns;
     uint64_t known, written, failing; /* what its answers must say: the record's number */
     bool tell_known, tell_written, tell_failing;
 };
@@ -44,16 +52,24 @@ struct clerk {
     struct timespec start;
     struct writer *writer; /* NULL: no log yet */
     struct sender *senders;
-    bool failing; /* what the senders know */
+    ev_timer later; /* answers that can wait */
+    bool failing;   /* what the senders know */
     bool ending;
     bool asked; /* to end: the keeper waits for the answer */
 };
 
 /* ---- a sender's answers ---- */
 
+/* An answer that no caller waits for, and few records, can wait. */
+static bool is_written_due(const struct sender *s)
+{
+    return s->tell_written && (s->urgent > s->told || s->written - s->told >= SOME ||
+                               s->told_ns + lazy_ns <= clock_steady_ns());
+}
+
 static void watch(struct sender *s)
 {
-    bool answers = s->tell_known || s->tell_written || s->tell_failing;
+    bool answers = s->tell_known || is_written_due(s) || s->tell_failing;
     int events = (writer_has_room(s->clerk->writer) ? EV_READ : 0) | (answers ? EV_WRITE : 0);
     if (s->fd < 0 || (ev_is_active(&s->io) && s->io.events == events)) return;
     ev_io_stop(s->clerk->loop, &s->io);
@@ -85,8 +101,14 @@ static void give_answers(struct sender *s)
     if (s->fd < 0) return;
     s->tell_failing = failing && (s->tell_failing || s->tell_known || s->tell_written);
     if (s->tell_known && tell(s, ANSWER_KNOWN, s->known)) s->tell_known = false;
-    if (!s->tell_known && s->tell_written && tell(s, ANSWER_WRITTEN, s->written))
+    if (!s->tell_known && (failing ? s->tell_written : is_written_due(s)) &&
+        tell(s, ANSWER_WRITTEN, s->written)) {
         s->tell_written = false;
+        s->told = s->written;
+        s->told_ns = clock_steady_ns();
+    }
+    if (s->tell_written && !ev_is_active(&s->clerk->later))
+        ev_timer_again(s->clerk->loop, &s->clerk->later);
     if (!s->tell_known && !s->tell_written && s->tell_failing &&
         tell(s, ANSWER_FAILING, s->failing))
         s->tell_failing = false;
@@ -141,6 +163,13 @@ static void on_settled(void *context)
     end_if_done(c);
 }
 
+static void on_later(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)events;
+    ev_timer_stop(loop, timer);
+    on_settled(timer->data);
+}
+
 /* ---- a sender's records ---- */
 
 /* The record says who sent what. */
@@ -180,7 +209,8 @@ static void take_record(struct sender *s, const struct frame *f)
     if (f->lost) writer_note_lost(s->clerk->writer, f->lost);
     s->under_way++;
     struct writer_reply reply = {on_answer, s, f->number};
-    writer_submit(s->clerk->writer, f->stamp, &line, &reply, f->urgent);
+    if (f->urgent) s->urgent = f->number;
+    writer_submit(s->clerk->writer, f->stamp, &line, &reply);
 }
 
 /* False when the sender is closed. */
@@ -217,7 +247,7 @@ static void receive(struct sender *s)
         }
         buf_commit(&s->in, (size_t)n);
         taken += (size_t)n;
-        if (!take_records(s)) return;
+        if (!take_records(s) || n < BLOCK) return;
     }
 }
 
@@ -252,7 +282,7 @@ static bool add_sender(struct clerk *c, const struct text *order, size_t at, int
     const struct receipt *known = writer_last_receipts(c->writer, &n);
     for (size_t i = 0; i < n; i++)
         if (strcmp(known[i].sender, name) == 0) s->last.number = known[i].number;
-    s->known = s->last.number;
+    s->known = s->told = s->written = s->last.number;
     s->tell_known = true;
     ev_io_init(&s->io, on_sender, fd, EV_READ);
     s->io.data = s;
@@ -375,6 +405,8 @@ bool clerk_run(int post)
     ignore_signals();
     ev_io_init(&c.post_io, on_post, post, EV_READ);
     c.post_io.data = &c;
+    ev_timer_init(&c.later, on_later, 0., lazy_s);
+    c.later.data = &c;
     ev_io_start(c.loop, &c.post_io);
     ev_run(c.loop, 0);
     size_t lost = c.writer ? writer_free(c.writer) : 0;

@@ -20,7 +20,7 @@
 
 /* Records without a waiting caller are gathered: a wake-up of the clerk costs more than a record.
  */
-static const double gather_s = .005;
+static const double gather_s = .01, counts_s = 1.;
 enum { BATCH = 32 /* records of one call */, ANSWERS = 64 };
 
 struct recording {
@@ -271,6 +271,7 @@ static void receive(struct recorder *r)
         }
         r->have -= used;
         memmove(r->answers, r->answers + used, r->have);
+        if (n < (ssize_t)FRAME_ANSWER * ANSWERS / 2) return; /* that was all */
     }
 }
 
@@ -289,8 +290,15 @@ static void on_urgent(struct ev_loop *loop, ev_prepare *prepare, int events)
     send_all(prepare->data);
 }
 
+static void start_timer(struct recorder *r, ev_timer *timer, double seconds)
+{
+    ev_timer_set(timer, seconds, 0.);
+    ev_timer_start(r->loop, timer);
+}
+
 static void on_counts_due(struct ev_loop *loop, ev_timer *timer, int events)
 {
+    (void)loop;
     (void)events;
     struct recorder *r = timer->data;
     const struct audit_policy policy = {r->profile, r->digest};
@@ -298,7 +306,7 @@ static void on_counts_due(struct ev_loop *loop, ev_timer *timer, int events)
     bool more = repeats_due(r->shared->repeats) != 0;
     pthread_mutex_unlock(&r->shared->lock);
     recorder_submit_counts(r, &policy, clock_steady_ns());
-    if (more) ev_timer_start(loop, &r->counts);
+    if (more) start_timer(r, timer, counts_s);
 }
 
 static void on_gathered(struct ev_loop *loop, ev_timer *timer, int events)
@@ -320,8 +328,8 @@ struct recorder *recorder_new(struct recording *shared, struct ev_loop *loop)
     r->tail = &r->head;
     ev_io_init(&r->io, on_io, -1, EV_READ);
     ev_prepare_init(&r->urgent, on_urgent);
-    ev_timer_init(&r->gather, on_gathered, gather_s, 0.);
-    ev_timer_init(&r->counts, on_counts_due, 1., 0.);
+    ev_timer_init(&r->gather, on_gathered, 0., 0.);
+    ev_timer_init(&r->counts, on_counts_due, 0., 0.);
     r->io.data = r->urgent.data = r->gather.data = r->counts.data = r;
     set_silent(r, true);
     return r;
@@ -402,7 +410,7 @@ void recorder_submit(struct recorder *r, struct audit_stamp stamp, struct text *
     if (reply)
         ev_prepare_start(r->loop, &r->urgent);
     else if (!ev_is_active(&r->gather))
-        ev_timer_start(r->loop, &r->gather);
+        start_timer(r, &r->gather, gather_s);
 }
 
 /* A count that cannot be recorded counts as lost records. */
@@ -444,7 +452,7 @@ bool recorder_count_refusal(struct recorder *r, const struct addr *source, const
     if (counted && !ev_is_active(&r->counts)) {
         snprintf(r->profile, sizeof r->profile, "%s", policy->profile);
         snprintf(r->digest, sizeof r->digest, "%s", policy->digest);
-        ev_timer_start(r->loop, &r->counts);
+        start_timer(r, &r->counts, counts_s);
     }
     if (counted && reply) reply->answer(reply->context, reply->token, !r->silent);
     return counted;

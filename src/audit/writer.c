@@ -11,8 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Records without a waiting caller are gathered for a moment. */
-static const double retry_s = .2, gather_s = .005;
+static const double retry_s = .2;
 
 struct paths {
     char *file, *key, *state; /* key, state: may be NULL */
@@ -27,7 +26,7 @@ struct writer {
     struct record_queue incoming;
     struct output output;
     char profile[16], digest[65];
-    ev_prepare urgent; /* active: work before the loop waits */
+    ev_prepare soon; /* active: work before the loop waits */
     ev_timer due;
     ev_async reported;
     pthread_mutex_t lock;
@@ -65,14 +64,14 @@ static void take_incoming(struct writer *w)
 
 static void work(struct writer *w)
 {
-    ev_prepare_stop(w->loop, &w->urgent);
+    ev_prepare_stop(w->loop, &w->soon);
     take_incoming(w);
     output_work(&w->output);
     schedule(w);
     if (w->events.settled) w->events.settled(w->events.context);
 }
 
-static void on_urgent(struct ev_loop *loop, ev_prepare *prepare, int events)
+static void on_soon(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
     (void)loop;
     (void)events;
@@ -86,25 +85,21 @@ static void on_due(struct ev_loop *loop, ev_timer *timer, int events)
     work(timer->data);
 }
 
-static void queue(struct writer *w, struct queued *i, bool urgent)
+static void queue(struct writer *w, struct queued *i)
 {
-    bool first = !w->incoming.head;
     counters_add_queued(&w->counters, i);
     record_queue_add(&w->incoming, i);
-    if (urgent)
-        ev_prepare_start(w->loop, &w->urgent);
-    else if (first && !w->counters.failing)
-        start_timer(w, gather_s);
+    ev_prepare_start(w->loop, &w->soon);
 }
 
 void writer_submit(struct writer *w, struct audit_stamp stamp, struct text *line,
-                   const struct writer_reply *reply, bool urgent)
+                   const struct writer_reply *reply)
 {
     /* Many records may have to wait long: use less memory. */
     if (w->counters.failing) text_trim(line, CHAIN_ROOM);
     struct queued *i = queued_new(stamp, line, reply);
     if (i) {
-        queue(w, i, urgent);
+        queue(w, i);
         return;
     }
     counters_add_lost(&w->counters);
@@ -199,7 +194,7 @@ static void report_dropped(void *context, const char *sink, uint64_t count)
 void writer_submit_own(struct writer *w, enum audit_action action, const char *detail)
 {
     struct queued *i = output_own_record(&w->output, action, detail);
-    if (i) queue(w, i, true);
+    if (i) queue(w, i);
 }
 
 static void take_reports(struct writer *w)
@@ -213,7 +208,7 @@ static void take_reports(struct writer *w)
         w->output.own.number++;
         receipt_add(&w->output.own, i->line->stamp.at, &i->line->text);
         i->line->open_size = i->line->text.size;
-        queue(w, i, true);
+        queue(w, i);
     }
 }
 
@@ -271,17 +266,17 @@ static bool set_mirrors(struct writer *w, const struct audit_config *config, str
 static void init_watchers(struct writer *w)
 {
     pthread_mutex_init(&w->lock, NULL);
-    ev_prepare_init(&w->urgent, on_urgent);
+    ev_prepare_init(&w->soon, on_soon);
     ev_timer_init(&w->due, on_due, 0., 0.);
     ev_async_init(&w->reported, on_reported);
-    w->urgent.data = w->due.data = w->reported.data = w;
+    w->soon.data = w->due.data = w->reported.data = w;
     ev_async_start(w->loop, &w->reported);
 }
 
 /* Returns how many records were left. */
 static size_t writer_release(struct writer *w)
 {
-    ev_prepare_stop(w->loop, &w->urgent);
+    ev_prepare_stop(w->loop, &w->soon);
     ev_timer_stop(w->loop, &w->due);
     size_t left = output_fini(&w->output);
     free_mirrors(w->mirrors.items, w->mirrors.n);
@@ -315,7 +310,7 @@ struct writer *writer_new(struct ev_loop *loop, const struct audit_config *confi
         copies_are_apart(config, &w->paths, errors) ? logfile_open(config, errors) : NULL;
     if (log) output_begin(&w->output, log);
     if (log && set_mirrors(w, config, errors) && w->paths.file) {
-        ev_prepare_start(w->loop, &w->urgent);
+        ev_prepare_start(w->loop, &w->soon);
         return w;
     }
     if (log && errors->size == 0) text_add(errors, "audit: out of memory or threads\n");
@@ -378,6 +373,6 @@ bool writer_reopen(struct writer *w, const struct audit_config *config,
     output_change(&w->output, change);
     if (policy) set_policy(w, policy);
     ok = set_mirrors(w, config, errors);
-    ev_prepare_start(w->loop, &w->urgent);
+    ev_prepare_start(w->loop, &w->soon);
     return ok;
 }

@@ -66,6 +66,14 @@ static void watch(struct clerk_process *p)
     ev_child_start(p->loop, &p->ended);
 }
 
+static void start_again(struct clerk_process *p, double seconds)
+{
+    ev_now_update(p->loop);
+    ev_timer_stop(p->loop, &p->again);
+    ev_timer_set(&p->again, seconds, 0.);
+    ev_timer_start(p->loop, &p->again);
+}
+
 static void try_again(struct clerk_process *p)
 {
     struct text errors = {0};
@@ -80,7 +88,7 @@ static void try_again(struct clerk_process *p)
             diag_error("the clerk cannot write the audit log: %.*s", (int)n, text_string(&errors));
         drop(p); /* it ends */
         watch(p);
-        if (p->pid == 0) ev_timer_start(p->loop, &p->again);
+        if (p->pid == 0) start_again(p, again_s);
     }
     text_fini(&errors);
 }
@@ -94,10 +102,7 @@ static void on_ended(struct ev_loop *loop, ev_child *child, int events)
     if (WIFSIGNALED(status)) diag_error("the clerk was ended by signal %d", WTERMSIG(status));
     p->pid = 0;
     drop(p);
-    ev_timer_stop(loop, &p->again);
-    ev_now_update(loop);
-    ev_timer_set(&p->again, clock_steady_ns() - p->since_ns > second_ns ? 0. : again_s, 0.);
-    ev_timer_start(loop, &p->again);
+    start_again(p, clock_steady_ns() - p->since_ns > second_ns ? 0. : again_s);
 }
 
 static void on_again(struct ev_loop *loop, ev_timer *timer, int events)

@@ -2,10 +2,14 @@
 the log, once, and the service comes back by itself."""
 
 import collections
+import contextlib
+import ctypes
 import os
 import pathlib
 import re
 import signal
+import socket
+import struct
 import time
 import types
 
@@ -17,6 +21,8 @@ from logs import intact
 from pki import openssl
 from refusals import Load, refuse, refuse_many, sources
 from scene import standing_still, wait_until
+
+SYS_PIDFD_GETFD = 438
 
 
 def clerk_of(gate, other_than=None):
@@ -160,6 +166,51 @@ def memory_of(pid):
             memory.seek(first)
             found += memory.read(end - first)
     return found
+
+
+def sockets_to_the_clerk(gate):
+    """Copies of the serving process's own sockets, as whoever has taken it over has them."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    process = os.pidfd_open(gate.pid)
+    try:
+        for name in os.listdir(f"/proc/{gate.pid}/fd"):
+            copy = libc.syscall(SYS_PIDFD_GETFD, process, int(name), 0)
+            assert copy >= 0, os.strerror(ctypes.get_errno())
+            with contextlib.suppress(OSError):  # no socket
+                sock = socket.socket(fileno=os.dup(copy))
+                if (sock.family, sock.type) == (socket.AF_UNIX, socket.SOCK_STREAM):
+                    yield sock
+            os.close(copy)
+    finally:
+        os.close(process)
+
+
+def test_a_process_that_was_taken_over_changes_nothing(make_forward):
+    """It sends the clerk what it must not: that is on record, and nothing else comes of it."""
+    gate = make_forward()
+    refuse_many(gate.port, 3)
+    before = [r["event"]["hash"] for r in gate.all_records()]
+    line = (b'{"@timestamp":"2020-01-01T00:00:00.000Z","event":{"action":"connection-closed",'
+            b'"created":"2020-01-01T00:00:00.000Z","id":"keeper-1-x-0-1","sequence":1,"hash":"' +
+            b"0" * 64 + b'"}}\n{"@timestamp":"2020-01-01T00:00:00.000Z","event":{'
+            b'"action":"connection-closed"')
+    sent = 0
+    for sock in sockets_to_the_clerk(gate):
+        with sock, contextlib.suppress(BrokenPipeError):
+            # frame.c: size, number, seconds, nanoseconds, lost, action, level, flags
+            sock.sendall(struct.pack(">IQQIIHBB", len(line), 4, 0, 0, 0, 2, 0, 0) + line)
+            sent += 1
+    assert sent
+    wait_until(lambda: refuse(gate.port)[0] == 503)
+    gate.expected_exit = 2  # its further records have no way
+    gate.stop()
+    records = gate.all_records()
+    assert [r["event"]["hash"] for r in records][:len(before)] == before
+    assert all(r["event"]["created"] >= "2026" for r in records)
+    rejected = [r for r in records if r["event"]["action"] == "log-rejected"]
+    assert rejected and all("proxy-" in r["suitegate"]["detail"] or "keeper-" in
+                            r["suitegate"]["detail"] for r in rejected)
+    intact(gate.audit_path)
 
 
 def test_each_record_says_who_sent_it_and_when_it_came(make_forward):

@@ -104,7 +104,7 @@ static void submit(struct writer *w, unsigned number)
     text_add(&line, "\",\"event\":{\"a\":1");
     told[number] = 0;
     writer_submit(w, (struct audit_stamp){.action = AUDIT_CONNECTION_REFUSED}, &line,
-                  &(struct writer_reply){count_answer, told, number}, true);
+                  &(struct writer_reply){count_answer, told, number});
 }
 
 /* The content of n bytes of a log: whole lines of one chain. */
@@ -601,8 +601,7 @@ static void a_checkpoint_after_many(void **state)
     for (unsigned i = 0; i < WRITER_CHECKPOINT_RECORDS * 5 / 2; i++) {
         struct text line = {0};
         text_add(&line, "{\"event\":{\"a\":1");
-        writer_submit(w, (struct audit_stamp){.action = AUDIT_CONNECTION_CLOSED}, &line, NULL,
-                      false);
+        writer_submit(w, (struct audit_stamp){.action = AUDIT_CONNECTION_CLOSED}, &line, NULL);
         if (i % 100 == 99) pump_ms(1);
     }
     assert_int_equal(writer_free(w), 0);
@@ -695,8 +694,7 @@ static void a_bounded_queue(void **state)
         assert_true(writer_has_room(w));
         struct text line = {0};
         text_add(&line, "{\"event\":{\"a\":1");
-        writer_submit(w, (struct audit_stamp){.action = AUDIT_CONNECTION_REFUSED}, &line, NULL,
-                      false);
+        writer_submit(w, (struct audit_stamp){.action = AUDIT_CONNECTION_REFUSED}, &line, NULL);
     }
     assert_false(writer_has_room(w));
     assert_int_equal(writer_free(w), WRITER_QUEUE_LIMIT);
@@ -716,8 +714,7 @@ static void a_bounded_queue_of_bytes(void **state)
         assert_non_null(filler);
         memset(filler, 'x', LONG);
         text_add(&line, "\",\"event\":{\"a\":1");
-        writer_submit(w, (struct audit_stamp){.action = AUDIT_CONNECTION_REFUSED}, &line, NULL,
-                      false);
+        writer_submit(w, (struct audit_stamp){.action = AUDIT_CONNECTION_REFUSED}, &line, NULL);
     }
     assert_false(writer_has_room(w));
     assert_int_equal(writer_free(w), MOST);
