@@ -1,7 +1,8 @@
 #!/usr/bin/python3 -B
 """Runs the functional tests, three files at once per processor, since tests wait a lot: first the
 slow small ones, then the largest. Prints the output of a file if it fails.
-Each file has a process of its own, forked from this one, which has read what all of them import.
+Each file has a process of its own, forked from this one, which has read what all of them import and
+made the certificates that they begin with.
 
 usage: SUITEGATE=BINARY functional.py LOGS FILE..."""
 
@@ -49,8 +50,14 @@ def main():
     logs, *paths = map(pathlib.Path, sys.argv[1:])
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
+    os.environ["SUITEGATE_TEST_SHARED"] = str(logs.resolve())
     sys.path.insert(0, str(paths[0].parent))
-    import upstreams  # noqa: F401 (and through it whatever every test file needs)
+    import gate  # (and through these whatever every test file needs)
+    import pki
+    import upstreams  # noqa: F401
+
+    gate.ca_init(logs / "ca")
+    pki.TEMPLATE = pki.prepare(logs.resolve() / "pki")
 
     waiting = sorted(paths, key=lambda p: (not SLOW.search(p.stem), -p.stat().st_size))
     slots, running, total = list(range(AT_ONCE)), {}, collections.Counter()

@@ -1,7 +1,9 @@
 """Fixtures for every functional test. Each test has a time limit, its alarm."""
 
 import functools
+import os
 import pathlib
+import shutil
 import signal
 import types
 
@@ -10,11 +12,12 @@ import pytest
 # With these, asserts of the modules show what they compare, as those of test files do.
 pytest.register_assert_rewrite("checks", "forgery", "logs", "refusals", "scene", "strace")
 
+import pki as certificates
 import upstreams
 import wire
 from gate import Gate, Shared, ca_init, free_port, ini, sanitized
 from logs import make_log  # noqa: F401 (a fixture)
-from pki import LOOPBACK, Pki
+from pki import ORIGIN, Pki
 from policy_servers import loose, strict  # noqa: F401 (fixtures)
 
 ALARM_SECONDS = 240  # longer than each wait of a test
@@ -64,14 +67,18 @@ def alarm(request):
 @pytest.fixture(scope="session")
 def pki(tmp_path_factory):
     """The test's own certificate authority and the certificates under it."""
-    return Pki(tmp_path_factory.mktemp("pki"))
+    return Pki(tmp_path_factory.mktemp("pki"), certificates.TEMPLATE)
 
 
 @pytest.fixture(scope="session")
 def ca_folder(tmp_path_factory):
     """ca.pem and ca.key as `suitegate ca init` writes them."""
     folder = tmp_path_factory.mktemp("ca")
-    ca_init(folder)
+    shared = os.environ.get("SUITEGATE_TEST_SHARED")
+    if shared:
+        shutil.copytree(pathlib.Path(shared) / "ca", folder, dirs_exist_ok=True)
+    else:
+        ca_init(folder)
     return folder
 
 
@@ -82,8 +89,7 @@ def origin(pki, tmp_path_factory):
     blob = bytes(range(256)) * (BLOB_SIZE // 256)
     (folder / "hello.txt").write_bytes(BODY)
     (folder / "blob").write_bytes(blob)
-    names = (*LOOPBACK, "DNS:*.example.test")
-    leaves = pki.leaf("origin-ec", san=names), pki.leaf("origin-rsa", san=names, key="rsa2048")
+    leaves = pki.leaf("origin-ec", san=ORIGIN), pki.leaf("origin-rsa", san=ORIGIN, key="rsa2048")
     port = free_port("::1")
     with upstreams.nginx(folder, *leaves, port=port, protocols="TLSv1.2 TLSv1.3", http2=True,
                          files=folder, extra=f"listen [::1]:{port} ssl http2;"):

@@ -16,8 +16,8 @@ import uuid
 
 import pytest
 
+import jvm
 import upstreams
-from client_programs import CLIENTS
 from gate import BINARY, PATIENCE, SANITIZER_MARKS
 from names import with_hosts
 from pki import LOOPBACK
@@ -229,12 +229,9 @@ def authority(url):
 
 
 @pytest.fixture(scope="session")
-def classes(tmp_path_factory):
+def classes():
     """The folder of Fetch, a client in Java."""
-    folder = tmp_path_factory.mktemp("classes")
-    subprocess.run(["javac", "-d", folder, CLIENTS / "Fetch.java"], check=True,
-                   capture_output=True)
-    return folder
+    return jvm.classes()
 
 
 def curl(*arguments):

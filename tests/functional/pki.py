@@ -7,6 +7,7 @@ keeps the database for CRLs.
 
 import datetime
 import pathlib
+import shutil
 import subprocess
 
 LOOPBACK = ("DNS:localhost", "IP:127.0.0.1", "IP:::1")
@@ -26,6 +27,20 @@ def asn1_time(seconds):
     """The time `seconds` from now, in the form that `openssl ca` takes."""
     when = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
     return when.strftime("%Y%m%d%H%M%SZ")
+
+
+# What nearly every test file needs, made once for all of them by .make/functional.py.
+TEMPLATE = None
+ORIGIN = (*LOOPBACK, "DNS:*.example.test")
+
+
+def prepare(directory):
+    """A Pki with the usual certificates."""
+    pki = Pki(directory)
+    pki.leaf("origin-ec", san=ORIGIN)
+    pki.leaf("origin-rsa", san=ORIGIN, key="rsa2048")
+    assert pki.ec and pki.rsa
+    return pki
 
 
 class Issuer:
@@ -52,10 +67,29 @@ class Leaf:
 
 
 class Pki:
-    def __init__(self, directory):
+    def __init__(self, directory, template=None):
+        """template: another one, of which this begins as a copy."""
         self.dir = pathlib.Path(directory)
         self.dir.mkdir(parents=True, exist_ok=True)
         self._made = {}
+        if template:
+            self._copy(template)
+
+    def _copy(self, template):
+        shutil.copytree(template.dir, self.dir, dirs_exist_ok=True)
+        for home in self.dir.glob("*.db"):
+            self._database(home.stem)
+
+        def moved(value):
+            if isinstance(value, list):
+                return [moved(v) for v in value]
+            return self.dir / value.relative_to(template.dir) \
+                if isinstance(value, pathlib.Path) else value
+
+        for name, (args, made) in template._made.items():
+            copy = object.__new__(type(made))
+            copy.__dict__ = {key: moved(value) for key, value in made.__dict__.items()}
+            self._made[name] = args, copy
 
     # ---- the usual ones -------------------------------------------------------------
 

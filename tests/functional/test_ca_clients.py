@@ -12,6 +12,7 @@ import urllib.request
 import pytest
 
 import cas
+import jvm
 import wire
 from cas import HOST, KEYS, SUITES
 from client_programs import CLIENTS, command
@@ -20,7 +21,6 @@ from pki import openssl
 from verdicts import VERDICTS, only_refusal
 
 IANA = {key: f"TLS_ECDHE_{key.upper()}_WITH_AES_128_GCM_SHA256" for key in KEYS}
-JAVA = ("-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
 
 def fetch(url):
@@ -177,32 +177,24 @@ def test_gnutls_cli_with_crls(published, lists, tmp_path, key):
 
 # ---- Java ------------------------------------------------------------------------------------
 
-@pytest.fixture(scope="session")
-def revoked_class(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("classes")
-    done = command("javac", "-proc:none", "-d", folder, CLIENTS / "Revoked.java")
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-def java(classes, ca, *targets):
-    done = command("java", *JAVA, "-cp", classes, "Revoked", ca, *targets)
+def java(ca, *targets):
+    done = command(*jvm.argv("Revoked", ca, *targets))
     assert done.returncode == 0, done.stderr
     return done.stdout.decode().splitlines()
 
 
 @pytest.mark.once
-def test_java_fetches_every_crl(published, revoked_class):
+def test_java_fetches_every_crl(published):
     """From the publish listener: it has no other, and takes nothing without."""
     port = published.port
-    assert java(revoked_class, published.ca_path, f"{HOST}:{port}", f"127.0.0.1:{port}",
+    assert java(published.ca_path, f"{HOST}:{port}", f"127.0.0.1:{port}",
                 *(f"{HOST}:{port}:{IANA[key]}" for key in KEYS)) == \
         [IANA["ecdsa"], IANA["ecdsa"], IANA["ecdsa"], IANA["rsa"]]
 
 
 @pytest.mark.once
-def test_java_refuses_what_it_cannot_look_up(unpublished, revoked_class):
-    lines = java(revoked_class, unpublished.ca_path,
+def test_java_refuses_what_it_cannot_look_up(unpublished):
+    lines = java(unpublished.ca_path,
                  *(f"{HOST}:{unpublished.port}:{IANA[key]}" for key in KEYS))
     assert len(lines) == 2
     assert all(re.match("failed: .*(Connection refused|determine revocation status)", line)
@@ -308,8 +300,8 @@ def test_permitted_names_are_good_for_openssl_and_gnutls(limited, tmp_path, key,
 
 
 @pytest.mark.once
-def test_permitted_names_are_good_for_java(limited, revoked_class):
-    assert java(revoked_class, limited.ca_path, *(
+def test_permitted_names_are_good_for_java(limited):
+    assert java(limited.ca_path, *(
         f"{name}:{limited.port}:{IANA[key]}" for name in (HOST, "127.0.0.1") for key in KEYS)) == \
         2 * [IANA[key] for key in KEYS]
 

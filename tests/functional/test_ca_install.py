@@ -10,7 +10,8 @@ import subprocess
 import pytest
 
 import cas
-from client_programs import CLIENTS, command
+import jvm
+from client_programs import command
 from gate import BINARY, free_port
 from names import unshare
 from probe import Browser
@@ -177,13 +178,11 @@ def test_the_jvms_store(serving, tmp_path):
     environment = {"JAVA_HOME": ""}
     status, out, err = machine.change("install", env=environment)
     assert (status, err) == (0, "") and "the JVM's store: installed\n" in out
-    done = machine.run("java", "-XX:TieredStopAtLevel=1", CLIENTS / "Fetch.java", "url",
-                       f"https://localhost:{port}/health")
+    done = machine.run(*jvm.argv("Fetch", "url", f"https://localhost:{port}/health"))
     assert done.returncode == 0, done.stderr
     status, out, err = machine.change("uninstall", env=environment)
     assert (status, err) == (0, "") and "the JVM's store: removed\n" in out
-    done = machine.run("java", "-XX:TieredStopAtLevel=1", CLIENTS / "Fetch.java", "url",
-                       f"https://localhost:{port}/health")
+    done = machine.run(*jvm.argv("Fetch", "url", f"https://localhost:{port}/health"))
     assert done.returncode == 3 and b"PKIX path building failed" in done.stderr
 
 

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
+import jvm
 import proxies
 from checks import judge
-from client_programs import CLIENTS
 from gate import free_port
 from pki import openssl
 from policy_servers import LOOSE
@@ -106,8 +106,7 @@ def java(folder, leaf, settings=()):
     options = [s for s in settings if s.startswith("-D")]
     added = [re.sub(r"^.*: add | \(.*$", "", " ".join(s.split())) for s in settings
              if "disabledAlgorithms: add " in s]
-    argv = ["java", "-XX:TieredStopAtLevel=1", *options, CLIENTS / "Serve.java", port, store,
-            ", ".join(added)]
+    argv = jvm.argv("Serve", port, store, ", ".join(added), options=options)
     return Process(argv, port, folder / f"java-{port}.log")
 
 

@@ -5,6 +5,7 @@ import ssl
 import pytest
 
 import hellos
+import jvm
 import wire
 from client_programs import CLIENTS, GET, command
 from hellos import vector
@@ -114,8 +115,8 @@ def java(tmp_path_factory, origin):
             kind = listener.partition("_")[0]
             how = {"forward": "http", "socks5": "socks"}.get(kind, "direct")
             tasks += [how, port, f"https://{APP}:{target_of(gate, kind, port)}{path_at(kind)}"]
-        done = command("java", "-XX:TieredStopAtLevel=1", f"-Djdk.net.hosts.file={folder}/hosts",
-                       CLIENTS / "Mutual.java", gate.ca_path, store, *tasks)
+        done = command(*jvm.argv("Mutual", gate.ca_path, store, *tasks,
+                                options=[f"-Djdk.net.hosts.file={folder}/hosts"]))
         return dict(zip(gate.ports, done.stdout.decode().splitlines(), strict=True))
 
     return run

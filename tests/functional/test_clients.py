@@ -4,6 +4,7 @@ import subprocess
 
 import pytest
 
+import jvm
 from client_programs import CLIENTS, GET, REFUSED_OPTIONS, WEAK, command, s_client
 from hellos import GROUPS
 from verdicts import SUITES, assert_refusal, connection_records, only_refusal
@@ -39,7 +40,7 @@ def truststore(folder, certificate):
 
 
 def java(port, url, store):
-    return command("java", "-XX:TieredStopAtLevel=1", CLIENTS / "Get.java", port, url, store)
+    return command(*jvm.argv("Get", port, url, store))
 
 
 def node(port, authority, ca, protocol="h1", path="/hello.txt"):

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 import hellos
+import jvm
 import wire
-from client_programs import CLIENTS
 from clock_shim import clock  # noqa: F401 (fixture)
 from gate import StartError, free_port, run
 from mutual import (APP, asking, clients, connect, fingerprint, get, make_asking,  # noqa: F401
@@ -56,8 +56,8 @@ def asking_java(folder, leaf, ca, required):
     port, store = free_port(), folder / "need.p12"
     openssl("pkcs12", "-export", "-in", leaf.chain, "-inkey", leaf.key, "-out", store,
             "-passout", "pass:changeit")
-    return Process(["java", "-XX:TieredStopAtLevel=1", CLIENTS / "Need.java", port, store, ca,
-                    "need" if required else "want"], port, folder / f"java-{port}.log")
+    return Process(jvm.argv("Need", port, store, ca, "need" if required else "want"), port,
+                   folder / f"java-{port}.log")
 
 
 SERVERS = {"nginx": asking_nginx, "apache": asking_apache, "openssl": asking_s_server,

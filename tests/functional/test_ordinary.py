@@ -14,6 +14,7 @@ import threading
 import pytest
 import requests
 
+import jvm
 import wire
 from gate import free_port
 from pki import openssl
@@ -37,8 +38,7 @@ def java_server(folder, leaf):
     port, store = free_port(), folder / "page.p12"
     openssl("pkcs12", "-export", "-in", leaf.chain, "-inkey", leaf.key, "-out", store,
             "-passout", "pass:changeit")
-    return Process(["java", "-XX:TieredStopAtLevel=1", CLIENTS / "Page.java", port, store], port,
-                   folder / f"java-{port}.log")
+    return Process(jvm.argv("Page", port, store), port, folder / f"java-{port}.log")
 
 
 class PythonServer:
@@ -139,8 +139,7 @@ KINDS = {
     "requests": two_of_one_session,
     "node": lambda port, ca: run("node", CLIENTS / "direct.js", "https",
                                  f"https://localhost:{port}/page", ca=ca),
-    "java": lambda port, ca: run("java", "-XX:TieredStopAtLevel=1", CLIENTS / "Direct.java",
-                                 f"https://localhost:{port}/page", ca),
+    "java": lambda port, ca: run(*jvm.argv("Direct", f"https://localhost:{port}/page", ca)),
 }
 
 # Really truncated: asked to close, these servers end first, and without close_notify.

@@ -6,6 +6,7 @@ import struct
 import pytest
 
 import hellos
+import jvm
 from client_programs import command
 from gate import ROOT, free_port, ini
 from hellos import hello
@@ -15,7 +16,6 @@ from verdicts import only_refusal
 SUCCEEDED, FAILURE, DENIED, HOST, REFUSED, COMMAND, ADDRESS = 0, 1, 2, 4, 5, 7, 8
 METHODS = b"\5\1\0"
 CHOSEN = b"\5\0"
-CLIENTS = ROOT / "tests" / "functional" / "clients"
 
 
 @pytest.fixture
@@ -83,9 +83,9 @@ def test_java(make_socks, origin, tmp_path):
     with NameServer(tmp_path, {"app.example.test": {"A": ["127.0.0.1"]}},
                     free_port("127.0.0.53")) as dns:
         gate = make_socks(upstream={"resolver": dns.address})
-        done = command("java", "-XX:TieredStopAtLevel=1", "-DsocksProxyHost=127.0.0.1",
-                       f"-DsocksProxyPort={gate.port}", CLIENTS / "Direct.java",
-                       f"https://app.example.test:{origin.port}/hello.txt", gate.ca_path)
+        done = command(*jvm.argv("Direct", f"https://app.example.test:{origin.port}/hello.txt",
+                             gate.ca_path, options=["-DsocksProxyHost=127.0.0.1",
+                                                    f"-DsocksProxyPort={gate.port}"]))
     assert b"URLConnection 200" in done.stdout, done.stderr
     opened = gate.wait_record(action="connection-opened")
     assert opened["destination"]["domain"] == "app.example.test"

@@ -12,6 +12,7 @@ import pytest
 import requests
 
 import hellos
+import jvm
 import wire
 from client_programs import CLIENTS, command, s_client
 from gate import sanitized
@@ -181,8 +182,7 @@ def test_node_that_speaks_only_http2(probe):
 
 
 def java(gate, host):
-    return command("java", "-XX:TieredStopAtLevel=1", CLIENTS / "Direct.java", url(gate, host=host),
-                   gate.ca_path)
+    return command(*jvm.argv("Direct", url(gate, host=host), gate.ca_path))
 
 
 @pytest.mark.once
