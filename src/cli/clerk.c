@@ -1,6 +1,7 @@
 /* The process that writes the audit log: suitegate itself starts it. */
 #include "audit/clerk.h"
 
+#include "base/confine.h"
 #include "base/spawn.h"
 #include "cli/cli.h"
 
@@ -14,6 +15,7 @@ int cli_clerk(int argc, char **argv)
     struct stat st;
     (void)argv;
     prctl(PR_SET_NAME, "suitegate-clerk"); /* else it has the name of a link */
+    confine_process();
     if (argc == 1 && fstat(SPAWN_POST, &st) == 0 && S_ISSOCK(st.st_mode))
         return clerk_run(SPAWN_POST) ? CLI_DONE : CLI_CANNOT;
     fputs("suitegate: clerk is a part of suitegate run, which starts it\n", stderr);

@@ -1,6 +1,7 @@
 #include "pki/ca.h"
 
 #include "base/clock.h"
+#include "base/secret.h"
 #include "pki/constraints.h"
 #include "pki/issue.h"
 #include "pki/wolfcrypt.h"
@@ -170,7 +171,7 @@ static const char *load(struct ca *ca, const struct text *certificate, const str
 struct ca *ca_new(const struct text *certificate, const struct text *key,
                   const struct ca_urls *urls, const char *name, struct text *errors)
 {
-    struct ca *ca = calloc(1, sizeof *ca);
+    struct ca *ca = secret_new(sizeof *ca); /* its key is in it */
     if (!ca) return NULL;
     ca->key.type = KEY_NONE;
     const char *fault = load(ca, certificate, key);
@@ -193,7 +194,7 @@ void ca_free(struct ca *ca)
     free(ca->crl_url);
     free(ca->issuer_url);
     free(ca->der);
-    free(ca);
+    secret_free(ca, sizeof *ca);
 }
 
 bool ca_can_sign(const struct ca *ca)

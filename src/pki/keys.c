@@ -1,5 +1,6 @@
 #include "pki/keys.h"
 
+#include "base/secret.h"
 #include "pki/registers.h"
 #include "pki/wolfcrypt.h"
 
@@ -91,7 +92,7 @@ static bool key_set(struct private_key *out, enum key_type type, const uint8_t *
     *out = (struct private_key){.type = type};
     if (size <= 0) return false;
     out->size = (size_t)size;
-    out->der = malloc(out->size);
+    out->der = secret_new(out->size);
     if (!out->der) return false;
     memcpy(out->der, der, out->size);
     return true;
@@ -203,8 +204,7 @@ bool base64_decode(const char *p, size_t n, uint8_t *out, size_t room, size_t *s
 
 void key_fini(struct private_key *key)
 {
-    if (key->der) explicit_bzero(key->der, key->size);
-    free(key->der);
+    secret_free(key->der, key->size);
     free(key->spki);
     *key = (struct private_key){0};
 }

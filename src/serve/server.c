@@ -2,6 +2,7 @@
 
 #include "audit/recorder.h"
 #include "base/clock.h"
+#include "base/confine.h"
 #include "base/diag.h"
 #include "front/fronts.h"
 #include "route/routes.h"
@@ -438,6 +439,7 @@ static void end(struct server *s, struct counts *total)
 bool server_run(const char *config_file, const struct server_ready *ready, struct text *errors)
 {
     struct server s = {.config_file = config_file};
+    confine_process();
     ca_care_begin(config_file, time(NULL));
     s.loaded = loaded_config_read(config_file, false, errors);
     if (!s.loaded) return false;

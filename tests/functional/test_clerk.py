@@ -4,25 +4,30 @@ the log, once, and the service comes back by itself."""
 import collections
 import contextlib
 import ctypes
+import errno
 import os
 import pathlib
 import re
+import resource
+import shutil
 import signal
 import socket
 import struct
+import subprocess
 import time
 import types
 
 import pytest
 
 import wire
-from gate import run
+from gate import free_port, ini, run, sanitized
 from logs import intact
 from pki import openssl
 from refusals import Load, refuse, refuse_many, sources
 from scene import standing_still, wait_until
 
 SYS_PIDFD_GETFD = 438
+NOBODY = 65534
 
 
 def clerk_of(gate, other_than=None):
@@ -147,25 +152,77 @@ def test_the_process_that_serves_has_neither_the_log_nor_its_key(make_forward):
     refuse_many(gate.port, 20)
     files = {os.readlink(f) for f in pathlib.Path(f"/proc/{gate.pid}/fd").iterdir()}
     assert not [f for f in files if "audit" in f], files
-    text = openssl("pkey", "-in", gate.audit_path.with_suffix(".key"), "-text",
-                   "-noout").decode()
+    secret = secret_of(gate)
+    assert any(secret in content for _, content in memory_of(gate.clerk()))
+    assert not any(secret in content for _, content in memory_of(gate.pid))
+
+
+def secret_of(gate):
+    """The log's private key, as it is in memory."""
+    text = openssl("pkey", "-in", gate.audit_path.with_suffix(".key"), "-text", "-noout").decode()
     digits = re.search(r"priv:((?:\s+[0-9a-f:]+)+)\s+pub", text)[1]
-    secret = bytes.fromhex(re.sub(r"[\s:]", "", digits))[-32:]
-    assert secret in memory_of(gate.clerk())
-    assert secret not in memory_of(gate.pid)
+    return bytes.fromhex(re.sub(r"[\s:]", "", digits))[-32:]
 
 
 def memory_of(pid):
-    found = b""
-    with open(f"/proc/{pid}/maps", encoding="ascii") as maps, open(f"/proc/{pid}/mem", "rb") as memory:
+    """Each writable part: (its flags, its content)."""
+    with open(f"/proc/{pid}/smaps", encoding="ascii") as maps, \
+            open(f"/proc/{pid}/mem", "rb") as memory:
         for line in maps:
-            area, rights, *_ = line.split()
-            if not rights.startswith("rw") or "[vvar" in line:
+            if re.match(r"[0-9a-f]+-", line):
+                area, rights, *_ = line.split()
+            if not line.startswith("VmFlags:") or not rights.startswith("rw"):
                 continue
             first, end = (int(x, 16) for x in area.split("-"))
-            memory.seek(first)
-            found += memory.read(end - first)
-    return found
+            with contextlib.suppress(OSError):  # a device's
+                memory.seek(first)
+                yield line.split()[1:], memory.read(end - first)
+
+
+@pytest.mark.skipif(sanitized(), reason="a sanitizer keeps what was on the stack")
+def test_the_logs_key_is_in_no_memory_but_its_own(make_forward):
+    """Locked, in no core file and in no forked process; neither after signatures anywhere else."""
+    gate = make_forward()
+    for _ in range(3):  # each with a checkpoint
+        refuse_many(gate.port, 5)
+        gate.reload()
+    secret = secret_of(gate)
+    found = [flags for flags, content in memory_of(gate.clerk()) if secret in content]
+    assert found and all({"lo", "dd", "wf"} <= set(flags) for flags in found), found
+
+
+def test_the_processes_have_no_more_rights_to_get(make_forward):
+    gate = make_forward()
+    for pid in gate.pid, gate.clerk():
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        assert re.search(r"^NoNewPrivs:\t1$", status, re.M)
+        assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
+    name = pathlib.Path(f"/proc/{gate.clerk()}/comm").read_text()
+    assert name == "suitegate-clerk\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_the_user_that_runs_it_cannot_look_into_it(make_gate, tmp_path, ca_folder):
+    """As one process of that user, taken over, would into the next."""
+    gate = as_nobody(make_gate, tmp_path, ca_folder)
+    for pid in gate.pid, gate.clerk():
+        done = subprocess.run(["cat", f"/proc/{pid}/maps"], user=NOBODY, group=NOBODY,
+                              capture_output=True, check=False)
+        assert done.returncode != 0 and b"Permission denied" in done.stderr
+
+
+def as_nobody(make_gate, tmp_path, ca_folder):
+    folder = tmp_path / "nobody"
+    shutil.copytree(ca_folder, folder)
+    for path in folder, *folder.iterdir():
+        os.chown(path, NOBODY, NOBODY)
+    for parent in folder.parents:
+        if parent.stat().st_uid == os.geteuid() and parent != pathlib.Path("/"):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    return make_gate(ini({"ca": {"certificate": folder / "ca.pem", "key": folder / "ca.key"},
+                          "audit": {"file": folder / "audit.jsonl"},
+                          "listen x": {"type": "forward", "address": f"127.0.0.1:{free_port()}"}}),
+                     popen={"user": NOBODY, "group": NOBODY})
 
 
 def sockets_to_the_clerk(gate):
@@ -175,7 +232,9 @@ def sockets_to_the_clerk(gate):
     try:
         for name in os.listdir(f"/proc/{gate.pid}/fd"):
             copy = libc.syscall(SYS_PIDFD_GETFD, process, int(name), 0)
-            assert copy >= 0, os.strerror(ctypes.get_errno())
+            if copy < 0:
+                assert ctypes.get_errno() == errno.EBADF  # closed meanwhile
+                continue
             with contextlib.suppress(OSError):  # no socket
                 sock = socket.socket(fileno=os.dup(copy))
                 if (sock.family, sock.type) == (socket.AF_UNIX, socket.SOCK_STREAM):
