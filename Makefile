@@ -16,7 +16,7 @@ CPPFLAGS_ALL = -Iinclude -isystem $(WOLFSSL)/include $(DEFINES) $(CPPFLAGS)
 OPTIMIZE := -O2 -g
 CFLAGS_ALL = -std=c11 $(WARNINGS) $(OPTIMIZE) $(HARDENING) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
-LIBS := $(WOLFSSL)/lib/libwolfssl.a -lev -linih -lcares -ljansson -lz -lm -lpthread
+LIBS := $(WOLFSSL)/lib/libwolfssl.a -lev -linih -lcares -ljansson -lseccomp -lz -lm -lpthread
 
 # Twice: the TLS library needs src/pki/random.c.
 CORE_LIBS := $(BUILD)/libcore.a $(LIBS) $(BUILD)/libcore.a

@@ -10,7 +10,7 @@ group() {
     case $1 in
     build) echo "gcc:gcc make:make libc6-dev:/usr/include/stdlib.h libev-dev:/usr/include/ev.h
         libinih-dev:/usr/include/ini.h libc-ares-dev:/usr/include/ares.h
-        libjansson-dev:/usr/include/jansson.h
+        libjansson-dev:/usr/include/jansson.h libseccomp-dev:/usr/include/seccomp.h
         libmicrohttpd-dev:/usr/include/microhttpd.h zlib1g-dev:/usr/include/zlib.h autoconf:autoconf
         automake:automake libtool:libtoolize dpkg-dev:dpkg-source openssl:openssl
         ca-certificates:/etc/ssl/certs/ca-certificates.crt" ;;

@@ -22,15 +22,16 @@
  * be written. */
 bool clerk_run(int post);
 
-/* ---- in the keeper: orders. False with a sentence in errors ---- */
+/* ---- in the keeper: orders. False with a sentence in errors; if the clerk has not answered, also
+ * with *alive false: it has to be ended ---- */
 
 /* Opens the log: the first order. Or opens it again (audit/writer.h, writer_reopen()). policy NULL:
  * unchanged. */
 WARN_UNUSED bool clerk_open(int post, const struct audit_config *config,
-                            const struct audit_policy *policy, struct text *errors);
+                            const struct audit_policy *policy, bool *alive, struct text *errors);
 /* Adds a sender. name: of its records (receipt_name()). *fd: its recorder's end. */
 WARN_UNUSED bool clerk_add_sender(int post, enum audit_sender role, const char *name, int *fd,
-                                  struct text *errors);
+                                  bool *alive, struct text *errors);
 /* Writes what it has and ends, once all senders have closed. *lost: records that it could not
  * write. */
 WARN_UNUSED bool clerk_end(int post, size_t *lost, struct text *errors);

@@ -11,13 +11,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { FRAME_HEADER = 32, FRAME_LIMIT = FRAME_HEADER + AUDIT_RECORD_LIMIT, FRAME_ANSWER = 9 };
+enum {
+    FRAME_HEADER = 32,
+    FRAME_LIMIT = FRAME_HEADER + AUDIT_RECORD_LIMIT,
+    FRAME_ANSWER = 9,
+    FRAME_LOST = 1 << 20
+};
 
 struct frame {
     uint64_t number; /* of the sender's records, from 1 without gaps */
     struct audit_stamp stamp;
     bool urgent;   /* a caller waits for the answer */
-    uint32_t lost; /* records that the sender had no memory for since the previous frame */
+    uint32_t lost; /* records that the sender had no memory for since the previous frame, at most
+                      FRAME_LOST */
     struct span line;
 };
 

@@ -2,9 +2,10 @@
  * back each waiting caller when its record is in the file.
  *
  * Nothing is lost: a record is kept until the clerk has written it, and sent again to the next
- * clerk if this one dies. Without a clerk, or while it cannot write, recording_available() is false
- * and no new connection is served; when RECORDING_LIMIT records or RECORDING_BYTES wait,
- * recording_has_room() is false and none is accepted, so that every refusal is recorded too.
+ * clerk if this one dies. Without a clerk, or while it cannot write or has not answered for
+ * RECORDING_WAIT_S, recording_available() is false and no new connection is served; when
+ * RECORDING_LIMIT records or RECORDING_BYTES wait, recording_has_room() is false and none is
+ * accepted, so that every refusal is recorded too.
  *
  * A recorder belongs to its loop's thread. What all recorders of the process share has a lock. */
 #ifndef AUDIT_RECORDER_H
@@ -16,7 +17,7 @@
 #include <ev.h>
 #include <stdbool.h>
 
-enum { RECORDING_LIMIT = 65536, RECORDING_BYTES = 128 << 20 };
+enum { RECORDING_WAIT_S = 5, RECORDING_LIMIT = 65536, RECORDING_BYTES = 128 << 20 };
 
 struct recording; /* of the process */
 struct recorder;  /* of a loop */
@@ -41,6 +42,8 @@ WARN_UNUSED struct recorder *recorder_new(struct recording *shared, struct ev_lo
 void recorder_free(struct recorder *r);
 /* Takes the socket, whose other end a clerk has; the former one is closed. */
 void recorder_connect(struct recorder *r, int fd);
+/* Has it a socket whose other end is open? */
+bool recorder_is_connected(const struct recorder *r);
 /* Sends all, and waits for the clerk's answers up to steady time deadline_ns. False when it has not
  * written all. The loop need not run. */
 bool recorder_finish(struct recorder *r, int64_t deadline_ns);

@@ -36,9 +36,10 @@ struct writer_reply {
     uint64_t number; /* the caller's, of the record */
 };
 
-/* settled: called after each round of work, once its answers are given. */
+/* settled: called after each round of work, once its answers are given. all: they must not wait,
+ * since the log's end will soon be far away, or in another file. */
 struct writer_events {
-    void (*settled)(void *context);
+    void (*settled)(void *context, bool all);
     void *context;
 };
 
@@ -57,8 +58,8 @@ void writer_submit(struct writer *w, struct audit_stamp stamp, struct text *line
                    const struct writer_reply *reply);
 /* A record of the writer's own. */
 void writer_submit_own(struct writer *w, enum audit_action action, const char *detail);
-/* So many records were lost before they came here: the log will say so. */
-void writer_note_lost(struct writer *w, size_t count);
+/* This sender had no memory for so many records: the log will say so. */
+void writer_note_lost(struct writer *w, const char *sender, size_t count);
 
 bool writer_is_failing(const struct writer *w);
 bool writer_has_room(const struct writer *w);

@@ -2,8 +2,19 @@
 #ifndef BASE_CONFINE_H
 #define BASE_CONFINE_H
 
-/* No further privileges from any program (no_new_privs), no core file, and no other process of the same
- * user may look into its memory. */
+#include "base/attr.h"
+
+#include <stdbool.h>
+
+/* No further privileges from any program (no_new_privs), no core file, and no other process of the
+ * same user may look into its memory. */
 void confine_process(void);
+
+/* Only these system calls from now on, by their names; ends with NULL. A thread may be started,
+ * never a process or a program. Any other call ends the process with the status CONFINE_STATUS,
+ * after a line that names it. False when the kernel has no seccomp, or out of memory. Off under
+ * sanitizers, which need calls of their own. */
+enum { CONFINE_STATUS = 159 /* 128 + SIGSYS */ };
+WARN_UNUSED bool confine_calls(const char *const *names);
 
 #endif

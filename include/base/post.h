@@ -1,5 +1,5 @@
 /* Messages between processes of this program on one machine, over a SOCK_SEQPACKET pair: a text,
- * with at most one descriptor. Calls wait. */
+ * with at most one descriptor. */
 #ifndef BASE_POST_H
 #define BASE_POST_H
 
@@ -8,9 +8,13 @@
 
 #include <stdbool.h>
 
-enum { POST_LIMIT = 131072 /* bytes of a text, which is not empty */ };
+enum {
+    POST_LIMIT = 131072, /* bytes of a text, which is not empty */
+    POST_WAIT_S = 10
+};
 
-/* Two ends, closed on exec. False with errno. */
+/* Two ends, closed on exec; calls for the first one wait at most POST_WAIT_S (EAGAIN). False with
+ * errno. */
 WARN_UNUSED bool post_pair(int ends[2]);
 /* fd: -1 for none; it stays the caller's. False with errno. */
 WARN_UNUSED bool post_send(int end, const struct text *message, int fd);

@@ -11,9 +11,10 @@
 
 struct clerk_process;
 
-/* restarted: there is a new clerk; all senders have to be connected to it. */
+/* restarted: there is a new clerk; all senders have to be connected to it. how: the former one
+ * ended, a sentence. */
 struct clerk_events {
-    void (*restarted)(void *arg);
+    void (*restarted)(void *arg, const char *how);
     void *arg;
 };
 
@@ -28,8 +29,12 @@ WARN_UNUSED struct clerk_process *clerk_process_new(struct ev_loop *loop,
  * as before. policy NULL: unchanged. */
 WARN_UNUSED bool clerk_process_reopen(struct clerk_process *p, const struct audit_config *config,
                                       const struct audit_policy *policy, struct text *errors);
+/* Without a clerk nothing can be opened; `restarted` follows. */
+bool clerk_process_runs(const struct clerk_process *p);
+/* Starts another clerk if there is none: for the end, when the loop no longer does it. */
+void clerk_process_revive(struct clerk_process *p);
 /* The caller's end of a new sender's socket (recorder_connect()); -1: there is no clerk now, and
- * `restarted` follows. channel: one of this process's. */
+ * `restarted` follows; or there is no descriptor: try again. channel: one of this process's. */
 WARN_UNUSED int clerk_process_connect(struct clerk_process *p, enum audit_sender role,
                                       unsigned channel);
 /* Ends it, after all senders have closed. Returns how many records it could not write. */

@@ -34,9 +34,11 @@ void worker_thread_connect(struct worker_thread *t, int fd);
 void worker_thread_drain(struct worker_thread *t);
 /* Ends all connections. */
 void worker_thread_shut_down(struct worker_thread *t);
-/* Waits until the thread has ended (after a drain), adds its counts, and frees it. */
+/* Waits until the thread has ended (after a drain), and adds its counts. */
 void worker_thread_join(struct worker_thread *t, struct counts *total);
-/* For a thread that was never started. */
+/* After that, for the controlling thread. */
+struct recorder *worker_thread_recorder(struct worker_thread *t);
+/* A thread that was joined, or never started. */
 void worker_thread_free(struct worker_thread *t);
 
 #endif

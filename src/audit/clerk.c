@@ -7,6 +7,7 @@
 #include "audit/writer.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/confine.h"
 #include "base/diag.h"
 #include "pki/keys.h"
 
@@ -24,7 +25,8 @@ static const int64_t lazy_ns = 50000000;
 enum {
     SOME = 64 /* records */,
     SHARE = 262144 /* bytes of one sender before the next one's turn */,
-    BLOCK = 65536
+    BLOCK = 65536,
+    ANSWER_LIMIT = 16384
 };
 
 struct clerk;
@@ -95,13 +97,13 @@ static bool tell(const struct sender *s, enum frame_answer what, uint64_t number
 }
 
 /* What is written first, then that more cannot be. */
-static void give_answers(struct sender *s)
+static void give_answers(struct sender *s, bool all)
 {
     bool failing = writer_is_failing(s->clerk->writer);
     if (s->fd < 0) return;
     s->tell_failing = failing && (s->tell_failing || s->tell_known || s->tell_written);
     if (s->tell_known && tell(s, ANSWER_KNOWN, s->known)) s->tell_known = false;
-    if (!s->tell_known && (failing ? s->tell_written : is_written_due(s)) &&
+    if (!s->tell_known && (failing || all ? s->tell_written : is_written_due(s)) &&
         tell(s, ANSWER_WRITTEN, s->written)) {
         s->tell_written = false;
         s->told = s->written;
@@ -146,13 +148,13 @@ static void note_state(struct clerk *c)
 }
 
 /* After each round of the writer. A closed sender is kept while it has records under way. */
-static void on_settled(void *context)
+static void on_settled(void *context, bool all)
 {
     struct clerk *c = context;
     note_state(c);
     for (struct sender **at = &c->senders; *at;) {
         struct sender *s = *at;
-        give_answers(s);
+        give_answers(s, all);
         if (s->fd >= 0 || s->under_way) {
             at = &s->next;
             continue;
@@ -167,7 +169,7 @@ static void on_later(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)events;
     ev_timer_stop(loop, timer);
-    on_settled(timer->data);
+    on_settled(timer->data, false);
 }
 
 /* ---- a sender's records ---- */
@@ -206,7 +208,7 @@ static void take_record(struct sender *s, const struct frame *f)
     s->last.number = f->number;
     s->sends = true;
     receipt_add(&s->last, now, &line);
-    if (f->lost) writer_note_lost(s->clerk->writer, f->lost);
+    if (f->lost) writer_note_lost(s->clerk->writer, s->last.sender, f->lost);
     s->under_way++;
     struct writer_reply reply = {on_answer, s, f->number};
     if (f->urgent) s->urgent = f->number;
@@ -257,18 +259,32 @@ static void on_sender(struct ev_loop *loop, ev_io *io, int events)
     struct sender *s = io->data;
     struct clerk *c = s->clerk;
     if (events & EV_READ) receive(s);
-    if (events & EV_WRITE) give_answers(s);
+    if (events & EV_WRITE) give_answers(s, false);
     watch(s);
-    if (s->fd < 0) on_settled(c);
+    if (s->fd < 0) on_settled(c, false);
 }
 
 /* ---- orders ---- */
+
+/* Only names that receipt_name() makes, each of one sender. */
+static bool is_new_name(const struct clerk *c, const char *role, const char *name)
+{
+    size_t n = strlen(role);
+    for (const char *p = name; *p; p++)
+        if (!strchr("-.:0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", *p))
+            return false;
+    for (const struct sender *s = c->senders; s; s = s->next)
+        if (s->fd >= 0 && strcmp(s->last.sender, name) == 0) return false;
+    return strncmp(name, role, n) == 0 && name[n] == '-' && strlen(name) < RECEIPT_SENDER;
+}
 
 static bool add_sender(struct clerk *c, const struct text *order, size_t at, int fd,
                        struct text *errors)
 {
     const char *role = post_next(order, &at), *name = role ? post_next(order, &at) : NULL;
-    struct sender *s = name && fd >= 0 && c->writer ? calloc(1, sizeof *s) : NULL;
+    bool known = name && (strcmp(role, "keeper") == 0 || strcmp(role, "proxy") == 0);
+    bool good = known && fd >= 0 && c->writer && is_new_name(c, role, name);
+    struct sender *s = good ? calloc(1, sizeof *s) : NULL;
     if (!s) {
         text_add(errors, "the clerk cannot add a sender\n");
         if (fd >= 0) close(fd);
@@ -279,16 +295,16 @@ static bool add_sender(struct clerk *c, const struct text *order, size_t at, int
     s->role = strcmp(role, "keeper") == 0 ? AUDIT_BY_KEEPER : AUDIT_BY_PROXY;
     snprintf(s->last.sender, RECEIPT_SENDER, "%s", name);
     size_t n;
-    const struct receipt *known = writer_last_receipts(c->writer, &n);
+    const struct receipt *earlier = writer_last_receipts(c->writer, &n);
     for (size_t i = 0; i < n; i++)
-        if (strcmp(known[i].sender, name) == 0) s->last.number = known[i].number;
+        if (strcmp(earlier[i].sender, name) == 0) s->last.number = earlier[i].number;
     s->known = s->told = s->written = s->last.number;
     s->tell_known = true;
     ev_io_init(&s->io, on_sender, fd, EV_READ);
     s->io.data = s;
     s->next = c->senders;
     c->senders = s;
-    give_answers(s);
+    give_answers(s, false);
     return true;
 }
 
@@ -348,6 +364,10 @@ static void answer_keeper(struct clerk *c, const char *field)
 {
     struct text answer = {0};
     post_put(&answer, field);
+    if (answer.size > ANSWER_LIMIT) { /* many faults: the first ones */
+        answer.size = ANSWER_LIMIT;
+        answer.data[ANSWER_LIMIT - 1] = '\0';
+    }
     if (c->post >= 0) (void)!post_send(c->post, &answer, -1);
     text_fini(&answer);
 }
@@ -377,6 +397,8 @@ static void on_post(struct ev_loop *loop, ev_io *io, int events)
     int fd;
     if (post_receive(c->post, &order, &fd)) {
         obey(c, &order, fd);
+    } else if (errno != 0 && errno != ECONNRESET) {
+        answer_keeper(c, "the clerk has no descriptor or no memory\n");
     } else { /* the keeper is gone */
         ev_io_stop(loop, &c->post_io);
         close(c->post);
@@ -397,12 +419,32 @@ static void ignore_signals(void)
     for (size_t i = 0; i < COUNT_OF(signals); i++) sigaction(signals[i], &ignore, NULL);
 }
 
+/* Files, its sockets, names of syslog hosts, threads for further sinks. */
+/* clang-format off */
+static const char *const calls[] = {
+    "read", "pread64", "readv", "write", "pwrite64", "writev", "lseek", "openat", "close",
+    "fcntl", "fstat", "newfstatat", "statx", "fstatfs", "statfs", "getdents64", "readlink",
+    "readlinkat", "flock", "ftruncate", "fsync", "fdatasync", "fchmod", "linkat", "renameat",
+    "rename", "renameat2", "unlink", "unlinkat", "access", "faccessat", "faccessat2", "umask",
+    "socket", "connect", "bind", "send", "sendto", "sendmsg", "sendmmsg", "recv", "recvfrom",
+    "recvmsg", "shutdown", "getsockopt", "setsockopt", "getsockname", "getpeername", "poll",
+    "ppoll", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2", "pipe2",
+    "ioctl", "uname", "brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "mlock",
+    "munlock", "futex", "set_robust_list", "rseq", "sched_yield", "sched_getaffinity", "gettid",
+    "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getrandom", "clock_gettime",
+    "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "sysinfo", "prctl",
+    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "tgkill", "restart_syscall",
+    "exit", "exit_group", NULL};
+/* clang-format on */
+
 bool clerk_run(int post)
 {
     struct clerk c = {.post = post, .loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV)};
     if (!c.loop) return false;
     clock_gettime(CLOCK_REALTIME, &c.start);
     ignore_signals();
+    if (!confine_calls(calls))
+        diag_warning("the kernel does not limit the clerk's system calls (seccomp)");
     ev_io_init(&c.post_io, on_post, post, EV_READ);
     c.post_io.data = &c;
     ev_timer_init(&c.later, on_later, 0., lazy_s);

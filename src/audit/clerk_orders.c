@@ -15,18 +15,18 @@ static bool give(int post, struct text *order, int fd, struct text *answer, stru
 {
     int unused;
     bool ok = post_send(post, order, fd) && post_receive(post, answer, &unused);
-    if (!ok)
-        text_printf(errors, "the clerk does not answer: %s\n", errno ? strerror(errno) : "gone");
+    const char *why = errno == 0 ? "it is gone" : errno == EAGAIN ? "it hangs" : strerror(errno);
+    if (!ok) text_printf(errors, "the clerk does not answer: %s\n", why);
     if (ok && unused >= 0) close(unused);
     text_fini(order);
     return ok;
 }
 
-static bool obey(int post, struct text *order, int fd, struct text *errors)
+static bool obey(int post, struct text *order, int fd, bool *alive, struct text *errors)
 {
     struct text answer = {0};
     size_t at = 0;
-    bool ok = give(post, order, fd, &answer, errors);
+    bool ok = *alive = give(post, order, fd, &answer, errors);
     const char *fault = ok ? post_next(&answer, &at) : NULL;
     bool done = fault && !*fault;
     if (fault) text_add(errors, fault);
@@ -43,7 +43,7 @@ static void put_list(struct text *order, const char *kind, const struct string_l
 }
 
 bool clerk_open(int post, const struct audit_config *config, const struct audit_policy *policy,
-                struct text *errors)
+                bool *alive, struct text *errors)
 {
     struct text order = {0};
     char sync[8];
@@ -56,14 +56,15 @@ bool clerk_open(int post, const struct audit_config *config, const struct audit_
     post_put(&order, config->key ? config->key : "");
     put_list(&order, ORDER_COPY, &config->copies);
     put_list(&order, ORDER_SYSLOG, &config->syslog);
-    return obey(post, &order, -1, errors);
+    return obey(post, &order, -1, alive, errors);
 }
 
-bool clerk_add_sender(int post, enum audit_sender role, const char *name, int *fd,
+bool clerk_add_sender(int post, enum audit_sender role, const char *name, int *fd, bool *alive,
                       struct text *errors)
 {
     struct text order = {0};
     int ends[2];
+    *alive = true;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0) {
         text_printf(errors, "no socket for the clerk: %s\n", strerror(errno));
         return false;
@@ -71,7 +72,7 @@ bool clerk_add_sender(int post, enum audit_sender role, const char *name, int *f
     post_put(&order, ORDER_SENDER);
     post_put(&order, role == AUDIT_BY_KEEPER ? "keeper" : "proxy");
     post_put(&order, name);
-    bool ok = obey(post, &order, ends[1], errors);
+    bool ok = obey(post, &order, ends[1], alive, errors);
     close(ends[1]);
     if (ok)
         *fd = ends[0];

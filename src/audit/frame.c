@@ -3,6 +3,7 @@
 #include <string.h>
 
 enum { URGENT = 1, SECOND = 1000000000 };
+static const uint64_t last_second = 253402300799; /* of the year 9999 */
 
 static uint8_t *put(uint8_t *p, uint64_t v, size_t width)
 {
@@ -34,12 +35,14 @@ enum frame_result frame_read(struct span bytes, struct frame *out, size_t *used)
     struct reader r = reader_of(bytes);
     size_t size = reader_number(&r, 4);
     *out = (struct frame){.number = get_u64(&r)};
-    out->stamp.at.tv_sec = (time_t)get_u64(&r);
+    uint64_t second = get_u64(&r);
+    out->stamp.at.tv_sec = (time_t)second;
     out->stamp.at.tv_nsec = (long)reader_number(&r, 4);
     out->lost = reader_number(&r, 4);
     unsigned action = reader_u16(&r), level = reader_u8(&r), flags = reader_u8(&r);
     if (size == 0 || size > AUDIT_RECORD_LIMIT || action >= AUDIT_ACTIONS || level > AUDIT_ERROR ||
-        flags > URGENT || out->stamp.at.tv_nsec >= SECOND)
+        flags > URGENT || out->stamp.at.tv_nsec >= SECOND || second > last_second ||
+        out->lost > FRAME_LOST)
         return FRAME_BAD;
     out->stamp.action = (enum audit_action)action;
     out->stamp.level = (enum audit_level)level;

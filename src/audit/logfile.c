@@ -205,9 +205,28 @@ static bool contradicts(const struct text *tail, const struct chain *known)
     return false;
 }
 
+/* With more senders than have a place, the ones that wrote last keep theirs. */
+static void note_receipt(struct logfile *l, const struct receipt *r)
+{
+    size_t i = 0;
+    while (i < l->receipt_count && strcmp(l->receipts[i].sender, r->sender) != 0) i++;
+    if (i == LOGFILE_RECEIPTS) i = 0;
+    if (i == l->receipt_count) l->receipt_count++;
+    for (; i + 1 < l->receipt_count; i++) l->receipts[i] = l->receipts[i + 1];
+    l->receipts[i] = *r;
+}
+
+static void find_receipts(struct logfile *l, const struct text *tail)
+{
+    const char *p = text_string(tail), *end = p + tail->size, *newline;
+    struct receipt r;
+    for (; p < end && (newline = memchr(p, '\n', (size_t)(end - p))); p = newline + 1)
+        if (receipt_read(p, (size_t)(newline - p), &r)) note_receipt(l, &r);
+}
+
 /* The file that the state names may have another name now, and be one batch ahead of the state: use
  * its last line. */
-static void find_former_file(const struct logfile *l, ino_t inode, struct chain *head)
+static void find_former_file(struct logfile *l, ino_t inode, struct chain *head)
 {
     struct text tail = {0};
     struct chain last;
@@ -225,6 +244,7 @@ static void find_former_file(const struct logfile *l, ino_t inode, struct chain 
         if (end && last_line(&tail, &last) && last.sequence > head->sequence &&
             !contradicts(&tail, head))
             *head = last;
+        if (end) find_receipts(l, &tail);
         text_fini(&tail);
         if (fd >= 0) close(fd);
     }
@@ -267,25 +287,6 @@ static void find_head(struct logfile *l, const struct text *tail)
         l->written = file;
     else if (has_state)
         l->written = state;
-}
-
-/* With more senders than have a place, the ones that wrote last keep theirs. */
-static void note_receipt(struct logfile *l, const struct receipt *r)
-{
-    size_t i = 0;
-    while (i < l->receipt_count && strcmp(l->receipts[i].sender, r->sender) != 0) i++;
-    if (i == LOGFILE_RECEIPTS) i = 0;
-    if (i == l->receipt_count) l->receipt_count++;
-    for (; i + 1 < l->receipt_count; i++) l->receipts[i] = l->receipts[i + 1];
-    l->receipts[i] = *r;
-}
-
-static void find_receipts(struct logfile *l, const struct text *tail)
-{
-    const char *p = text_string(tail), *end = p + tail->size, *newline;
-    struct receipt r;
-    for (; p < end && (newline = memchr(p, '\n', (size_t)(end - p))); p = newline + 1)
-        if (receipt_read(p, (size_t)(newline - p), &r)) note_receipt(l, &r);
 }
 
 static bool examine(struct logfile *l, struct text *errors)

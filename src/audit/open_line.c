@@ -7,6 +7,8 @@
 /* What the clerk itself adds to "event". */
 static const char *const clerks[] = {"created", "id", "sequence", "hash"};
 
+enum { DIGITS = 18 };
+
 struct parser {
     const uint8_t *p, *end;
 };
@@ -18,11 +20,14 @@ static bool take(struct parser *s, char c)
     return true;
 }
 
+/* No half of a surrogate pair: no line of ours needs one (RFC 8259 section 8.2). */
 static bool take_hexadecimal(struct parser *s)
 {
+    static const char digits[] = "0123456789abcdefABCDEF";
+    const uint8_t *begin = s->p;
     for (int i = 0; i < 4; i++, s->p++)
-        if (s->p == s->end || !strchr("0123456789abcdefABCDEF", *s->p) || !*s->p) return false;
-    return true;
+        if (s->p == s->end || !*s->p || !strchr(digits, *s->p)) return false;
+    return !((begin[0] == 'd' || begin[0] == 'D') && strchr("89abcdefABCDEF", begin[1]));
 }
 
 static bool take_escape(struct parser *s)
@@ -62,14 +67,12 @@ static bool take_digits(struct parser *s)
     return s->p > begin;
 }
 
+/* Whole numbers that fit into 64 bits, as ours are. */
 static bool take_number(struct parser *s)
 {
+    const uint8_t *begin = s->p;
     (void)take(s, '-');
-    if (!take(s, '0') && !take_digits(s)) return false;
-    if (take(s, '.') && !take_digits(s)) return false;
-    if (!take(s, 'e') && !take(s, 'E')) return true;
-    if (!take(s, '+')) (void)take(s, '-');
-    return take_digits(s);
+    return (take(s, '0') || take_digits(s)) && s->p - begin <= DIGITS;
 }
 
 static bool take_word(struct parser *s, const char *word)
@@ -131,33 +134,66 @@ static bool is(struct span name, const char *s)
     return name.n == strlen(s) && memcmp(name.p, s, name.n) == 0;
 }
 
-/* The members of "event", up to the end of the line. */
-static bool is_open_event(struct parser *s, const char *action)
+/* No object: a reader that looks for a member must find none but event's own. */
+static bool take_flat_value(struct parser *s)
 {
-    unsigned actions = 0;
+    if (take(s, '[')) {
+        if (take(s, ']')) return true;
+        do
+            if (!take_flat_value(s)) return false;
+        while (take(s, ','));
+        return take(s, ']');
+    }
+    return s->p < s->end && *s->p != '{' && take_value(s, 1);
+}
+
+/* What event has exactly once; ledger/entry.c looks for it. */
+static const char dataset[] = "\"dataset\":\"suitegate.audit\",\"action\":";
+
+/* The members of "event", up to the end of the line. *at: where its dataset is. */
+static bool is_open_event(struct parser *s, const char *action, const uint8_t **at)
+{
+    *at = NULL;
     do {
         struct span name, value;
-        if (!take_name(s, &name)) return false;
+        if (take_word(s, dataset)) {
+            if (*at || !take_string(s, &value) || !is(value, action)) return false;
+            *at = value.p - sizeof dataset; /* and the value's quote */
+            continue;
+        }
+        if (!take_name(s, &name) || is(name, "dataset") || is(name, "action")) return false;
         for (size_t i = 0; i < COUNT_OF(clerks); i++)
             if (is(name, clerks[i])) return false;
-        if (!is(name, "action")) {
-            if (!take_value(s, OPEN_LINE_DEPTH - 2)) return false;
-        } else {
-            if (actions++ || !take_string(s, &value) || !is(value, action)) return false;
-        }
+        if (!take_flat_value(s)) return false;
     } while (take(s, ','));
-    return actions == 1 && s->p == s->end;
+    return *at && s->p == s->end;
+}
+
+/* RFC 3339 in UTC with milliseconds, as clock_format() writes it. */
+static bool is_time(struct span value)
+{
+    static const char form[] = "0000-00-00T00:00:00.000Z";
+    if (value.n != sizeof form - 1) return false;
+    for (size_t i = 0; i < value.n; i++) {
+        bool digit = value.p[i] >= '0' && value.p[i] <= '9';
+        if (form[i] == '0' ? !digit : value.p[i] != (uint8_t)form[i]) return false;
+    }
+    return true;
 }
 
 bool open_line_is_sound(struct span line, const char *action)
 {
     struct parser s = {line.p, line.p + line.n};
-    struct span name;
-    if (!take(&s, '{') || !take_name(&s, &name) || !is(name, "@timestamp")) return false;
-    for (;;) {
-        if (!take_value(&s, OPEN_LINE_DEPTH - 1) || !take(&s, ',') || !take_name(&s, &name) ||
-            is(name, "@timestamp"))
-            return false;
-        if (is(name, "event")) return take(&s, '{') && is_open_event(&s, action);
+    struct span name, time;
+    const uint8_t *at;
+    if (line.n > OPEN_LINE_LIMIT || !take(&s, '{') || !take_name(&s, &name) ||
+        !is(name, "@timestamp") || !take_string(&s, &time) || !is_time(time))
+        return false;
+    while (take(&s, ',') && take_name(&s, &name) && !is(name, "@timestamp")) {
+        if (is(name, "event"))
+            return take(&s, '{') && is_open_event(&s, action, &at) &&
+                   memmem(line.p, line.n, dataset, sizeof dataset - 1) == at;
+        if (!take_value(&s, OPEN_LINE_DEPTH - 1)) return false;
     }
+    return false;
 }

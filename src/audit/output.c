@@ -292,8 +292,10 @@ static bool replace_deleted(struct output *o)
 static bool flush(struct output *o)
 {
     if (o->pending.head && logfile_is_gone(o->log) && !replace_deleted(o)) return false;
-    while (o->pending.head)
+    while (o->pending.head) {
         if (!write_batch(o)) return false;
+        if (o->pending.head && !o->in_file) o->batch_done(o->context, true);
+    }
     return true;
 }
 
@@ -302,10 +304,14 @@ static void report_lost(struct output *o)
     size_t lost = o->counters->lost;
     if (lost == o->lost_reported) return;
     struct audit_log about = {.sink = "file", .dropped = lost - o->lost_reported};
-    struct queued *i = own_record(o, AUDIT_LOG_DROPPED, "There was no memory.", &about, now());
+    char detail[RECEIPT_SENDER + 32];
+    snprintf(detail, sizeof detail, "%s%sThere was no memory.", o->lost_by,
+             o->lost_by[0] ? ": " : "");
+    struct queued *i = own_record(o, AUDIT_LOG_DROPPED, detail, &about, now());
     if (!i) return;
     add_pending(o, i);
     o->lost_reported = lost;
+    o->lost_by[0] = '\0';
 }
 
 /* Checkpoints and syncs that are due, once all records are in the file. False with errno. */

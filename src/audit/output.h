@@ -34,6 +34,9 @@ struct output {
     const char *trigger;            /* of the next checkpoint; NULL: none requested */
     int64_t checkpoint_ns, sync_ns; /* when they are due; 0: never */
     size_t lost_reported;
+    char lost_by[RECEIPT_SENDER]; /* the sender that had no memory last; empty: the clerk itself */
+    void (*batch_done)(void *context, bool all); /* more batches follow */
+    void *context;
     struct receipt own; /* the last one of the writer's own records */
 };
 

@@ -3,6 +3,7 @@
 #include "record_offer.h"
 #include "record_sentence.h"
 
+#include "audit/open_line.h"
 #include "audit/receipt.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -394,7 +395,7 @@ static void render(const struct audit_event *e, const struct text *sentence, siz
 /* A record that is too long is rendered again with shorter lists. */
 struct audit_stamp audit_render(const struct audit_event *e, struct text *out)
 {
-    enum { USUAL_SIZE = 6144, OPEN_LIMIT = AUDIT_RECORD_LIMIT - RECEIPT_ROOM - CHAIN_ROOM };
+    enum { USUAL_SIZE = 6144, OPEN_LIMIT = OPEN_LINE_LIMIT };
     struct text sentence = {0};
     size_t before = out->size;
     text_reserve(out, USUAL_SIZE);

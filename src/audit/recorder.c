@@ -47,6 +47,7 @@ struct recorder {
     ev_io io;
     ev_prepare urgent; /* active: send before the loop waits */
     ev_timer gather;
+    ev_timer overdue;             /* active: the clerk has not answered all */
     ev_timer counts;              /* the process's counts of refusals that this one looks after */
     char profile[16], digest[65]; /* for their records */
     int fd;                       /* -1: no clerk */
@@ -152,10 +153,10 @@ static struct entry *add(struct recorder *r, struct audit_stamp stamp, struct te
     struct frame f = {.number = e->number,
                       .stamp = stamp,
                       .urgent = reply != NULL,
-                      .lost = r->lost,
+                      .lost = r->lost < FRAME_LOST ? r->lost : FRAME_LOST,
                       .line = {(const uint8_t *)e->line.data, e->line.size}};
     frame_put_header(&f, e->header);
-    r->lost = 0;
+    r->lost -= f.lost;
     *r->tail = e;
     r->tail = &e->next;
     if (!r->unsent) r->unsent = e;
@@ -230,8 +231,15 @@ static void send_all(struct recorder *r)
     if (r->fd >= 0) watch(r, r->known && r->unsent ? EV_READ | EV_WRITE : EV_READ);
 }
 
+static void start_timer(struct recorder *r, ev_timer *timer, double seconds)
+{
+    ev_timer_set(timer, seconds, 0.);
+    ev_timer_start(r->loop, timer);
+}
+
 static void on_answer(struct recorder *r, enum frame_answer what, uint64_t number)
 {
+    ev_timer_stop(r->loop, &r->overdue);
     if (what == ANSWER_FAILING) {
         set_silent(r, true);
         for (struct entry *e = r->head; e && e->number <= number; e = e->next) answer(e, false);
@@ -249,6 +257,7 @@ static void on_answer(struct recorder *r, enum frame_answer what, uint64_t numbe
         ev_prepare_start(r->loop, &r->urgent);
     }
     set_silent(r, false);
+    if (r->head) start_timer(r, &r->overdue, RECORDING_WAIT_S);
 }
 
 /* Reads the answers that are there. */
@@ -290,12 +299,6 @@ static void on_urgent(struct ev_loop *loop, ev_prepare *prepare, int events)
     send_all(prepare->data);
 }
 
-static void start_timer(struct recorder *r, ev_timer *timer, double seconds)
-{
-    ev_timer_set(timer, seconds, 0.);
-    ev_timer_start(r->loop, timer);
-}
-
 static void on_counts_due(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
@@ -307,6 +310,16 @@ static void on_counts_due(struct ev_loop *loop, ev_timer *timer, int events)
     pthread_mutex_unlock(&r->shared->lock);
     recorder_submit_counts(r, &policy, clock_steady_ns());
     if (more) start_timer(r, timer, counts_s);
+}
+
+/* A clerk that hangs: as one that cannot write. */
+static void on_overdue(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct recorder *r = timer->data;
+    set_silent(r, true);
+    for (struct entry *e = r->head; e; e = e->next) answer(e, false);
 }
 
 static void on_gathered(struct ev_loop *loop, ev_timer *timer, int events)
@@ -329,6 +342,8 @@ struct recorder *recorder_new(struct recording *shared, struct ev_loop *loop)
     ev_io_init(&r->io, on_io, -1, EV_READ);
     ev_prepare_init(&r->urgent, on_urgent);
     ev_timer_init(&r->gather, on_gathered, 0., 0.);
+    ev_timer_init(&r->overdue, on_overdue, 0., 0.);
+    r->overdue.data = r;
     ev_timer_init(&r->counts, on_counts_due, 0., 0.);
     r->io.data = r->urgent.data = r->gather.data = r->counts.data = r;
     set_silent(r, true);
@@ -344,6 +359,7 @@ void recorder_free(struct recorder *r)
     ev_prepare_stop(r->loop, &r->urgent);
     ev_timer_stop(r->loop, &r->gather);
     ev_timer_stop(r->loop, &r->counts);
+    ev_timer_stop(r->loop, &r->overdue);
     atomic_fetch_add(&r->shared->lost, lost);
     while (r->head) drop_first(r);
     set_silent(r, false);
@@ -361,6 +377,11 @@ void recorder_connect(struct recorder *r, int fd)
 static bool is_answered(const struct recorder *r)
 {
     return !r->unsent && (!r->head || r->silent);
+}
+
+bool recorder_is_connected(const struct recorder *r)
+{
+    return r->fd >= 0;
 }
 
 bool recorder_finish(struct recorder *r, int64_t deadline_ns)
@@ -405,7 +426,10 @@ void recorder_submit(struct recorder *r, struct audit_stamp stamp, struct text *
         if (reply) reply->answer(reply->context, reply->token, false);
         return;
     }
-    if (r->silent) answer(e, false);
+    if (r->silent)
+        answer(e, false);
+    else if (!ev_is_active(&r->overdue))
+        start_timer(r, &r->overdue, RECORDING_WAIT_S);
     if (offer && offer->present) submit_fallback(r, offer, policy);
     if (reply)
         ev_prepare_start(r->loop, &r->urgent);

@@ -62,13 +62,19 @@ static void take_incoming(struct writer *w)
     output_take(&w->output, items);
 }
 
+static void settle(void *context, bool all)
+{
+    struct writer *w = context;
+    if (w->events.settled) w->events.settled(w->events.context, all);
+}
+
 static void work(struct writer *w)
 {
     ev_prepare_stop(w->loop, &w->soon);
     take_incoming(w);
     output_work(&w->output);
     schedule(w);
-    if (w->events.settled) w->events.settled(w->events.context);
+    settle(w, false);
 }
 
 static void on_soon(struct ev_loop *loop, ev_prepare *prepare, int events)
@@ -106,8 +112,9 @@ void writer_submit(struct writer *w, struct audit_stamp stamp, struct text *line
     if (reply) reply->answer(reply->context, reply->number, false);
 }
 
-void writer_note_lost(struct writer *w, size_t count)
+void writer_note_lost(struct writer *w, const char *sender, size_t count)
 {
+    snprintf(w->output.lost_by, sizeof w->output.lost_by, "%s", sender);
     w->counters.lost += count;
 }
 
@@ -301,8 +308,11 @@ struct writer *writer_new(struct ev_loop *loop, const struct audit_config *confi
     record_queue_clear(&w->reports);
     init_watchers(w);
     w->paths = paths_of(config);
-    w->output =
-        (struct output){.counters = &w->counters, .mirrors = &w->mirrors, .sync = config->sync};
+    w->output = (struct output){.counters = &w->counters,
+                                .mirrors = &w->mirrors,
+                                .sync = config->sync,
+                                .batch_done = settle,
+                                .context = w};
     snprintf(w->output.own.sender, RECEIPT_SENDER, "%s", name);
     record_queue_clear(&w->output.pending);
     set_policy(w, policy);
@@ -324,7 +334,7 @@ size_t writer_free(struct writer *w)
     take_incoming(w);
     output_work(&w->output);
     output_conclude(&w->output, "stop");
-    if (w->events.settled) w->events.settled(w->events.context);
+    settle(w, true);
     return writer_release(w);
 }
 
@@ -370,6 +380,10 @@ bool writer_reopen(struct writer *w, const struct audit_config *config,
     }
     paths_fini(&paths);
     if (!ok) return false;
+    /* What is in this file is known to its senders before another one begins. */
+    take_incoming(w);
+    output_work(&w->output);
+    settle(w, true);
     output_change(&w->output, change);
     if (policy) set_policy(w, policy);
     ok = set_mirrors(w, config, errors);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 union with_descriptor {
@@ -17,6 +18,9 @@ bool post_pair(int ends[2])
     int room = ROOM;
     for (int i = 0; i < 2; i++)
         (void)!setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    const struct timeval wait = {.tv_sec = POST_WAIT_S};
+    (void)!setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    (void)!setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
     return true;
 }
 

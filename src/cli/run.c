@@ -1,6 +1,9 @@
 #include "cli/cli.h"
 #include "serve/server.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 static const char help[] =
     "Usage: suitegate run [-c FILE]\n\n"
     "Runs the proxy in the foreground until SIGTERM or SIGINT.\n\n"
@@ -12,6 +15,15 @@ static const char help[] =
     "Exit status: 0 stopped as asked, 2 could not start or could not write every record,\n"
     "64 wrong usage.\n";
 
+/* No file of ours may become a standard descriptor: messages would go into it. */
+static void open_standard_descriptors(void)
+{
+    int fd;
+    do fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd > STDERR_FILENO) close(fd);
+}
+
 int cli_run(int argc, char **argv)
 {
     static const struct cli_syntax syntax = {CLI_WITH(CONFIG), CLI_NO_OPERANDS, help};
@@ -19,6 +31,7 @@ int cli_run(int argc, char **argv)
     struct text errors = {0};
     int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
+    open_standard_descriptors();
     bool ok = server_run(options.config ? options.config : SUITEGATE_CONFIG, NULL, &errors);
     if (errors.size) cli_print_errors(&errors);
     text_fini(&errors);

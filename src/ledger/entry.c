@@ -10,7 +10,7 @@ void entry_peek_action(const struct line_view *line, char out[ENTRY_ACTION], boo
 {
     static const char member[] = "\"dataset\":\"suitegate.audit\",\"action\":\"";
     static const char closed[] = "connection-closed\",\"outcome\":\"success\",\"duration\":";
-    enum { WINDOW = 640, MEMBER = sizeof member - 1 };
+    enum { WINDOW = 800, MEMBER = sizeof member - 1 };
     size_t from = line->n > WINDOW ? line->n - WINDOW : 0, n = 0;
     const char *at = memmem(line->p + from, line->n - from, member, MEMBER);
     *plain_close = at && strncmp(at + MEMBER, closed, sizeof closed - 1) == 0;

@@ -7,6 +7,8 @@
 #include "base/spawn.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -25,11 +27,18 @@ struct clerk_process {
     pid_t pid;             /* 0: none */
     int post;              /* -1: none */
     int64_t since_ns;      /* steady: when it was started */
+    char how[64];          /* the former one ended */
     ev_child ended;
     ev_timer again;
 };
 
 /* ---- one clerk ---- */
+
+/* One that hangs would keep the log locked: it must not outlive its post. */
+static void end_hanging(struct clerk_process *p, bool alive)
+{
+    if (!alive && p->pid > 0) kill(p->pid, SIGKILL);
+}
 
 static void drop(struct clerk_process *p)
 {
@@ -55,7 +64,9 @@ static bool start(struct clerk_process *p, struct text *errors)
         text_printf(errors, "the clerk cannot be started: %s\n", strerror(fault));
         return false;
     }
-    return clerk_open(p->post, p->config, p->policy, errors);
+    bool alive, ok = clerk_open(p->post, p->config, p->policy, &alive, errors);
+    end_hanging(p, alive);
+    return ok;
 }
 
 static void watch(struct clerk_process *p)
@@ -80,7 +91,7 @@ static void try_again(struct clerk_process *p)
     if (start(p, &errors)) {
         watch(p);
         diag_info("the clerk runs again");
-        p->events.restarted(p->events.arg);
+        p->events.restarted(p->events.arg, p->how);
     } else {
         static int64_t last;
         size_t n = strcspn(text_string(&errors), "\n");
@@ -99,7 +110,11 @@ static void on_ended(struct ev_loop *loop, ev_child *child, int events)
     struct clerk_process *p = child->data;
     int status = child->rstatus;
     ev_child_stop(loop, child);
-    if (WIFSIGNALED(status)) diag_error("the clerk was ended by signal %d", WTERMSIG(status));
+    if (WIFSIGNALED(status))
+        snprintf(p->how, sizeof p->how, "The clerk was ended by signal %d.", WTERMSIG(status));
+    else if (p->post >= 0)
+        snprintf(p->how, sizeof p->how, "The clerk ended with status %d.", WEXITSTATUS(status));
+    if (p->post >= 0) diag_error("%s", p->how);
     p->pid = 0;
     drop(p);
     start_again(p, clock_steady_ns() - p->since_ns > second_ns ? 0. : again_s);
@@ -134,6 +149,23 @@ struct clerk_process *clerk_process_new(struct ev_loop *loop, const struct audit
     return NULL;
 }
 
+bool clerk_process_runs(const struct clerk_process *p)
+{
+    return p->post >= 0;
+}
+
+void clerk_process_revive(struct clerk_process *p)
+{
+    struct text errors = {0};
+    int status;
+    if (p->pid > 0 && waitpid(p->pid, &status, WNOHANG) == p->pid) {
+        p->pid = 0;
+        drop(p);
+    }
+    if (p->pid == 0 && !start(p, &errors)) drop(p);
+    text_fini(&errors);
+}
+
 bool clerk_process_reopen(struct clerk_process *p, const struct audit_config *config,
                           const struct audit_policy *policy, struct text *errors)
 {
@@ -141,7 +173,9 @@ bool clerk_process_reopen(struct clerk_process *p, const struct audit_config *co
         text_add(errors, "the clerk is not running\n");
         return false;
     }
-    if (!clerk_open(p->post, config, policy, errors)) return false;
+    bool alive, ok = clerk_open(p->post, config, policy, &alive, errors);
+    end_hanging(p, alive);
+    if (!ok) return false;
     p->config = config;
     if (policy) p->policy = policy;
     return true;
@@ -153,7 +187,9 @@ int clerk_process_connect(struct clerk_process *p, enum audit_sender role, unsig
     char name[RECEIPT_SENDER];
     int fd = -1;
     receipt_name(role == AUDIT_BY_KEEPER ? "keeper" : "proxy", getpid(), p->start, channel, name);
-    if (p->post >= 0 && !clerk_add_sender(p->post, role, name, &fd, &errors)) {
+    bool alive = true;
+    if (p->post >= 0 && !clerk_add_sender(p->post, role, name, &fd, &alive, &errors)) {
+        end_hanging(p, alive);
         diag_error("%.*s", (int)strcspn(text_string(&errors), "\n"), text_string(&errors));
         fd = -1;
     }
@@ -169,7 +205,12 @@ size_t clerk_process_free(struct clerk_process *p)
     if (!p) return 0;
     ev_child_stop(p->loop, &p->ended);
     ev_timer_stop(p->loop, &p->again);
-    if (p->post >= 0) (void)!clerk_end(p->post, &lost, &unused);
+    if (p->post >= 0 && !clerk_end(p->post, &lost, &unused)) {
+        end_hanging(p, false);
+        lost = 1; /* at least: what it had is not known to be written */
+    }
+    if (unused.size)
+        diag_error("%.*s", (int)strcspn(text_string(&unused), "\n"), text_string(&unused));
     drop(p);
     while (p->pid > 0 && waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
         ;

@@ -1,6 +1,5 @@
 #include "serve/server.h"
 
-#include "audit/recorder.h"
 #include "base/clock.h"
 #include "base/confine.h"
 #include "base/diag.h"
@@ -8,9 +7,9 @@
 #include "route/routes.h"
 #include "serve/addresses.h"
 #include "serve/ca_care.h"
-#include "serve/clerk_process.h"
 #include "serve/list_watch.h"
 #include "serve/publisher.h"
+#include "serve/senders.h"
 #include "serve/worker_thread.h"
 
 #include <pthread.h>
@@ -21,7 +20,7 @@
 #include <sys/resource.h>
 
 enum { DESCRIPTORS_SPARE = 64, DAY_SECONDS = 86400 };
-static const int64_t patience_ns = (int64_t)10 * 1000000000; /* with the clerk */
+static const int64_t second_ns = 1000000000;
 
 /* The configuration file too, or only the files of addresses and destinations. */
 enum reload { RELOAD_NONE, RELOAD_LISTS, RELOAD_ALL };
@@ -30,8 +29,7 @@ struct server {
     const char *config_file;
     struct loaded_config *loaded;
     struct leaf_keys leaf_keys;
-    struct clerk_process *clerk;
-    struct recorder *recorder; /* of the process's own records */
+    struct senders senders;
     struct worker_shared shared;
     struct worker_events events;
     struct worker_thread **workers;
@@ -60,7 +58,7 @@ static void record(struct server *s, enum audit_action action, const char *detai
                             .alert_received = -1};
     clock_gettime(CLOCK_REALTIME, &e.at);
     struct audit_stamp stamp = audit_render(&e, &line);
-    recorder_submit(s->recorder, stamp, &line, NULL, &s->loaded->audit_policy, NULL);
+    recorder_submit(s->senders.own, stamp, &line, NULL, &s->loaded->audit_policy, NULL);
 }
 
 /* One line instead of several, for a record. */
@@ -147,9 +145,9 @@ static bool try_reload(struct server *s, enum reload what, struct text *errors)
         ok = false;
     }
     ok = ok && open_runtimes(s, loaded, runtimes, true, errors);
-    if (ok &&
-        (!(publisher = publisher_new(loaded, s->publisher, errors)) ||
-         !clerk_process_reopen(s->clerk, &loaded->config->audit, &loaded->audit_policy, errors))) {
+    if (ok && (!(publisher = publisher_new(loaded, s->publisher, errors)) ||
+               !clerk_process_reopen(s->senders.clerk, &loaded->config->audit,
+                                     &loaded->audit_policy, errors))) {
         for (unsigned i = 0; i < s->count; i++) runtime_release(runtimes[i]);
         ok = false;
     }
@@ -177,14 +175,14 @@ static void reload(struct server *s, enum reload what)
 {
     struct text errors = {0};
     if (s->draining) return;
-    if (s->reloading) { /* one at a time */
+    if (s->reloading || !clerk_process_runs(s->senders.clerk)) { /* one at a time */
         if (what > s->again) s->again = what;
         return;
     }
     if (!try_reload(s, what, &errors)) {
         /* The audit file may have been rotated all the same. */
         struct text unused = {0};
-        if (!clerk_process_reopen(s->clerk, &s->loaded->config->audit, NULL, &unused))
+        if (!clerk_process_reopen(s->senders.clerk, &s->loaded->config->audit, NULL, &unused))
             diag_error("the audit file cannot be opened anew: %s", text_string(&unused));
         text_fini(&unused);
         char *faults = text_take(&errors);
@@ -195,6 +193,13 @@ static void reload(struct server *s, enum reload what)
         free(faults);
     }
     text_fini(&errors);
+}
+
+static void reload_again(struct server *s)
+{
+    enum reload again = s->again;
+    s->again = RELOAD_NONE;
+    if (again != RELOAD_NONE) reload(s, again);
 }
 
 static void on_new_hour(struct ev_loop *loop, ev_timer *timer, int events)
@@ -252,9 +257,7 @@ static void on_runtime_taken(struct ev_loop *loop, ev_async *async, int events)
         if (addr_port(&l->address) == 0) diag_info("listening on %s (%s)", where, l->name);
     }
     record_with_warnings(s, AUDIT_CONFIGURATION_LOADED);
-    enum reload again = s->again;
-    s->again = RELOAD_NONE;
-    if (again != RELOAD_NONE) reload(s, again);
+    reload_again(s);
 }
 
 static void each_started(struct server *s, void (*tell)(struct worker_thread *t))
@@ -327,16 +330,12 @@ static void ignore_signals(void)
     sigaction(SIGXFSZ, &ignore, NULL); /* a file at its limit: an ordinary write error */
 }
 
-/* The process's own channel is 0, each worker has one. */
-static void connect_senders(void *arg)
+static void on_clerk_restarted(void *arg, const char *how)
 {
     struct server *s = arg;
-    int fd = clerk_process_connect(s->clerk, AUDIT_BY_KEEPER, 0);
-    if (fd >= 0) recorder_connect(s->recorder, fd);
-    for (unsigned i = 0; fd >= 0 && i < s->count; i++) {
-        fd = clerk_process_connect(s->clerk, AUDIT_BY_PROXY, i + 1);
-        if (fd >= 0) worker_thread_connect(s->workers[i], fd);
-    }
+    senders_connect(&s->senders, s->workers, s->count);
+    record(s, AUDIT_PROCESS_ENDED, how);
+    reload_again(s);
 }
 
 static bool start_workers(struct server *s, struct text *errors)
@@ -354,10 +353,10 @@ static bool start_workers(struct server *s, struct text *errors)
     if (!ok) return false;
     if (!open_runtimes(s, s->loaded, s->runtimes, false, errors)) return false;
     if (!(s->publisher = publisher_new(s->loaded, NULL, errors))) return false;
-    connect_senders(s);
+    senders_connect(&s->senders, s->workers, s->count);
     /* Before any connection's record. */
     record_with_warnings(s, AUDIT_PROXY_STARTED);
-    (void)!recorder_finish(s->recorder, clock_steady_ns() + patience_ns);
+    (void)!recorder_finish(s->senders.own, clock_steady_ns() + SENDERS_END_S * second_ns);
     s->start_recorded = true;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -426,7 +425,11 @@ static void serve(struct server *s, const struct server_ready *ready)
 
 static void end(struct server *s, struct counts *total)
 {
-    for (unsigned i = 0; i < s->started; i++) worker_thread_join(s->workers[i], total);
+    for (unsigned i = 0; i < s->started; i++) {
+        worker_thread_join(s->workers[i], total);
+        senders_settle(&s->senders, worker_thread_recorder(s->workers[i]), i + 1);
+        worker_thread_free(s->workers[i]);
+    }
     for (unsigned i = s->started; s->workers && i < s->count; i++) {
         if (s->runtimes) runtime_release(s->runtimes[i]);
         if (s->workers[i]) worker_thread_free(s->workers[i]);
@@ -434,6 +437,15 @@ static void end(struct server *s, struct counts *total)
     free(s->workers);
     free(s->runtimes);
     leaf_keys_fini(&s->leaf_keys);
+}
+
+static bool start_recording(struct server *s, struct text *errors)
+{
+    const struct clerk_events events = {on_clerk_restarted, s};
+    bool ok = senders_start(&s->senders, s->loop, &s->loaded->config->audit,
+                            &s->loaded->audit_policy, &events, errors);
+    s->shared.recording = s->senders.recording;
+    return ok;
 }
 
 bool server_run(const char *config_file, const struct server_ready *ready, struct text *errors)
@@ -453,20 +465,13 @@ bool server_run(const char *config_file, const struct server_ready *ready, struc
     s.shared.recent = recent_new();
     s.shared.own_hellos = own_hellos_new();
     s.shared.sources = sources_new(s.loaded->config->proxy.workers);
-    s.shared.recording = recording_new();
-    struct clerk_events clerk_events = {connect_senders, &s};
-    if (s.loop && s.shared.recording) {
-        s.recorder = recorder_new(s.shared.recording, s.loop);
-        s.clerk = clerk_process_new(s.loop, &s.loaded->config->audit, &s.loaded->audit_policy,
-                                    &clerk_events, errors);
-    }
     if (s.loop) {
         watch_signals(&s);
         list_watch_init(&s.watch, s.loop, on_list_changed, &s);
         watch_lists(&s);
     }
-    bool ok = s.loop && s.shared.recent && s.shared.own_hellos && s.shared.sources && s.recorder &&
-              s.clerk && start_workers(&s, errors);
+    bool ok = s.loop && s.shared.recent && s.shared.own_hellos && s.shared.sources &&
+              start_recording(&s, errors) && start_workers(&s, errors);
     if (ok) serve(&s, ready);
     if (!ok && s.started) {
         each_started(&s, worker_thread_drain);
@@ -480,10 +485,7 @@ bool server_run(const char *config_file, const struct server_ready *ready, struc
                  total.silent);
         record(&s, AUDIT_PROXY_STOPPED, detail);
     }
-    if (s.recorder) (void)!recorder_finish(s.recorder, clock_steady_ns() + patience_ns);
-    recorder_free(s.recorder);
-    size_t lost = clerk_process_free(s.clerk);
-    lost += recording_free(s.shared.recording);
+    size_t lost = senders_end(&s.senders);
     if (lost) diag_error("%zu audit records could not be written", lost);
     recent_free(s.shared.recent);
     sources_free(s.shared.sources);

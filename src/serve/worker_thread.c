@@ -186,7 +186,11 @@ void worker_thread_join(struct worker_thread *t, struct counts *total)
 {
     pthread_join(t->thread, NULL);
     counts_sum(total, &t->worker.counts);
-    worker_thread_free(t);
+}
+
+struct recorder *worker_thread_recorder(struct worker_thread *t)
+{
+    return t->worker.recorder;
 }
 
 void worker_thread_free(struct worker_thread *t)

@@ -43,14 +43,17 @@ static void start_clerk(void)
     close(ends[1]);
     post = ends[0];
     struct audit_config config = {.file = path, .sync = SYNC_NONE};
-    if (!clerk_open(post, &config, &policy, &errors)) fail_msg("%s", text_string(&errors));
+    bool alive;
+    if (!clerk_open(post, &config, &policy, &alive, &errors)) fail_msg("%s", text_string(&errors));
 }
 
 static int add_sender(enum audit_sender role, const char *name)
 {
     struct text errors = {0};
     int fd = -1;
-    if (!clerk_add_sender(post, role, name, &fd, &errors)) fail_msg("%s", text_string(&errors));
+    bool alive;
+    if (!clerk_add_sender(post, role, name, &fd, &alive, &errors))
+        fail_msg("%s", text_string(&errors));
     return fd;
 }
 
@@ -99,6 +102,7 @@ static void render(unsigned number, struct text *line)
     json_put_string(&j, "@timestamp", "2026-11-29T00:00:00.000Z");
     json_put_number(&j, "line", number);
     json_put_object(&j, "event");
+    json_put_string(&j, "dataset", "suitegate.audit");
     json_put_string(&j, "action", "connection-closed");
 }
 
@@ -256,8 +260,9 @@ static bool await_answer(int fd, enum frame_answer expected)
     }
 }
 
+#define DATASET "\"dataset\":\"suitegate.audit\","
 #define HEAD "{\"@timestamp\":\"2026-11-29T00:00:00.000Z\","
-#define GOOD HEAD "\"event\":{\"action\":\"connection-closed\""
+#define GOOD HEAD "\"event\":{" DATASET "\"action\":\"connection-closed\""
 
 /* One record too much: nothing of it is in the log but that it came, and nobody else is harmed. */
 static void what_is_no_record(void **state)
@@ -270,22 +275,23 @@ static void what_is_no_record(void **state)
     } rows[] = {
         {1, AUDIT_CONNECTION_CLOSED, GOOD}, /* a number a second time */
         {3, AUDIT_CONNECTION_CLOSED, GOOD},
-        {2, AUDIT_LOG_CHECKPOINT, HEAD "\"event\":{\"action\":\"log-checkpoint\""},
-        {2, AUDIT_PROXY_STOPPED, HEAD "\"event\":{\"action\":\"proxy-stopped\""},
+        {2, AUDIT_LOG_CHECKPOINT, HEAD "\"event\":{" DATASET "\"action\":\"log-checkpoint\""},
+        {2, AUDIT_PROXY_STOPPED, HEAD "\"event\":{" DATASET "\"action\":\"proxy-stopped\""},
         {2, AUDIT_CONNECTION_OPENED, GOOD},
-        {2, AUDIT_CONNECTION_CLOSED, HEAD "\"event\":{\"action\":\"log-checkpoint\""},
+        {2, AUDIT_CONNECTION_CLOSED, HEAD "\"event\":{" DATASET "\"action\":\"log-checkpoint\""},
         {2, AUDIT_CONNECTION_CLOSED, GOOD ",\"sequence\":1"},
         {2, AUDIT_CONNECTION_CLOSED, GOOD ",\"created\":\"1970-01-01T00:00:00.000Z\""},
         {2, AUDIT_CONNECTION_CLOSED, GOOD ",\"id\":\"keeper-1-1\""},
         {2, AUDIT_CONNECTION_CLOSED, GOOD "}}\n" GOOD},
         {2, AUDIT_CONNECTION_CLOSED, GOOD ",\"x\":\"\n\""},
         {2, AUDIT_CONNECTION_CLOSED, "x"},
+        {2, AUDIT_CONNECTION_CLOSED, GOOD ",\"x\":{" DATASET "\"action\":\"log-checkpoint\"}"},
     };
     start_clerk();
     recorder_connect(recorder, add_sender(AUDIT_BY_PROXY, "proxy-1"));
     for (unsigned i = 0; i < N_OF(rows); i++) {
         char name[32];
-        snprintf(name, sizeof name, "bad-%u", i);
+        snprintf(name, sizeof name, "proxy-bad-%u", i);
         int fd = add_sender(AUDIT_BY_PROXY, name);
         (void)fcntl(fd, F_SETFL, 0);
         send_frame(fd, 1, AUDIT_CONNECTION_CLOSED, GOOD, sizeof GOOD - 1);
@@ -311,22 +317,22 @@ static void what_is_no_frame(void **state)
     (void)state;
     static const uint8_t garbage[64] = {0xff};
     start_clerk();
-    int fd = add_sender(AUDIT_BY_PROXY, "bad");
+    int fd = add_sender(AUDIT_BY_PROXY, "proxy-bad");
     (void)fcntl(fd, F_SETFL, 0);
     assert_int_equal(send(fd, garbage, sizeof garbage, MSG_NOSIGNAL), sizeof garbage);
     assert_false(await_answer(fd, ANSWER_WRITTEN));
     close(fd);
     end_clerk(0);
-    assert_non_null(strstr(read_log(), "bad: what it sent is no frame."));
+    assert_non_null(strstr(read_log(), "proxy-bad: what it sent is no frame."));
 }
 
 /* Only the keeper's own records come from a keeper. */
 static void the_keepers_records(void **state)
 {
     (void)state;
-    static const char line[] = HEAD "\"event\":{\"action\":\"proxy-started\"";
+    static const char line[] = HEAD "\"event\":{" DATASET "\"action\":\"proxy-started\"";
     start_clerk();
-    int fd = add_sender(AUDIT_BY_KEEPER, "keeper");
+    int fd = add_sender(AUDIT_BY_KEEPER, "keeper-1");
     (void)fcntl(fd, F_SETFL, 0);
     send_frame(fd, 1, AUDIT_PROXY_STARTED, line, sizeof line - 1);
     assert_true(await_answer(fd, ANSWER_WRITTEN));
@@ -343,15 +349,25 @@ static void orders_that_cannot_be_obeyed(void **state)
     struct text errors = {0};
     struct audit_config config = {.file = directory, .sync = SYNC_NONE};
     start_clerk();
-    assert_false(clerk_open(post, &config, NULL, &errors));
+    bool alive;
+    assert_false(clerk_open(post, &config, NULL, &alive, &errors));
+    assert_true(alive);
     assert_non_null(strstr(text_string(&errors), directory));
     text_fini(&errors);
     char *copies[] = {path};
     config = (struct audit_config){.file = path, .copies = {copies, 1}};
-    assert_false(clerk_open(post, &config, &no_policy, &errors));
+    assert_false(clerk_open(post, &config, &no_policy, &alive, &errors));
     assert_non_null(strstr(text_string(&errors), "is written already"));
     text_fini(&errors);
     recorder_connect(recorder, add_sender(AUDIT_BY_PROXY, "proxy-1"));
+    static const char *const names[] = {"",          "proxy",    "keeper-2", "proxy-1",
+                                        "proxy-x y", "proxy-\"", "clerk-1",  "proxy-\xc3\xa9"};
+    for (size_t i = 0; i < N_OF(names); i++) {
+        int fd;
+        if (clerk_add_sender(post, AUDIT_BY_PROXY, names[i], &fd, &alive, &errors))
+            fail_msg("taken: %s", names[i]);
+        text_fini(&errors);
+    }
     submit(0);
     run_until(1);
     recorder_free(recorder);

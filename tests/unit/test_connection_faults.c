@@ -316,7 +316,8 @@ static void connect_clerk(struct recorder *recorder)
     char name[32];
     int fd;
     snprintf(name, sizeof name, "proxy-%u", number++);
-    if (!clerk_add_sender(proxy.clerk_post, AUDIT_BY_PROXY, name, &fd, &errors))
+    bool alive;
+    if (!clerk_add_sender(proxy.clerk_post, AUDIT_BY_PROXY, name, &fd, &alive, &errors))
         fail_msg("%s", text_string(&errors));
     recorder_connect(recorder, fd);
 }
@@ -556,8 +557,9 @@ static int begin(void **state)
     }
     close(ends[1]);
     proxy.clerk_post = ends[0];
+    bool alive;
     if (!clerk_open(proxy.clerk_post, &proxy.loaded->config->audit, &proxy.loaded->audit_policy,
-                    &errors))
+                    &alive, &errors))
         fail_msg("%s", text_string(&errors));
     proxy.upstream = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(proxy.upstream, (struct sockaddr *)&at, sizeof at), 0);
