@@ -197,7 +197,7 @@ $(BUILD)/fuzz/fuzz_log: FUZZ_LIBS := $(WOLFSSL)/lib/libwolfssl.a -lev -ljansson 
 $(BUILD)/fuzz/%: tests/fuzz/%.c $(HEADERS)
 	@echo "cc $<"
 	@$(FUZZ_CC) -fsanitize=fuzzer,address,undefined $(filter %.c %.o,$^) $(FUZZ_LIBS) \
-	    -linih -lz -lpthread -o $@
+	    -linih -lseccomp -lz -lpthread -o $@
 $(BUILD)/fuzz/obj/%.o: src/%.c $(HEADERS) $(WOLFSSL)/profile.stamp
 	@mkdir -p $(@D)
 	@echo "cc $< (fuzz)"

@@ -55,6 +55,7 @@ bool confine_calls(const char *const *names)
 {
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
     (void)fill;
+    (void)on_forbidden;
     return names != NULL;
 #else
     struct sigaction action = {.sa_sigaction = on_forbidden, .sa_flags = SA_SIGINFO};
