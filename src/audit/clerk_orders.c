@@ -29,7 +29,7 @@ static bool obey(int post, struct text *order, int fd, bool *alive, struct text 
     bool ok = *alive = give(post, order, fd, &answer, errors);
     const char *fault = ok ? post_next(&answer, &at) : NULL;
     bool done = fault && !*fault;
-    if (fault) text_add(errors, fault);
+    if (fault && *fault) text_add(errors, fault);
     text_fini(&answer);
     return done;
 }

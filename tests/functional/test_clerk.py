@@ -287,6 +287,8 @@ def test_the_process_that_serves_has_neither_the_log_nor_its_key(make_forward):
     refuse_many(gate.port, 20)
     files = {os.readlink(f) for f in pathlib.Path(f"/proc/{gate.pid}/fd").iterdir()}
     assert not [f for f in files if "audit" in f], files
+    if sanitized():  # its memory is too large to be read
+        return
     secret = secret_of(gate)
     assert any(secret in content for _, content in memory_of(gate.clerk()))
     assert not any(secret in content for _, content in memory_of(gate.pid))
