@@ -64,7 +64,7 @@ def make_behind(make_gate, pki, ca_folder, origin):
         needs = {"fixed": {"upstream": f"127.0.0.1:{origin.port}", "upstream_name": "localhost"},
                  "sni": {"allow_upstreams": "*", "upstream_port": origin.port}}
         gate = make_gate(ini({
-            "proxy": proxy or {},
+            "proxy": {"workers": 1, **(proxy or {})},  # records in the order of the connections
             "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
             "upstream": {"trust": pki.trust, **(upstream or {})},
             "audit": {"file": "audit.jsonl"},
