@@ -138,6 +138,7 @@ struct clerk_process *clerk_process_new(struct ev_loop *loop, const struct audit
     *p = (struct clerk_process){
         .loop = loop, .events = *events, .config = config, .policy = policy, .post = -1};
     clock_gettime(CLOCK_REALTIME, &p->start);
+    spawn_remember();
     ev_child_init(&p->ended, on_ended, 0, 0);
     ev_timer_init(&p->again, on_again, again_s, 0.);
     p->ended.data = p->again.data = p;
