@@ -40,7 +40,6 @@ struct sender {
     struct buf in;
     struct receipt last;   /* of its last record that was taken */
     bool sends;            /* it has sent a record on this socket */
-    size_t under_way;      /* records that are taken and not written */
     uint64_t urgent, told; /* its last record that a caller waits for; the last WRITTEN */
     int64_t told_ns;
     uint64_t known, written, failing; /* what its answers must say: the record's number */
@@ -69,10 +68,16 @@ static bool is_written_due(const struct sender *s)
                                s->told_ns + lazy_ns <= clock_steady_ns());
 }
 
+/* At the end all is read, so that what cannot be written is counted. */
+static bool may_read(const struct clerk *c)
+{
+    return c->ending || writer_has_room(c->writer);
+}
+
 static void watch(struct sender *s)
 {
     bool answers = s->tell_known || is_written_due(s) || s->tell_failing;
-    int events = (writer_has_room(s->clerk->writer) ? EV_READ : 0) | (answers ? EV_WRITE : 0);
+    int events = (may_read(s->clerk) ? EV_READ : 0) | (answers ? EV_WRITE : 0);
     if (s->fd < 0 || (ev_is_active(&s->io) && s->io.events == events)) return;
     ev_io_stop(s->clerk->loop, &s->io);
     ev_io_set(&s->io, s->fd, events);
@@ -123,7 +128,6 @@ static void on_answer(void *context, uint64_t number, bool written)
     if (written) {
         s->written = number;
         s->tell_written = true;
-        s->under_way--;
     } else {
         s->failing = number;
         s->tell_failing = true;
@@ -155,7 +159,7 @@ static void on_settled(void *context, bool all)
     for (struct sender **at = &c->senders; *at;) {
         struct sender *s = *at;
         give_answers(s, all);
-        if (s->fd >= 0 || s->under_way) {
+        if (s->fd >= 0 || s->written < s->last.number) {
             at = &s->next;
             continue;
         }
@@ -209,7 +213,6 @@ static void take_record(struct sender *s, const struct frame *f)
     s->sends = true;
     receipt_add(&s->last, now, &line);
     if (f->lost) writer_note_lost(s->clerk->writer, s->last.sender, f->lost);
-    s->under_way++;
     struct writer_reply reply = {on_answer, s, f->number};
     if (f->urgent) s->urgent = f->number;
     writer_submit(s->clerk->writer, f->stamp, &line, &reply);
@@ -237,7 +240,7 @@ static bool take_records(struct sender *s)
 /* What it sent before it closed is taken, too. */
 static void receive(struct sender *s)
 {
-    for (size_t taken = 0; taken < SHARE && writer_has_room(s->clerk->writer);) {
+    for (size_t taken = 0; taken < SHARE && may_read(s->clerk);) {
         uint8_t *room = buf_reserve(&s->in, BLOCK);
         if (!room) return; /* try again later: nothing is lost */
         ssize_t n = recv(s->fd, room, BLOCK, MSG_DONTWAIT);
@@ -372,6 +375,12 @@ static void answer_keeper(struct clerk *c, const char *field)
     text_fini(&answer);
 }
 
+static void begin_end(struct clerk *c)
+{
+    c->ending = true;
+    for (struct sender *s = c->senders; s; s = s->next) watch(s);
+}
+
 static void obey(struct clerk *c, const struct text *order, int fd)
 {
     struct text errors = {0};
@@ -379,7 +388,8 @@ static void obey(struct clerk *c, const struct text *order, int fd)
     const char *kind = post_next(order, &at);
     if (!kind) return;
     if (strcmp(kind, ORDER_END) == 0) {
-        c->ending = c->asked = true;
+        c->asked = true;
+        begin_end(c);
         return;
     }
     bool ok = strcmp(kind, ORDER_SENDER) == 0 ? add_sender(c, order, at, fd, &errors)
@@ -403,7 +413,7 @@ static void on_post(struct ev_loop *loop, ev_io *io, int events)
         ev_io_stop(loop, &c->post_io);
         close(c->post);
         c->post = -1;
-        c->ending = true;
+        begin_end(c);
     }
     text_fini(&order);
     end_if_done(c);
@@ -424,8 +434,8 @@ static void ignore_signals(void)
 static const char *const calls[] = {
     "read", "pread64", "readv", "write", "pwrite64", "writev", "lseek", "openat", "close",
     "fcntl", "fstat", "newfstatat", "statx", "fstatfs", "statfs", "getdents64", "readlink",
-    "readlinkat", "flock", "ftruncate", "fsync", "fdatasync", "fchmod", "linkat", "renameat",
-    "rename", "renameat2", "unlink", "unlinkat", "access", "faccessat", "faccessat2", "umask",
+    "readlinkat", "flock", "ftruncate", "fsync", "fdatasync", "fchmod",
+    "unlink",
     "socket", "connect", "bind", "send", "sendto", "sendmsg", "sendmmsg", "recv", "recvfrom",
     "recvmsg", "shutdown", "getsockopt", "setsockopt", "getsockname", "getpeername", "poll",
     "ppoll", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2", "pipe2",

@@ -20,13 +20,15 @@
 
 /* Records without a waiting caller are gathered: a wake-up of the clerk costs more than a record.
  */
+static const int64_t second_ns = 1000000000;
 static const double gather_s = .01, counts_s = 1.;
 enum { BATCH = 32 /* records of one call */, ANSWERS = 64 };
 
 struct recording {
     atomic_size_t queued, queued_bytes; /* not yet written */
     atomic_size_t lost;
-    atomic_uint silent; /* recorders whose clerk is gone or cannot write */
+    atomic_uint unreported; /* of those, what no frame has told the clerk */
+    atomic_uint silent;     /* recorders whose clerk is gone or cannot write */
     pthread_mutex_t lock;
     /* Under lock: */
     struct repeats *repeats;
@@ -48,13 +50,13 @@ struct recorder {
     ev_prepare urgent; /* active: send before the loop waits */
     ev_timer gather;
     ev_timer overdue;             /* active: the clerk has not answered all */
+    int64_t overdue_ns;           /* steady: when it is due */
     ev_timer counts;              /* the process's counts of refusals that this one looks after */
     char profile[16], digest[65]; /* for their records */
     int fd;                       /* -1: no clerk */
     bool known;                   /* the clerk has said what it has: sending may begin */
     bool silent;
     uint64_t last; /* number */
-    uint32_t lost; /* since the last entry */
     struct entry *head, **tail;
     struct entry *unsent; /* the first one that is not sent as a whole */
     size_t sent;          /* bytes of it */
@@ -130,12 +132,36 @@ static void drop_first(struct recorder *r)
     free(e);
 }
 
+static void start_timer(struct recorder *r, ev_timer *timer, double seconds)
+{
+    ev_timer_set(timer, seconds, 0.);
+    ev_timer_start(r->loop, timer);
+}
+
+/* Waits from now on for the clerk's next answer. */
+static void expect_answer(struct recorder *r)
+{
+    if (ev_is_active(&r->overdue)) return;
+    start_timer(r, &r->overdue, RECORDING_WAIT_S);
+    r->overdue_ns = clock_steady_ns() + RECORDING_WAIT_S * second_ns;
+}
+
 static void note_lost(struct recorder *r, size_t count)
 {
     static int64_t last;
-    r->lost += (uint32_t)count;
+    atomic_fetch_add(&r->shared->unreported, (unsigned)count);
     atomic_fetch_add(&r->shared->lost, count);
-    if (diag_due(&last, 1000000000)) diag_error("out of memory: an audit record is lost");
+    if (diag_due(&last, second_ns)) diag_error("out of memory: an audit record is lost");
+}
+
+/* How many losses the next frame reports. */
+static uint32_t take_unreported(struct recording *shared)
+{
+    if (atomic_load_explicit(&shared->unreported, memory_order_relaxed) == 0) return 0;
+    unsigned all = atomic_exchange(&shared->unreported, 0);
+    if (all <= FRAME_LOST) return all;
+    atomic_fetch_add(&shared->unreported, all - FRAME_LOST);
+    return FRAME_LOST;
 }
 
 /* Takes the line. NULL when out of memory. */
@@ -153,15 +179,15 @@ static struct entry *add(struct recorder *r, struct audit_stamp stamp, struct te
     struct frame f = {.number = e->number,
                       .stamp = stamp,
                       .urgent = reply != NULL,
-                      .lost = r->lost < FRAME_LOST ? r->lost : FRAME_LOST,
+                      .lost = take_unreported(r->shared),
                       .line = {(const uint8_t *)e->line.data, e->line.size}};
     frame_put_header(&f, e->header);
-    r->lost -= f.lost;
     *r->tail = e;
     r->tail = &e->next;
     if (!r->unsent) r->unsent = e;
     atomic_fetch_add(&r->shared->queued, 1);
     atomic_fetch_add(&r->shared->queued_bytes, e->line.size);
+    if (!r->silent) expect_answer(r);
     return e;
 }
 
@@ -180,6 +206,7 @@ static void disconnect(struct recorder *r)
 {
     if (r->fd < 0) return;
     ev_io_stop(r->loop, &r->io);
+    ev_timer_stop(r->loop, &r->overdue);
     close(r->fd);
     r->fd = -1;
     r->known = false;
@@ -231,12 +258,6 @@ static void send_all(struct recorder *r)
     if (r->fd >= 0) watch(r, r->known && r->unsent ? EV_READ | EV_WRITE : EV_READ);
 }
 
-static void start_timer(struct recorder *r, ev_timer *timer, double seconds)
-{
-    ev_timer_set(timer, seconds, 0.);
-    ev_timer_start(r->loop, timer);
-}
-
 static void on_answer(struct recorder *r, enum frame_answer what, uint64_t number)
 {
     ev_timer_stop(r->loop, &r->overdue);
@@ -257,7 +278,7 @@ static void on_answer(struct recorder *r, enum frame_answer what, uint64_t numbe
         ev_prepare_start(r->loop, &r->urgent);
     }
     set_silent(r, false);
-    if (r->head) start_timer(r, &r->overdue, RECORDING_WAIT_S);
+    if (r->head) expect_answer(r);
 }
 
 /* Reads the answers that are there. */
@@ -318,6 +339,13 @@ static void on_overdue(struct ev_loop *loop, ev_timer *timer, int events)
     (void)loop;
     (void)events;
     struct recorder *r = timer->data;
+    bool stalled = clock_steady_ns() > r->overdue_ns + second_ns;
+    receive(r); /* what has arrived counts */
+    if (ev_is_active(timer) || !r->head || r->fd < 0) return;
+    if (stalled) { /* this process stood still, and perhaps the clerk, too */
+        expect_answer(r);
+        return;
+    }
     set_silent(r, true);
     for (struct entry *e = r->head; e; e = e->next) answer(e, false);
 }
@@ -372,6 +400,7 @@ void recorder_connect(struct recorder *r, int fd)
     r->fd = fd;
     watch(r, EV_READ);
     set_silent(r, false);
+    expect_answer(r);
 }
 
 static bool is_answered(const struct recorder *r)
@@ -426,10 +455,7 @@ void recorder_submit(struct recorder *r, struct audit_stamp stamp, struct text *
         if (reply) reply->answer(reply->context, reply->token, false);
         return;
     }
-    if (r->silent)
-        answer(e, false);
-    else if (!ev_is_active(&r->overdue))
-        start_timer(r, &r->overdue, RECORDING_WAIT_S);
+    if (r->silent) answer(e, false);
     if (offer && offer->present) submit_fallback(r, offer, policy);
     if (reply)
         ev_prepare_start(r->loop, &r->urgent);

@@ -186,6 +186,9 @@ void worker_thread_join(struct worker_thread *t, struct counts *total)
 {
     pthread_join(t->thread, NULL);
     counts_sum(total, &t->worker.counts);
+    /* A clerk that came after the loop's end. */
+    if (t->next_clerk >= 0) recorder_connect(t->worker.recorder, t->next_clerk);
+    t->next_clerk = -1;
 }
 
 struct recorder *worker_thread_recorder(struct worker_thread *t)
