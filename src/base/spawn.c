@@ -21,7 +21,10 @@ void spawn_remember(void)
     if (program >= 0) return;
     ssize_t n = readlink("/proc/self/exe", program_path, sizeof program_path - 1);
     program_path[n > 0 ? n : 0] = '\0';
-    program = open(program_path, O_PATH | O_CLOEXEC);
+    int fd = open(program_path, O_PATH | O_CLOEXEC);
+    if (fd < 0) return;
+    program = fcntl(fd, F_DUPFD_CLOEXEC, SPAWN_POST + 1); /* none that the new process gets */
+    close(fd);
 }
 
 /* The file may have been replaced since. */

@@ -247,6 +247,41 @@ def test_a_stop_without_a_clerk_loses_nothing(make_forward):
     intact(gate.audit_path)
 
 
+def test_a_worker_that_ends_without_a_clerk_loses_nothing(make_fixed, origin):
+    """The other has a tunnel for longer, and the clerk is back before that ends."""
+    gate = make_fixed(proxy={"workers": 2})
+    refuse_many(gate.port, 4)
+    context = wire.client_context(gate.ca_path)
+    with wire.dial(gate.port) as sock, context.wrap_socket(sock, server_hostname="localhost"):
+        gate.wait_record(action="connection-opened")
+        key = gate.audit_path.with_suffix(".key")
+        key.chmod(0o644)  # a key for others is none: no clerk starts
+        os.kill(gate.clerk(), signal.SIGKILL)
+        wait_until(lambda: "the clerk cannot write the audit log" in gate.stderr)
+        said = [hang_up(gate) for _ in range(20)]
+        gate.terminate()
+        wait_until(lambda: threads(gate) <= 2, what="one of the workers to end")
+        key.chmod(0o600)
+        wait_until(lambda: "the clerk runs again" in gate.stderr)
+    began = time.monotonic()
+    assert gate.wait() == 0
+    assert time.monotonic() - began < 20 and len(said) == 20
+    numbers = check_receipts(gate)
+    codes = collections.Counter(r["event"].get("code") for r in gate.records())
+    assert codes["audit_unavailable"] == 20, (codes, numbers)
+    intact(gate.audit_path)
+
+
+def hang_up(gate):
+    with wire.dial(gate.port) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        return wire.read_to_end(sock)
+
+
+def threads(gate):
+    return len(os.listdir(f"/proc/{gate.pid}/task"))
+
+
 def test_it_comes_back_after_a_shortage_of_descriptors(make_forward):
     gate = make_forward()
     refuse_many(gate.port, 3)
