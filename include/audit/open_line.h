@@ -15,6 +15,7 @@
  * and ends within its one member "event", after a member of it. "event" has its dataset with this
  * action after it, which stand nowhere else in the line, no objects, and none of the members that
  * the clerk adds. */
+#define OPEN_LINE_ACTION "\"dataset\":\"suitegate.audit\",\"action\":"
 enum { OPEN_LINE_DEPTH = 12, OPEN_LINE_LIMIT = AUDIT_RECORD_LIMIT - RECEIPT_ROOM - CHAIN_ROOM };
 WARN_UNUSED bool open_line_is_sound(struct span line, const char *action);
 

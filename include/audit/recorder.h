@@ -17,7 +17,12 @@
 #include <ev.h>
 #include <stdbool.h>
 
-enum { RECORDING_WAIT_S = 5, RECORDING_LIMIT = 65536, RECORDING_BYTES = 128 << 20 };
+enum {
+    RECORDING_WAIT_S = 5,
+    RECORDING_END_S = 10 /* the end waits for the clerk */,
+    RECORDING_LIMIT = 65536,
+    RECORDING_BYTES = 128 << 20
+};
 
 struct recording; /* of the process */
 struct recorder;  /* of a loop */

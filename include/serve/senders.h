@@ -29,8 +29,7 @@ WARN_UNUSED bool senders_start(struct senders *s, struct ev_loop *loop,
 /* Once, and for each new clerk. If there is no descriptor for one, it is tried again. */
 void senders_connect(struct senders *s, struct worker_thread **workers, unsigned count);
 /* At the end, without the loop: the records of a recorder that has lost its clerk go to another
- * one. All calls together wait SENDERS_END_S. */
-enum { SENDERS_END_S = 10 };
+ * one. All calls together wait RECORDING_END_S. */
 void senders_settle(struct senders *s, struct recorder *r, unsigned channel);
 /* After the workers' recorders. Returns how many records were lost. */
 size_t senders_end(struct senders *s);

@@ -148,7 +148,7 @@ static bool take_flat_value(struct parser *s)
 }
 
 /* What event has exactly once; ledger/entry.c looks for it. */
-static const char dataset[] = "\"dataset\":\"suitegate.audit\",\"action\":";
+static const char dataset[] = OPEN_LINE_ACTION;
 
 /* The members of "event", up to the end of the line. *at: where its dataset is. */
 static bool is_open_event(struct parser *s, const char *action, const uint8_t **at)

@@ -1,5 +1,6 @@
 #include "ledger/entry.h"
 
+#include "audit/open_line.h"
 #include "base/clock.h"
 
 #include <jansson.h>
@@ -8,7 +9,7 @@
 
 void entry_peek_action(const struct line_view *line, char out[ENTRY_ACTION], bool *plain_close)
 {
-    static const char member[] = "\"dataset\":\"suitegate.audit\",\"action\":\"";
+    static const char member[] = OPEN_LINE_ACTION "\"";
     static const char closed[] = "connection-closed\",\"outcome\":\"success\",\"duration\":";
     enum { WINDOW = 800, MEMBER = sizeof member - 1 };
     size_t from = line->n > WINDOW ? line->n - WINDOW : 0, n = 0;

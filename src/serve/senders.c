@@ -60,7 +60,7 @@ void senders_connect(struct senders *s, struct worker_thread **workers, unsigned
 
 void senders_settle(struct senders *s, struct recorder *r, unsigned channel)
 {
-    if (!s->end_by) s->end_by = clock_steady_ns() + SENDERS_END_S * second_ns;
+    if (!s->end_by) s->end_by = clock_steady_ns() + RECORDING_END_S * second_ns;
     while (!recorder_finish(r, s->end_by) && !recorder_is_connected(r) &&
            clock_steady_ns() < s->end_by) {
         clerk_process_revive(s->clerk);

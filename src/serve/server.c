@@ -356,7 +356,7 @@ static bool start_workers(struct server *s, struct text *errors)
     senders_connect(&s->senders, s->workers, s->count);
     /* Before any connection's record. */
     record_with_warnings(s, AUDIT_PROXY_STARTED);
-    (void)!recorder_finish(s->senders.own, clock_steady_ns() + SENDERS_END_S * second_ns);
+    (void)!recorder_finish(s->senders.own, clock_steady_ns() + RECORDING_END_S * second_ns);
     s->start_recorded = true;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);

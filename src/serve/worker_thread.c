@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const int64_t patience_ns = (int64_t)10 * 1000000000; /* with the clerk */
+static const int64_t second_ns = 1000000000;
 
 struct worker_thread {
     struct worker worker;
@@ -96,7 +96,7 @@ static void *run(void *arg)
     acceptor_use(&t->acceptor, t->runtime);
     ev_run(t->worker.loop, 0);
     recorder_submit_counts(t->worker.recorder, &t->runtime->loaded->audit_policy, INT64_MAX);
-    (void)!recorder_finish(t->worker.recorder, clock_steady_ns() + patience_ns);
+    (void)!recorder_finish(t->worker.recorder, clock_steady_ns() + RECORDING_END_S * second_ns);
     runtime_release(t->runtime);
     t->runtime = NULL;
     random_thread_fini();

@@ -24,22 +24,20 @@ def refuse(port):
         return status, sock.getsockname()
 
 
-class Load:
-    """Clients that are refused one after the other until the end; .answered has their addresses."""
+class Crowd:
+    """Clients that ask one after the other until the end, each in a thread of its own."""
 
-    def __init__(self, port, clients=2, pause=0.0, status=403):
-        self.answered = []
-        self._wanted, self._pause, self._ended = status, pause, threading.Event()
-        self._threads = [threading.Thread(target=self._ask, args=(port,)) for _ in range(clients)]
+    def __init__(self, clients, pause=0.0):
+        self._pause, self._ended = pause, threading.Event()
+        self._threads = [threading.Thread(target=self._go_on) for _ in range(clients)]
 
-    def _ask(self, port):
-        while not self._ended.wait(self._pause):
-            try:
-                status, source = refuse(port)
-            except (OSError, ValueError):  # killed
-                return
-            if status == self._wanted:
-                self.answered.append(source)
+    def ask(self):
+        """Once. False: no more."""
+        raise NotImplementedError
+
+    def _go_on(self):
+        while not self._ended.wait(self._pause) and self.ask():
+            pass
 
     def __enter__(self):
         for thread in self._threads:
@@ -50,6 +48,24 @@ class Load:
         self._ended.set()
         for thread in self._threads:
             thread.join()
+
+
+class Load(Crowd):
+    """Clients that are refused; .answered has their addresses."""
+
+    def __init__(self, port, clients=2, pause=0.0, status=403):
+        self.answered = []
+        self._port, self._wanted = port, status
+        super().__init__(clients, pause)
+
+    def ask(self):
+        try:
+            status, source = refuse(self._port)
+        except (OSError, ValueError):  # killed
+            return False
+        if status == self._wanted:
+            self.answered.append(source)
+        return True
 
 
 def refuse_many(port, count):

@@ -15,7 +15,6 @@ import signal
 import socket
 import struct
 import subprocess
-import threading
 import time
 import types
 
@@ -25,7 +24,7 @@ import wire
 from gate import BINARY, free_port, ini, run, sanitized
 from logs import intact
 from pki import openssl
-from refusals import Load, refuse, refuse_many, sources
+from refusals import Crowd, Load, refuse, refuse_many, sources
 from scene import nofile, standing_still, wait_until
 
 SYS_PIDFD_GETFD = 438
@@ -165,6 +164,20 @@ def test_nobody_new_is_served_while_the_clerk_hangs(make_fixed):
     intact(gate.audit_path)
 
 
+def test_who_stood_still_accuses_no_clerk_of_it(make_forward):
+    """All processes did, as those of a machine that slept: the answer comes all the same."""
+    gate = make_forward(proxy={"workers": 1})
+    clerk = types.SimpleNamespace(pid=gate.clerk())
+    with wire.dial(gate.port) as sock:
+        with standing_still(clerk):
+            sock.sendall(b"GET http://localhost/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            time.sleep(.5)
+            with standing_still(gate, 6):
+                pass
+        assert int(sock.recv(12)[9:]) == 403
+        wire.read_to_end(sock)
+
+
 def fetch(gate):
     return subprocess.run(["curl", "-sS", "-o", os.devnull, "--max-time", "20", "--cacert",
                            gate.ca_path, f"https://localhost:{gate.port}/hello.txt"],
@@ -191,26 +204,16 @@ def test_a_clerk_that_hangs_holds_nobody_up(make_forward, asked):
 
 # ---- when, and beside what -----------------------------------------------------------------------
 
-class Fetches:
-    """Connections that pass, one after the other, by several clients."""
+class Fetches(Crowd):
+    """Clients whose connections pass, one after the other."""
 
     def __init__(self, gate, clients=3):
-        self._gate, self._ended = gate, threading.Event()
-        self._threads = [threading.Thread(target=self._fetch) for _ in range(clients)]
+        self._gate = gate
+        super().__init__(clients)
 
-    def _fetch(self):
-        while not self._ended.is_set():
-            fetch(self._gate)
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._ended.set()
-        for thread in self._threads:
-            thread.join()
+    def ask(self):
+        fetch(self._gate)
+        return True
 
 
 def test_a_clerk_that_is_killed_after_a_rotation_writes_nothing_twice(make_fixed):
