@@ -1,16 +1,13 @@
 #include "audit/recorder.h"
 
-#include "repeats.h"
+#include "recording.h"
 
-#include "audit/fallback.h"
 #include "audit/frame.h"
 #include "base/clock.h"
 #include "base/diag.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,17 +20,6 @@
 static const int64_t second_ns = 1000000000;
 static const double gather_s = .01, counts_s = 1.;
 enum { BATCH = 32 /* records of one call */, ANSWERS = 64 };
-
-struct recording {
-    atomic_size_t queued, queued_bytes; /* not yet written */
-    atomic_size_t lost;
-    atomic_uint unreported; /* of those, what no frame has told the clerk */
-    atomic_uint silent;     /* recorders whose clerk is gone or cannot write */
-    pthread_mutex_t lock;
-    /* Under lock: */
-    struct repeats *repeats;
-    struct fallback_memory *memory;
-};
 
 struct entry {
     struct entry *next;
@@ -63,43 +49,6 @@ struct recorder {
     uint8_t answers[ANSWERS * FRAME_ANSWER];
     size_t have; /* bytes of answers */
 };
-
-/* ---- what the process shares ---- */
-
-struct recording *recording_new(void)
-{
-    struct recording *shared = calloc(1, sizeof *shared);
-    if (!shared) return NULL;
-    pthread_mutex_init(&shared->lock, NULL);
-    shared->repeats = repeats_new();
-    shared->memory = fallback_memory_new();
-    if (shared->repeats && shared->memory) return shared;
-    recording_free(shared);
-    return NULL;
-}
-
-size_t recording_free(struct recording *shared)
-{
-    if (!shared) return 0;
-    size_t lost = atomic_load(&shared->lost);
-    repeats_free(shared->repeats);
-    fallback_memory_free(shared->memory);
-    pthread_mutex_destroy(&shared->lock);
-    free(shared);
-    return lost;
-}
-
-bool recording_has_room(const struct recording *shared)
-{
-    return atomic_load_explicit(&shared->queued, memory_order_relaxed) < RECORDING_LIMIT &&
-           atomic_load_explicit(&shared->queued_bytes, memory_order_relaxed) < RECORDING_BYTES;
-}
-
-bool recording_available(const struct recording *shared)
-{
-    return atomic_load_explicit(&shared->silent, memory_order_relaxed) == 0 &&
-           recording_has_room(shared);
-}
 
 static void set_silent(struct recorder *r, bool silent)
 {
@@ -154,16 +103,6 @@ static void note_lost(struct recorder *r, size_t count)
     if (diag_due(&last, second_ns)) diag_error("out of memory: an audit record is lost");
 }
 
-/* How many losses the next frame reports. */
-static uint32_t take_unreported(struct recording *shared)
-{
-    if (atomic_load_explicit(&shared->unreported, memory_order_relaxed) == 0) return 0;
-    unsigned all = atomic_exchange(&shared->unreported, 0);
-    if (all <= FRAME_LOST) return all;
-    atomic_fetch_add(&shared->unreported, all - FRAME_LOST);
-    return FRAME_LOST;
-}
-
 /* Takes the line. NULL when out of memory. */
 static struct entry *add(struct recorder *r, struct audit_stamp stamp, struct text *line,
                          const struct recorder_reply *reply)
@@ -179,7 +118,7 @@ static struct entry *add(struct recorder *r, struct audit_stamp stamp, struct te
     struct frame f = {.number = e->number,
                       .stamp = stamp,
                       .urgent = reply != NULL,
-                      .lost = take_unreported(r->shared),
+                      .lost = recording_take_unreported(r->shared),
                       .line = {(const uint8_t *)e->line.data, e->line.size}};
     frame_put_header(&f, e->header);
     *r->tail = e;
@@ -326,9 +265,7 @@ static void on_counts_due(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     struct recorder *r = timer->data;
     const struct audit_policy policy = {r->profile, r->digest};
-    pthread_mutex_lock(&r->shared->lock);
-    bool more = repeats_due(r->shared->repeats) != 0;
-    pthread_mutex_unlock(&r->shared->lock);
+    bool more = recording_has_counts(r->shared);
     recorder_submit_counts(r, &policy, clock_steady_ns());
     if (more) start_timer(r, timer, counts_s);
 }
@@ -435,10 +372,7 @@ static void submit_fallback(struct recorder *r, const struct audit_offer *offer,
     struct audit_offer before;
     struct text text = {0};
     struct timespec now;
-    pthread_mutex_lock(&r->shared->lock);
-    bool noticed = fallback_notice(r->shared->memory, offer, clock_steady_ns(), &before);
-    pthread_mutex_unlock(&r->shared->lock);
-    if (!noticed) return;
+    if (!recording_notice(r->shared, offer, &before)) return;
     clock_gettime(CLOCK_REALTIME, &now);
     struct audit_stamp stamp = audit_render_fallback(&before, offer, now, policy, &text);
     if (!add(r, stamp, &text, NULL)) note_lost(r, 1);
@@ -475,29 +409,12 @@ static void submit_repeated(struct recorder *r, const struct audit_repeated *cou
     ev_prepare_start(r->loop, &r->urgent);
 }
 
-/* An IPv6 /64 counts as one source: one host may have all of it. */
-static struct addr source_of(const struct addr *a)
-{
-    struct addr source = *a;
-    uint8_t bytes[16];
-    if (addr_bytes(a, bytes) == sizeof bytes)
-        memset(source.v6.sin6_addr.s6_addr + 8, 0, sizeof bytes - 8);
-    return source;
-}
-
 bool recorder_count_refusal(struct recorder *r, const struct addr *source, const char *listener,
                             const char *destination, enum reason reason,
                             const struct audit_policy *policy, const struct recorder_reply *reply)
 {
-    struct recording *shared = r->shared;
-    struct audit_repeated refusal = {.source = source_of(source), .reason = reason}, displaced;
-    clock_gettime(CLOCK_REALTIME, &refusal.first);
-    refusal.last = refusal.first;
-    snprintf(refusal.listener, sizeof refusal.listener, "%s", listener);
-    pthread_mutex_lock(&shared->lock);
-    bool counted =
-        repeats_count(shared->repeats, &refusal, destination, clock_steady_ns(), &displaced);
-    pthread_mutex_unlock(&shared->lock);
+    struct audit_repeated displaced;
+    bool counted = recording_count(r->shared, source, listener, destination, reason, &displaced);
     if (displaced.count) submit_repeated(r, &displaced, policy);
     if (counted && !ev_is_active(&r->counts)) {
         snprintf(r->profile, sizeof r->profile, "%s", policy->profile);
@@ -511,11 +428,5 @@ bool recorder_count_refusal(struct recorder *r, const struct addr *source, const
 void recorder_submit_counts(struct recorder *r, const struct audit_policy *policy, int64_t now_ns)
 {
     struct audit_repeated counted;
-    for (;;) {
-        pthread_mutex_lock(&r->shared->lock);
-        bool due = repeats_take(r->shared->repeats, now_ns, &counted);
-        pthread_mutex_unlock(&r->shared->lock);
-        if (!due) return;
-        submit_repeated(r, &counted, policy);
-    }
+    while (recording_take_count(r->shared, now_ns, &counted)) submit_repeated(r, &counted, policy);
 }
