@@ -85,6 +85,14 @@ struct audit_log {
     uint64_t dropped;
 };
 
+/* process-ended: the connections that were cut. ids: some of them, as many as fit. */
+struct audit_cut {
+    size_t count;
+    bool complete; /* false: there may have been others */
+    const char *const *ids;
+    size_t n;
+};
+
 struct audit_event {
     enum audit_action action;
     enum reason reason; /* REASON_OK: no code */
@@ -116,6 +124,7 @@ struct audit_event {
     const char *channel_binding;    /* "same", "differs"; NULL: not known */
     int alert_sent, alert_received; /* -1: none */
     const struct audit_log *log;    /* NULL: not about the log */
+    const struct audit_cut *cut;    /* or NULL */
 };
 
 /* Appends one open line, with room for chain_seal() to complete it. The complete line has at most

@@ -45,6 +45,8 @@ bool recording_has_room(const struct recording *shared);
 WARN_UNUSED struct recorder *recorder_new(struct recording *shared, struct ev_loop *loop);
 /* Records that are not with the clerk are lost. No effect for NULL. */
 void recorder_free(struct recorder *r);
+/* Calls back, on the recorder's thread, whenever the clerk has closed its end. */
+void recorder_watch(struct recorder *r, void (*lost)(void *arg), void *arg);
 /* Takes the socket, whose other end a clerk has; the former one is closed. */
 void recorder_connect(struct recorder *r, int fd);
 /* Has it a socket whose other end is open? */

@@ -56,8 +56,9 @@ size_t writer_free(struct writer *w);
  * it is called back also when there is no memory. It is written before the loop waits again. */
 void writer_submit(struct writer *w, struct audit_stamp stamp, struct text *line,
                    const struct writer_reply *reply);
-/* A record of the writer's own. */
-void writer_submit_own(struct writer *w, enum audit_action action, const char *detail);
+/* A record of the writer's own. cut: or NULL. */
+void writer_submit_own(struct writer *w, enum audit_action action, const char *detail,
+                       const struct audit_cut *cut);
 /* This sender had no memory for so many records: the log will say so. */
 void writer_note_lost(struct writer *w, const char *sender, size_t count);
 

@@ -66,6 +66,9 @@ struct identity_config {
     struct pattern_list upstreams;
 };
 
+/* Of [proxy] workers: the most. */
+enum { CONFIG_WORKERS = 256 };
+
 /* Of [ca] publish, and of a publish listener's `only`: each client gets all of them. */
 enum { PUBLISH_URL_LIMIT = 280, PUBLISHED_DESTINATIONS = 1000 };
 

@@ -5,6 +5,7 @@
 #ifndef RUNTIME_CA_FILES_H
 #define RUNTIME_CA_FILES_H
 
+#include "base/snapshot.h"
 #include "config/config.h"
 #include "pki/ca.h"
 
@@ -28,10 +29,10 @@ struct ca_files {
     struct text issuing[KEY_TYPES];
     struct text crl; /* DER: the root's */
 };
-/* any_owner: keys may belong to anybody. False with sentences in errors: something is missing or
- * does not fit together. */
-WARN_UNUSED bool ca_files_read(const struct ca_place *place, bool any_owner, struct ca_files *out,
-                               struct text *errors);
+/* any_owner: keys may belong to anybody. from: base/snapshot.h, or NULL. False with sentences in
+ * errors: something is missing or does not fit together. */
+WARN_UNUSED bool ca_files_read(const struct ca_place *place, bool any_owner, struct snapshot *from,
+                               struct ca_files *out, struct text *errors);
 void ca_files_fini(struct ca_files *files);
 /* Of a CA that signs leaves. */
 bool ca_files_have_key(const struct ca_files *files);

@@ -4,11 +4,12 @@
 #ifndef RUNTIME_LIST_FILES_H
 #define RUNTIME_LIST_FILES_H
 
+#include "base/snapshot.h"
 #include "config/config.h"
 
-/* Adds the entries of all files that the configuration names, and makes the indexes. Faults are
- * lines in errors. */
-void list_files_read(struct config *c, struct text *errors);
+/* Adds the entries of all files that the configuration names, and makes the indexes. files: see
+ * base/snapshot.h, or NULL. Faults are lines in errors. */
+void list_files_read(struct config *c, struct snapshot *files, struct text *errors);
 /* The entries of one file's content; tag: NULL for none. */
 void list_content_read(struct pattern_list *list, const char *tag, const struct text *content,
                        struct text *errors);

@@ -4,6 +4,7 @@
 #define RUNTIME_LOADED_CONFIG_H
 
 #include "audit/record.h"
+#include "base/snapshot.h"
 #include "base/text.h"
 #include "config/config.h"
 #include "pki/keys.h"
@@ -54,7 +55,7 @@ struct loaded_config {
     struct own_certificate *identities;       /* one element per identity */
     struct credentials *logins;               /* likewise */
     struct parent_login *parents;             /* one element per parent */
-    struct addr *listener_addresses;          /* server_run() replaces port 0 */
+    struct addr *listener_addresses;          /* where they really are: port 0 is replaced */
     char digest[65];
     struct audit_policy audit_policy;
     uint8_t generation[16]; /* random: identifies this load of the configuration */
@@ -62,16 +63,19 @@ struct loaded_config {
     size_t end_count;
     struct text notes; /* further warnings for the operator, one per line */
     bool any_owner;
-    int references; /* atomic */
+    struct snapshot *files; /* while it is read */
+    int references;         /* atomic */
 };
 
 /* any_owner: private keys may belong to another user; for root, who checks a service's
- * configuration. NULL with one line per fault in errors. */
+ * configuration. files: where they are read and kept (base/snapshot.h); NULL: just read. NULL with
+ * one line per fault in errors. */
 WARN_UNUSED struct loaded_config *loaded_config_read(const char *file, bool any_owner,
-                                                     struct text *errors);
+                                                     struct snapshot *files, struct text *errors);
 /* The same configuration again, with its files read anew. */
 WARN_UNUSED struct loaded_config *loaded_config_reread(const struct loaded_config *loaded,
-                                                       const char *file, struct text *errors);
+                                                       const char *file, struct snapshot *files,
+                                                       struct text *errors);
 /* The CAs of a listener's clients, for one thread. NULL with a sentence in errors. */
 WARN_UNUSED struct trust *loaded_config_client_trust(const struct loaded_config *loaded,
                                                      size_t listener, struct text *errors);

@@ -21,8 +21,7 @@ struct acceptor;
 struct runtime_listener {
     ev_io io;
     struct acceptor *acceptor; /* it uses io; see serve/acceptor.h */
-    int fd;
-    bool borrowed; /* fd belongs to the former runtime until runtime_take_over() */
+    int fd;                    /* -1: none, or no longer */
     struct runtime *runtime;
     const struct listen_config *config;
     struct tls_context *own[KEY_TYPES][2]; /* without and with tickets; NULL: minted */
@@ -45,15 +44,12 @@ struct runtime {
     unsigned references; /* connections, and one as the worker's current runtime */
 };
 
-/* old: the runtime this one replaces (its sockets are shared if the address stays), or NULL. NULL
- * with a sentence in errors. The caller gets the only reference. */
+/* sockets: listening ones, one per listener of the configuration. Those that it takes, also on
+ * failure, become -1; that of a publish listener stays. NULL with a sentence in errors. The caller
+ * gets the only reference. */
 WARN_UNUSED struct runtime *runtime_new(struct loaded_config *loaded, struct leaf_keys *keys,
-                                        struct ev_loop *loop, const struct runtime *old,
-                                        struct text *errors);
+                                        struct ev_loop *loop, int *sockets, struct text *errors);
 void runtime_release(struct runtime *runtime);
-/* On the worker's thread, when this runtime replaces the old one: takes ownership of the shared
- * sockets. */
-void runtime_take_over(struct runtime *runtime, struct runtime *old);
 
 /* The certificate to present to a client. */
 struct leaf_request {

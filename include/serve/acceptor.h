@@ -20,7 +20,8 @@ void acceptor_init(struct acceptor *a, struct worker *worker);
 void acceptor_use(struct acceptor *a, struct runtime *runtime);
 /* Accepts nothing more from these listeners. */
 void acceptor_stop(struct runtime *runtime);
-/* Accepts the connections already in their queues, and closes the sockets that the runtime owns. */
-void acceptor_leave(struct acceptor *a, struct runtime *runtime);
+/* Closes this runtime's sockets. Those that next (NULL: none) does not listen on are left for good:
+ * the connections already in their queues are accepted. */
+void acceptor_leave(struct acceptor *a, struct runtime *runtime, const struct runtime *next);
 
 #endif

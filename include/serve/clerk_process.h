@@ -34,9 +34,13 @@ bool clerk_process_runs(const struct clerk_process *p);
 /* Starts another clerk if there is none: for the end, when the loop no longer does it. */
 void clerk_process_revive(struct clerk_process *p);
 /* The caller's end of a new sender's socket (recorder_connect()); -1: there is no clerk now, and
- * `restarted` follows; or there is no descriptor: try again. channel: one of this process's. */
+ * `restarted` follows; or there is no descriptor: try again. name: of its records
+ * (audit/receipt.h). */
 WARN_UNUSED int clerk_process_connect(struct clerk_process *p, enum audit_sender role,
-                                      unsigned channel);
+                                      const char *name);
+/* A proxy has ended: its record says which connections were cut (audit/clerk.h). False: there is no
+ * clerk now. */
+WARN_UNUSED bool clerk_process_note_end(struct clerk_process *p, const char *name, const char *how);
 /* Ends it, after all senders have closed. Returns how many records it could not write. */
 size_t clerk_process_free(struct clerk_process *p);
 

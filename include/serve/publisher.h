@@ -11,9 +11,10 @@ struct publisher;
 /* Connections of one listener at once, each with a descriptor. */
 enum { PUBLISHER_CONNECTIONS = 1024 };
 
-/* Opens the listeners that old (may be NULL) does not have; they answer at once. NULL with
- * sentences in errors. Without a publish listener it has nothing to do. */
-WARN_UNUSED struct publisher *publisher_new(struct loaded_config *loaded,
+/* Begins the listeners that old (may be NULL) does not have; they answer at once. sockets: it takes
+ * those of its listeners, which become -1. NULL with sentences in errors. Without a publish
+ * listener it has nothing to do. */
+WARN_UNUSED struct publisher *publisher_new(struct loaded_config *loaded, int *sockets,
                                             const struct publisher *old, struct text *errors);
 /* Takes over what both have, and ends and frees the old one. */
 void publisher_take_over(struct publisher *p, struct publisher *old);

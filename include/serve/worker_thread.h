@@ -9,9 +9,10 @@
 
 struct worker_thread;
 
-/* Called on the worker's thread: it uses the new runtime; its loop has ended. */
+/* Called on the worker's thread: it uses the new runtime; its clerk is gone; its loop has ended. */
 struct worker_events {
     void (*runtime_taken)(void *arg);
+    void (*clerk_lost)(void *arg);
     void (*ended)(void *arg);
     void *arg;
 };
@@ -30,6 +31,8 @@ void worker_thread_change_runtime(struct worker_thread *t, struct runtime *runti
 bool worker_thread_change_ticket_key(struct worker_thread *t, const struct ticket_key *key);
 /* Its records go to this socket from now on (recorder_connect()), which it takes. */
 void worker_thread_connect(struct worker_thread *t, int fd);
+/* Has its clerk closed the socket since the last call? */
+bool worker_thread_lost_clerk(struct worker_thread *t);
 /* Stops accepting; the thread ends with its last connection. */
 void worker_thread_drain(struct worker_thread *t);
 /* Ends all connections. */

@@ -1,6 +1,7 @@
 #include "audit/clerk.h"
 
 #include "clerk_order.h"
+#include "processes.h"
 
 #include "audit/frame.h"
 #include "audit/open_line.h"
@@ -34,6 +35,7 @@ struct clerk;
 struct sender {
     struct sender *next;
     struct clerk *clerk;
+    struct process *process;
     enum audit_sender role;
     int fd; /* -1: closed */
     ev_io io;
@@ -53,6 +55,7 @@ struct clerk {
     struct timespec start;
     struct writer *writer; /* NULL: no log yet */
     struct sender *senders;
+    struct process *processes;
     ev_timer later; /* answers that can wait */
     bool failing;   /* what the senders know */
     bool ending;
@@ -90,6 +93,7 @@ static void close_sender(struct sender *s)
     ev_io_stop(s->clerk->loop, &s->io);
     close(s->fd);
     s->fd = -1;
+    s->process->channels--;
     buf_fini(&s->in);
 }
 
@@ -166,6 +170,7 @@ static void on_settled(void *context, bool all)
         *at = s->next;
         free(s);
     }
+    processes_report(&c->processes, c->writer);
     end_if_done(c);
 }
 
@@ -186,7 +191,7 @@ static void reject(struct sender *s, const char *why)
     text_printf(&detail, "%s: %s.", s->last.sender, why);
     diag_error("%s sent the audit log what is no record (%s): its connection is closed",
                s->last.sender, why);
-    writer_submit_own(c->writer, AUDIT_LOG_REJECTED, text_string(&detail));
+    writer_submit_own(c->writer, AUDIT_LOG_REJECTED, text_string(&detail), NULL);
     text_fini(&detail);
     close_sender(s);
 }
@@ -209,6 +214,7 @@ static void take_record(struct sender *s, const struct frame *f)
     clock_gettime(CLOCK_REALTIME, &now);
     text_reserve(&line, f->line.n + RECEIPT_ROOM + CHAIN_ROOM);
     text_add_bytes(&line, f->line.p, f->line.n);
+    opened_note(&s->process->opened, f->stamp.action, f->line);
     s->last.number = f->number;
     s->sends = true;
     receipt_add(&s->last, now, &line);
@@ -269,16 +275,22 @@ static void on_sender(struct ev_loop *loop, ev_io *io, int events)
 
 /* ---- orders ---- */
 
-/* Only names that receipt_name() makes, each of one sender. */
-static bool is_new_name(const struct clerk *c, const char *role, const char *name)
+/* Only names that receipt_name() makes, each of one sender: a new socket replaces its former one,
+ * once what came over that is written. */
+static bool may_begin(struct clerk *c, const char *role, const char *name)
 {
     size_t n = strlen(role);
     for (const char *p = name; *p; p++)
         if (!strchr("-.:0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", *p))
             return false;
-    for (const struct sender *s = c->senders; s; s = s->next)
-        if (s->fd >= 0 && strcmp(s->last.sender, name) == 0) return false;
-    return strncmp(name, role, n) == 0 && name[n] == '-' && strlen(name) < RECEIPT_SENDER;
+    if (strncmp(name, role, n) != 0 || name[n] != '-' || strlen(name) >= RECEIPT_SENDER)
+        return false;
+    for (struct sender *s = c->senders; s; s = s->next) {
+        if (strcmp(s->last.sender, name) != 0) continue;
+        if (s->written < s->last.number) return false;
+        close_sender(s);
+    }
+    return true;
 }
 
 static bool add_sender(struct clerk *c, const struct text *order, size_t at, int fd,
@@ -286,10 +298,11 @@ static bool add_sender(struct clerk *c, const struct text *order, size_t at, int
 {
     const char *role = post_next(order, &at), *name = role ? post_next(order, &at) : NULL;
     bool known = name && (strcmp(role, "keeper") == 0 || strcmp(role, "proxy") == 0);
-    bool good = known && fd >= 0 && c->writer && is_new_name(c, role, name);
+    bool good = known && fd >= 0 && c->writer && may_begin(c, role, name);
     struct sender *s = good ? calloc(1, sizeof *s) : NULL;
     if (!s) {
-        text_add(errors, "the clerk cannot add a sender\n");
+        text_add(errors, fd < 0 ? "the clerk has no descriptor for a sender\n"
+                                : "the clerk cannot add a sender\n");
         if (fd >= 0) close(fd);
         return false;
     }
@@ -301,6 +314,13 @@ static bool add_sender(struct clerk *c, const struct text *order, size_t at, int
     const struct receipt *earlier = writer_last_receipts(c->writer, &n);
     for (size_t i = 0; i < n; i++)
         if (strcmp(earlier[i].sender, name) == 0) s->last.number = earlier[i].number;
+    s->process = processes_join(&c->processes, name, s->last.number > 0);
+    if (!s->process) {
+        text_add(errors, "the clerk has no memory for a sender\n");
+        free(s);
+        close(fd);
+        return false;
+    }
     s->known = s->told = s->written = s->last.number;
     s->tell_known = true;
     ev_io_init(&s->io, on_sender, fd, EV_READ);
@@ -308,6 +328,15 @@ static bool add_sender(struct clerk *c, const struct text *order, size_t at, int
     s->next = c->senders;
     c->senders = s;
     give_answers(s, false);
+    return true;
+}
+
+/* Its sockets may still have records. */
+static bool note_end(struct clerk *c, const struct text *order, size_t at)
+{
+    const char *name = post_next(order, &at), *how = name ? post_next(order, &at) : NULL;
+    if (!how || !c->writer || !processes_end(&c->processes, name, how)) return false;
+    processes_report(&c->processes, c->writer);
     return true;
 }
 
@@ -392,8 +421,9 @@ static void obey(struct clerk *c, const struct text *order, int fd)
         begin_end(c);
         return;
     }
-    bool ok = strcmp(kind, ORDER_SENDER) == 0 ? add_sender(c, order, at, fd, &errors)
-                                              : open_log(c, order, at, &errors);
+    bool ok = strcmp(kind, ORDER_SENDER) == 0  ? add_sender(c, order, at, fd, &errors)
+              : strcmp(kind, ORDER_ENDED) == 0 ? note_end(c, order, at)
+                                               : open_log(c, order, at, &errors);
     if (!ok && errors.size == 0) text_add(&errors, "out of memory\n");
     answer_keeper(c, ok ? "" : text_string(&errors));
     text_fini(&errors);
@@ -468,6 +498,7 @@ bool clerk_run(int post)
         close_sender(s);
         free(s);
     }
+    processes_free(&c.processes);
     char count[TEXT_DECIMAL_SIZE];
     text_decimal(lost, count);
     if (c.asked) answer_keeper(&c, count);

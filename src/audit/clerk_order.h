@@ -12,6 +12,8 @@
 #define ORDER_SYSLOG "syslog"
 /* role, name; with the socket. */
 #define ORDER_SENDER "sender"
+/* name of a channel, how its process ended (audit/clerk.h). */
+#define ORDER_ENDED "ended"
 /* Nothing. Answered with the number of records that are lost, when all senders have closed. */
 #define ORDER_END "end"
 

@@ -81,6 +81,15 @@ bool clerk_add_sender(int post, enum audit_sender role, const char *name, int *f
     return ok;
 }
 
+bool clerk_note_end(int post, const char *name, const char *how, bool *alive, struct text *errors)
+{
+    struct text order = {0};
+    post_put(&order, ORDER_ENDED);
+    post_put(&order, name);
+    post_put(&order, how);
+    return obey(post, &order, -1, alive, errors);
+}
+
 bool clerk_end(int post, size_t *lost, struct text *errors)
 {
     struct text order = {0}, answer = {0};

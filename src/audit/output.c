@@ -43,7 +43,8 @@ static bool add_pending(struct output *o, struct queued *i)
 /* ---- the writer's own records ---- */
 
 static struct queued *new_record(struct output *o, enum audit_action action, const char *detail,
-                                 const struct audit_log *about, struct timespec at)
+                                 const struct audit_log *about, const struct audit_cut *cut,
+                                 struct timespec at)
 {
     struct text text = {0};
     struct audit_event e = {.action = action,
@@ -53,7 +54,8 @@ static struct queued *new_record(struct output *o, enum audit_action action, con
                             .detail = detail && *detail ? detail : NULL,
                             .alert_sent = -1,
                             .alert_received = -1,
-                            .log = about};
+                            .log = about,
+                            .cut = cut};
     struct audit_stamp stamp = audit_render(&e, &text);
     o->own.number++;
     receipt_add(&o->own, at, &text);
@@ -65,7 +67,7 @@ static struct queued *new_record(struct output *o, enum audit_action action, con
 static struct queued *own_record(struct output *o, enum audit_action action, const char *detail,
                                  const struct audit_log *about, struct timespec at)
 {
-    struct queued *i = new_record(o, action, detail, about, at);
+    struct queued *i = new_record(o, action, detail, about, NULL, at);
     if (i) counters_add_queued(o->counters, i);
     return i;
 }
@@ -77,9 +79,10 @@ static struct timespec now(void)
     return t;
 }
 
-struct queued *output_own_record(struct output *o, enum audit_action action, const char *detail)
+struct queued *output_own_record(struct output *o, enum audit_action action, const char *detail,
+                                 const struct audit_cut *cut)
 {
-    return new_record(o, action, detail, NULL, now());
+    return new_record(o, action, detail, NULL, cut, now());
 }
 
 /* What was wrong with the log when it was opened. */

@@ -50,7 +50,7 @@ struct change {
 void output_set_policy(struct output *o, const struct audit_policy *policy);
 /* A record of the writer's own, not counted as queued yet. NULL when out of memory. */
 WARN_UNUSED struct queued *output_own_record(struct output *o, enum audit_action action,
-                                             const char *detail);
+                                             const char *detail, const struct audit_cut *cut);
 /* Takes the log. */
 void output_begin(struct output *o, struct logfile *log);
 /* Takes the items, a linked list. */

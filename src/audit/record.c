@@ -1,5 +1,6 @@
 #include "audit/record.h"
 
+#include "record_log.h"
 #include "record_offer.h"
 #include "record_sentence.h"
 
@@ -17,7 +18,7 @@
 /* The longest strings, as JSON; longer ones are cut. If these and all else have their longest form,
  * LISTS_LEAST bytes are left for the lists (tests/unit/test_record.c). */
 enum { ISSUERS_MOST = 6, ISSUER_MOST = 128 };
-enum { NAME_MOST = 512, SENTENCE_MOST = 2048, MESSAGE_MOST = 3072, TORN_MOST = 10240 };
+enum { NAME_MOST = 512, SENTENCE_MOST = 2048, MESSAGE_MOST = 3072 };
 /* The room for the lists of the first attempt, and of the last one. */
 enum { LISTS_USUAL = 12288, LISTS_LEAST = LISTS_USUAL / 16 };
 
@@ -244,40 +245,6 @@ static void put_digest(struct json *j, const struct audit_policy *policy)
     json_end_object(j);
 }
 
-static bool log_is_empty(const struct audit_log *log)
-{
-    return !log->trigger && !log->sink && !log->missing_from && !(log->torn && log->torn->size);
-}
-
-static void put_log(struct json *j, const struct audit_log *log)
-{
-    json_put_object(j, "log");
-    json_put_optional(j, "trigger", log->trigger);
-    if (log->head) {
-        json_put_number(j, "head_sequence", (int64_t)log->head->sequence);
-        json_put_string(j, "head_hash", log->head->hash);
-    }
-    if (log->previous) {
-        json_put_number(j, "previous_sequence", (int64_t)log->previous->sequence);
-        json_put_string(j, "previous_hash", log->previous->hash);
-    }
-    json_put_optional(j, "key_id", log->key_id);
-    json_put_optional(j, "public_key", log->public_key);
-    json_put_optional(j, "signature", log->signature);
-    if (log->torn && log->torn->size) {
-        json_put_number(j, "torn_bytes", (int64_t)log->torn->size);
-        if (!json_put_cut(j, "torn", log->torn->data, log->torn->size, TORN_MOST))
-            record_put_sha256(j, "torn_sha256", log->torn->data, log->torn->size);
-    }
-    if (log->missing_from) {
-        json_put_number(j, "missing_from", (int64_t)log->missing_from);
-        json_put_number(j, "missing_to", (int64_t)log->missing_to);
-    }
-    if (log->sink) put_cut(j, "sink", log->sink, NAME_MOST);
-    if (log->dropped) json_put_number(j, "dropped", (int64_t)log->dropped);
-    json_end_object(j);
-}
-
 /* With the command that would tell, where it is not known. */
 static void put_outlook(struct json *j, const struct audit_event *e)
 {
@@ -361,7 +328,8 @@ static void put_suitegate(struct json *j, const struct audit_event *e, struct of
     put_verdict(j, e->reason);
     json_put_optional(j, "closed_by", e->closed_by);
     if (e->detail && *e->detail) put_cut(j, "detail", e->detail, SENTENCE_MOST);
-    if (e->log && !log_is_empty(e->log)) put_log(j, e->log);
+    if (e->log) record_put_log(j, e->log);
+    if (e->cut) record_put_cut(j, e->cut);
     put_alerts(j, e->alert_sent, e->alert_received);
     if (e->hello) record_put_client(j, e->hello, e->offered, lists);
     if (e->upstream.known) put_upstream(j, e);

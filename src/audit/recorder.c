@@ -48,6 +48,8 @@ struct recorder {
     size_t sent;          /* bytes of it */
     uint8_t answers[ANSWERS * FRAME_ANSWER];
     size_t have; /* bytes of answers */
+    void (*lost)(void *arg);
+    void *lost_arg;
 };
 
 static void set_silent(struct recorder *r, bool silent)
@@ -156,6 +158,13 @@ static void disconnect(struct recorder *r)
     for (struct entry *e = r->head; e; e = e->next) answer(e, false);
 }
 
+/* The clerk has closed its end. */
+static void lose(struct recorder *r)
+{
+    disconnect(r);
+    if (r->lost) r->lost(r->lost_arg);
+}
+
 static size_t gather(const struct recorder *r, struct iovec parts[2 * BATCH])
 {
     size_t count = 0, skip = r->sent;
@@ -189,7 +198,7 @@ static void send_all(struct recorder *r)
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == ENOBUFS)) break;
         if (n < 0) {
-            disconnect(r);
+            lose(r);
             return;
         }
         note_sent(r, (size_t)n);
@@ -228,7 +237,7 @@ static void receive(struct recorder *r)
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && errno == EAGAIN) return;
         if (n <= 0) {
-            disconnect(r);
+            lose(r);
             return;
         }
         r->have += (size_t)n;
@@ -329,6 +338,12 @@ void recorder_free(struct recorder *r)
     while (r->head) drop_first(r);
     set_silent(r, false);
     free(r);
+}
+
+void recorder_watch(struct recorder *r, void (*lost)(void *arg), void *arg)
+{
+    r->lost = lost;
+    r->lost_arg = arg;
 }
 
 void recorder_connect(struct recorder *r, int fd)

@@ -198,9 +198,10 @@ static void report_dropped(void *context, const char *sink, uint64_t count)
         diag_error("out of memory: an audit record is lost");
 }
 
-void writer_submit_own(struct writer *w, enum audit_action action, const char *detail)
+void writer_submit_own(struct writer *w, enum audit_action action, const char *detail,
+                       const struct audit_cut *cut)
 {
-    struct queued *i = output_own_record(&w->output, action, detail);
+    struct queued *i = output_own_record(&w->output, action, detail, cut);
     if (i) queue(w, i);
 }
 

@@ -80,7 +80,7 @@ bool post_receive(int end, struct text *message, int *fd)
     message->size = n > 0 ? (size_t)n : 0;
     message->data[message->size] = '\0';
     if (n > 0) *fd = descriptor_of(&m);
-    if (n > 0 && !(m.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) return true;
+    if (n > 0 && !(m.msg_flags & (MSG_TRUNC))) return true;
     if (*fd >= 0) close(*fd);
     *fd = -1;
     if (n >= 0) errno = n == 0 ? 0 : EMSGSIZE;

@@ -19,7 +19,7 @@ int cli_config(int argc, char **argv)
     int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
     struct loaded_config *loaded = loaded_config_read(
-        options.config ? options.config : SUITEGATE_CONFIG, geteuid() == 0, &errors);
+        options.config ? options.config : SUITEGATE_CONFIG, geteuid() == 0, NULL, &errors);
     if (loaded) {
         loaded_config_warnings(loaded, time(NULL), &errors);
         if (errors.size) cli_print_errors(&errors);

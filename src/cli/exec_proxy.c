@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "pki/ca.h"
 #include "pki/pkcs12.h"
-#include "serve/server.h"
+#include "serve/keeper.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -209,7 +209,7 @@ static int serve(struct exec_proxy *p, const struct cli_options *options, int pi
     struct text errors = {0};
     char path[EXEC_PATH];
     struct ready_pipe ready_pipe = {.fd = pipe_end, .proxy = p};
-    struct server_ready ready = {report_ready, &ready_pipe};
+    struct keeper_ready ready = {report_ready, &ready_pipe};
     int status = CLI_CANNOT;
     /* Close the caller's descriptors. Ctrl-C is for COMMAND; the parent's death is for us. All
      * signals wait until the server's watchers run. */
@@ -221,7 +221,7 @@ static int serve(struct exec_proxy *p, const struct cli_options *options, int pi
     if (getppid() == parent && make_folder(p, &errors) && write_folder(p, options, &errors) &&
         leave_terminal(p, &errors)) {
         exec_proxy_path(p, "suitegate.ini", path);
-        if (server_run(path, &ready, &errors)) status = CLI_DONE;
+        if (keeper_run(path, &ready, &errors)) status = CLI_DONE;
     }
     if (!ready_pipe.done) {
         (void)!write_all(pipe_end, text_string(&errors), errors.size);

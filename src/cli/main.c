@@ -44,8 +44,9 @@ static int print_version(void)
 static int dispatch(int argc, char **argv)
 {
     static const struct cli_command commands[] = {
-        {"run", cli_run},     {"config", cli_config}, {"ca", cli_ca},   {"policy", cli_policy},
-        {"check", cli_check}, {"exec", cli_exec},     {"log", cli_log}, {"clerk", cli_clerk}};
+        {"run", cli_run},       {"config", cli_config}, {"ca", cli_ca},
+        {"policy", cli_policy}, {"check", cli_check},   {"exec", cli_exec},
+        {"log", cli_log},       {"clerk", cli_clerk},   {"proxy", cli_proxy}};
     if (argc > 1 && strcmp(argv[1], "--version") == 0) return print_version();
     return cli_dispatch(commands, COUNT_OF(commands), help, argc, argv);
 }

@@ -1,5 +1,5 @@
 #include "cli/cli.h"
-#include "serve/server.h"
+#include "serve/keeper.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -32,7 +32,7 @@ int cli_run(int argc, char **argv)
     int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
     open_standard_descriptors();
-    bool ok = server_run(options.config ? options.config : SUITEGATE_CONFIG, NULL, &errors);
+    bool ok = keeper_run(options.config ? options.config : SUITEGATE_CONFIG, NULL, &errors);
     if (errors.size) cli_print_errors(&errors);
     text_fini(&errors);
     return ok ? CLI_DONE : CLI_CANNOT;

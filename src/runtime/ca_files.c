@@ -5,7 +5,6 @@
 #include "pki/crl.h"
 #include "pki/signature.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -163,11 +162,6 @@ void ca_signers_close(struct ca *signers[KEY_TYPES])
 
 /* ---- reading ---- */
 
-static bool is_there(const char *path)
-{
-    return access(path, F_OK) == 0 || errno != ENOENT;
-}
-
 static bool is_crl_of(const struct text *der, const struct ca *root)
 {
     struct span bytes = {(const uint8_t *)text_string(der), der->size};
@@ -176,39 +170,44 @@ static bool is_crl_of(const struct text *der, const struct ca *root)
 
 /* The list that the root left when its key was taken away. Nothing else is published under its
  * name, whatever the file has. */
-static void read_root_crl(const struct ca_place *place, struct ca_files *out)
+static void read_root_crl(const struct ca_place *place, struct snapshot *from, struct ca_files *out)
 {
     enum { CRL_LIMIT = 1 << 20 };
     char path[PATH_MAX];
     struct text unread = {0};
     struct ca *root = ca_root_open(out, place, &unread);
     ca_place_file(place, "ca.crl", path);
-    bool ok =
-        root && file_read_kept(path, CRL_LIMIT, &out->crl, NULL) == 0 && is_crl_of(&out->crl, root);
+    bool ok = root && snapshot_read(from, path, CRL_LIMIT, &out->crl, NULL) == 0 &&
+              is_crl_of(&out->crl, root);
     if (!ok) text_fini(&out->crl);
     ca_free(root);
     text_fini(&unread);
 }
 
-bool ca_files_read(const struct ca_place *place, bool any_owner, struct ca_files *out,
-                   struct text *errors)
+/* A service need not be able to read the root's key. */
+static bool can_read(const struct snapshot *from, const char *path)
+{
+    return snapshot_is_given(from) ? snapshot_has(from, path) : access(path, R_OK) == 0;
+}
+
+bool ca_files_read(const struct ca_place *place, bool any_owner, struct snapshot *from,
+                   struct ca_files *out, struct text *errors)
 {
     char path[PATH_MAX];
     struct ca *signers[KEY_TYPES];
-    bool ok = load_pem(place->certificate, &out->certificate, NULL, errors);
+    bool ok = load_pem(from, place->certificate, &out->certificate, NULL, errors);
     for (int k = 0; ok && k < KEY_TYPES; k++) {
         ca_place_issuing(place, (enum key_type)k, path);
-        if (!is_there(path)) continue;
-        ok = load_key(path, MODE_ALL_BUT_OWNER, any_owner, &out->issuing[k], errors);
+        if (!snapshot_has(from, path)) continue;
+        ok = load_key(from, path, MODE_ALL_BUT_OWNER, any_owner, &out->issuing[k], errors);
         if (!ok || out->issuing[k].size > 0) continue;
         text_printf(errors, "%s is empty\n", path);
         ok = false;
     }
-    /* A service need not be able to read the root's key. */
-    if (ok && (access(place->key, R_OK) == 0 || !ca_files_have_issuing(out)))
-        ok = load_key(place->key, MODE_ALL_BUT_OWNER, any_owner, &out->key, errors);
+    if (ok && (can_read(from, place->key) || !ca_files_have_issuing(out)))
+        ok = load_key(from, place->key, MODE_ALL_BUT_OWNER, any_owner, &out->key, errors);
     if (!ok) return false;
-    if (ca_files_have_issuing(out) && out->key.size == 0) read_root_crl(place, out);
+    if (ca_files_have_issuing(out) && out->key.size == 0) read_root_crl(place, from, out);
     if (!ca_signers_open(out, place, signers, errors)) return false;
     ca_signers_close(signers);
     return true;
@@ -276,7 +275,7 @@ static bool has_crl_file(const struct ca_place *place, const char *name)
     char file[CA_NAME_SIZE + 8], path[PATH_MAX];
     snprintf(file, sizeof file, "%s.crl", name);
     ca_place_file(place, file, path);
-    return name[0] && is_there(path);
+    return name[0] && snapshot_has(NULL, path);
 }
 
 /* True: the former one had its CRL in a file, so the new one needs one. */
@@ -331,7 +330,7 @@ static void each_signer(const struct ca_place *place, each_ca *each, void *arg, 
     struct ca_files files = {0};
     struct ca *root = NULL;
     struct text unread = {0};
-    if (!ca_files_read(place, true, &files, &unread) ||
+    if (!ca_files_read(place, true, NULL, &files, &unread) ||
         !(root = ca_root_open(&files, place, &unread)))
         text_add(errors, text_string(&unread));
     if (root && ca_can_sign(root))
@@ -379,7 +378,7 @@ static void renew_root_crl(const struct ca_place *place, struct ca *root, time_t
 {
     char path[PATH_MAX];
     ca_place_file(place, "ca.crl", path);
-    if (!is_there(path)) write_crl(root, path, CA_ROOT_CRL_DAYS, now, done, errors);
+    if (!snapshot_has(NULL, path)) write_crl(root, path, CA_ROOT_CRL_DAYS, now, done, errors);
 }
 
 /* One process at a time: a proxy and a command may both find that something is due. -1: without. */
@@ -401,13 +400,13 @@ void ca_files_renew(const struct ca_place *place, bool all, time_t now, struct t
     char path[PATH_MAX];
     struct ca *root = NULL;
     int lock = lock_directory(place);
-    bool ok = load_pem(place->certificate, &files.certificate, NULL, &unread);
+    bool ok = load_pem(NULL, place->certificate, &files.certificate, NULL, &unread);
     for (int k = 0; ok && k < KEY_TYPES; k++) {
         ca_place_issuing(place, (enum key_type)k, path);
-        if (is_there(path)) ok = load_pem(path, &files.issuing[k], NULL, &unread);
+        if (snapshot_has(NULL, path)) ok = load_pem(NULL, path, &files.issuing[k], NULL, &unread);
     }
     ok = ok && (all || ca_files_have_issuing(&files)) && access(place->key, R_OK) == 0 &&
-         load_key(place->key, MODE_ALL_BUT_OWNER, true, &files.key, &unread);
+         load_key(NULL, place->key, MODE_ALL_BUT_OWNER, true, &files.key, &unread);
     if (ok) root = ca_root_open(&files, place, &unread);
     bool new_crls = false;
     for (int k = 0; root && k < KEY_TYPES; k++)

@@ -1,7 +1,5 @@
 #include "runtime/list_files.h"
 
-#include "base/file.h"
-
 #include <errno.h>
 
 #include <jansson.h>
@@ -174,20 +172,20 @@ void list_content_read(struct pattern_list *list, const char *tag, const struct 
 }
 
 /* A path may have a # itself: the tag is what follows the last one, if that file exists. */
-static char *split(const char *text, const char **tag)
+static char *split(const struct snapshot *files, const char *text, const char **tag)
 {
-    struct stat st;
     const char *hash = strrchr(text, '#');
-    *tag = hash && stat(text, &st) < 0 ? hash + 1 : NULL;
+    *tag = hash && !snapshot_has(files, text) ? hash + 1 : NULL;
     return text_copy(text, *tag ? (size_t)(hash - text) : strlen(text));
 }
 
-static void read_file(struct list list, const char *text, struct text *errors)
+static void read_file(struct list list, struct snapshot *files, const char *text,
+                      struct text *errors)
 {
     const char *tag;
-    char *path = split(text, &tag);
+    char *path = split(files, text, &tag);
     struct text content = {0};
-    int fault = path ? file_read_kept(path, FILE_LIMIT, &content, NULL) : ENOMEM;
+    int fault = path ? snapshot_read(files, path, FILE_LIMIT, &content, NULL) : ENOMEM;
     if (fault)
         text_printf(errors, "%s: %s\n", text, strerror(fault));
     else
@@ -196,12 +194,12 @@ static void read_file(struct list list, const char *text, struct text *errors)
     free(path);
 }
 
-static void read_list(struct list list, struct text *errors)
+static void read_list(struct list list, struct snapshot *files, struct text *errors)
 {
     const struct string_list *texts = texts_of(list);
     for (size_t i = 0; i < texts->n; i++) {
         const char *file = list_file(texts->items[i]);
-        if (file) read_file(list, file, errors);
+        if (file) read_file(list, files, file, errors);
     }
     bool ok = list.cidrs ? list_index_cidrs(list.cidrs) : list_index_patterns(list.patterns);
     if (!ok) text_add(errors, "out of memory\n");
@@ -223,14 +221,21 @@ static void each_list(const struct config *c, void (*each)(struct list list, voi
         each((struct list){.patterns = &c->identities[i].upstreams}, arg);
 }
 
-static void read_each(struct list list, void *errors)
+struct each_file {
+    struct snapshot *files;
+    struct text *errors;
+};
+
+static void read_each(struct list list, void *arg)
 {
-    read_list(list, errors);
+    const struct each_file *e = arg;
+    read_list(list, e->files, e->errors);
 }
 
-void list_files_read(struct config *c, struct text *errors)
+void list_files_read(struct config *c, struct snapshot *files, struct text *errors)
 {
-    each_list(c, read_each, errors);
+    struct each_file e = {files, errors};
+    each_list(c, read_each, &e);
 }
 
 struct visit {
@@ -244,7 +249,7 @@ static void visit_list(struct list list, void *arg)
     const struct string_list *texts = texts_of(list);
     for (size_t i = 0; i < texts->n; i++) {
         const char *tag, *file = list_file(texts->items[i]);
-        char *path = file ? split(file, &tag) : NULL;
+        char *path = file ? split(NULL, file, &tag) : NULL;
         if (path) v->each(v->arg, path);
         free(path);
     }

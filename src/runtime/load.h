@@ -10,11 +10,12 @@
 /* Permission bits that a key file must not have. */
 enum { MODE_OTHERS = 007, MODE_ALL_BUT_OWNER = 077 };
 
-/* False with a sentence in errors. st may be NULL. */
-WARN_UNUSED bool load_pem(const char *path, struct text *out, struct stat *st, struct text *errors);
+/* False with a sentence in errors. from: base/snapshot.h, or NULL. st may be NULL. */
+WARN_UNUSED bool load_pem(struct snapshot *from, const char *path, struct text *out,
+                          struct stat *st, struct text *errors);
 /* A file with a secret: its permissions are checked, and unless any_owner its owner. */
-WARN_UNUSED bool load_key(const char *path, mode_t forbidden, bool any_owner, struct text *out,
-                          struct text *errors);
+WARN_UNUSED bool load_key(struct snapshot *from, const char *path, mode_t forbidden, bool any_owner,
+                          struct text *out, struct text *errors);
 
 /* What loaded_config_warnings() will warn of. */
 void load_note_end(struct loaded_config *loaded, const char *what, time_t end, time_t warn_from);

@@ -73,8 +73,8 @@ static bool load_pair(struct loaded_config *loaded, const char *path, const char
                       bool is_identity, struct own_certificate *own, struct text *errors)
 {
     struct text pem = {0};
-    bool ok = load_pem(path, &own->chain, NULL, errors) &&
-              load_key(key_path, MODE_OTHERS, loaded->any_owner, &pem, errors);
+    bool ok = load_pem(loaded->files, path, &own->chain, NULL, errors) &&
+              load_key(loaded->files, key_path, MODE_OTHERS, loaded->any_owner, &pem, errors);
     if (ok && !key_from_pem(text_string(&pem), pem.size, &own->key)) {
         text_printf(errors, "%s holds no usable private key (PEM, not encrypted)\n", key_path);
         ok = false;
@@ -174,8 +174,9 @@ void load_client_cas(struct loaded_config *loaded, size_t i, struct text *errors
     const struct listen_config *l = &loaded->config->listeners[i];
     struct client_cas *cas = &loaded->client_cas[i];
     char what[128];
-    if (!listen_asks_certificate(l) || !load_pem(l->client_ca, &cas->anchors, NULL, errors) ||
-        (l->client_crl && !load_pem(l->client_crl, &cas->crls, NULL, errors)))
+    if (!listen_asks_certificate(l) ||
+        !load_pem(loaded->files, l->client_ca, &cas->anchors, NULL, errors) ||
+        (l->client_crl && !load_pem(loaded->files, l->client_crl, &cas->crls, NULL, errors)))
         return;
     struct trust *trust = loaded_config_client_trust(loaded, i, errors);
     if (!trust) return;

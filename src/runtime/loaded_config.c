@@ -13,20 +13,21 @@
 static const size_t pem_limit = 64 << 20;
 static const time_t warn_at_most = (time_t)30 * 86400, warn_at_least = (time_t)7 * 86400;
 
-bool load_pem(const char *path, struct text *out, struct stat *st, struct text *errors)
+bool load_pem(struct snapshot *from, const char *path, struct text *out, struct stat *st,
+              struct text *errors)
 {
-    int fault = file_read_kept(path, pem_limit, out, st);
+    int fault = snapshot_read(from, path, pem_limit, out, st);
     if (fault) text_printf(errors, "%s: %s\n", path, strerror(fault));
     return !fault;
 }
 
 /* Checks the target of a symbolic link: certbot uses links. */
-bool load_key(const char *path, mode_t forbidden, bool any_owner, struct text *out,
-              struct text *errors)
+bool load_key(struct snapshot *from, const char *path, mode_t forbidden, bool any_owner,
+              struct text *out, struct text *errors)
 {
     struct stat st;
-    return load_pem(path, out, &st, errors) &&
-           file_is_private(path, &st, forbidden, any_owner, errors);
+    return load_pem(from, path, out, &st, errors) &&
+           (snapshot_is_given(from) || file_is_private(path, &st, forbidden, any_owner, errors));
 }
 
 void load_note_end(struct loaded_config *loaded, const char *what, time_t end, time_t warn_from)
@@ -78,7 +79,7 @@ static void load_ca(struct loaded_config *loaded, struct text *errors)
     struct ca *signers[KEY_TYPES], *root = NULL;
     time_t made, expires;
     if (!config_needs_ca(loaded->config)) return;
-    if (!ca_files_read(&place, loaded->any_owner, &loaded->ca, errors)) {
+    if (!ca_files_read(&place, loaded->any_owner, loaded->files, &loaded->ca, errors)) {
         if (loaded->ca.certificate.size == 0 || !ca_files_have_key(&loaded->ca))
             text_printf(errors, "make a local CA with: suitegate ca init --out DIR\n");
         return;
@@ -104,8 +105,9 @@ static void load_trust(struct loaded_config *loaded, struct text *errors)
     const char *path =
         strcmp(c->upstream.trust, "system") ? c->upstream.trust : TRUST_SYSTEM_BUNDLE;
     loaded->has_crls = c->upstream.crl != NULL;
-    if (!load_pem(path, &loaded->anchors, NULL, errors)) return;
-    if (loaded->has_crls && !load_pem(c->upstream.crl, &loaded->crls, NULL, errors)) return;
+    if (!load_pem(loaded->files, path, &loaded->anchors, NULL, errors)) return;
+    if (loaded->has_crls && !load_pem(loaded->files, c->upstream.crl, &loaded->crls, NULL, errors))
+        return;
     struct trust *trust = trust_new(&loaded->anchors, path, loaded->has_crls ? &loaded->crls : NULL,
                                     c->upstream.crl, c->policy.minimum_rsa_bits, errors);
     if (trust) {
@@ -134,8 +136,9 @@ static bool load_credentials(const struct loaded_config *loaded, const char *pat
                              struct credentials *out, struct text *errors)
 {
     struct text content = {0};
-    bool ok = load_key(path, MODE_ALL_BUT_OWNER, loaded->any_owner, &content, errors) &&
-              credentials_read(&content, path, out, errors);
+    bool ok =
+        load_key(loaded->files, path, MODE_ALL_BUT_OWNER, loaded->any_owner, &content, errors) &&
+        credentials_read(&content, path, out, errors);
     if (content.data) explicit_bzero(content.data, content.size);
     text_fini(&content);
     return ok;
@@ -192,7 +195,7 @@ static void load_files(struct loaded_config *loaded, struct text *errors)
             text_printf(&loaded->notes,
                         "Listener %s only observes (mode = observe): it enforces no TLS policy.\n",
                         c->listeners[i].name);
-    list_files_read(loaded->config, errors);
+    list_files_read(loaded->config, loaded->files, errors);
     for (size_t i = 0; i < c->listener_count; i++)
         if (c->listeners[i].only.n > PUBLISHED_DESTINATIONS)
             text_printf(errors, "listener %s: only has more than %d destinations\n",
@@ -204,7 +207,7 @@ static void load_files(struct loaded_config *loaded, struct text *errors)
 
 /* Takes the text. */
 static struct loaded_config *load(struct text *source, const char *file, bool any_owner,
-                                  struct text *errors)
+                                  struct snapshot *files, struct text *errors)
 {
     struct loaded_config *loaded = calloc(1, sizeof *loaded);
     if (!loaded) {
@@ -213,31 +216,37 @@ static struct loaded_config *load(struct text *source, const char *file, bool an
     }
     loaded->references = 1;
     loaded->any_owner = any_owner;
+    loaded->files = files;
     loaded->source = *source;
     *source = (struct text){0};
+    if (!snapshot_put(files, file, &loaded->source)) text_add(errors, "out of memory\n");
     if (!random_bytes(loaded->generation, sizeof loaded->generation))
         text_add(errors, "the system gives no random bytes\n");
     loaded->config = config_parse(text_string(&loaded->source), loaded->source.size, file, errors);
     if (loaded->config) load_files(loaded, errors);
+    loaded->files = NULL;
     if (loaded->config && errors->size == 0) return loaded;
     loaded_config_release(loaded);
     return NULL;
 }
 
-struct loaded_config *loaded_config_read(const char *file, bool any_owner, struct text *errors)
+struct loaded_config *loaded_config_read(const char *file, bool any_owner, struct snapshot *files,
+                                         struct text *errors)
 {
     struct text source = {0};
-    if (config_read(file, &source, errors)) return load(&source, file, any_owner, errors);
+    bool ok = snapshot_is_given(files) ? load_pem(files, file, &source, NULL, errors)
+                                       : config_read(file, &source, errors);
+    if (ok) return load(&source, file, any_owner, files, errors);
     text_fini(&source);
     return NULL;
 }
 
 struct loaded_config *loaded_config_reread(const struct loaded_config *loaded, const char *file,
-                                           struct text *errors)
+                                           struct snapshot *files, struct text *errors)
 {
     struct text source = {0};
     text_add_bytes(&source, text_string(&loaded->source), loaded->source.size);
-    return load(&source, file, loaded->any_owner, errors);
+    return load(&source, file, loaded->any_owner, files, errors);
 }
 
 struct loaded_config *loaded_config_hold(struct loaded_config *loaded)

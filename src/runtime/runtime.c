@@ -1,9 +1,7 @@
 #include "runtime/runtime.h"
 
 #include "base/clock.h"
-#include "net/listener.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,35 +31,17 @@ static void free_session(void *value)
     free(session);
 }
 
-static int shared_socket(const struct runtime *old, const struct addr *address)
-{
-    for (size_t i = 0; old && i < old->listener_count; i++) {
-        const struct addr *have = &old->loaded->listener_addresses[i];
-        if (addr_same_ip(have, address) && addr_port(have) == addr_port(address))
-            return old->listeners[i].fd;
-    }
-    return -1;
-}
-
-static bool open_listener(struct runtime *runtime, size_t i, const struct runtime *old,
-                          struct text *errors)
+static bool open_listener(struct runtime *runtime, size_t i, int *socket, struct text *errors)
 {
     struct runtime_listener *l = &runtime->listeners[i];
     const struct policy *policy = &runtime->loaded->config->policy;
-    const struct addr *address = &runtime->loaded->listener_addresses[i];
-    char where[ADDR_TEXT_SIZE];
     l->runtime = runtime;
     l->config = &runtime->loaded->config->listeners[i];
     if (l->config->type == LISTEN_PUBLISH) return true; /* serve/publisher.h */
-    addr_format(address, where);
-    l->fd = shared_socket(old, address);
-    l->borrowed = l->fd >= 0;
-    if (l->fd < 0) l->fd = listener_open(address);
-    bool takes_any = l->config->transparent == TRANSPARENT_TPROXY;
-    if (l->fd < 0 || (takes_any && !listener_take_any(l->fd, address))) {
-        text_printf(errors, "listener %s on %s: %s%s\n", l->config->name, where, strerror(errno),
-                    takes_any && errno == EPERM ? " (tproxy needs CAP_NET_RAW or CAP_NET_ADMIN)"
-                                                : "");
+    l->fd = *socket;
+    *socket = -1;
+    if (l->fd < 0) {
+        text_printf(errors, "listener %s has no socket\n", l->config->name);
         return false;
     }
     if (listen_asks_certificate(l->config) &&
@@ -96,7 +76,7 @@ static struct resolver *new_resolver(struct ev_loop *loop, const struct string_l
     return resolver;
 }
 
-static bool build(struct runtime *runtime, const struct runtime *old, struct text *errors)
+static bool build(struct runtime *runtime, int *sockets, struct text *errors)
 {
     struct loaded_config *loaded = runtime->loaded;
     const struct config *c = loaded->config;
@@ -124,12 +104,12 @@ static bool build(struct runtime *runtime, const struct runtime *old, struct tex
         return false;
     }
     for (size_t i = 0; i < c->listener_count; i++)
-        if (!open_listener(runtime, i, old, errors)) return false;
+        if (!open_listener(runtime, i, &sockets[i], errors)) return false;
     return true;
 }
 
 struct runtime *runtime_new(struct loaded_config *loaded, struct leaf_keys *keys,
-                            struct ev_loop *loop, const struct runtime *old, struct text *errors)
+                            struct ev_loop *loop, int *sockets, struct text *errors)
 {
     struct runtime *runtime = calloc(1, sizeof *runtime);
     if (!runtime) return NULL;
@@ -137,7 +117,7 @@ struct runtime *runtime_new(struct loaded_config *loaded, struct leaf_keys *keys
     runtime->leaf_keys = keys;
     runtime->loop = loop;
     runtime->references = 1;
-    if (build(runtime, old, errors)) return runtime;
+    if (build(runtime, sockets, errors)) return runtime;
     runtime_release(runtime);
     return NULL;
 }
@@ -147,7 +127,7 @@ void runtime_release(struct runtime *runtime)
     if (!runtime || --runtime->references > 0) return;
     for (size_t i = 0; i < runtime->listener_count; i++) {
         struct runtime_listener *l = &runtime->listeners[i];
-        if (l->fd >= 0 && !l->borrowed) close(l->fd);
+        if (l->fd >= 0) close(l->fd);
         for (int k = 0; k < KEY_TYPES; k++)
             for (int tickets = 0; tickets < 2; tickets++) tls_context_free(l->own[k][tickets]);
         trust_free(l->client_trust);
@@ -161,16 +141,6 @@ void runtime_release(struct runtime *runtime)
     ca_signers_close(runtime->signers);
     loaded_config_release(runtime->loaded);
     free(runtime);
-}
-
-void runtime_take_over(struct runtime *runtime, struct runtime *old)
-{
-    for (size_t i = 0; i < runtime->listener_count; i++) {
-        if (!runtime->listeners[i].borrowed) continue;
-        runtime->listeners[i].borrowed = false;
-        for (size_t k = 0; k < old->listener_count; k++)
-            if (old->listeners[k].fd == runtime->listeners[i].fd) old->listeners[k].fd = -1;
-    }
 }
 
 static struct leaf *mint(struct runtime *runtime, const struct leaf_request *r)

@@ -172,14 +172,24 @@ void acceptor_use(struct acceptor *a, struct runtime *runtime)
     if (!ev_is_active(&a->pause)) start(runtime);
 }
 
-void acceptor_leave(struct acceptor *a, struct runtime *runtime)
+static bool listens_on(const struct runtime *runtime, const struct addr *address)
+{
+    for (size_t i = 0; runtime && i < runtime->listener_count; i++) {
+        const struct addr *a = &runtime->loaded->listener_addresses[i];
+        if (addr_same_ip(a, address) && addr_port(a) == addr_port(address)) return true;
+    }
+    return false;
+}
+
+void acceptor_leave(struct acceptor *a, struct runtime *runtime, const struct runtime *next)
 {
     enum { QUEUE_LIMIT = 4096 };
     acceptor_stop(runtime);
     for (size_t i = 0; i < runtime->listener_count; i++) {
         struct runtime_listener *l = &runtime->listeners[i];
         if (l->fd < 0) continue;
-        accept_some(a->worker, l, QUEUE_LIMIT);
+        if (!listens_on(next, &runtime->loaded->listener_addresses[i]))
+            accept_some(a->worker, l, QUEUE_LIMIT);
         close(l->fd);
         l->fd = -1;
     }

@@ -23,11 +23,10 @@ struct clerk_process {
     struct clerk_events events;
     const struct audit_config *config;
     const struct audit_policy *policy;
-    struct timespec start; /* of this process, for its senders' names */
-    pid_t pid;             /* 0: none */
-    int post;              /* -1: none */
-    int64_t since_ns;      /* steady: when it was started */
-    char how[64];          /* the former one ended */
+    pid_t pid;        /* 0: none */
+    int post;         /* -1: none */
+    int64_t since_ns; /* steady: when it was started */
+    char how[64];     /* the former one ended */
     ev_child ended;
     ev_timer again;
 };
@@ -137,7 +136,6 @@ struct clerk_process *clerk_process_new(struct ev_loop *loop, const struct audit
     if (!p) return NULL;
     *p = (struct clerk_process){
         .loop = loop, .events = *events, .config = config, .policy = policy, .post = -1};
-    clock_gettime(CLOCK_REALTIME, &p->start);
     spawn_remember();
     ev_child_init(&p->ended, on_ended, 0, 0);
     ev_timer_init(&p->again, on_again, again_s, 0.);
@@ -182,12 +180,10 @@ bool clerk_process_reopen(struct clerk_process *p, const struct audit_config *co
     return true;
 }
 
-int clerk_process_connect(struct clerk_process *p, enum audit_sender role, unsigned channel)
+int clerk_process_connect(struct clerk_process *p, enum audit_sender role, const char *name)
 {
     struct text errors = {0};
-    char name[RECEIPT_SENDER];
     int fd = -1;
-    receipt_name(role == AUDIT_BY_KEEPER ? "keeper" : "proxy", getpid(), p->start, channel, name);
     bool alive = true;
     if (p->post >= 0 && !clerk_add_sender(p->post, role, name, &fd, &alive, &errors)) {
         end_hanging(p, alive);
@@ -196,6 +192,15 @@ int clerk_process_connect(struct clerk_process *p, enum audit_sender role, unsig
     }
     text_fini(&errors);
     return fd;
+}
+
+bool clerk_process_note_end(struct clerk_process *p, const char *name, const char *how)
+{
+    struct text errors = {0};
+    bool alive = true, ok = p->post >= 0 && clerk_note_end(p->post, name, how, &alive, &errors);
+    end_hanging(p, alive);
+    text_fini(&errors);
+    return ok;
 }
 
 size_t clerk_process_free(struct clerk_process *p)

@@ -1,7 +1,6 @@
 #include "serve/publisher.h"
 
 #include "base/clock.h"
-#include "net/listener.h"
 #include "runtime/sources.h"
 #include "serve/publication.h"
 
@@ -277,7 +276,7 @@ static bool start(struct published_listener *l)
 }
 
 static struct published_listener *open_listener(const struct listen_config *config,
-                                                const struct addr *address,
+                                                const struct addr *address, int *socket,
                                                 const struct publication *publication,
                                                 struct text *errors)
 {
@@ -294,7 +293,8 @@ static struct published_listener *open_listener(const struct listen_config *conf
     l->address = *address;
     l->config = config;
     l->publication = publication;
-    l->fd = listener_open(address);
+    l->fd = *socket;
+    *socket = -1;
     if (l->fd >= 0 && start(l)) return l;
     addr_format(address, where);
     text_printf(errors, "listener %s on %s: %s\n", config->name, where, strerror(errno));
@@ -311,8 +311,8 @@ static struct place *find_place(const struct publisher *p, const struct addr *a)
     return NULL;
 }
 
-static bool open_all(struct publisher *p, struct loaded_config *loaded, const struct publisher *old,
-                     struct text *errors)
+static bool open_all(struct publisher *p, struct loaded_config *loaded, int *sockets,
+                     const struct publisher *old, struct text *errors)
 {
     const struct config *c = loaded->config;
     p->places = calloc(c->listener_count, sizeof *p->places);
@@ -328,18 +328,19 @@ static bool open_all(struct publisher *p, struct loaded_config *loaded, const st
         place->config = &c->listeners[i];
         place->borrowed = before != NULL;
         place->listener =
-            before ? before->listener : open_listener(place->config, a, p->publication, errors);
+            before ? before->listener
+                   : open_listener(place->config, a, &sockets[i], p->publication, errors);
         if (!place->listener) return false;
         p->n++;
     }
     return true;
 }
 
-struct publisher *publisher_new(struct loaded_config *loaded, const struct publisher *old,
-                                struct text *errors)
+struct publisher *publisher_new(struct loaded_config *loaded, int *sockets,
+                                const struct publisher *old, struct text *errors)
 {
     struct publisher *p = calloc(1, sizeof *p);
-    if (p && open_all(p, loaded, old, errors)) return p;
+    if (p && open_all(p, loaded, sockets, old, errors)) return p;
     if (errors->size == 0) text_add(errors, "out of memory\n");
     publisher_free(p);
     return NULL;

@@ -3,37 +3,74 @@
 #include "base/clock.h"
 
 #include <time.h>
+#include <unistd.h>
 
 static const int64_t second_ns = 1000000000;
 static const double again_s = 1.;
 
-static int connect_channel(struct senders *s, unsigned channel)
+static int connect_own(struct senders *s)
 {
-    return clerk_process_connect(s->clerk, channel ? AUDIT_BY_PROXY : AUDIT_BY_KEEPER, channel);
+    char name[RECEIPT_SENDER];
+    receipt_name("keeper", getpid(), s->start, 0, name);
+    return clerk_process_connect(s->clerk, AUDIT_BY_KEEPER, name);
 }
 
-static void connect_rest(struct senders *s)
+static int connect_worker(struct senders *s, unsigned channel)
 {
-    for (; s->connected <= s->count; s->connected++) {
-        int fd = connect_channel(s, s->connected);
+    char name[RECEIPT_SENDER];
+    proxy_process_name(s->proxy, channel, name);
+    return clerk_process_connect(s->clerk, AUDIT_BY_PROXY, name);
+}
+
+/* Takes fd. */
+static void give(struct senders *s, unsigned channel, int fd)
+{
+    if (channel)
+        proxy_process_connect(s->proxy, channel, fd);
+    else
+        recorder_connect(s->own, fd);
+}
+
+static void try_later(struct senders *s)
+{
+    ev_timer_stop(s->loop, &s->again);
+    ev_timer_set(&s->again, again_s, 0.);
+    ev_timer_start(s->loop, &s->again);
+}
+
+static void connect_wanted(struct senders *s)
+{
+    for (unsigned channel = 0; channel <= s->count; channel++) {
+        if (!s->wanted[channel]) continue;
+        int fd = channel ? connect_worker(s, channel) : connect_own(s);
         if (fd < 0) {
-            ev_timer_stop(s->loop, &s->again);
-            ev_timer_set(&s->again, again_s, 0.);
-            ev_timer_start(s->loop, &s->again);
+            try_later(s);
             return;
         }
-        if (s->connected == 0)
-            recorder_connect(s->own, fd);
-        else
-            worker_thread_connect(s->workers[s->connected - 1], fd);
+        s->wanted[channel] = false;
+        give(s, channel, fd);
     }
+}
+
+/* From this channel on. */
+static void want(struct senders *s, unsigned first)
+{
+    for (unsigned channel = first; channel <= s->count; channel++) s->wanted[channel] = true;
+    connect_wanted(s);
 }
 
 static void on_again(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
     (void)events;
-    connect_rest(timer->data);
+    connect_wanted(timer->data);
+}
+
+static void on_own_lost(void *arg)
+{
+    struct senders *s = arg;
+    s->wanted[0] = true;
+    try_later(s);
 }
 
 bool senders_start(struct senders *s, struct ev_loop *loop, const struct audit_config *config,
@@ -43,30 +80,45 @@ bool senders_start(struct senders *s, struct ev_loop *loop, const struct audit_c
     s->loop = loop;
     ev_timer_init(&s->again, on_again, 0., 0.);
     s->again.data = s;
+    clock_gettime(CLOCK_REALTIME, &s->start);
     s->recording = recording_new();
     if (!s->recording) return false;
     s->own = recorder_new(s->recording, loop);
     s->clerk = clerk_process_new(loop, config, policy, events, errors);
-    return s->own && s->clerk;
+    if (!s->own || !s->clerk) return false;
+    recorder_watch(s->own, on_own_lost, s);
+    want(s, 0);
+    return true;
 }
 
-void senders_connect(struct senders *s, struct worker_thread **workers, unsigned count)
+void senders_use(struct senders *s, struct proxy_process *proxy, unsigned count)
 {
-    s->workers = workers;
-    s->count = count;
-    s->connected = 0;
-    connect_rest(s);
+    s->proxy = proxy;
+    s->count = proxy ? count : 0;
+    want(s, 1);
 }
 
-void senders_settle(struct senders *s, struct recorder *r, unsigned channel)
+void senders_connect(struct senders *s)
 {
-    if (!s->end_by) s->end_by = clock_steady_ns() + RECORDING_END_S * second_ns;
-    while (!recorder_finish(r, s->end_by) && !recorder_is_connected(r) &&
-           clock_steady_ns() < s->end_by) {
+    want(s, 0);
+}
+
+void senders_missed(struct senders *s, unsigned channel)
+{
+    if (channel == 0 || channel > s->count) return;
+    s->wanted[channel] = true;
+    try_later(s);
+}
+
+static void settle(struct senders *s)
+{
+    int64_t end_by = clock_steady_ns() + RECORDING_END_S * second_ns;
+    while (!recorder_finish(s->own, end_by) && !recorder_is_connected(s->own) &&
+           clock_steady_ns() < end_by) {
         clerk_process_revive(s->clerk);
-        int fd = connect_channel(s, channel);
+        int fd = connect_own(s);
         if (fd >= 0)
-            recorder_connect(r, fd);
+            recorder_connect(s->own, fd);
         else
             nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
     }
@@ -74,8 +126,9 @@ void senders_settle(struct senders *s, struct recorder *r, unsigned channel)
 
 size_t senders_end(struct senders *s)
 {
+    if (s->own) recorder_watch(s->own, NULL, NULL);
     if (s->loop) ev_timer_stop(s->loop, &s->again);
-    if (s->own && s->clerk) senders_settle(s, s->own, 0);
+    if (s->own && s->clerk) settle(s);
     recorder_free(s->own);
     return clerk_process_free(s->clerk) + recording_free(s->recording);
 }

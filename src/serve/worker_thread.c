@@ -24,6 +24,7 @@ struct worker_thread {
     struct ticket_key next_ticket_key;       /* for the worker while it is pending */
     bool ticket_key_on_way;                  /* atomic */
     int next_clerk;                          /* atomic: a socket to be taken; -1: none */
+    bool lost_clerk;                         /* atomic */
     bool asked_to_drain, asked_to_shut_down; /* for the controlling thread */
     bool started;                            /* for the controlling thread */
     ev_async clerk_changed;
@@ -45,9 +46,8 @@ static void change_runtime(struct worker *w, struct mail *mail)
     t->next_runtime = NULL;
     t->runtime = next;
     acceptor_stop(old);
-    runtime_take_over(next, old);
     acceptor_use(&t->acceptor, next);
-    acceptor_leave(&t->acceptor, old); /* serve the clients in its queues */
+    acceptor_leave(&t->acceptor, old, next);
     runtime_release(old);
     t->events->runtime_taken(t->events->arg);
 }
@@ -71,12 +71,19 @@ static void change_clerk(struct ev_loop *loop, ev_async *async, int events)
     if (fd >= 0) recorder_connect(t->worker.recorder, fd);
 }
 
+static void note_lost_clerk(void *arg)
+{
+    struct worker_thread *t = arg;
+    __atomic_store_n(&t->lost_clerk, true, __ATOMIC_RELEASE);
+    t->events->clerk_lost(t->events->arg);
+}
+
 static void drain(struct worker *w, struct mail *mail)
 {
     (void)mail;
     struct worker_thread *t = thread_of(w);
     w->draining = true;
-    acceptor_leave(&t->acceptor, t->runtime);
+    acceptor_leave(&t->acceptor, t->runtime, NULL);
     if (w->count == 0) ev_break(w->loop, EVBREAK_ALL);
 }
 
@@ -140,6 +147,11 @@ void worker_thread_connect(struct worker_thread *t, int fd)
     ev_async_send(t->worker.loop, &t->clerk_changed);
 }
 
+bool worker_thread_lost_clerk(struct worker_thread *t)
+{
+    return __atomic_exchange_n(&t->lost_clerk, false, __ATOMIC_ACQ_REL);
+}
+
 void worker_thread_drain(struct worker_thread *t)
 {
     if (t->asked_to_drain) return;
@@ -167,6 +179,7 @@ struct worker_thread *worker_thread_new(unsigned number, struct worker_shared *s
     }
     t->worker.ticket_keys.current = *first_key;
     t->events = events;
+    recorder_watch(t->worker.recorder, note_lost_clerk, t);
     acceptor_init(&t->acceptor, &t->worker);
     t->next_clerk = -1;
     ev_async_init(&t->clerk_changed, change_clerk);
@@ -185,6 +198,7 @@ bool worker_thread_start(struct worker_thread *t, struct runtime *runtime)
 void worker_thread_join(struct worker_thread *t, struct counts *total)
 {
     pthread_join(t->thread, NULL);
+    t->started = false;
     counts_sum(total, &t->worker.counts);
     /* A clerk that came after the loop's end. */
     if (t->next_clerk >= 0) recorder_connect(t->worker.recorder, t->next_clerk);

@@ -116,6 +116,16 @@ def ini(sections):
     return "\n".join(lines) + "\n"
 
 
+def parts_of(pid):
+    """The processes that a gate's first one has started, by name."""
+    found = {}
+    for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        with contextlib.suppress(FileNotFoundError):  # it may end now
+            name = pathlib.Path(f"/proc/{child}/comm").read_text().strip()
+            found[name.removeprefix("suitegate-")] = int(child)
+    return found
+
+
 class StartError(AssertionError):
     """The process ended, or never reported that it is ready."""
 
@@ -293,24 +303,30 @@ class Gate(Evidence):
         except ProcessLookupError:
             return False
 
+    def parts(self):
+        return parts_of(self.pid)
+
     def clerk(self):
         """The process that writes the log."""
-        children = pathlib.Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        assert len(children) == 1, children
-        return int(children[0])
+        return self.parts()["clerk"]
+
+    def proxy(self):
+        """The process that serves."""
+        return self.parts()["proxy"]
 
     def alive(self):
         return self.process.poll() is None
 
     def rss_kib(self):
-        for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
+        """Of the process that serves."""
+        for line in pathlib.Path(f"/proc/{self.proxy()}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 return int(line.split()[1])
         raise AssertionError("no VmRSS")
 
     def fds(self):
-        """How many descriptors the process has open."""
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        """How many descriptors the process that serves has open."""
+        return len(os.listdir(f"/proc/{self.proxy()}/fd"))
 
 
 class Shared(Evidence):

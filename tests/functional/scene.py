@@ -309,25 +309,26 @@ def talk(tls, text=b"still here?"):
 
 
 @contextlib.contextmanager
-def standing_still(gate, seconds=0):
-    """The gate is stopped during the block, and for SECONDS at least."""
-    os.kill(gate.pid, signal.SIGSTOP)
+def standing_still(pid, seconds=0):
+    """The process is stopped during the block, and for SECONDS at least."""
+    os.kill(pid, signal.SIGSTOP)
     try:
-        stat = pathlib.Path(f"/proc/{gate.pid}/stat")
+        stat = pathlib.Path(f"/proc/{pid}/stat")
         wait_until(lambda: stat.read_text().rsplit(")", 1)[1].split()[0] in "Tt")
         end = time.monotonic() + seconds
         yield
         time.sleep(max(0, end - time.monotonic()))
     finally:
-        os.kill(gate.pid, signal.SIGCONT)
+        os.kill(pid, signal.SIGCONT)
 
 
 @contextlib.contextmanager
 def nofile(gate, soft):
-    """RLIMIT_NOFILE of the running process, restored afterwards."""
-    before = resource.prlimit(gate.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(gate.pid, resource.RLIMIT_NOFILE, (soft, before[1]))
+    """RLIMIT_NOFILE of the process that serves, restored afterwards."""
+    pid = gate.proxy()
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, before[1]))
     try:
         yield
     finally:
-        resource.prlimit(gate.pid, resource.RLIMIT_NOFILE, before)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)

@@ -615,7 +615,7 @@ def test_a_client_that_hangs_up_at_the_certificate(leg, end):
 
 def test_a_client_that_goes_before_the_certificate_says_nothing_of_it(fixed):
     with hellos.connect(fixed.port) as sock:
-        with standing_still(fixed):  # so that the end comes with the hello
+        with standing_still(fixed.proxy()):  # so that the end comes with the hello
             sock.sendall(hello())
             sock.shutdown(socket.SHUT_WR)
         hellos.read_all(sock)

@@ -24,7 +24,7 @@ def test_a_hello_that_has_arrived_is_served(scene, how, pki):
             hello = tls._out.read()
             tls.sock.sendall(hello[:7])
             tls.rest = hello[7:]
-        with standing_still(s.gate, 8.5):
+        with standing_still(s.gate.proxy(), 8.5):
             for tls in clients:
                 tls.sock.sendall(tls.rest)
         for tls in clients:
@@ -55,7 +55,7 @@ def test_an_answer_of_the_upstream_that_has_arrived_is_taken(scene, how, pki):
         client.start()
         assert asked.wait(10)
         time.sleep(0.2)  # its hello has been sent by now
-        with standing_still(s.gate, 1.5):
+        with standing_still(s.gate.proxy(), 1.5):
             answer.set()
         client.join(20)
         with tls:
@@ -69,7 +69,7 @@ def test_a_tunnel_with_bytes_in_it_is_not_idle(scene, how, pki):
         s = scene(upstream.port, proxy={"idle_timeout": "1s"})
         with s.client(how) as tls:
             s.gate.wait_record(action="connection-opened")
-            with standing_still(s.gate, 1.5):
+            with standing_still(s.gate.proxy(), 1.5):
                 tls.send(b"still here")
             assert tls.recv_exactly(10) == b"still here"
             tls.close_notify()
@@ -85,7 +85,7 @@ def test_a_connect_request_that_has_arrived_is_answered(scene, pki):
         with wire.dial(s.forward) as sock:
             sock.sendall(request[:10])
             time.sleep(0.2)
-            with standing_still(s.gate, 1.5):
+            with standing_still(s.gate.proxy(), 1.5):
                 sock.sendall(request[10:])
             assert sock.recv(100).startswith(b"HTTP/1.1 200 ")
 
@@ -99,7 +99,7 @@ def test_a_connection_that_stands_is_taken(scene):
             sock.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
             time.sleep(0.3)
             taken = []
-            with standing_still(s.gate, 4):
+            with standing_still(s.gate.proxy(), 4):
                 upstream._listener.settimeout(0.5)
                 end = time.monotonic() + 3.5  # the kernel asks again after 1 s and 3 s
                 while time.monotonic() < end:
@@ -118,6 +118,6 @@ def test_what_never_comes_is_still_too_late(scene, sent):
     with wire.dial(s.fixed) as sock:
         sock.sendall(sent)
         time.sleep(0.2)
-        with standing_still(s.gate, 1.5):
+        with standing_still(s.gate.proxy(), 1.5):
             pass
         assert wire.read_to_end(sock) == b""

@@ -148,7 +148,7 @@ def test_many_new_names_at_once_get_their_certificates_one_by_one(scene, echoing
 
     with contextlib.ExitStack() as stack:
         assert stack.enter_context(ask("known.example.test")).recv(1) == b"\x16"
-        with standing_still(s.gate):
+        with standing_still(s.gate.proxy()):
             asked = [stack.enter_context(ask(f"n{n}.example.test")) for n in range(names)]
             known = [stack.enter_context(ask("known.example.test")) for _ in range(names)]
         assert {sock.recv(1) for sock in asked + known} == {b"\x16"}

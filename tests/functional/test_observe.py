@@ -430,11 +430,11 @@ def test_a_header_and_a_reset_at_once(make_pair):
             sock.sendall(b"P")
             while not server.count:
                 time.sleep(0.01)
-            gate.process.send_signal(signal.SIGSTOP)
+            os.kill(gate.proxy(), signal.SIGSTOP)
             sock.sendall(b"ROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n")
             stopped.set()
             time.sleep(0.2)
-            gate.process.send_signal(signal.SIGCONT)
+            os.kill(gate.proxy(), signal.SIGCONT)
             hellos.read_all(sock)
         assert gate.wait_record(code="client_bad_proxy_header")
         gate.settle()

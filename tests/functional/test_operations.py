@@ -18,7 +18,7 @@ from upstreams import Blackhole, Peer, Scripted, TlsPeer, echo, nginx, page
 
 def ticks(s):
     """Processor time the gate has used, in hundredths of a second."""
-    with open(f"/proc/{s.gate.pid}/stat", encoding="ascii") as stat:
+    with open(f"/proc/{s.gate.proxy()}/stat", encoding="ascii") as stat:
         fields = stat.read().rpartition(")")[2].split()
     return int(fields[11]) + int(fields[12])
 

@@ -271,6 +271,7 @@ def test_chromium_obeys(make_gate, ca_folder, pki, tmp_path):
 
         assert "the origin's own words" in dom("proxied.example.test", origin.port)
         assert "the origin's own words" in dom("proxied.example.test", second)
+    gate.wait_record(action="connection-opened")
     opened = gate.matching(action="connection-opened")
-    assert opened and {(r["suitegate"]["identity"], r["destination"]["port"]) for r in opened} == \
+    assert {(r["suitegate"]["identity"], r["destination"]["port"]) for r in opened} == \
         {("proxied.example.test", origin.port)}

@@ -301,7 +301,7 @@ def test_a_clients_end_counts_before_it_is_read(scene, how, pki, client_ends):
         with s.client(how) as tls:
             s.gate.wait_record(action="connection-opened")
             wait_until(lambda: upstream.sessions, what="the upstream's handshake")
-            with standing_still(s.gate):
+            with standing_still(s.gate.proxy()):
                 upstream.sessions[0].sock.shutdown(socket.SHUT_RDWR)
                 if client_ends:
                     tls.close_notify()

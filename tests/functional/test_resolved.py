@@ -1,7 +1,6 @@
 """Where a name leads, which clients may go there, and whose fault a failure is."""
 
 import json
-import resource
 import subprocess
 import sys
 
@@ -11,6 +10,7 @@ import hellos
 from gate import free_port
 from hellos import connect_request
 from names import ELSEWHERE, World
+from scene import nofile
 from verdicts import only_refusal
 
 HERE = "127.0.0.1"
@@ -175,12 +175,8 @@ def test_no_descriptor_is_the_operator_s(made, world):
     """One descriptor is left, which the client's connection takes."""
     gate = made()
     answer(world, gate, f"{ELSEWHERE}:{free_port()}")
-    before = resource.prlimit(gate.pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(gate.pid, resource.RLIMIT_NOFILE, (gate.fds() + 1, before[1]))
-    try:
+    with nofile(gate, gate.fds() + 1):
         response = answer(world, gate, f"{ELSEWHERE}:{free_port()}")
-    finally:
-        resource.prlimit(gate.pid, resource.RLIMIT_NOFILE, before)
     assert response.status == 503
     record = gate.wait_record(code="limit_reached")
     assert record["suitegate"]["blame"] == "operator" and "LimitNOFILE" in record["message"]

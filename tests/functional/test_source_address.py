@@ -5,6 +5,7 @@ import pytest
 import wire
 from gate import free_port, ini, run
 from names import NameServer
+from scene import wait_until
 from upstreams import TlsPeer
 from verdicts import only_refusal
 
@@ -40,12 +41,14 @@ def ask(gate, authority):
 def test_it_is_the_upstreams_client(make_forward, upstream):
     gate = make_forward(listen={"source_address": "127.0.0.77"})
     assert ask(gate, f"localhost:{upstream.port}") == 200
+    wait_until(lambda: upstream.seen)
     assert upstream.seen == ["127.0.0.77"]
 
 
 def test_without_it_the_system_chooses(make_forward, upstream):
     gate = make_forward()
     assert ask(gate, f"127.0.0.1:{upstream.port}") == 200
+    wait_until(lambda: upstream.seen)
     assert upstream.seen == ["127.0.0.1"]
 
 
@@ -56,6 +59,7 @@ def test_the_other_family_is_not_tried(make_forward, upstream, tmp_path, address
         gate = make_forward(listen={"source_address": "127.0.0.77"},
                             upstream={"resolver": dns.address})
         assert ask(gate, f"{APP}:{upstream.port}") == 200
+    wait_until(lambda: upstream.seen)
     assert upstream.seen == ["127.0.0.77"]
 
 

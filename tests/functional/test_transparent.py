@@ -114,6 +114,7 @@ def test_a_name_with_several_addresses(make_transparent, network):
     gate = make_transparent()
     for address in (SERVER[4], OTHER_SERVER[4]):
         assert curl(network, gate, BOTH, address).stdout == BODY
+    gate.wait_record(action="connection-opened", count=2)
     opened = gate.matching(action="connection-opened")
     assert [r["destination"]["ip"] for r in opened] == [SERVER[4], OTHER_SERVER[4]]
 

@@ -360,8 +360,8 @@ static void orders_that_cannot_be_obeyed(void **state)
     assert_non_null(strstr(text_string(&errors), "is written already"));
     text_fini(&errors);
     recorder_connect(recorder, add_sender(AUDIT_BY_PROXY, "proxy-1"));
-    static const char *const names[] = {"",          "proxy",    "keeper-2", "proxy-1",
-                                        "proxy-x y", "proxy-\"", "clerk-1",  "proxy-\xc3\xa9"};
+    static const char *const names[] = {"",         "proxy",   "keeper-2",      "proxy-x y",
+                                        "proxy-\"", "clerk-1", "proxy-\xc3\xa9"};
     for (size_t i = 0; i < N_OF(names); i++) {
         int fd;
         if (clerk_add_sender(post, AUDIT_BY_PROXY, names[i], &fd, &alive, &errors))
@@ -373,6 +373,84 @@ static void orders_that_cannot_be_obeyed(void **state)
     recorder_free(recorder);
     recorder = NULL;
     end_clerk(0);
+}
+
+/* A sender that has lost its socket, or seems to have, gets another one: nothing is there twice. */
+static void a_new_socket_for_a_sender(void **state)
+{
+    (void)state;
+    start_clerk();
+    recorder_connect(recorder, add_sender(AUDIT_BY_PROXY, "proxy-1-0"));
+    for (unsigned i = 0; i < 3; i++) submit(i);
+    run_until(3);
+    recorder_connect(recorder, add_sender(AUDIT_BY_PROXY, "proxy-1-0"));
+    for (unsigned i = 3; i < 6; i++) submit(i);
+    run_until(6);
+    recorder_free(recorder);
+    recorder = NULL;
+    end_clerk(0);
+    const char *log = read_log();
+    for (unsigned i = 1; i <= 6; i++) {
+        char id[32];
+        snprintf(id, sizeof id, "\"id\":\"proxy-1-0-%u\"", i);
+        const char *first = strstr(log, id);
+        assert_non_null(first);
+        assert_null(strstr(first + 1, id));
+    }
+}
+
+static void put_opened(int fd, uint64_t number, enum audit_action action, const char *id)
+{
+    struct text line = {0};
+    text_printf(&line,
+                "{\"@timestamp\":\"2026-11-29T00:00:00.000Z\",\"suitegate\":{\"connection_id\":"
+                "\"%s\"},\"event\":{\"dataset\":\"suitegate.audit\",\"action\":\"%s\"",
+                id, audit_action_name(action));
+    send_frame(fd, number, action, line.data, line.size);
+    text_fini(&line);
+}
+
+/* What a process has opened on any of its sockets and not closed, once it has ended. */
+static void connections_that_were_cut(void **state)
+{
+    (void)state;
+    struct text errors = {0};
+    bool alive;
+    start_clerk();
+    int first = add_sender(AUDIT_BY_PROXY, "proxy-1-1"),
+        second = add_sender(AUDIT_BY_PROXY, "proxy-1-2");
+    int other = add_sender(AUDIT_BY_PROXY, "proxy-2-1");
+    (void)fcntl(first, F_SETFL, 0);
+    (void)fcntl(second, F_SETFL, 0);
+    (void)fcntl(other, F_SETFL, 0);
+    put_opened(first, 1, AUDIT_CONNECTION_OPENED, "a-1");
+    put_opened(first, 2, AUDIT_CONNECTION_OPENED, "a-2");
+    put_opened(first, 3, AUDIT_CONNECTION_CLOSED, "a-1");
+    put_opened(first, 4, AUDIT_CONNECTION_CLOSED, "a-9");
+    put_opened(first, 5, AUDIT_CONNECTION_OPENED, "a-\\u0061");
+    put_opened(second, 1, AUDIT_CONNECTION_OBSERVED, "b-1");
+    put_opened(other, 1, AUDIT_CONNECTION_OPENED, "c-1");
+    assert_true(await_answer(first, ANSWER_WRITTEN));
+    assert_true(clerk_note_end(post, "proxy-1-0", "It died.", &alive, &errors));
+    close(first); /* it may have had more to say than was read before the order */
+    close(second);
+    assert_true(await_answer(other, ANSWER_WRITTEN));
+    assert_true(clerk_note_end(post, "proxy-2-0", "", &alive, &errors));
+    close(other);
+    assert_true(clerk_note_end(post, "proxy-3-0", "Nobody knew it.", &alive, &errors));
+    end_clerk(0);
+    const char *log = read_log(), *cut = strstr(log, "\"cut\":");
+    static const char expected[] =
+        "\"cut\":{\"connections\":2,\"complete\":true,\"ids\":[\"a-2\",\"b-1\"]}";
+    assert_non_null(strstr(log, expected));
+    assert_non_null(strstr(log, "\"cut\":{\"connections\":0,\"complete\":false,\"ids\":[]}"));
+    assert_non_null(strstr(log, "It died. It had 2 connections open."));
+    assert_non_null(strstr(log, "Nobody knew it. It had at least 0 connections open."));
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(cut);
+        cut = strstr(cut + 1, "\"cut\":");
+    }
+    assert_null(cut);
 }
 
 /* What cannot be written at the end is counted once. */
@@ -447,6 +525,8 @@ int main(void)
         TEST(what_is_no_frame),
         TEST(the_keepers_records),
         TEST(orders_that_cannot_be_obeyed),
+        TEST(a_new_socket_for_a_sender),
+        TEST(connections_that_were_cut),
         TEST(a_disk_that_stays_full),
     };
     return cmocka_run_group_tests_name("clerk", tests, set_up, tear_down);

@@ -10,6 +10,7 @@
 #include "front/fronts.h"
 #include "ledger/entry.h"
 #include "ledger/lines.h"
+#include "net/listener.h"
 #include "route/routes.h"
 
 #include <arpa/inet.h>
@@ -334,7 +335,8 @@ static bool connect_once(void)
     assert_true(ticket_key_generate(&r.worker.ticket_keys.current));
     connect_clerk(r.worker.recorder);
     leaf_keys_init(&r.keys); /* so that each connection has one to make */
-    r.runtime = runtime_new(proxy.loaded, &r.keys, r.worker.loop, NULL, &errors);
+    int listening = listener_open(&proxy.loaded->listener_addresses[0]);
+    r.runtime = runtime_new(proxy.loaded, &r.keys, r.worker.loop, &listening, &errors);
     if (!r.runtime) fail_msg("%s", text_string(&errors));
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     r.fd = ends[0];
@@ -530,7 +532,7 @@ static int begin(void **state)
              "[audit]\nfile = audit.jsonl\nsync = none\n"
              "[listen forward]\ntype = forward\naddress = 127.0.0.1:0\nidle_timeout = 2s\n");
     snprintf(ini, sizeof ini, "%s/suitegate.ini", proxy.folder);
-    proxy.loaded = loaded_config_read(ini, false, &errors);
+    proxy.loaded = loaded_config_read(ini, false, NULL, &errors);
     if (!proxy.loaded) fail_msg("%s", text_string(&errors));
     leaf_keys_init(&proxy.keys);
     assert_non_null(leaf_keys_get(&proxy.keys, KEY_ECDSA));

@@ -59,7 +59,7 @@ static struct publication *publish(const char *more)
     int n = snprintf(all, sizeof all, "%s%s", begins, more);
     put("suitegate.ini", all, (size_t)n);
     snprintf(path, sizeof path, "%s/suitegate.ini", directory);
-    struct loaded_config *loaded = loaded_config_read(path, false, &errors);
+    struct loaded_config *loaded = loaded_config_read(path, false, NULL, &errors);
     if (!loaded) fail_msg("%s", text_string(&errors));
     struct publication *p = publication_new(loaded, now, &errors);
     if (!p) fail_msg("%s", text_string(&errors));

@@ -1,0 +1,15 @@
+/* The proxy: the process of the workers, which read peers' bytes. It serves what its keeper
+ * (serve/keeper.h) gives it: listening sockets, the files of a configuration, sockets to the clerk
+ * for its records. It ends when the keeper says so, or is gone. */
+#ifndef SERVE_PROXY_H
+#define SERVE_PROXY_H
+
+#include "base/attr.h"
+
+#include <stdbool.h>
+
+/* Until it ends. post: the end that its keeper does not have; taken. False when records were lost.
+ * The TLS library must be started. */
+bool proxy_run(int post);
+
+#endif

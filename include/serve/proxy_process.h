@@ -1,0 +1,54 @@
+/* A proxy (serve/proxy.h) as a process of its own: starts it and gives it orders. For the keeper's
+ * main thread and the default loop. */
+#ifndef SERVE_PROXY_PROCESS_H
+#define SERVE_PROXY_PROCESS_H
+
+#include "audit/receipt.h"
+#include "base/attr.h"
+#include "serve/sockets.h"
+
+#include <ev.h>
+
+struct proxy_process;
+
+/* How one ended. */
+struct proxy_end {
+    bool orderly; /* as it was told to, with these counts */
+    unsigned long silent, lost;
+    char how[64]; /* a sentence */
+};
+
+/* What it tells. */
+struct proxy_events {
+    void (*loaded)(void *arg);
+    void (*refused)(void *arg, const char *faults);
+    void (*used)(void *arg);
+    void (*missed)(void *arg, unsigned channel);           /* it has no clerk */
+    void (*ended)(void *arg, const struct proxy_end *end); /* may free it */
+    void *arg;
+};
+
+/* Starts it. NULL with a sentence in errors. */
+WARN_UNUSED struct proxy_process *
+proxy_process_new(struct ev_loop *loop, const struct proxy_events *events, struct text *errors);
+/* Kills it if it has not ended. No effect for NULL. */
+void proxy_process_free(struct proxy_process *p);
+
+/* The name of its channel's records. */
+void proxy_process_name(const struct proxy_process *p, unsigned channel, char out[RECEIPT_SENDER]);
+
+/* Orders. One that cannot be sent ends it. */
+
+/* files: the snapshot; it stays the caller's. `loaded` or `refused` follows. */
+void proxy_process_load(struct proxy_process *p, const char *config_file, int files,
+                        const struct sockets *sockets);
+/* `used` follows. */
+void proxy_process_use(struct proxy_process *p);
+void proxy_process_forget(struct proxy_process *p);
+/* Takes fd: a recorder's socket (audit/recorder.h). */
+void proxy_process_connect(struct proxy_process *p, unsigned channel, int fd);
+void proxy_process_drain(struct proxy_process *p);
+/* Ends all its connections. One that does not end then is killed. */
+void proxy_process_close(struct proxy_process *p);
+
+#endif

@@ -1,0 +1,32 @@
+/* The listening sockets of a configuration. The keeper opens them and keeps them as long as an
+ * address is configured: a proxy only gets copies, so that connections wait, and are not refused,
+ * while none serves. */
+#ifndef SERVE_SOCKETS_H
+#define SERVE_SOCKETS_H
+
+#include "runtime/loaded_config.h"
+
+/* One address. Each worker has a socket of its own (SO_REUSEPORT); a publish listener has one. */
+struct listening {
+    struct addr address;
+    unsigned n;
+    unsigned references; /* configurations that have it */
+    int fds[];
+};
+
+/* One element per listener of a configuration. */
+struct sockets {
+    struct listening **items;
+    size_t n;
+};
+
+/* Sets the addresses in loaded, where a port 0 becomes the one that was chosen. What the running
+ * configuration (NULL: none) has stays open. False with sentences in errors, and nothing to
+ * close. */
+WARN_UNUSED bool sockets_open(struct sockets *s, struct loaded_config *loaded,
+                              const struct sockets *running,
+                              const struct loaded_config *running_config, struct text *errors);
+/* Those that no other configuration has. */
+void sockets_close(struct sockets *s);
+
+#endif

@@ -1,0 +1,147 @@
+#include "serve/sockets.h"
+
+#include "net/listener.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void complain(const struct loaded_config *loaded, size_t i, int fault, struct text *errors)
+{
+    char where[ADDR_TEXT_SIZE];
+    const struct listen_config *l = &loaded->config->listeners[i];
+    bool forbidden = fault == EPERM && l->transparent == TRANSPARENT_TPROXY;
+    addr_format(&loaded->listener_addresses[i], where);
+    text_printf(errors, "listener %s cannot listen on %s: %s%s\n", l->name, where, strerror(fault),
+                forbidden ? " (tproxy needs CAP_NET_RAW or CAP_NET_ADMIN)" : "");
+}
+
+/* One on port 0 is found by its name, and keeps its port. */
+static struct listening *find_running(const struct sockets *running,
+                                      const struct loaded_config *running_config,
+                                      const struct loaded_config *loaded, size_t i)
+{
+    const struct listen_config *l = &loaded->config->listeners[i];
+    const struct addr *wanted = &loaded->listener_addresses[i];
+    for (size_t k = 0; running && k < running->n; k++) {
+        const struct listen_config *r = &running_config->config->listeners[k];
+        const struct addr *a = &running->items[k]->address;
+        bool free_port = addr_port(&l->address) == 0 && addr_port(&r->address) == 0 &&
+                         strcmp(l->name, r->name) == 0;
+        bool same_kind = (l->type == LISTEN_PUBLISH) == (r->type == LISTEN_PUBLISH);
+        if (same_kind && addr_same_ip(a, wanted) &&
+            (free_port || addr_port(a) == addr_port(wanted)))
+            return running->items[k];
+    }
+    return NULL;
+}
+
+static void drop(struct listening *l)
+{
+    if (!l || --l->references > 0) return;
+    for (unsigned k = 0; k < l->n; k++) close(l->fds[k]);
+    free(l);
+}
+
+/* The first one chooses the port. */
+static bool open_one(struct listening *l, const struct listen_config *config)
+{
+    struct sockaddr_storage chosen = {0};
+    socklen_t size = sizeof chosen;
+    int fd = listener_open(&l->address);
+    if (fd < 0) return false;
+    l->fds[l->n++] = fd;
+    if (config->transparent == TRANSPARENT_TPROXY && !listener_take_any(fd, &l->address))
+        return false;
+    if (addr_port(&l->address) != 0) return true;
+    if (getsockname(fd, (struct sockaddr *)&chosen, &size) < 0) return false;
+    l->address = addr_from_sockaddr((struct sockaddr *)&chosen, size);
+    return true;
+}
+
+static struct listening *open_address(struct loaded_config *loaded, size_t i, struct text *errors)
+{
+    const struct listen_config *config = &loaded->config->listeners[i];
+    unsigned count = config->type == LISTEN_PUBLISH ? 1 : loaded->config->proxy.workers;
+    struct listening *l = calloc(1, sizeof *l + count * sizeof l->fds[0]);
+    if (!l) return NULL;
+    l->address = loaded->listener_addresses[i];
+    l->references = 1;
+    while (l->n < count && open_one(l, config)) continue;
+    if (l->n == count && addr_port(&l->address) != 0) return l;
+    complain(loaded, i, errno, errors);
+    drop(l);
+    return NULL;
+}
+
+/* A port chosen for one listener may be configured for another by now. */
+static bool is_twice(const struct loaded_config *loaded, size_t i)
+{
+    const struct addr *a = &loaded->listener_addresses[i];
+    for (size_t k = 0; k < i; k++) {
+        const struct addr *b = &loaded->listener_addresses[k];
+        if (addr_same_ip(a, b) && addr_port(a) == addr_port(b)) return true;
+    }
+    return false;
+}
+
+/* The transparent option of an address that stays may be another. */
+static bool keep(struct listening *l, const struct listen_config *config)
+{
+    l->references++;
+    for (unsigned k = 0; k < l->n && config->transparent == TRANSPARENT_TPROXY; k++)
+        if (!listener_take_any(l->fds[k], &l->address)) return false;
+    return true;
+}
+
+/* All at first: what is opened here would be found in use. */
+static bool probe(const struct sockets *s, const struct loaded_config *loaded, struct text *errors)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        const struct addr *a = &loaded->listener_addresses[i];
+        int fault = s->items[i] || addr_port(a) == 0 ? 0 : listener_probe(a);
+        if (fault) complain(loaded, i, fault, errors);
+    }
+    return errors->size == 0;
+}
+
+static bool open_all(struct sockets *s, struct loaded_config *loaded, struct text *errors)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        if (!s->items[i] && !(s->items[i] = open_address(loaded, i, errors))) return false;
+        loaded->listener_addresses[i] = s->items[i]->address;
+        if (is_twice(loaded, i)) {
+            complain(loaded, i, EADDRINUSE, errors);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool sockets_open(struct sockets *s, struct loaded_config *loaded, const struct sockets *running,
+                  const struct loaded_config *running_config, struct text *errors)
+{
+    size_t n = loaded->config->listener_count;
+    *s = (struct sockets){calloc(n, sizeof(struct listening *)), n};
+    bool ok = s->items != NULL;
+    for (size_t i = 0; ok && i < n; i++) {
+        s->items[i] = find_running(running, running_config, loaded, i);
+        if (!s->items[i] || keep(s->items[i], &loaded->config->listeners[i])) continue;
+        complain(loaded, i, errno, errors);
+        ok = false;
+    }
+    ok = ok && probe(s, loaded, errors) && open_all(s, loaded, errors);
+    if (ok) return true;
+    if (errors->size == 0) text_add(errors, "out of memory\n");
+    sockets_close(s);
+    return false;
+}
+
+void sockets_close(struct sockets *s)
+{
+    for (size_t i = 0; s->items && i < s->n; i++) drop(s->items[i]);
+    free(s->items);
+    *s = (struct sockets){NULL, 0};
+}
