@@ -9,6 +9,9 @@
 /* No further privileges from any program (no_new_privs), no core file, and no other process of the
  * same user may look into its memory. */
 void confine_process(void);
+/* For a process that another one has started: signals for the whole group or service are that
+ * one's. */
+void confine_signals(void);
 
 /* Only these system calls from now on, by their names; ends with NULL. A thread may be started,
  * never a process or a program. Any other call ends the process with the status CONFINE_STATUS,

@@ -27,6 +27,14 @@ enum refusal_form {
 
 enum { CONNECTION_ID_SIZE = 40, ALPN_LIMIT = 1024 };
 
+/* A signature that one of the sessions waits for. */
+struct conn_signing {
+    struct signing signing;
+    struct conn *conn;
+    struct session *session;
+    enum conn_state back; /* where its handshake goes on */
+};
+
 /* What only the time before the relay needs. */
 struct setup {
     struct target_scan scan; /* of a forward listener's request */
@@ -60,6 +68,8 @@ struct setup {
     bool naming; /* the lookup is that of a redirected client's name, not of the next hop */
     bool resuming;
     bool answered, left_unanswered; /* the client, after our flight */
+    struct conn_signing signing;
+    struct mint_wait mint; /* for the client's certificate */
 
     enum refusal_form form;
     int form_alert;           /* to the client, -1: none */
@@ -170,6 +180,12 @@ WARN_UNUSED bool mutual_refuse(struct conn *c);
 WARN_UNUSED bool mutual_answer(struct conn *c);
 void mutual_describe(const struct conn *c, struct audit_request *out);
 
+/* signing.c: a session wants a signature with this key: asks for it, and goes on with the handshake
+ * afterwards, in this state. */
+enum step signing_begin(struct conn *c, struct session *session, enum sign_what what, size_t index);
+/* Nothing is awaited any more. */
+void signing_abandon(struct conn *c);
+
 /* arrival.c: is the client a program of this machine, as far as is known? */
 bool conn_is_of_this_machine(const struct conn *c);
 
@@ -190,6 +206,8 @@ enum step hello_step(struct conn *c); /* client.c */
 void client_hello_overdue(struct conn *c);
 enum step client_certificate_step(struct conn *c);
 void client_certificate_overdue(struct conn *c);
+enum step signing_step(struct conn *c); /* signing.c */
+void signing_overdue(struct conn *c);
 enum step client_handshake_step(struct conn *c);
 void client_handshake_overdue(struct conn *c);
 void reach_lookup_overdue(struct conn *c); /* reach.c */

@@ -12,7 +12,7 @@
 
 struct private_key {
     enum key_type type;
-    uint8_t *der; /* SEC 1 or PKCS #1 */
+    uint8_t *der; /* SEC 1 or PKCS #1; NULL: the private half is in another process */
     size_t size;
     uint8_t *spki; /* the public key: SubjectPublicKeyInfo */
     size_t spki_size;
@@ -22,6 +22,10 @@ struct private_key {
 WARN_UNUSED bool key_generate(enum key_type type, unsigned rsa_bits, struct private_key *out);
 /* From the first private key in a PEM text: PKCS #8, SEC 1 or PKCS #1, not encrypted. */
 WARN_UNUSED bool key_from_pem(const char *pem, size_t n, struct private_key *out);
+/* Only the public half: from a SubjectPublicKeyInfo of this type, encoded anew; from the one public
+ * key in a PEM text. */
+WARN_UNUSED bool key_public_from_der(enum key_type type, struct span der, struct private_key *out);
+WARN_UNUSED bool key_public_from_pem(const char *pem, size_t n, struct private_key *out);
 /* Appends PEM to out; false when it failed. */
 WARN_UNUSED bool key_to_pem(const struct private_key *key, struct text *out);
 void key_fini(struct private_key *key);

@@ -25,15 +25,24 @@ void ca_place_file(const struct ca_place *place, const char *name, char out[PATH
 
 /* What they hold. Texts are empty for what is not there. */
 struct ca_files {
-    struct text certificate, key;
+    struct text certificate;
+    struct text
+        key; /* of the only CA; that of a root with issuing CAs is not read for a snapshot */
     struct text issuing[KEY_TYPES];
-    struct text crl; /* DER: the root's */
+    struct text crl;                     /* DER: of the root, or the only CA */
+    struct text issuing_crls[KEY_TYPES]; /* DER */
+    bool without_keys;                   /* they are in another process */
+    bool renews;                         /* the root's key is here, and there are issuing CAs */
 };
-/* any_owner: keys may belong to anybody. from: base/snapshot.h, or NULL. False with sentences in
- * errors: something is missing or does not fit together. */
+/* any_owner: keys may belong to anybody. from: base/snapshot.h, or NULL; it keeps no key. False
+ * with sentences in errors: something is missing or does not fit together. */
 WARN_UNUSED bool ca_files_read(const struct ca_place *place, bool any_owner, struct snapshot *from,
                                struct ca_files *out, struct text *errors);
 void ca_files_fini(struct ca_files *files);
+/* CRLs of the CAs that sign leaves, made now, for who has no keys. False with a sentence in
+ * errors. */
+WARN_UNUSED bool ca_files_make_crls(const struct ca_place *place, struct snapshot *from, time_t now,
+                                    struct ca_files *files, struct text *errors);
 /* Of a CA that signs leaves. */
 bool ca_files_have_key(const struct ca_files *files);
 bool ca_files_have_issuing(const struct ca_files *files);

@@ -58,7 +58,9 @@ struct loaded_config {
     struct addr *listener_addresses;          /* where they really are: port 0 is replaced */
     char digest[65];
     struct audit_policy audit_policy;
+    time_t at;              /* when it was loaded */
     uint8_t generation[16]; /* random: identifies this load of the configuration */
+    uint32_t serial;        /* the same to the keeper; set by who loads it */
     struct expiry *ends;
     size_t end_count;
     struct text notes; /* further warnings for the operator, one per line */
@@ -87,6 +89,8 @@ int loaded_config_identity(const struct loaded_config *loaded, const struct targ
 /* One line per CA, certificate and CRL that has expired or soon will, and per CRL of a CA that is
  * not in the trust file. */
 void loaded_config_warnings(const struct loaded_config *loaded, time_t now, struct text *out);
+/* Does it have CRLs past half their life, so that it should be loaded again? */
+bool loaded_config_is_stale(const struct loaded_config *loaded, time_t now);
 struct loaded_config *loaded_config_hold(struct loaded_config *loaded);
 void loaded_config_release(struct loaded_config *loaded);
 

@@ -11,6 +11,7 @@
 #include "policy/verdict.h"
 #include "runtime/leaf_keys.h"
 #include "runtime/loaded_config.h"
+#include "runtime/sign_order.h"
 #include "tls/context.h"
 #include "tls/session.h"
 
@@ -34,7 +35,7 @@ struct runtime {
     struct ev_loop *loop;
     struct leaf_keys *leaf_keys;
     struct resolver *resolver;
-    struct ca *signers[KEY_TYPES]; /* of minted leaves, by the leaf's key */
+    struct ca *signers[KEY_TYPES]; /* of minted leaves, by the leaf's key; without theirs */
     struct trust *trust;
     struct tls_context *upstream;
     struct cache *leaves;   /* server contexts by identity and key type */
@@ -60,8 +61,11 @@ struct leaf_request {
     bool tickets; /* whether the context issues session tickets */
 };
 
-/* Its server context, with a minted leaf if needed. NULL when minting failed. Valid until the next
- * call. */
+/* Names it in caches and queues. */
+enum { LEAF_NAME_SIZE = HELLO_NAME_SIZE + 32 };
+void leaf_name(const struct leaf_request *r, char out[LEAF_NAME_SIZE]);
+
+/* Its server context; NULL if the leaf has to be minted first. Valid until the next call. */
 WARN_UNUSED struct tls_context *runtime_server_context(struct runtime *runtime,
                                                        const struct runtime_listener *listener,
                                                        const struct leaf_request *r);
@@ -72,10 +76,15 @@ const char *runtime_own_digest(const struct runtime *runtime,
 /* May it present a certificate for this identity? The local CA's name constraints may forbid it. */
 bool runtime_may_present(const struct runtime *runtime, const struct runtime_listener *listener,
                          const struct leaf_request *r);
-/* Would runtime_server_context() have to mint? */
-WARN_UNUSED bool runtime_has_to_mint(struct runtime *runtime,
-                                     const struct runtime_listener *listener,
-                                     const struct leaf_request *r);
+/* The order for a leaf, or for a signature with the listener's own key, or an identity's
+ * (runtime/signer.h). False when out of memory. */
+WARN_UNUSED bool runtime_order_leaf(struct runtime *runtime, const struct leaf_request *r,
+                                    struct sign_order *out);
+void runtime_order_signature(const struct runtime *runtime, enum sign_what what, size_t index,
+                             const struct signing_request *request, struct sign_order *out);
+/* The leaf is here: its chain as PEM. False when it cannot be used. */
+WARN_UNUSED bool runtime_add_leaf(struct runtime *runtime, const struct leaf_request *r,
+                                  const char *chain, size_t n, struct lifetime lifetime);
 
 /* An upstream session to resume, with the certificate facts that were verified with it. */
 struct upstream_session {

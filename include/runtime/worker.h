@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "page/recent.h"
 #include "runtime/counts.h"
+#include "runtime/mints.h"
 #include "runtime/own_hellos.h"
 #include "runtime/run_queue.h"
 #include "runtime/sources.h"
@@ -60,7 +61,8 @@ struct worker {
     struct crowd crowds[WORKER_CROWDS];
     struct queue *leaving; /* the one queue of CROWD_LEAVING */
     uint64_t next_id;
-    unsigned mint_iteration; /* the loop's iteration of the last new certificate */
+    struct signer *signer; /* NULL: none yet */
+    struct mints mints;
     struct ticket_keys ticket_keys;
     uint8_t scratch[WORKER_SCRATCH]; /* for one call's use */
     ev_async wake;
@@ -77,9 +79,6 @@ void worker_fini(struct worker *w);
 void worker_post(struct worker *w, struct mail *mail);
 
 uint64_t worker_next_id(struct worker *w);
-/* May a certificate be made in this iteration of the loop? worker_minted(): one was made. */
-WARN_UNUSED bool worker_may_mint(const struct worker *w);
-void worker_minted(struct worker *w);
 /* source: NULL for CROWD_LEAVING. */
 void worker_crowd_join(struct worker *w, enum worker_crowd crowd, struct source *source,
                        struct waiter *waiter);

@@ -39,9 +39,12 @@ void proxy_process_name(const struct proxy_process *p, unsigned channel, char ou
 
 /* Orders. One that cannot be sent ends it. */
 
-/* files: the snapshot; it stays the caller's. `loaded` or `refused` follows. */
-void proxy_process_load(struct proxy_process *p, const char *config_file, int files,
-                        const struct sockets *sockets);
+/* Takes fd: a worker's socket for signatures (serve/signers.h). */
+void proxy_process_give_signer(struct proxy_process *p, unsigned worker, int fd);
+/* files: the snapshot; it stays the caller's. serial: of the configuration. `loaded` or `refused`
+ * follows. */
+void proxy_process_load(struct proxy_process *p, const char *config_file, uint32_t serial,
+                        int files, const struct sockets *sockets);
 /* `used` follows. */
 void proxy_process_use(struct proxy_process *p);
 void proxy_process_forget(struct proxy_process *p);

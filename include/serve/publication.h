@@ -1,6 +1,5 @@
-/* What a publish listener gives away: fixed paths, made of one configuration and its local CA.
- * Immutable but for its CRLs, which publication_renew() makes anew; the owner sees to it that
- * nobody reads meanwhile. */
+/* What a publish listener gives away: fixed paths, made of one configuration and its local CA, with
+ * the CRLs of that load (loaded_config_is_stale()). Immutable. */
 #ifndef SERVE_PUBLICATION_H
 #define SERVE_PUBLICATION_H
 
@@ -9,11 +8,8 @@
 struct publication;
 
 /* NULL with sentences in errors. */
-WARN_UNUSED struct publication *publication_new(struct loaded_config *loaded, time_t now,
-                                                struct text *errors);
+WARN_UNUSED struct publication *publication_new(struct loaded_config *loaded, struct text *errors);
 void publication_free(struct publication *p);
-/* Makes the CRLs anew that are past half their life. */
-void publication_renew(struct publication *p, time_t now);
 
 struct published {
     const char *type; /* media type */

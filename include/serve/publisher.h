@@ -18,8 +18,6 @@ WARN_UNUSED struct publisher *publisher_new(struct loaded_config *loaded, int *s
                                             const struct publisher *old, struct text *errors);
 /* Takes over what both have, and ends and frees the old one. */
 void publisher_take_over(struct publisher *p, struct publisher *old);
-/* Renews the CRLs that are due. */
-void publisher_renew(struct publisher *p, time_t now);
 void publisher_free(struct publisher *p);
 
 #endif

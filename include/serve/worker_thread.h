@@ -18,10 +18,11 @@ struct worker_events {
 };
 
 /* Creates it with a loop that does not run yet; runtimes are built on that. shared and events
- * outlive it; the key is copied. NULL when out of memory. */
+ * outlive it; the key is copied; takes signer: the socket for runtime/signer.h, or -1. NULL when
+ * out of memory. */
 WARN_UNUSED struct worker_thread *worker_thread_new(unsigned number, struct worker_shared *shared,
                                                     const struct worker_events *events,
-                                                    const struct ticket_key *first_key);
+                                                    const struct ticket_key *first_key, int signer);
 struct ev_loop *worker_thread_loop(struct worker_thread *t);
 /* Takes the runtime, also on failure. */
 WARN_UNUSED bool worker_thread_start(struct worker_thread *t, struct runtime *runtime);

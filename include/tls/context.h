@@ -14,8 +14,9 @@ struct tls_context;
 
 /* Server side: the PEM chain (leaf first) and the leaf's key. The caller has checked that they
  * match: the library does not, since it would compute the public key again. Only the policy's
- * suites for the key's type are on. tickets: use session tickets (tls/ticket.h). NULL when the
- * library refuses them. */
+ * suites for the key's type are on. A key without its private half: its sessions
+ * ask for signatures (SESSION_WANT_SIGNATURE). tickets: use session tickets (tls/ticket.h). NULL
+ * when the library refuses them. */
 WARN_UNUSED struct tls_context *tls_context_server(const struct policy *policy,
                                                    const struct text *chain,
                                                    const struct private_key *key, bool tickets);

@@ -8,6 +8,7 @@
 
 #include "base/attr.h"
 #include "base/stream.h"
+#include "pki/signing.h"
 #include "pki/trust.h"
 #include "policy/agreed.h"
 #include "policy/client_flight.h"
@@ -18,11 +19,12 @@
 #include <stdbool.h>
 
 enum session_status {
-    SESSION_OK,           /* done; or bytes were read */
-    SESSION_WANT_BYTES,   /* needs more in the stream */
-    SESSION_CLOSE_NOTIFY, /* the peer ended its side properly */
-    SESSION_TRUNCATED,    /* the peer's bytes ended without close_notify */
-    SESSION_FAILED,       /* the session is dead; see session_explain(), alerts */
+    SESSION_OK,             /* done; or bytes were read */
+    SESSION_WANT_BYTES,     /* needs more in the stream */
+    SESSION_WANT_SIGNATURE, /* needs session_give_signature() */
+    SESSION_CLOSE_NOTIFY,   /* the peer ended its side properly */
+    SESSION_TRUNCATED,      /* the peer's bytes ended without close_notify */
+    SESSION_FAILED,         /* the session is dead; see session_explain(), alerts */
 };
 
 struct session;
@@ -58,6 +60,10 @@ void session_free(struct session *s);
 WARN_UNUSED enum reason session_received(struct session *s, size_t n, int *alert);
 
 WARN_UNUSED enum session_status session_handshake(struct session *s);
+/* The signature that the handshake waits for, with the key that this side presents. */
+const struct signing_request *session_wanted_signature(const struct session *s);
+/* n = 0: it could not be made, and the handshake fails with an internal error. */
+void session_give_signature(struct session *s, const uint8_t *p, size_t n);
 /* Up to n bytes of payload; *got > 0 on SESSION_OK. */
 WARN_UNUSED enum session_status session_read(struct session *s, void *p, size_t n, size_t *got);
 /* Takes all n bytes. False: the session has failed. */

@@ -14,7 +14,6 @@
 
 #include <errno.h>
 #include <ev.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -340,37 +339,6 @@ static bool note_end(struct clerk *c, const struct text *order, size_t at)
     return true;
 }
 
-static struct string_list *list_of(struct audit_config *config, const char *kind)
-{
-    if (strcmp(kind, ORDER_COPY) == 0) return &config->copies;
-    return strcmp(kind, ORDER_SYSLOG) == 0 ? &config->syslog : NULL;
-}
-
-static bool read_config(const struct text *order, size_t at, struct audit_config *config)
-{
-    const char *sync = post_next(order, &at), *file = sync ? post_next(order, &at) : NULL;
-    const char *key = file ? post_next(order, &at) : NULL;
-    if (!key) return false;
-    *config = (struct audit_config){.sync = (enum audit_sync)(sync[0] - '0')};
-    config->file = text_copy(file, strlen(file));
-    if (*key) config->key = text_copy(key, strlen(key));
-    for (const char *kind, *name;
-         (kind = post_next(order, &at)) && (name = post_next(order, &at));) {
-        struct string_list *list = list_of(config, kind);
-        char *copy = list ? text_copy(name, strlen(name)) : NULL;
-        if (!copy || !list_add_text(list, copy)) return false;
-    }
-    return config->file && (config->key || !*key);
-}
-
-static void free_config(struct audit_config *config)
-{
-    free(config->file);
-    free(config->key);
-    list_free_texts(&config->copies);
-    list_free_texts(&config->syslog);
-}
-
 static bool open_log(struct clerk *c, const struct text *order, size_t at, struct text *errors)
 {
     struct audit_config config = {0};
@@ -378,7 +346,7 @@ static bool open_log(struct clerk *c, const struct text *order, size_t at, struc
     const struct audit_policy policy = {profile, digest};
     struct writer_events events = {on_settled, c};
     char name[RECEIPT_SENDER];
-    bool ok = digest && read_config(order, at, &config);
+    bool ok = digest && clerk_order_read_config(order, at, &config);
     if (!ok) {
         text_add(errors, "the clerk has no memory\n");
     } else if (c->writer) {
@@ -388,7 +356,7 @@ static bool open_log(struct clerk *c, const struct text *order, size_t at, struc
         c->writer = writer_new(c->loop, &config, &policy, name, &events, errors);
         ok = c->writer != NULL;
     }
-    free_config(&config);
+    clerk_order_free_config(&config);
     return ok;
 }
 
@@ -451,14 +419,6 @@ static void on_post(struct ev_loop *loop, ev_io *io, int events)
 
 /* ---- its life ---- */
 
-/* Signals for the whole group or service are the keeper's: this process ends after the others. */
-static void ignore_signals(void)
-{
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ};
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    for (size_t i = 0; i < COUNT_OF(signals); i++) sigaction(signals[i], &ignore, NULL);
-}
-
 /* Files, its sockets, names of syslog hosts, threads for further sinks. */
 /* clang-format off */
 static const char *const calls[] = {
@@ -482,7 +442,7 @@ bool clerk_run(int post)
     struct clerk c = {.post = post, .loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV)};
     if (!c.loop) return false;
     clock_gettime(CLOCK_REALTIME, &c.start);
-    ignore_signals();
+    confine_signals();
     if (!confine_calls(calls))
         diag_warning("the kernel does not limit the clerk's system calls (seccomp)");
     ev_io_init(&c.post_io, on_post, post, EV_READ);

@@ -4,12 +4,18 @@
 #define AUDIT_CLERK_ORDER_H
 
 #include "base/post.h"
+#include "config/config.h"
 
 /* profile, digest (both empty: unchanged), sync, file, key (empty: none), then COPY and SYSLOG with
  * a name each. */
 #define ORDER_OPEN "open"
 #define ORDER_COPY "copy"
 #define ORDER_SYSLOG "syslog"
+/* What follows profile and digest. False when it is not of that form, or out of memory; to be freed
+ * all the same. */
+WARN_UNUSED bool clerk_order_read_config(const struct text *order, size_t at,
+                                         struct audit_config *config);
+void clerk_order_free_config(struct audit_config *config);
 /* role, name; with the socket. */
 #define ORDER_SENDER "sender"
 /* name of a channel, how its process ended (audit/clerk.h). */

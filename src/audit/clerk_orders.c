@@ -1,4 +1,4 @@
-/* The keeper's side of clerk.h. */
+/* The keeper's side of clerk.h, and how its configuration is read back. */
 #include "audit/clerk.h"
 
 #include "clerk_order.h"
@@ -40,6 +40,37 @@ static void put_list(struct text *order, const char *kind, const struct string_l
         post_put(order, kind);
         post_put(order, list->items[i]);
     }
+}
+
+static struct string_list *list_of(struct audit_config *config, const char *kind)
+{
+    if (strcmp(kind, ORDER_COPY) == 0) return &config->copies;
+    return strcmp(kind, ORDER_SYSLOG) == 0 ? &config->syslog : NULL;
+}
+
+bool clerk_order_read_config(const struct text *order, size_t at, struct audit_config *config)
+{
+    const char *sync = post_next(order, &at), *file = sync ? post_next(order, &at) : NULL;
+    const char *key = file ? post_next(order, &at) : NULL;
+    if (!key) return false;
+    *config = (struct audit_config){.sync = (enum audit_sync)(sync[0] - '0')};
+    config->file = text_copy(file, strlen(file));
+    if (*key) config->key = text_copy(key, strlen(key));
+    for (const char *kind, *name;
+         (kind = post_next(order, &at)) && (name = post_next(order, &at));) {
+        struct string_list *list = list_of(config, kind);
+        char *copy = list ? text_copy(name, strlen(name)) : NULL;
+        if (!copy || !list_add_text(list, copy)) return false;
+    }
+    return config->file && (config->key || !*key);
+}
+
+void clerk_order_free_config(struct audit_config *config)
+{
+    free(config->file);
+    free(config->key);
+    list_free_texts(&config->copies);
+    list_free_texts(&config->syslog);
 }
 
 bool clerk_open(int post, const struct audit_config *config, const struct audit_policy *policy,

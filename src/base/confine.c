@@ -20,6 +20,13 @@ void confine_process(void)
     (void)setrlimit(RLIMIT_CORE, &none);
 }
 
+void confine_signals(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    for (size_t i = 0; i < COUNT_OF(signals); i++) sigaction(signals[i], &ignore, NULL);
+}
+
 /* A call that is not allowed interrupts none that is: so this may use what those calls do. */
 static void on_forbidden(int number, siginfo_t *info, void *context)
 {

@@ -243,7 +243,7 @@ void client_hello_overdue(struct conn *c)
 static bool has_to_mint(const struct conn *c)
 {
     struct leaf_request leaf = leaf_of(c);
-    return runtime_has_to_mint(c->runtime, c->listener, &leaf);
+    return !runtime_server_context(c->runtime, c->listener, &leaf);
 }
 
 static struct session *new_session(struct conn *c, const char *alpn)
@@ -275,24 +275,38 @@ static enum step start_handshake(struct conn *c)
     return STEP_AGAIN;
 }
 
-/* A new certificate costs a signature by the CA. So that new names cannot keep a worker busy, each
- * source has a rate, and a worker makes one certificate per iteration of its loop. Known names are
- * served in between. */
+/* A new certificate costs a signature by the CA. So that new names cannot keep the keeper busy,
+ * each source has a rate, and a worker asks for one certificate at a time. */
 enum step client_start_handshake(struct conn *c, const char *alpn)
 {
     snprintf(c->setup->agreed_alpn, sizeof c->setup->agreed_alpn, "%s", alpn);
     if (!has_to_mint(c)) return start_handshake(c);
+    c->setup->mint.failed = false;
     conn_set_state(c, CONN_CERTIFICATE);
     return STEP_AGAIN;
+}
+
+static void run_again(void *owner)
+{
+    conn_run(owner);
 }
 
 /* Only the connection for which a certificate is made counts for its source's rate, not those that
  * wait for the same name. */
 enum step client_certificate_step(struct conn *c)
 {
-    if (!has_to_mint(c)) return start_handshake(c); /* made meanwhile */
-    c->rerun = !worker_may_mint(c->worker);
-    if (c->rerun) return STEP_WAIT;
+    struct mints *mints = &c->worker->mints;
+    struct mint_wait *wait = &c->setup->mint;
+    struct leaf_request leaf = leaf_of(c);
+    if (wait->link) return STEP_WAIT;
+    if (!has_to_mint(c)) return start_handshake(c);
+    if (wait->failed) return conn_refuse(c, REASON_INTERNAL_ERROR);
+    wait->run = run_again;
+    wait->owner = c;
+    if (!mints_free(mints)) {
+        mints_await(mints, wait, &leaf);
+        return STEP_WAIT;
+    }
     if (!sources_may_mint(c->worker->shared->sources, &c->peer, &conn_config(c)->proxy.per_source,
                           clock_steady_ns())) {
         if (c->reason == REASON_OK)
@@ -300,8 +314,10 @@ enum step client_certificate_step(struct conn *c)
                         "max_handshakes_per_source is the limit.";
         return conn_refuse(c, REASON_SOURCE_LIMIT_REACHED);
     }
-    worker_minted(c->worker);
-    return start_handshake(c);
+    if (!mints_begin(mints, c->worker->signer, c->runtime, &leaf))
+        return conn_refuse(c, REASON_INTERNAL_ERROR);
+    mints_await(mints, wait, &leaf);
+    return STEP_WAIT;
 }
 
 void client_certificate_overdue(struct conn *c)
@@ -371,6 +387,9 @@ enum step client_handshake_step(struct conn *c)
         case SESSION_WANT_BYTES:
             if (!read_on(c)) return STEP_WAIT;
             continue;
+        case SESSION_WANT_SIGNATURE:
+            return signing_begin(c, c->client.tls, SIGN_FOR_LISTENER,
+                                 (size_t)(c->listener - c->runtime->listeners));
         case SESSION_OK:
             break;
         default:

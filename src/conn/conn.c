@@ -239,6 +239,7 @@ static void conn_free(struct conn *c)
     struct worker *worker = c->worker;
     struct ev_loop *loop = c->runtime->loop;
     reach_abandon(c);
+    signing_abandon(c);
     ev_timer_stop(loop, &c->timer);
     run_queue_remove(&worker->run_queue, &c->run_entry);
     leg_close(&c->client, loop);

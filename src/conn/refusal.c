@@ -102,6 +102,7 @@ static enum step send_answer(struct conn *c)
 enum step conn_refuse_with(struct conn *c, enum reason reason, int alert, const char *proxy_status)
 {
     reach_abandon(c);
+    signing_abandon(c);
     if (c->reason != REASON_OK) {
         /* A failure while a refusal is answered changes nothing: the refusal is recorded. */
         conn_set_state(c, CONN_FLUSH);

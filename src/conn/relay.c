@@ -156,6 +156,7 @@ static bool pump(struct conn *c, struct direction *d, struct leg *from, struct l
             if (from == &c->upstream && c->observer) read_client_end(c);
             end_direction(c, d, to, true, by);
             break;
+        case SESSION_WANT_SIGNATURE: /* never after the handshake */
         case SESSION_FAILED:
             source_failed(c, from);
             break;

@@ -233,6 +233,9 @@ enum step upstream_handshake_step(struct conn *c)
             mark_own_hello(c);
             if (n > 0 || c->upstream.stream.end_of_data) continue;
             return STEP_WAIT;
+        case SESSION_WANT_SIGNATURE:
+            return signing_begin(c, c->upstream.tls, SIGN_FOR_IDENTITY,
+                                 (size_t)(c->setup->presented - c->runtime->loaded->identities));
         case SESSION_OK:
             return handshake_done(c);
         default:

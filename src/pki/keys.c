@@ -155,6 +155,36 @@ bool key_from_pem(const char *pem, size_t n, struct private_key *out)
     return ok;
 }
 
+bool key_public_from_der(enum key_type type, struct span der, struct private_key *out)
+{
+    struct decoded_key key = {.type = type};
+    word32 index = 0;
+    *out = (struct private_key){.type = type};
+    if (type == KEY_ECDSA ? wc_ecc_init(&key.ecc) != 0 : wc_InitRsaKey(&key.rsa, NULL) != 0)
+        return false;
+    bool ok =
+        (type == KEY_ECDSA ? wc_EccPublicKeyDecode(der.p, &index, &key.ecc, (word32)der.n)
+                           : wc_RsaPublicKeyDecode(der.p, &index, &key.rsa, (word32)der.n)) == 0 &&
+        note_spki(out, &key);
+    decoded_key_fini(&key);
+    return ok;
+}
+
+static bool take_public(void *arg, struct span der)
+{
+    struct private_key *out = arg;
+    return !out->spki &&
+           (key_public_from_der(KEY_ECDSA, der, out) || key_public_from_der(KEY_RSA, der, out));
+}
+
+bool key_public_from_pem(const char *pem, size_t n, struct private_key *out)
+{
+    *out = (struct private_key){0};
+    bool ok = pem_each(pem, n, PEM_PUBLIC_KEY, take_public, out) && out->spki;
+    if (!ok) key_fini(out);
+    return ok;
+}
+
 static bool add_pem(const uint8_t *der, size_t n, int type, struct text *out)
 {
     size_t room = n * 2 + 256;

@@ -11,7 +11,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { DAY = 86400 };
+enum { DAY = 86400, CRL_LIMIT = 1 << 20 };
 
 static const char *const issuing_files[KEY_TYPES] = {
     [KEY_ECDSA] = "issuing-ecdsa.pem", [KEY_RSA] = "issuing-rsa.pem"};
@@ -67,7 +67,10 @@ void ca_files_fini(struct ca_files *files)
     text_fini(&files->certificate);
     text_fini(&files->crl);
     wipe(&files->key);
-    for (int k = 0; k < KEY_TYPES; k++) wipe(&files->issuing[k]);
+    for (int k = 0; k < KEY_TYPES; k++) {
+        wipe(&files->issuing[k]);
+        text_fini(&files->issuing_crls[k]);
+    }
 }
 
 /* ---- opening ---- */
@@ -110,7 +113,7 @@ static struct ca *open_issuing(const struct ca_files *files, const struct ca_pla
     ca_short_name(ca_certificate(ca), name);
     ca_free(ca);
     set_urls(&urls, place, name);
-    return ca_new(pem, pem, &urls.use, path, errors);
+    return ca_new(pem, files->without_keys ? NULL : pem, &urls.use, path, errors);
 }
 
 static bool issued(const struct ca *root, const struct cert *c)
@@ -168,11 +171,15 @@ static bool is_crl_of(const struct text *der, const struct ca *root)
     return crl_is_of(bytes, ca_certificate(root));
 }
 
-/* The list that the root left when its key was taken away. Nothing else is published under its
- * name, whatever the file has. */
+static bool add_certificate(void *arg, struct span der)
+{
+    return pem_add_certificate(der, arg);
+}
+
+/* The list that the root has left as a file. Nothing else is published under its name, whatever the
+ * file has. */
 static void read_root_crl(const struct ca_place *place, struct snapshot *from, struct ca_files *out)
 {
-    enum { CRL_LIMIT = 1 << 20 };
     char path[PATH_MAX];
     struct text unread = {0};
     struct ca *root = ca_root_open(out, place, &unread);
@@ -184,30 +191,60 @@ static void read_root_crl(const struct ca_place *place, struct snapshot *from, s
     text_fini(&unread);
 }
 
-/* A service need not be able to read the root's key. */
-static bool can_read(const struct snapshot *from, const char *path)
+/* Without its key, for a snapshot. */
+static bool keep_certificates(struct snapshot *from, const char *path, const struct text *pem)
 {
-    return snapshot_is_given(from) ? snapshot_has(from, path) : access(path, R_OK) == 0;
+    struct text certificates = {0};
+    bool ok = !from || (pem_each(text_string(pem), pem->size, PEM_CERTIFICATE, add_certificate,
+                                 &certificates) &&
+                        snapshot_put(from, path, &certificates));
+    text_fini(&certificates);
+    return ok;
+}
+
+static bool read_issuing(const struct ca_place *place, bool any_owner, struct snapshot *from,
+                         enum key_type type, struct ca_files *out, struct text *errors)
+{
+    char path[PATH_MAX];
+    struct text *pem = &out->issuing[type];
+    ca_place_issuing(place, type, path);
+    if (!snapshot_has(from, path)) return true;
+    if (!load_key(from, path, MODE_ALL_BUT_OWNER, any_owner, pem, errors)) return false;
+    if (pem->size == 0)
+        text_printf(errors, "%s is empty\n", path);
+    else if (out->without_keys || keep_certificates(from, path, pem))
+        return true;
+    return false;
+}
+
+/* A service need not be able to read the root's key, and does not: but nobody else may. */
+static bool judge_root_key(const struct ca_place *place, bool any_owner, struct ca_files *out,
+                           struct text *errors)
+{
+    struct stat st;
+    out->renews = access(place->key, R_OK) == 0 && stat(place->key, &st) == 0;
+    return !out->renews || file_is_private(place->key, &st, MODE_ALL_BUT_OWNER, any_owner, errors);
+}
+
+static bool read_key(const struct ca_place *place, bool any_owner, const struct snapshot *from,
+                     struct ca_files *out, struct text *errors)
+{
+    if (out->without_keys) return true;
+    if (!ca_files_have_issuing(out) || (!from && access(place->key, R_OK) == 0))
+        return load_key(NULL, place->key, MODE_ALL_BUT_OWNER, any_owner, &out->key, errors);
+    return judge_root_key(place, any_owner, out, errors);
 }
 
 bool ca_files_read(const struct ca_place *place, bool any_owner, struct snapshot *from,
                    struct ca_files *out, struct text *errors)
 {
-    char path[PATH_MAX];
     struct ca *signers[KEY_TYPES];
+    out->without_keys = snapshot_is_given(from);
     bool ok = load_pem(from, place->certificate, &out->certificate, NULL, errors);
-    for (int k = 0; ok && k < KEY_TYPES; k++) {
-        ca_place_issuing(place, (enum key_type)k, path);
-        if (!snapshot_has(from, path)) continue;
-        ok = load_key(from, path, MODE_ALL_BUT_OWNER, any_owner, &out->issuing[k], errors);
-        if (!ok || out->issuing[k].size > 0) continue;
-        text_printf(errors, "%s is empty\n", path);
-        ok = false;
-    }
-    if (ok && (can_read(from, place->key) || !ca_files_have_issuing(out)))
-        ok = load_key(from, place->key, MODE_ALL_BUT_OWNER, any_owner, &out->key, errors);
-    if (!ok) return false;
-    if (ca_files_have_issuing(out) && out->key.size == 0) read_root_crl(place, from, out);
+    for (int k = 0; ok && k < KEY_TYPES; k++)
+        ok = read_issuing(place, any_owner, from, (enum key_type)k, out, errors);
+    if (!ok || !read_key(place, any_owner, from, out, errors)) return false;
+    if (ca_files_have_issuing(out)) read_root_crl(place, from, out);
     if (!ca_signers_open(out, place, signers, errors)) return false;
     ca_signers_close(signers);
     return true;
@@ -314,7 +351,7 @@ static bool is_past_half(const char *path, time_t now)
     struct text der = {0};
     time_t made = 0, expires = 0;
     bool past =
-        file_read_kept(path, 1 << 20, &der, NULL) == 0 &&
+        file_read_kept(path, CRL_LIMIT, &der, NULL) == 0 &&
         (!crl_times((struct span){(const uint8_t *)text_string(&der), der.size}, &made, &expires) ||
          now > made + (expires - made) / 2);
     text_fini(&der);

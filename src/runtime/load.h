@@ -13,7 +13,8 @@ enum { MODE_OTHERS = 007, MODE_ALL_BUT_OWNER = 077 };
 /* False with a sentence in errors. from: base/snapshot.h, or NULL. st may be NULL. */
 WARN_UNUSED bool load_pem(struct snapshot *from, const char *path, struct text *out,
                           struct stat *st, struct text *errors);
-/* A file with a secret: its permissions are checked, and unless any_owner its owner. */
+/* A file with a secret: its permissions are checked, and unless any_owner its owner. It is not kept
+ * in a snapshot: the caller puts there what others may have. */
 WARN_UNUSED bool load_key(struct snapshot *from, const char *path, mode_t forbidden, bool any_owner,
                           struct text *out, struct text *errors);
 

@@ -67,6 +67,20 @@ static bool check_certificate(void *arg, struct span der)
     return true;
 }
 
+/* Others get its public half. */
+static bool take_key(const struct loaded_config *loaded, const char *path, const struct text *pem,
+                     struct private_key *out)
+{
+    struct text public = {0};
+    if (snapshot_is_given(loaded->files))
+        return key_public_from_pem(text_string(pem), pem->size, out);
+    bool ok = key_from_pem(text_string(pem), pem->size, out) &&
+              pem_add_public_key(key_spki(out), &public) &&
+              snapshot_put(loaded->files, path, &public);
+    text_fini(&public);
+    return ok;
+}
+
 /* A certificate chain, leaf first, and its key. False with a sentence in errors, and nothing to
  * free. */
 static bool load_pair(struct loaded_config *loaded, const char *path, const char *key_path,
@@ -75,7 +89,7 @@ static bool load_pair(struct loaded_config *loaded, const char *path, const char
     struct text pem = {0};
     bool ok = load_pem(loaded->files, path, &own->chain, NULL, errors) &&
               load_key(loaded->files, key_path, MODE_OTHERS, loaded->any_owner, &pem, errors);
-    if (ok && !key_from_pem(text_string(&pem), pem.size, &own->key)) {
+    if (ok && !take_key(loaded, key_path, &pem, &own->key)) {
         text_printf(errors, "%s holds no usable private key (PEM, not encrypted)\n", key_path);
         ok = false;
     }

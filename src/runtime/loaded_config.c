@@ -26,8 +26,9 @@ bool load_key(struct snapshot *from, const char *path, mode_t forbidden, bool an
               struct text *out, struct text *errors)
 {
     struct stat st;
-    return load_pem(from, path, out, &st, errors) &&
-           (snapshot_is_given(from) || file_is_private(path, &st, forbidden, any_owner, errors));
+    if (snapshot_is_given(from)) return load_pem(from, path, out, NULL, errors);
+    return load_pem(NULL, path, out, &st, errors) &&
+           file_is_private(path, &st, forbidden, any_owner, errors);
 }
 
 void load_note_end(struct loaded_config *loaded, const char *what, time_t end, time_t warn_from)
@@ -65,12 +66,25 @@ void loaded_config_warnings(const struct loaded_config *loaded, time_t now, stru
 /* Who renews an issuing CA: this program, if the root's key is here. */
 static void note_issuing(struct loaded_config *loaded, const struct cert *c)
 {
-    bool renews = loaded->ca.key.size > 0;
+    bool renews = loaded->ca.renews;
     time_t lifetime = c->not_after - c->not_before;
     load_note_end(loaded,
                   renews ? "An issuing CA"
                          : "An issuing CA, which this process has no root's key to renew,",
                   c->not_after, c->not_after - lifetime / (renews ? 6 : 3));
+}
+
+static bool publishes(const struct config *c)
+{
+    for (size_t i = 0; i < c->listener_count; i++)
+        if (c->listeners[i].type == LISTEN_PUBLISH) return true;
+    return false;
+}
+
+bool loaded_config_is_stale(const struct loaded_config *loaded, time_t now)
+{
+    const time_t half = (time_t)CA_CRL_DAYS * 86400 / 2;
+    return publishes(loaded->config) && (now > loaded->at + half || now < loaded->at);
 }
 
 static void load_ca(struct loaded_config *loaded, struct text *errors)
@@ -89,11 +103,13 @@ static void load_ca(struct loaded_config *loaded, struct text *errors)
             if (loaded->ca.issuing[k].size > 0) note_issuing(loaded, ca_certificate(signers[k]));
         ca_signers_close(signers);
     }
+    if (publishes(loaded->config))
+        (void)!ca_files_make_crls(&place, loaded->files, time(NULL), &loaded->ca, errors);
     root = ca_root_open(&loaded->ca, &place, errors);
     if (root) load_note_certificate(loaded, "The local CA", ca_certificate(root));
     ca_free(root);
     const struct text *crl = &loaded->ca.crl;
-    if (crl->size > 0 &&
+    if (crl->size > 0 && ca_files_have_issuing(&loaded->ca) &&
         crl_times((struct span){(const uint8_t *)text_string(crl), crl->size}, &made, &expires))
         load_note_end(loaded, "The CRL of the local CA (ca.crl)", expires,
                       expires - (expires - made) / 6);
@@ -138,7 +154,8 @@ static bool load_credentials(const struct loaded_config *loaded, const char *pat
     struct text content = {0};
     bool ok =
         load_key(loaded->files, path, MODE_ALL_BUT_OWNER, loaded->any_owner, &content, errors) &&
-        credentials_read(&content, path, out, errors);
+        credentials_read(&content, path, out, errors) &&
+        snapshot_put(loaded->files, path, &content);
     if (content.data) explicit_bzero(content.data, content.size);
     text_fini(&content);
     return ok;
@@ -215,6 +232,7 @@ static struct loaded_config *load(struct text *source, const char *file, bool an
         return NULL;
     }
     loaded->references = 1;
+    loaded->at = time(NULL);
     loaded->any_owner = any_owner;
     loaded->files = files;
     loaded->source = *source;

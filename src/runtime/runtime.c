@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LEAVES_LIMIT = 1024, SESSIONS_LIMIT = 1024, LEAF_KEY_SIZE = HELLO_NAME_SIZE + 32 };
+enum { LEAVES_LIMIT = 1024, SESSIONS_LIMIT = 1024 };
 static const int64_t session_lifetime_ns = (int64_t)3600 * 1000000000;
 static const time_t leaf_renewal = (time_t)86400; /* a leaf this near its end is minted again */
 
@@ -143,22 +143,66 @@ void runtime_release(struct runtime *runtime)
     free(runtime);
 }
 
-static struct leaf *mint(struct runtime *runtime, const struct leaf_request *r)
+void leaf_name(const struct leaf_request *r, char out[LEAF_NAME_SIZE])
 {
-    struct text chain = {0};
-    struct leaf *leaf = calloc(1, sizeof *leaf);
-    if (!leaf) return NULL;
+    snprintf(out, LEAF_NAME_SIZE, "%s%s %s%s", key_type_name(r->key), r->tickets ? "" : "-plain",
+             r->identity, r->second_name ? " and more" : "");
+}
+
+static void begin_order(const struct runtime *runtime, enum sign_what what, struct sign_order *out)
+{
+    memset(out, 0, sizeof *out); /* with what lies between its members */
+    out->serial = runtime->loaded->serial;
+    out->what = what;
+}
+
+bool runtime_order_leaf(struct runtime *runtime, const struct leaf_request *r,
+                        struct sign_order *out)
+{
     const struct private_key *key = leaf_keys_get(runtime->leaf_keys, r->key);
-    struct ca *ca = runtime->signers[r->key];
-    const char *also =
-        r->second_name && ca_permits(ca, r->second_name, false) ? r->second_name : NULL;
-    if (key && ca_mint(ca, r->identity, r->is_ip, also, key, time(NULL), &chain, &leaf->lifetime))
-        leaf->context =
-            tls_context_server(&runtime->loaded->config->policy, &chain, key, r->tickets);
-    text_fini(&chain);
-    if (leaf->context) return leaf;
-    free(leaf);
-    return NULL;
+    if (!key || key->spki_size > sizeof out->spki) return false;
+    begin_order(runtime, SIGN_LEAF, out);
+    out->key = r->key;
+    out->is_ip = r->is_ip;
+    snprintf(out->identity, sizeof out->identity, "%s", r->identity);
+    if (r->second_name && ca_permits(runtime->signers[r->key], r->second_name, false))
+        snprintf(out->also, sizeof out->also, "%s", r->second_name);
+    out->spki_size = (uint32_t)key->spki_size;
+    memcpy(out->spki, key->spki, key->spki_size);
+    return true;
+}
+
+void runtime_order_signature(const struct runtime *runtime, enum sign_what what, size_t index,
+                             const struct signing_request *request, struct sign_order *out)
+{
+    begin_order(runtime, what, out);
+    out->index = (uint32_t)index;
+    out->key = request->key;
+    out->pss = request->pss;
+    out->size = request->size;
+    memcpy(out->digest, request->digest, sizeof out->digest);
+}
+
+bool runtime_add_leaf(struct runtime *runtime, const struct leaf_request *r, const char *chain,
+                      size_t n, struct lifetime lifetime)
+{
+    struct text pem = {0};
+    char name[LEAF_NAME_SIZE];
+    struct leaf *leaf = calloc(1, sizeof *leaf);
+    const struct private_key *key = leaf_keys_get(runtime->leaf_keys, r->key);
+    text_add_bytes(&pem, chain, n);
+    if (leaf && key && !pem.failed) {
+        leaf->lifetime = lifetime;
+        leaf->context = tls_context_server(&runtime->loaded->config->policy, &pem, key, r->tickets);
+    }
+    text_fini(&pem);
+    if (!leaf || !leaf->context) {
+        free(leaf);
+        return false;
+    }
+    leaf_name(r, name);
+    cache_put(runtime->leaves, name, leaf);
+    return true;
 }
 
 /* False also if the clock was set back to before the leaf begins. If the CA bounds its lifetime, a
@@ -171,12 +215,11 @@ static bool serves(const struct leaf *leaf, const struct cert *ca, time_t now)
     return !near_end && !not_begun && l->ends > now;
 }
 
-/* The cached leaf that may be presented now, or NULL; name gets its key. */
-static struct leaf *find_leaf(struct runtime *runtime, const struct leaf_request *r,
-                              char name[LEAF_KEY_SIZE])
+/* The cached leaf that may be presented now, or NULL. */
+static struct leaf *find_leaf(struct runtime *runtime, const struct leaf_request *r)
 {
-    snprintf(name, LEAF_KEY_SIZE, "%s%s %s%s", key_type_name(r->key), r->tickets ? "" : "-plain",
-             r->identity, r->second_name ? " and more" : "");
+    char name[LEAF_NAME_SIZE];
+    leaf_name(r, name);
     struct leaf *leaf = cache_get(runtime->leaves, name);
     return leaf && serves(leaf, ca_certificate(runtime->signers[r->key]), time(NULL)) ? leaf : NULL;
 }
@@ -195,25 +238,12 @@ bool runtime_may_present(const struct runtime *runtime, const struct runtime_lis
            ca_permits(runtime->signers[r->key], r->identity, r->is_ip);
 }
 
-bool runtime_has_to_mint(struct runtime *runtime, const struct runtime_listener *listener,
-                         const struct leaf_request *r)
-{
-    char name[LEAF_KEY_SIZE];
-    return listener->config->certificates.n == 0 && !find_leaf(runtime, r, name);
-}
-
 struct tls_context *runtime_server_context(struct runtime *runtime,
                                            const struct runtime_listener *listener,
                                            const struct leaf_request *r)
 {
     if (listener->config->certificates.n) return listener->own[r->key][r->tickets];
-    char name[LEAF_KEY_SIZE];
-    struct leaf *leaf = find_leaf(runtime, r, name);
-    if (leaf) return leaf->context;
-    leaf = mint(runtime, r);
-    if (!leaf) return NULL;
-    cache_put(runtime->leaves, name, leaf);
-    leaf = cache_get(runtime->leaves, name);
+    struct leaf *leaf = find_leaf(runtime, r);
     return leaf ? leaf->context : NULL;
 }
 

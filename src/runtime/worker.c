@@ -7,16 +7,6 @@ uint64_t worker_next_id(struct worker *w)
     return w->next_id++ << 8 | (w->number & 0xff);
 }
 
-bool worker_may_mint(const struct worker *w)
-{
-    return w->mint_iteration != ev_iteration(w->loop);
-}
-
-void worker_minted(struct worker *w)
-{
-    w->mint_iteration = ev_iteration(w->loop);
-}
-
 static struct queue **queue_of(struct worker *w, enum worker_crowd crowd, struct source *source)
 {
     if (crowd == CROWD_LEAVING) return &w->leaving;
@@ -90,6 +80,7 @@ bool worker_init(struct worker *w, unsigned number, struct worker_shared *shared
     pthread_mutex_init(&w->lock, NULL);
     ev_set_userdata(w->loop, w);
     run_queue_init(&w->run_queue, w->loop);
+    mints_init(&w->mints);
     ev_async_init(&w->wake, on_wake);
     w->wake.data = w;
     ev_async_start(w->loop, &w->wake);
@@ -101,6 +92,7 @@ void worker_fini(struct worker *w)
     for (int i = 0; i < WORKER_CROWDS; i++) crowd_fini(&w->crowds[i]);
     run_queue_fini(&w->run_queue);
     recorder_free(w->recorder);
+    signer_free(w->signer);
     ev_loop_destroy(w->loop);
     pthread_mutex_destroy(&w->lock);
     explicit_bzero(&w->ticket_keys, sizeof w->ticket_keys);

@@ -6,32 +6,24 @@
 #include "base/spawn.h"
 #include "serve/ca_care.h"
 #include "serve/list_watch.h"
-#include "serve/proxy_process.h"
-#include "serve/publisher.h"
+#include "serve/own_records.h"
 #include "serve/senders.h"
+#include "serve/setting.h"
+#include "serve/signers.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
-enum { DESCRIPTORS_SPARE = 64, DAY_SECONDS = 86400, HOUR_SECONDS = 3600 };
+enum { DAY_SECONDS = 86400, HOUR_SECONDS = 3600 };
 static const int64_t second_ns = 1000000000;
 /* A proxy that ended within a second of its start is started again later. */
 static const double again_s = .5;
 
-/* The configuration file too, or only the files that it names. */
+/* Waits until the one under way is done. */
 enum reload { RELOAD_NONE, RELOAD_FILES, RELOAD_ALL };
-
-/* A configuration, and what a proxy needs to serve it. */
-struct setting {
-    struct loaded_config *loaded; /* NULL: none */
-    struct sockets sockets;
-    int files; /* its snapshot; -1: none */
-};
 
 /* What the proxy is doing. */
 enum phase {
@@ -48,6 +40,8 @@ struct keeper {
     const struct keeper_ready *ready;
     struct setting now, next; /* next: of a reload under way */
     struct senders senders;
+    struct signers *signers;
+    uint32_t serial; /* of the last configuration that was read */
     struct proxy_process *proxy;
     enum phase phase;
     int64_t proxy_since_ns; /* steady */
@@ -59,47 +53,12 @@ struct keeper {
     struct ev_loop *loop;
     ev_signal hup, term, interrupt;
     ev_timer drain_over, daily, hourly, start_again;
+    ev_timer former_over; /* no handshake of a former configuration goes on */
 };
-
-/* ---- records ---- */
 
 static void record(struct keeper *k, enum audit_action action, const char *detail)
 {
-    struct text line = {0};
-    const struct audit_policy *policy = &k->now.loaded->audit_policy;
-    struct audit_event e = {.action = action,
-                            .policy = policy,
-                            .duration_ns = -1,
-                            .detail = detail,
-                            .alert_sent = -1,
-                            .alert_received = -1};
-    clock_gettime(CLOCK_REALTIME, &e.at);
-    struct audit_stamp stamp = audit_render(&e, &line);
-    recorder_submit(k->senders.own, stamp, &line, NULL, policy, NULL);
-}
-
-/* One line instead of several, for a record. */
-static void to_one_line(char *s)
-{
-    size_t n = strlen(s);
-    while (n > 0 && s[n - 1] == '\n') s[--n] = '\0';
-    for (; *s; s++)
-        if (*s == '\n') *s = ' ';
-}
-
-/* Warns the operator about what expires, and adds it to the record of this start or reload. */
-static void record_with_warnings(struct keeper *k, enum audit_action action)
-{
-    struct text warnings = {0};
-    loaded_config_warnings(k->now.loaded, time(NULL), &warnings);
-    char *detail = warnings.size ? text_take(&warnings) : NULL;
-    if (detail) {
-        to_one_line(detail);
-        diag_warning("%s", detail);
-    }
-    record(k, action, detail);
-    free(detail);
-    text_fini(&warnings);
+    own_record(k->senders.own, k->now.loaded, action, detail);
 }
 
 static void on_new_day(struct ev_loop *loop, ev_timer *timer, int events)
@@ -107,57 +66,16 @@ static void on_new_day(struct ev_loop *loop, ev_timer *timer, int events)
     (void)loop;
     (void)events;
     struct keeper *k = timer->data;
-    struct text warnings = {0};
-    loaded_config_warnings(k->now.loaded, time(NULL), &warnings);
-    if (warnings.size) diag_warning("%s", text_string(&warnings));
-    text_fini(&warnings);
+    own_warnings(k->now.loaded);
 }
 
-/* ---- settings ---- */
-
-static void setting_fini(struct setting *s)
-{
-    sockets_close(&s->sockets);
-    if (s->files >= 0) close(s->files);
-    loaded_config_release(s->loaded);
-    *s = (struct setting){.files = -1};
-}
-
-/* running: NULL for the first one. */
-static bool setting_read(struct setting *s, const char *config_file, const struct setting *running,
-                         enum reload what, struct text *errors)
-{
-    struct snapshot *files = snapshot_new();
-    *s = (struct setting){.files = -1};
-    if (!files) return false;
-    s->loaded = running && what == RELOAD_FILES
-                    ? loaded_config_reread(running->loaded, config_file, files, errors)
-                    : loaded_config_read(config_file, false, files, errors);
-    unsigned before = running ? running->loaded->config->proxy.workers : 0;
-    bool ok = s->loaded != NULL;
-    if (ok && running && s->loaded->config->proxy.workers != before) {
-        text_printf(errors, "[proxy] workers is %u now and %u before: that needs a restart\n",
-                    s->loaded->config->proxy.workers, before);
-        ok = false;
-    }
-    ok = ok && sockets_open(&s->sockets, s->loaded, running ? &running->sockets : NULL,
-                            running ? running->loaded : NULL, errors);
-    if (ok && (s->files = snapshot_seal(files)) < 0) {
-        text_printf(errors, "the configuration cannot be handed over: %s\n", strerror(errno));
-        ok = false;
-    }
-    snapshot_free(files);
-    if (!ok) setting_fini(s);
-    return ok;
-}
+/* ---- reloads ---- */
 
 static void watch_lists(struct keeper *k)
 {
     if (!list_watch_use(&k->watch, k->now.loaded->config))
         diag_error("no memory to watch the files of addresses: send SIGHUP after a change");
 }
-
-/* ---- reloads ---- */
 
 static void reload(struct keeper *k, enum reload what);
 
@@ -180,6 +98,7 @@ static void reject(struct keeper *k, struct text *errors)
     diag_error("configuration rejected, the old one goes on: %s", faults ? faults : "no memory");
     record(k, AUDIT_CONFIGURATION_REJECTED, faults);
     free(faults);
+    if (k->next.loaded) signers_forget(k->signers, k->next.loaded);
     setting_fini(&k->next);
 }
 
@@ -191,13 +110,36 @@ static void reload(struct keeper *k, enum reload what)
         if (what > k->again) k->again = what;
         return;
     }
-    if (setting_read(&k->next, k->config_file, &k->now, what, &errors)) {
+    enum setting_scope scope = what == RELOAD_ALL ? SETTING_ALL : SETTING_FILES;
+    if (setting_read(&k->next, k->config_file, ++k->serial, &k->now, scope, &errors)) {
         k->phase = PHASE_RELOADING;
-        proxy_process_load(k->proxy, k->config_file, k->next.files, &k->next.sockets);
+        signers_add(k->signers, k->next.loaded);
+        setting_give(&k->next, k->config_file, k->proxy);
     } else {
         reject(k, &errors);
     }
     text_fini(&errors);
+}
+
+/* Handshakes of the former configurations need its keys for a while. */
+static void keep_former(struct keeper *k, const struct config *former)
+{
+    uint64_t handshake_ms = former->proxy.hello_timeout + former->proxy.connect_timeout +
+                            2 * former->proxy.handshake_timeout;
+    ev_timer_stop(k->loop, &k->former_over);
+    ev_timer_set(&k->former_over, (double)handshake_ms * 2 / 1000., 0.);
+    ev_timer_start(k->loop, &k->former_over);
+}
+
+static void on_former_over(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct keeper *k = timer->data;
+    if (k->next.loaded)
+        keep_former(k, k->now.loaded->config); /* a reload is under way */
+    else
+        signers_keep(k->signers, k->now.loaded);
 }
 
 /* The proxy has loaded it: from here on there is no way back. */
@@ -216,6 +158,7 @@ static void change(struct keeper *k)
     struct setting old = k->now;
     k->now = k->next;
     k->next = (struct setting){.files = -1};
+    keep_former(k, old.loaded->config);
     setting_fini(&old); /* first: the proxy leaves what nobody else has any more */
     watch_lists(k);
     k->phase = PHASE_CHANGING;
@@ -234,7 +177,7 @@ static void note_changed(struct keeper *k)
         addr_format(&loaded->listener_addresses[i], where);
         if (addr_port(&l->address) == 0) diag_info("listening on %s (%s)", where, l->name);
     }
-    record_with_warnings(k, AUDIT_CONFIGURATION_LOADED);
+    own_record_with_warnings(k->senders.own, k->now.loaded, AUDIT_CONFIGURATION_LOADED);
 }
 
 static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
@@ -257,7 +200,9 @@ static void on_new_hour(struct ev_loop *loop, ev_timer *timer, int events)
     (void)loop;
     (void)events;
     struct keeper *k = timer->data;
-    if (ca_care_run(k->now.loaded->config, time(NULL))) reload(k, RELOAD_FILES);
+    if (ca_care_run(k->now.loaded->config, time(NULL)) ||
+        loaded_config_is_stale(k->now.loaded, time(NULL)))
+        reload(k, RELOAD_FILES);
 }
 
 /* ---- the proxy ---- */
@@ -269,38 +214,12 @@ static void fail(struct keeper *k, const char *faults)
     ev_break(k->loop, EVBREAK_ALL);
 }
 
-/* Prints to standard output, unless the records go there. */
-static void announce(const struct keeper *k)
-{
-    const struct loaded_config *loaded = k->now.loaded;
-    const struct config *c = loaded->config;
-    bool taken = strcmp(c->audit.file, "-") == 0;
-    for (size_t i = 0; i < c->audit.copies.n; i++)
-        taken = taken || strcmp(c->audit.copies.items[i], "-") == 0;
-    if (k->ready) {
-        k->ready->report(k->ready->arg, loaded->listener_addresses, c->listener_count);
-        return;
-    }
-    FILE *out = taken ? stderr : stdout;
-    for (size_t i = 0; i < c->listener_count; i++) {
-        char where[ADDR_TEXT_SIZE], target[TARGET_TEXT_SIZE] = "";
-        const struct listen_config *l = &c->listeners[i];
-        addr_format(&loaded->listener_addresses[i], where);
-        if (l->upstream.host[0]) target_format(&l->upstream, target);
-        fprintf(out, "suitegate: listening on %s (%s, %s%s%s%s)\n", where, l->name,
-                listen_type_name(l->type), target[0] ? " to " : "", target,
-                l->mode == MODE_OBSERVE ? ", only observes" : "");
-    }
-    fprintf(out, "suitegate: ready\n");
-    fflush(out);
-}
-
 /* Its configuration is loaded: it may serve. */
 static void let_serve(struct keeper *k)
 {
     senders_use(&k->senders, k->proxy, k->now.loaded->config->proxy.workers);
     if (!k->start_recorded) { /* before any connection's record */
-        record_with_warnings(k, AUDIT_PROXY_STARTED);
+        own_record_with_warnings(k->senders.own, k->now.loaded, AUDIT_PROXY_STARTED);
         (void)!recorder_finish(k->senders.own, clock_steady_ns() + RECORDING_END_S * second_ns);
         k->start_recorded = true;
     }
@@ -343,12 +262,15 @@ static void on_used(void *arg)
     bool reloaded = k->phase == PHASE_CHANGING;
     if (!reloaded && k->phase != PHASE_STARTING) return;
     k->phase = PHASE_SERVING;
+    const struct loaded_config *loaded = k->now.loaded;
     if (reloaded)
         note_changed(k);
     else if (k->announced)
         diag_info("the proxy serves again");
+    else if (k->ready)
+        k->ready->report(k->ready->arg, loaded->listener_addresses, loaded->config->listener_count);
     else
-        announce(k);
+        setting_announce(&k->now);
     k->announced = true;
     reload_again(k);
 }
@@ -396,6 +318,7 @@ static void on_ended(void *arg, const struct proxy_end *end)
     bool told = clerk_process_note_end(k->senders.clerk, name, wanted ? "" : end->how);
     senders_use(&k->senders, NULL, 0);
     proxy_process_free(k->proxy);
+    signers_stop(k->signers);
     k->proxy = NULL;
     k->phase = PHASE_ABSENT;
     k->silent += end->silent;
@@ -413,6 +336,18 @@ static void on_ended(void *arg, const struct proxy_end *end)
         start_proxy_later(k);
 }
 
+/* A worker without one refuses to start. */
+static void give_signers(struct keeper *k)
+{
+    for (unsigned i = 0; i < k->now.loaded->config->proxy.workers; i++) {
+        int fd = signers_start(k->signers);
+        if (fd >= 0)
+            proxy_process_give_signer(k->proxy, i, fd);
+        else
+            diag_error("no thread or socket for signatures: %s", strerror(errno));
+    }
+}
+
 static void start_proxy(struct keeper *k)
 {
     struct text errors = {0};
@@ -421,7 +356,8 @@ static void start_proxy(struct keeper *k)
     k->proxy = proxy_process_new(k->loop, &events, &errors);
     if (k->proxy) {
         k->phase = PHASE_LOADING;
-        proxy_process_load(k->proxy, k->config_file, k->now.files, &k->now.sockets);
+        give_signers(k);
+        setting_give(&k->now, k->config_file, k->proxy);
     } else if (k->announced) {
         diag_error("%.*s", (int)strcspn(text_string(&errors), "\n"), text_string(&errors));
         start_proxy_later(k);
@@ -468,21 +404,6 @@ static void on_term(struct ev_loop *loop, ev_signal *signal, int events)
 
 /* ---- its life ---- */
 
-static void raise_descriptors(const struct config *c)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
-    limit.rlim_cur = limit.rlim_max;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0) return;
-    rlim_t wanted = (rlim_t)c->proxy.max_connections * 2 + DESCRIPTORS_SPARE;
-    for (size_t i = 0; i < c->listener_count; i++)
-        if (c->listeners[i].type == LISTEN_PUBLISH) wanted += PUBLISHER_CONNECTIONS;
-    if (limit.rlim_cur < wanted)
-        diag_warning("max_connections = %u wants %llu open files, the limit is %llu (ulimit -n)",
-                     c->proxy.max_connections, (unsigned long long)wanted,
-                     (unsigned long long)limit.rlim_cur);
-}
-
 static void ignore_signals(void)
 {
     struct sigaction ignore = {.sa_handler = SIG_IGN};
@@ -515,6 +436,8 @@ static void watch(struct keeper *k)
     ev_timer_init(&k->start_again, on_start_again, 0., 0.);
     ev_timer_init(&k->daily, on_new_day, DAY_SECONDS, DAY_SECONDS);
     ev_timer_init(&k->hourly, on_new_hour, HOUR_SECONDS, HOUR_SECONDS);
+    ev_timer_init(&k->former_over, on_former_over, 0., 0.);
+    k->former_over.data = k;
     k->drain_over.data = k->start_again.data = k->daily.data = k->hourly.data = k;
     ev_timer_start(k->loop, &k->daily);
     ev_timer_start(k->loop, &k->hourly);
@@ -526,6 +449,7 @@ static void end(struct keeper *k)
 {
     senders_use(&k->senders, NULL, 0);
     proxy_process_free(k->proxy);
+    signers_free(k->signers);
     if (k->start_recorded) {
         char detail[96];
         snprintf(detail, sizeof detail, "%lu connections ended before their first byte.",
@@ -551,11 +475,13 @@ bool keeper_run(const char *config_file, const struct keeper_ready *ready, struc
     spawn_remember();
     ca_care_begin(config_file, time(NULL));
     ignore_signals();
-    if (!setting_read(&k.now, config_file, NULL, RELOAD_ALL, errors)) return false;
-    raise_descriptors(k.now.loaded->config);
+    if (!setting_read(&k.now, config_file, ++k.serial, NULL, SETTING_ALL, errors)) return false;
+    k.signers = signers_new();
+    setting_raise_descriptors(&k.now);
     k.loop = ev_default_loop(EVFLAG_NOENV);
-    bool ok = k.loop != NULL;
+    bool ok = k.loop && k.signers;
     if (ok) {
+        signers_add(k.signers, k.now.loaded);
         const struct clerk_events events = {on_clerk_restarted, &k};
         watch(&k);
         ok = senders_start(&k.senders, k.loop, &k.now.loaded->config->audit,

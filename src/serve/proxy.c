@@ -3,10 +3,12 @@
 #include "proxy_order.h"
 
 #include "base/clock.h"
+#include "base/confine.h"
 #include "base/diag.h"
 #include "base/post.h"
 #include "front/fronts.h"
 #include "route/routes.h"
+#include "serve/given.h"
 #include "serve/publisher.h"
 #include "serve/worker_thread.h"
 
@@ -16,16 +18,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 static const int64_t second_ns = 1000000000;
-
-/* A listening socket for the next load. */
-struct given {
-    size_t listener, worker;
-    int fd;
-};
 
 /* One load of the configuration, and what is made of it. */
 struct load {
@@ -46,9 +41,9 @@ struct proxy {
     unsigned ended, taken; /* atomic: workers; since the last use */
     ev_async worker_ended, runtime_taken, clerk_lost;
     ev_timer hourly;
-    struct given *given;
-    size_t given_count;
-    struct load next, current; /* of current, only the publisher */
+    struct given given;
+    int signers[CONFIG_WORKERS]; /* sockets for signatures; -1: none, or given away */
+    struct load next, current;   /* of current, only the publisher */
     bool draining;
 };
 
@@ -70,37 +65,14 @@ static void tell(struct proxy *p, const char *kind, const char *field, const cha
 
 /* ---- loading ---- */
 
-static void drop_given(struct proxy *p)
-{
-    for (size_t i = 0; i < p->given_count; i++)
-        if (p->given[i].fd >= 0) close(p->given[i].fd);
-    free(p->given);
-    p->given = NULL;
-    p->given_count = 0;
-}
-
 /* Takes fd. */
 static void take_socket(struct proxy *p, const struct text *order, size_t at, int fd)
 {
     const char *listener = post_next(order, &at), *worker = listener ? post_next(order, &at) : NULL;
-    struct given *more =
-        worker && fd >= 0 ? realloc(p->given, (p->given_count + 1) * sizeof *more) : NULL;
-    if (!more) { /* the load will miss it */
-        if (fd >= 0) close(fd);
-        return;
-    }
-    p->given = more;
-    p->given[p->given_count++] =
-        (struct given){strtoul(listener, NULL, 10), strtoul(worker, NULL, 10), fd};
-}
-
-/* NULL: there is none. */
-static int *find_socket(const struct proxy *p, size_t listener, size_t worker)
-{
-    for (size_t i = 0; i < p->given_count; i++)
-        if (p->given[i].listener == listener && p->given[i].worker == worker)
-            return &p->given[i].fd;
-    return NULL;
+    if (worker)
+        given_add(&p->given, strtoul(listener, NULL, 10), strtoul(worker, NULL, 10), fd);
+    else if (fd >= 0)
+        close(fd);
 }
 
 static void forget(struct load *l, unsigned count)
@@ -112,20 +84,22 @@ static void forget(struct load *l, unsigned count)
     *l = (struct load){NULL, NULL, NULL};
 }
 
-static bool note_addresses(struct proxy *p, struct loaded_config *loaded, struct text *errors)
+/* Takes fd. */
+static void take_signer(struct proxy *p, const struct text *order, size_t at, int fd)
 {
-    for (size_t i = 0; i < loaded->config->listener_count; i++) {
-        struct sockaddr_storage at = {0};
-        socklen_t size = sizeof at;
-        const int *fd = find_socket(p, i, 0);
-        if (!fd || getsockname(*fd, (struct sockaddr *)&at, &size) < 0) {
-            text_printf(errors, "listener %s: no descriptor for its socket\n",
-                        loaded->config->listeners[i].name);
-            return false;
-        }
-        loaded->listener_addresses[i] = addr_from_sockaddr((struct sockaddr *)&at, size);
-    }
-    return true;
+    const char *digits = post_next(order, &at);
+    unsigned long worker = digits ? strtoul(digits, NULL, 10) : CONFIG_WORKERS;
+    if (worker < CONFIG_WORKERS && p->signers[worker] < 0)
+        p->signers[worker] = fd;
+    else if (fd >= 0)
+        close(fd);
+}
+
+static struct worker_thread *make_worker(struct proxy *p, unsigned i, const struct ticket_key *key)
+{
+    int signer = p->signers[i];
+    p->signers[i] = -1;
+    return signer < 0 ? NULL : worker_thread_new(i, &p->shared, &p->events, key, signer);
 }
 
 static bool make_workers(struct proxy *p, unsigned count)
@@ -137,21 +111,9 @@ static bool make_workers(struct proxy *p, unsigned count)
     p->shared.sources = sources_new(count);
     bool ok = p->workers && p->shared.sources && ticket_key_generate(&key);
     for (unsigned i = 0; ok && i < count; i++)
-        ok = (p->workers[i] = worker_thread_new(i, &p->shared, &p->events, &key)) != NULL;
+        ok = (p->workers[i] = make_worker(p, i, &key)) != NULL;
     explicit_bzero(&key, sizeof key);
     return ok;
-}
-
-/* Those of one worker, to give away or to put back. */
-static void take_sockets(const struct proxy *p, size_t worker, int *sockets, size_t n, bool back)
-{
-    for (size_t i = 0; i < n; i++) {
-        int *given = find_socket(p, i, worker);
-        if (back && given)
-            *given = sockets[i];
-        else if (!back)
-            sockets[i] = given ? *given : -1;
-    }
 }
 
 static bool build(struct proxy *p, struct load *l, struct text *errors)
@@ -161,23 +123,24 @@ static bool build(struct proxy *p, struct load *l, struct text *errors)
     l->runtimes = calloc(p->count, sizeof(struct runtime *));
     bool ok = sockets && l->runtimes;
     for (unsigned k = 0; ok && k < p->count; k++) {
-        take_sockets(p, k, sockets, n, false);
+        given_lend(&p->given, k, sockets, n);
         l->runtimes[k] = runtime_new(l->loaded, &p->leaf_keys, worker_thread_loop(p->workers[k]),
                                      sockets, errors);
         ok = l->runtimes[k] != NULL;
-        take_sockets(p, k, sockets, n, true);
+        given_return(&p->given, k, sockets, n);
     }
     if (ok) {
-        take_sockets(p, 0, sockets, n, false);
+        given_lend(&p->given, 0, sockets, n);
         l->publisher = publisher_new(l->loaded, sockets, p->current.publisher, errors);
-        take_sockets(p, 0, sockets, n, true);
+        given_return(&p->given, 0, sockets, n);
     }
     free(sockets);
     return ok && l->publisher;
 }
 
 /* Takes fd. */
-static bool load(struct proxy *p, const char *config_file, int fd, struct text *errors)
+static bool load(struct proxy *p, const char *config_file, uint32_t serial, int fd,
+                 struct text *errors)
 {
     struct load *l = &p->next;
     forget(l, p->count);
@@ -189,22 +152,25 @@ static bool load(struct proxy *p, const char *config_file, int fd, struct text *
     }
     l->loaded = loaded_config_read(config_file, false, files, errors);
     snapshot_free(files);
-    return l->loaded && note_addresses(p, l->loaded, errors) &&
+    if (l->loaded) l->loaded->serial = serial;
+    return l->loaded && given_set_addresses(&p->given, l->loaded, errors) &&
            make_workers(p, l->loaded->config->proxy.workers) && build(p, l, errors);
 }
 
 /* Takes fd. */
-static void obey_load(struct proxy *p, const char *config_file, int fd)
+static void obey_load(struct proxy *p, const struct text *order, size_t at, int fd)
 {
     struct text errors = {0};
-    if (load(p, config_file, fd, &errors)) {
+    const char *config_file = post_next(order, &at);
+    const char *serial = config_file ? post_next(order, &at) : NULL;
+    if (load(p, config_file, serial ? (uint32_t)strtoul(serial, NULL, 10) : 0, fd, &errors)) {
         tell(p, NEWS_LOADED, NULL, NULL);
     } else {
         if (errors.size == 0) text_add(&errors, "the proxy is out of memory\n");
         tell(p, NEWS_REFUSED, text_string(&errors), NULL);
         forget(&p->next, p->count);
     }
-    drop_given(p);
+    given_drop(&p->given);
     text_fini(&errors);
 }
 
@@ -275,7 +241,6 @@ static void on_new_hour(struct ev_loop *loop, ev_timer *timer, int events)
     for (unsigned i = 0; made && i < p->started; i++)
         taken = worker_thread_change_ticket_key(p->workers[i], &key) && taken;
     explicit_bzero(&key, sizeof key);
-    publisher_renew(p->current.publisher, time(NULL));
     if (!taken) diag_warning("some workers keep their key for session tickets for another hour");
 }
 
@@ -370,7 +335,11 @@ static void obey(struct proxy *p, const struct text *order, int fd)
         return;
     }
     if (strcmp(kind, ORDER_LOAD) == 0) {
-        obey_load(p, post_next(order, &at), fd);
+        obey_load(p, order, at, fd);
+        return;
+    }
+    if (strcmp(kind, ORDER_SIGNER) == 0) {
+        take_signer(p, order, at, fd);
         return;
     }
     if (strcmp(kind, ORDER_USE) == 0)
@@ -465,21 +434,15 @@ static void end_workers(struct proxy *p, struct counts *total)
     p->count = 0;
 }
 
-/* Signals for the whole group or service are the keeper's. */
-static void ignore_signals(void)
-{
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ};
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    for (size_t i = 0; i < COUNT_OF(signals); i++) sigaction(signals[i], &ignore, NULL);
-}
-
 static size_t end(struct proxy *p)
 {
     struct counts total = {0};
     char silent[TEXT_DECIMAL_SIZE], lost_records[TEXT_DECIMAL_SIZE];
     forget(&p->next, p->count);
     end_workers(p, &total);
-    drop_given(p);
+    given_drop(&p->given);
+    for (unsigned i = 0; i < CONFIG_WORKERS; i++)
+        if (p->signers[i] >= 0) close(p->signers[i]);
     publisher_free(p->current.publisher);
     leaf_keys_fini(&p->leaf_keys);
     size_t lost = p->shared.recording ? recording_free(p->shared.recording) : 0;
@@ -497,7 +460,8 @@ static size_t end(struct proxy *p)
 bool proxy_run(int post)
 {
     struct proxy p = {.post = post, .loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV)};
-    ignore_signals();
+    confine_signals();
+    for (unsigned i = 0; i < CONFIG_WORKERS; i++) p.signers[i] = -1;
     leaf_keys_init(&p.leaf_keys);
     p.events = (struct worker_events){report_runtime_taken, report_clerk_lost, report_ended, &p};
     p.shared.front_of = front_of;

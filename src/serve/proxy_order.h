@@ -6,7 +6,11 @@
 /* Keeper to proxy. A socket is a listening one, for the next load; a proxy that has got all of them
  * loads the configuration, says so, and serves it when it is told to use it. */
 #define ORDER_SOCKET "socket" /* listener, worker; with the socket */
-#define ORDER_LOAD "load"     /* the configuration's path; with a snapshot (base/snapshot.h) */
+#define ORDER_SIGNER \
+    "signer" /* worker; with its socket (runtime/signer.h). Before the first load */
+#define ORDER_LOAD                                                                \
+    "load" /* the configuration's path, serial; with a snapshot (base/snapshot.h) \
+            */
 #define ORDER_USE "use"
 #define ORDER_FORGET "forget" /* what was loaded */
 #define ORDER_CLERK "clerk"   /* channel; with a recorder's socket */

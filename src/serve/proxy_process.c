@@ -150,8 +150,18 @@ static void give_socket(struct proxy_process *p, size_t listener, unsigned worke
     text_fini(&order);
 }
 
-void proxy_process_load(struct proxy_process *p, const char *config_file, int files,
-                        const struct sockets *sockets)
+void proxy_process_give_signer(struct proxy_process *p, unsigned worker, int fd)
+{
+    struct text order = {0};
+    post_put(&order, ORDER_SIGNER);
+    put_number(&order, worker);
+    give(p, &order, fd);
+    text_fini(&order);
+    close(fd);
+}
+
+void proxy_process_load(struct proxy_process *p, const char *config_file, uint32_t serial,
+                        int files, const struct sockets *sockets)
 {
     struct text order = {0};
     for (size_t i = 0; i < sockets->n; i++)
@@ -159,6 +169,7 @@ void proxy_process_load(struct proxy_process *p, const char *config_file, int fi
             give_socket(p, i, k, sockets->items[i]->fds[k]);
     post_put(&order, ORDER_LOAD);
     post_put(&order, config_file);
+    put_number(&order, serial);
     give(p, &order, files);
     text_fini(&order);
 }

@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "page/pac.h"
 #include "page/trust_page.h"
-#include "pki/crl.h"
 #include "pki/name.h"
 
 #include <stdio.h>
@@ -25,7 +24,6 @@ struct published_ca {
     char name[NAME_SIZE];
     struct text certificate; /* DER */
     struct text crl;         /* DER; empty: none */
-    time_t crl_half;         /* when half its life is over; 0: it is not renewed here */
 };
 
 struct publication {
@@ -37,25 +35,15 @@ struct publication {
     char fingerprint[3 * 32], expires[CLOCK_TEXT_SIZE];
 };
 
-static void note_crl_times(struct published_ca *ca)
-{
-    time_t made, expires;
-    struct span der = {(const uint8_t *)text_string(&ca->crl), ca->crl.size};
-    if (crl_times(der, &made, &expires)) ca->crl_half = made + (expires - made) / 2;
-}
-
-static bool add_ca(struct publication *p, struct ca *ca, const char *name, unsigned days,
-                   time_t now)
+static bool add_ca(struct publication *p, const struct ca *ca, const char *name,
+                   const struct text *crl)
 {
     struct published_ca *place = &p->cas[p->n++];
     const struct cert *c = ca_certificate(ca);
     snprintf(place->name, sizeof place->name, "%s", name);
     text_add_bytes(&place->certificate, c->der.p, c->der.n);
-    if (ca_can_sign(ca)) {
-        if (!ca_crl(ca, now, days, &place->crl)) return false;
-        note_crl_times(place);
-    }
-    return !place->certificate.failed;
+    text_add_bytes(&place->crl, text_string(crl), crl->size);
+    return !place->certificate.failed && !place->crl.failed;
 }
 
 static bool describe_root(struct publication *p, const struct cert *c)
@@ -72,46 +60,41 @@ static bool describe_root(struct publication *p, const struct cert *c)
     return p->subject != NULL;
 }
 
-static bool add_root(struct publication *p, const struct ca_place *place, time_t now,
-                     struct text *errors)
+static bool add_root(struct publication *p, const struct ca_place *place, struct text *errors)
 {
     const struct ca_files *files = &p->loaded->ca;
-    bool has_issuing = ca_files_have_issuing(files);
     struct ca *root = ca_root_open(files, place, errors);
     if (!root) return false;
-    bool ok = add_ca(p, root, "ca", has_issuing ? CA_ROOT_CRL_DAYS : CA_CRL_DAYS, now) &&
-              describe_root(p, ca_certificate(root));
-    /* Without the root's key: the CRL that was left here. */
-    if (ok && !ca_can_sign(root))
-        text_add_bytes(&p->cas[0].crl, text_string(&files->crl), files->crl.size);
+    bool ok = add_ca(p, root, "ca", &files->crl) && describe_root(p, ca_certificate(root));
     ca_free(root);
     return ok;
 }
 
-static bool fill(struct publication *p, time_t now, struct text *errors)
+static bool fill(struct publication *p, struct text *errors)
 {
     const struct ca_place place = ca_place_of(p->loaded->config);
+    const struct ca_files *files = &p->loaded->ca;
     struct ca *signers[KEY_TYPES];
-    if (!add_root(p, &place, now, errors)) return false;
-    if (!ca_files_have_issuing(&p->loaded->ca)) return true;
-    if (!ca_signers_open(&p->loaded->ca, &place, signers, errors)) return false;
+    if (!add_root(p, &place, errors)) return false;
+    if (!ca_files_have_issuing(files)) return true;
+    if (!ca_signers_open(files, &place, signers, errors)) return false;
     bool ok = true;
     for (int k = 0; ok && k < KEY_TYPES; k++) {
         char name[CA_NAME_SIZE] = "";
-        if (p->loaded->ca.issuing[k].size == 0) continue;
+        if (files->issuing[k].size == 0) continue;
         ca_short_name(ca_certificate(signers[k]), name);
-        ok = add_ca(p, signers[k], name, CA_CRL_DAYS, now);
+        ok = add_ca(p, signers[k], name, &files->issuing_crls[k]);
     }
     ca_signers_close(signers);
     return ok;
 }
 
-struct publication *publication_new(struct loaded_config *loaded, time_t now, struct text *errors)
+struct publication *publication_new(struct loaded_config *loaded, struct text *errors)
 {
     struct publication *p = calloc(1, sizeof *p);
     if (!p) return NULL;
     p->loaded = loaded_config_hold(loaded);
-    if (fill(p, now, errors)) return p;
+    if (fill(p, errors)) return p;
     if (errors->size == 0) text_add(errors, "out of memory\n");
     publication_free(p);
     return NULL;
@@ -128,26 +111,6 @@ void publication_free(struct publication *p)
     free(p->subject);
     loaded_config_release(p->loaded);
     free(p);
-}
-
-static bool is_due(const struct publication *p, time_t now)
-{
-    for (size_t i = 0; i < p->n; i++)
-        if (p->cas[i].crl_half && now > p->cas[i].crl_half) return true;
-    return false;
-}
-
-void publication_renew(struct publication *p, time_t now)
-{
-    struct text errors = {0};
-    if (!is_due(p, now)) return;
-    struct publication *next = publication_new(p->loaded, now, &errors);
-    text_fini(&errors);
-    if (!next) return; /* the old ones are good for another half of their life */
-    struct publication old = *p;
-    *p = *next;
-    *next = old;
-    publication_free(next);
 }
 
 /* ---- the answers ---- */

@@ -320,8 +320,7 @@ static bool open_all(struct publisher *p, struct loaded_config *loaded, int *soc
     for (size_t i = 0; i < c->listener_count; i++) {
         if (c->listeners[i].type != LISTEN_PUBLISH) continue;
         if (!load_library(errors)) return false;
-        if (!p->publication && !(p->publication = publication_new(loaded, time(NULL), errors)))
-            return false;
+        if (!p->publication && !(p->publication = publication_new(loaded, errors))) return false;
         const struct addr *a = &loaded->listener_addresses[i];
         const struct place *before = find_place(old, a);
         struct place *place = &p->places[p->n];
@@ -359,20 +358,6 @@ void publisher_take_over(struct publisher *p, struct publisher *old)
         before->borrowed = true;
     }
     publisher_free(old);
-}
-
-/* All listeners read the same publication. */
-static void lock_all(struct publisher *p, int (*change)(pthread_mutex_t *lock))
-{
-    for (size_t i = 0; i < p->n; i++) change(&p->places[i].listener->lock);
-}
-
-void publisher_renew(struct publisher *p, time_t now)
-{
-    if (!p || !p->publication) return;
-    lock_all(p, pthread_mutex_lock);
-    publication_renew(p->publication, now);
-    lock_all(p, pthread_mutex_unlock);
 }
 
 void publisher_free(struct publisher *p)

@@ -104,6 +104,8 @@ static void *run(void *arg)
     ev_run(t->worker.loop, 0);
     recorder_submit_counts(t->worker.recorder, &t->runtime->loaded->audit_policy, INT64_MAX);
     (void)!recorder_finish(t->worker.recorder, clock_steady_ns() + RECORDING_END_S * second_ns);
+    signer_free(t->worker.signer); /* a leaf under way has a runtime */
+    t->worker.signer = NULL;
     runtime_release(t->runtime);
     t->runtime = NULL;
     random_thread_fini();
@@ -170,10 +172,17 @@ void worker_thread_shut_down(struct worker_thread *t)
 
 struct worker_thread *worker_thread_new(unsigned number, struct worker_shared *shared,
                                         const struct worker_events *events,
-                                        const struct ticket_key *first_key)
+                                        const struct ticket_key *first_key, int signer)
 {
     struct worker_thread *t = calloc(1, sizeof *t);
     if (!t || !worker_init(&t->worker, number, shared)) {
+        if (signer >= 0) close(signer);
+        free(t);
+        return NULL;
+    }
+    t->worker.signer = signer_new(t->worker.loop, signer);
+    if (!t->worker.signer) {
+        worker_fini(&t->worker);
         free(t);
         return NULL;
     }

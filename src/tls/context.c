@@ -30,6 +30,25 @@ static struct tls_context *wrap(WOLFSSL_CTX *library)
     return c;
 }
 
+/* With these set the library takes a public key for a private one. */
+static void sign_elsewhere(WOLFSSL_CTX *library)
+{
+    wolfSSL_CTX_SetEccSignCb(library, session_ecdsa_callback);
+    wolfSSL_CTX_SetRsaSignCb(library, session_rsa_callback);
+    wolfSSL_CTX_SetRsaPssSignCb(library, session_pss_callback);
+}
+
+/* The library goes on after a pending signature only if nothing else is pending: so the messages of
+ * a flight are not collected then. */
+static bool use_key(WOLFSSL_CTX *library, const struct private_key *key)
+{
+    struct span der = key->der ? (struct span){key->der, key->size} : key_spki(key);
+    if (!key->der) sign_elsewhere(library);
+    return wolfSSL_CTX_use_PrivateKey_buffer(library, der.p, (long)der.n, WOLFSSL_FILETYPE_ASN1) ==
+               WOLFSSL_SUCCESS &&
+           (!key->der || wolfSSL_CTX_set_group_messages(library) == WOLFSSL_SUCCESS);
+}
+
 /* The library ignores unknown names if one name is known; the names given to it are those that it
  * listed at start. */
 static bool set_suites(WOLFSSL_CTX *library, suite_set set)
@@ -51,8 +70,7 @@ struct tls_context *tls_context_server(const struct policy *policy, const struct
     bool ok = set_suites(c->library, policy->allowed & suite_set_of_key(key->type)) &&
               wolfSSL_CTX_use_certificate_chain_buffer(c->library, pem, (long)chain->size) ==
                   WOLFSSL_SUCCESS &&
-              wolfSSL_CTX_use_PrivateKey_buffer(c->library, key->der, (long)key->size,
-                                                WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS &&
+              use_key(c->library, key) &&
               /* Without a callback, foreign tickets of any size are ignored. */
               wolfSSL_CTX_set_TicketEncCb(c->library, tickets ? session_ticket_callback : NULL) ==
                   WOLFSSL_SUCCESS &&
@@ -61,8 +79,7 @@ struct tls_context *tls_context_server(const struct policy *policy, const struct
               /* The library's own limit is 500 s, and it does not replace a ticket beyond that. Our
                * limit, which does replace it, must come first. */
               wolfSSL_CTX_set_timeout(c->library, 2 * TICKET_LIFETIME_S) == WOLFSSL_SUCCESS &&
-              wolfSSL_CTX_set_TicketHint(c->library, TICKET_LIFETIME_S) == WOLFSSL_SUCCESS &&
-              wolfSSL_CTX_set_group_messages(c->library) == WOLFSSL_SUCCESS;
+              wolfSSL_CTX_set_TicketHint(c->library, TICKET_LIFETIME_S) == WOLFSSL_SUCCESS;
     if (ok) return c;
     tls_context_free(c);
     return NULL;
@@ -75,6 +92,7 @@ struct tls_context *tls_context_client(const struct policy *policy, bool resume)
     /* The library verifies no certificate and has no anchors: the callback verifies
      * (pki/trust.h). */
     wolfSSL_CTX_set_verify(c->library, WOLFSSL_VERIFY_NONE, session_verify_callback);
+    sign_elsewhere(c->library);
     bool ok = set_suites(c->library, policy->allowed);
     for (size_t i = 0; ok && i < group_count(); i++)
         ok = wolfSSL_CTX_UseSupportedCurve(c->library, group_at(i)) == WOLFSSL_SUCCESS;

@@ -97,10 +97,11 @@ struct session *session_client(const struct tls_context *context, struct stream 
 
 bool session_present(struct session *s, const struct text *chain, const struct private_key *key)
 {
+    struct span spki = key_spki(key);
     return wolfSSL_use_certificate_chain_buffer(s->ssl, (const uint8_t *)text_string(chain),
                                                 (long)chain->size) == WOLFSSL_SUCCESS &&
-           wolfSSL_use_PrivateKey_buffer(s->ssl, key->der, (long)key->size,
-                                         WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS;
+           wolfSSL_use_PrivateKey_buffer(s->ssl, spki.p, (long)spki.n, WOLFSSL_FILETYPE_ASN1) ==
+               WOLFSSL_SUCCESS;
 }
 
 static void free_handshake(struct session *s)
@@ -108,6 +109,7 @@ static void free_handshake(struct session *s)
     if (s->handshake) {
         client_flight_fini(&s->handshake->client);
         flight_fini(&s->handshake->flight);
+        free(s->handshake->signature);
     }
     free(s->handshake);
     s->handshake = NULL;
@@ -231,6 +233,7 @@ enum session_status session_handshake(struct session *s)
     }
     if (result != WOLFSSL_SUCCESS && s->error == WOLFSSL_ERROR_WANT_READ && !s->stream->end_of_data)
         return SESSION_WANT_BYTES;
+    if (s->error == WC_PENDING_E) return SESSION_WANT_SIGNATURE;
     refuse_certificate(s);
     return fail(s);
 }

@@ -3,8 +3,17 @@
 #ifndef TLS_SESSION_IMPL_H
 #define TLS_SESSION_IMPL_H
 
+#include "pki/signing.h"
 #include "pki/wolfcrypt.h"
 #include "tls/session.h"
+
+/* Of this side, made elsewhere. */
+struct signature {
+    struct signing_request request;
+    bool given;
+    uint8_t bytes[SIGNING_SIZE];
+    size_t size; /* 0: it could not be made */
+};
 
 /* What only the handshake needs. */
 struct handshake {
@@ -14,6 +23,7 @@ struct handshake {
     struct ticket_scope tickets; /* server side; keys NULL: none */
     struct client_flight client; /* server side */
     bool sent_certificate;       /* client side */
+    struct signature *signature; /* NULL: none was asked for */
 };
 
 struct session {

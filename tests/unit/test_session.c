@@ -191,6 +191,72 @@ static void assert_full(const struct saved_session *saved, struct ticket_scope s
     pair_free(&p);
 }
 
+/* The server's private half is elsewhere: whatever the pieces, it is asked for one signature. */
+static struct pair pair_elsewhere(const struct suite *suite, struct private_key *public)
+{
+    struct pair p = pair_new(suite, false);
+    struct policy policy = {.profile = PROFILE_2021,
+                            .allowed = suite_bit(suite),
+                            .minimum_rsa_bits = POLICY_RSA_BITS_FLOOR};
+    tls_context_free(p.server_context);
+    assert_true(key_public_from_der(suite->key, key_spki(&world.keys[suite->key]), public));
+    assert_null(public->der);
+    p.server_context = tls_context_server(&policy, &world.chains[suite->key], public, false);
+    assert_non_null(p.server_context);
+    return p;
+}
+
+static void a_signature_from_elsewhere(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SUITE_COUNT; i++)
+        for (size_t k = 0; k < N_OF(pieces); k++) {
+            struct private_key public;
+            struct pair p = pair_elsewhere(&suites[i], &public);
+            p.piece = pieces[k];
+            assert_true(pair_client(&p, "", NULL));
+            pair_shake(&p);
+            assert_true(pair_agreed(&p));
+            assert_true(p.check.verified);
+            assert_int_equal(session_agreed(p.server.tls).suite, suites[i].id);
+            pair_free(&p);
+            key_fini(&public);
+        }
+}
+
+/* None, a wrong one, one of another digest: no client accepts, and none is blamed. */
+static void a_signature_that_is_none(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 70, 256};
+    for (size_t i = 0; i < SUITE_COUNT; i++)
+        for (size_t k = 0; k < N_OF(sizes); k++) {
+            struct private_key public;
+            uint8_t junk[SIGNING_SIZE];
+            memset(junk, 0x30, sizeof junk);
+            struct pair p = pair_elsewhere(&suites[i], &public);
+            assert_true(pair_client(&p, "", NULL));
+            shake(&p.client);
+            while (move(&p, &p.client, &p.server) > 0) continue;
+            accept_hello(&p);
+            assert_int_equal(session_handshake(p.server.tls), SESSION_WANT_SIGNATURE);
+            assert_int_equal(session_wanted_signature(p.server.tls)->key, suites[i].key);
+            assert_int_equal(session_handshake(p.server.tls), SESSION_WANT_SIGNATURE);
+            session_give_signature(p.server.tls, junk, sizes[k]);
+            p.server.status = session_handshake(p.server.tls);
+            if (sizes[k] == 0) {
+                assert_int_equal(p.server.status, SESSION_FAILED);
+                assert_int_equal(session_fault(p.server.tls), REASON_INTERNAL_ERROR);
+                assert_int_equal(session_alert_sent(p.server.tls), ALERT_INTERNAL_ERROR);
+            }
+            pair_shake(&p);
+            assert_int_not_equal(p.client.status, SESSION_OK);
+            assert_int_not_equal(p.server.status, SESSION_OK);
+            pair_free(&p);
+            key_fini(&public);
+        }
+}
+
 static void a_foreign_ticket_gives_a_full_handshake(void **state)
 {
     (void)state;
@@ -652,6 +718,8 @@ int main(void)
         cmocka_unit_test(payload_both_ways),
         cmocka_unit_test(one_protocol_is_answered),
         cmocka_unit_test(a_ticket_resumes),
+        cmocka_unit_test(a_signature_from_elsewhere),
+        cmocka_unit_test(a_signature_that_is_none),
         cmocka_unit_test(a_foreign_ticket_gives_a_full_handshake),
         cmocka_unit_test(a_garbled_ticket_is_not_opened),
         cmocka_unit_test(close_notify_ends_one_direction),

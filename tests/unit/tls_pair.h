@@ -29,7 +29,8 @@ static struct world world;
 struct side {
     struct stream stream;
     struct session *tls;
-    enum session_status status; /* of the handshake */
+    enum session_status status;    /* of the handshake */
+    const struct private_key *key; /* that signs, if its session has not; NULL: the world's */
 };
 
 struct pair {
@@ -189,9 +190,23 @@ static void accept_hello(struct pair *p)
     if (!ok) p->server.status = SESSION_FAILED;
 }
 
+/* With the private half, which is here. */
+UNUSED static void give_signature(struct side *s)
+{
+    const struct signing_request *wanted = session_wanted_signature(s->tls);
+    uint8_t signature[SIGNING_SIZE];
+    struct signing_key *key = signing_key_new(s->key ? s->key : &world.keys[wanted->key]);
+    size_t n = key ? signing_key_sign(key, wanted, signature) : 0;
+    signing_key_free(key);
+    session_give_signature(s->tls, signature, n);
+}
+
 static void shake(struct side *s)
 {
     if (s->tls && s->status == SESSION_WANT_BYTES) s->status = session_handshake(s->tls);
+    if (s->status != SESSION_WANT_SIGNATURE) return;
+    give_signature(s);
+    s->status = session_handshake(s->tls);
 }
 
 static void to_server(struct pair *p)
@@ -207,6 +222,7 @@ static void present(struct pair *p)
     if (!p->chain || p->presented || !session_flight(p->client.tls)->has_certificate_request)
         return;
     p->presented = true;
+    p->client.key = p->key;
     if (!session_present(p->client.tls, p->chain, p->key)) p->client.status = SESSION_FAILED;
 }
 

@@ -1,0 +1,85 @@
+#include "pki/signing.h"
+
+#include "base/secret.h"
+#include "pki/wolfcrypt.h"
+
+#include <string.h>
+
+struct signing_key {
+    struct decoded_key key;
+};
+
+static const struct {
+    uint8_t size;
+    int oid;
+    enum wc_HashType hash;
+    int mgf;
+} hashes[] = {
+    {32, SHA256h, WC_HASH_TYPE_SHA256, WC_MGF1SHA256},
+    {48, SHA384h, WC_HASH_TYPE_SHA384, WC_MGF1SHA384},
+    {64, SHA512h, WC_HASH_TYPE_SHA512, WC_MGF1SHA512},
+};
+
+enum { INFO_LIMIT = SIGNING_DIGEST + 32 };
+
+struct signing_key *signing_key_new(const struct private_key *key)
+{
+    if (!key->der) return NULL;
+    struct signing_key *k = secret_new(sizeof *k);
+    if (k && decoded_key_init(&k->key, key)) return k;
+    secret_free(k, sizeof *k);
+    return NULL;
+}
+
+void signing_key_free(struct signing_key *k)
+{
+    if (!k) return;
+    decoded_key_fini(&k->key);
+    secret_free(k, sizeof *k);
+}
+
+static size_t sign_rsa(RsaKey *key, const struct signing_request *r, size_t hash, WC_RNG *rng,
+                       uint8_t *out)
+{
+    uint8_t info[INFO_LIMIT];
+    int n;
+    if (r->pss) {
+        n = wc_RsaPSS_Sign(r->digest, r->size, out, SIGNING_SIZE, hashes[hash].hash,
+                           hashes[hash].mgf, key, rng);
+    } else {
+        word32 size = wc_EncodeSignature(info, r->digest, r->size, hashes[hash].oid);
+        n = size > 0 ? wc_RsaSSL_Sign(info, size, out, SIGNING_SIZE, key, rng) : -1;
+    }
+    return n > 0 ? (size_t)n : 0;
+}
+
+size_t signing_key_sign(struct signing_key *k, const struct signing_request *r,
+                        uint8_t out[SIGNING_SIZE])
+{
+    WC_RNG *rng = random_thread();
+    word32 size = SIGNING_SIZE;
+    if (!rng || r->key != k->key.type) return 0;
+    for (size_t i = 0; i < COUNT_OF(hashes); i++) {
+        if (hashes[i].size != r->size) continue;
+        if (k->key.type == KEY_RSA) return sign_rsa(&k->key.rsa, r, i, rng, out);
+        return wc_ecc_sign_hash(r->digest, r->size, out, &size, rng, &k->key.ecc) == 0 ? size : 0;
+    }
+    return 0;
+}
+
+bool signing_read_digest_info(const uint8_t *p, size_t n, struct signing_request *out)
+{
+    uint8_t info[INFO_LIMIT];
+    for (size_t i = 0; i < COUNT_OF(hashes); i++) {
+        size_t size = hashes[i].size;
+        if (n <= size) continue;
+        const uint8_t *digest = p + n - size;
+        if (wc_EncodeSignature(info, digest, (word32)size, hashes[i].oid) != n ||
+            memcmp(info, p, n) != 0)
+            continue;
+        out->size = (uint8_t)size;
+        memcpy(out->digest, digest, size);
+        return true;
+    }
+    return false;
+}

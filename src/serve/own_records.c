@@ -1,0 +1,53 @@
+#include "serve/own_records.h"
+
+#include "base/diag.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+void own_record(struct recorder *r, const struct loaded_config *loaded, enum audit_action action,
+                const char *detail)
+{
+    struct text line = {0};
+    struct audit_event e = {.action = action,
+                            .policy = &loaded->audit_policy,
+                            .duration_ns = -1,
+                            .detail = detail,
+                            .alert_sent = -1,
+                            .alert_received = -1};
+    clock_gettime(CLOCK_REALTIME, &e.at);
+    struct audit_stamp stamp = audit_render(&e, &line);
+    recorder_submit(r, stamp, &line, NULL, &loaded->audit_policy, NULL);
+}
+
+void to_one_line(char *s)
+{
+    size_t n = strlen(s);
+    while (n > 0 && s[n - 1] == '\n') s[--n] = '\0';
+    for (; *s; s++)
+        if (*s == '\n') *s = ' ';
+}
+
+void own_record_with_warnings(struct recorder *r, const struct loaded_config *loaded,
+                              enum audit_action action)
+{
+    struct text warnings = {0};
+    loaded_config_warnings(loaded, time(NULL), &warnings);
+    char *detail = warnings.size ? text_take(&warnings) : NULL;
+    if (detail) {
+        to_one_line(detail);
+        diag_warning("%s", detail);
+    }
+    own_record(r, loaded, action, detail);
+    free(detail);
+    text_fini(&warnings);
+}
+
+void own_warnings(const struct loaded_config *loaded)
+{
+    struct text warnings = {0};
+    loaded_config_warnings(loaded, time(NULL), &warnings);
+    if (warnings.size) diag_warning("%s", text_string(&warnings));
+    text_fini(&warnings);
+}
