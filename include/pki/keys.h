@@ -22,7 +22,8 @@ struct private_key {
 WARN_UNUSED bool key_generate(enum key_type type, unsigned rsa_bits, struct private_key *out);
 /* From the first private key in a PEM text: PKCS #8, SEC 1 or PKCS #1, not encrypted. */
 WARN_UNUSED bool key_from_pem(const char *pem, size_t n, struct private_key *out);
-/* Only the public half: from a SubjectPublicKeyInfo of this type, encoded anew; from the one public
+/* Only the public half: from a SubjectPublicKeyInfo of this type with a key as long as the policy
+ * wants it, encoded anew; from the one public
  * key in a PEM text. */
 WARN_UNUSED bool key_public_from_der(enum key_type type, struct span der, struct private_key *out);
 WARN_UNUSED bool key_public_from_pem(const char *pem, size_t n, struct private_key *out);

@@ -155,17 +155,24 @@ bool key_from_pem(const char *pem, size_t n, struct private_key *out)
     return ok;
 }
 
+static bool decode_public(struct decoded_key *key, struct span der)
+{
+    enum { EC_BITS = 256, BYTE = 8 };
+    word32 index = 0;
+    if (key->type == KEY_ECDSA)
+        return wc_EccPublicKeyDecode(der.p, &index, &key->ecc, (word32)der.n) == 0 &&
+               wc_ecc_size(&key->ecc) * BYTE >= EC_BITS;
+    return wc_RsaPublicKeyDecode(der.p, &index, &key->rsa, (word32)der.n) == 0 &&
+           wc_RsaEncryptSize(&key->rsa) * BYTE >= POLICY_RSA_BITS_FLOOR;
+}
+
 bool key_public_from_der(enum key_type type, struct span der, struct private_key *out)
 {
     struct decoded_key key = {.type = type};
-    word32 index = 0;
     *out = (struct private_key){.type = type};
     if (type == KEY_ECDSA ? wc_ecc_init(&key.ecc) != 0 : wc_InitRsaKey(&key.rsa, NULL) != 0)
         return false;
-    bool ok =
-        (type == KEY_ECDSA ? wc_EccPublicKeyDecode(der.p, &index, &key.ecc, (word32)der.n)
-                           : wc_RsaPublicKeyDecode(der.p, &index, &key.rsa, (word32)der.n)) == 0 &&
-        note_spki(out, &key);
+    bool ok = decode_public(&key, der) && note_spki(out, &key);
     decoded_key_fini(&key);
     return ok;
 }

@@ -86,10 +86,12 @@ static void send_rest(struct signer *s)
     while (s->unsent && try_send(s, &s->unsent->order, s->unsent->size)) drop_unsent(s);
 }
 
+/* A share: each signature continues a handshake, and a leaf begins several. */
 static void receive(struct signer *s)
 {
-    enum { SHARE = 64 };
-    for (int i = 0; i < SHARE && s->fd >= 0; i++) {
+    enum { SHARE = 16 };
+    bool leaf = false;
+    for (int i = 0; i < SHARE && !leaf && s->fd >= 0; i++) {
         struct sign_answer *a = &s->answer;
         ssize_t n = recv(s->fd, a, sizeof *a, MSG_DONTWAIT);
         if (n < 0 && errno == EINTR) continue;
@@ -98,6 +100,7 @@ static void receive(struct signer *s)
             lose(s);
             return;
         }
+        leaf = a->size > SIGNING_SIZE;
         struct signing *q = s->buckets[a->id % BUCKETS];
         while (q && q->id != a->id) q = q->next;
         if (q) answer(q, a);

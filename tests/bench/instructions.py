@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Instructions that suitegate executes for a connection and for a MiB, counted by callgrind: a busy
 machine does not change them. One client, one request after another, a real upstream. The count is
-for the whole process between two points, its own code and the libraries', without the kernel.
+for all its processes between two points, its own code and the libraries', without the kernel.
 valgrind's processor has AVX2 but no SHA or AVX-512 instructions: compare the figures only with
 figures of the same kind.
 
@@ -23,6 +23,7 @@ sys.path.insert(0, str(HERE.parent / "functional"))
 
 import hellos  # noqa: E402
 import load  # noqa: E402
+import meter  # noqa: E402
 from peers import Site, suitegate  # noqa: E402
 from pki import Pki  # noqa: E402
 
@@ -31,14 +32,15 @@ CONNECTIONS, GCM_MIB, CBC_MIB = 40, 24, 8
 
 
 class Counter:
-    """callgrind's counter of one running process."""
+    """callgrind's counter of a running process and those that it has started."""
 
     def __init__(self, pid, folder):
-        self.pid, self.folder, self.dumps = pid, pathlib.Path(folder), 0
+        self.pids, self.folder, self.dumps = meter.tree(pid), pathlib.Path(folder), 0
 
     def _control(self, option):
-        subprocess.run(["callgrind_control", option, str(self.pid)], check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for pid in self.pids:
+            subprocess.run(["callgrind_control", option, str(pid)], check=True,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def count(self, work):
         self._control("-z")
@@ -46,13 +48,16 @@ class Counter:
         time.sleep(0.3)  # pending records are written
         self._control("-d")
         self.dumps += 1
-        dump = self.folder / f"callgrind.{self.pid}.{self.dumps}"
+        return sum(self._total(pid) for pid in self.pids)
+
+    def _total(self, pid):
+        dump = self.folder / f"callgrind.{pid}.{self.dumps}"
         return int(re.search(r"^(?:totals|summary): (\d+)", dump.read_text(), re.M)[1])
 
 
 def measured(site, folder, **options):
     """A gate under callgrind, and its counter."""
-    wrapper = ["valgrind", "--tool=callgrind", "-q",
+    wrapper = ["valgrind", "--tool=callgrind", "-q", "--trace-children=yes",
                f"--callgrind-out-file={folder}/callgrind.%p"]
     return suitegate(site, wrapper=wrapper, **options)
 

@@ -23,7 +23,7 @@ import pytest
 import wire
 from gate import BINARY, free_port, ini, parts_of, run, sanitized
 from logs import intact
-from pki import openssl
+from memory import memory_of, private_numbers
 from refusals import Crowd, Load, refuse, refuse_many, sources
 from scene import nofile, standing_still, wait_until
 
@@ -334,24 +334,7 @@ def test_the_process_that_serves_has_neither_the_log_nor_its_key(make_forward):
 
 def secret_of(gate):
     """The log's private key, as it is in memory."""
-    text = openssl("pkey", "-in", gate.audit_path.with_suffix(".key"), "-text", "-noout").decode()
-    digits = re.search(r"priv:((?:\s+[0-9a-f:]+)+)\s+pub", text)[1]
-    return bytes.fromhex(re.sub(r"[\s:]", "", digits))[-32:]
-
-
-def memory_of(pid):
-    """Each writable part: (its flags, its content)."""
-    with open(f"/proc/{pid}/smaps", encoding="ascii") as maps, \
-            open(f"/proc/{pid}/mem", "rb") as memory:
-        for line in maps:
-            if re.match(r"[0-9a-f]+-", line):
-                area, rights, *_ = line.split()
-            if not line.startswith("VmFlags:") or not rights.startswith("rw"):
-                continue
-            first, end = (int(x, 16) for x in area.split("-"))
-            with contextlib.suppress(OSError):  # a device's
-                memory.seek(first)
-                yield line.split()[1:], memory.read(end - first)
+    return private_numbers(gate.audit_path.with_suffix(".key"))["priv"]
 
 
 @pytest.mark.skipif(sanitized(), reason="a sanitizer keeps what was on the stack")

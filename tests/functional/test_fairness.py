@@ -121,19 +121,20 @@ def test_small_records_count_for_what_they_cost(scene, pki, tmp_path):
     assert max(n for _, n in sent) <= SHARES * 300 * record
 
 
+LOOK = re.compile(r"^(?P<thread>\d+) +(<\.\.\. )?epoll_p?wait\b.* = \d+")
+
+
 def flights(log):
     """How many server flights went out between two checks of the sockets, without zeros."""
-    found = [0]
-    calls = [call for call in map(CALL.match, log.read_text().splitlines()) if call]
-    workers = {call["thread"] for call in calls if call["name"].startswith("epoll")}
-    calls = [call for call in calls if call["thread"] in workers and
-             (call["name"].startswith("epoll") or
-              call["name"] == "sendto" and int(call["result"]) > 500)]
-    number = collections.Counter(call["fd"] for call in calls)
-    for call in calls:
-        if call["name"].startswith("epoll"):
+    lines, found = log.read_text().splitlines(), [0]
+    workers = {look["thread"] for look in map(LOOK.match, lines) if look}
+    sent = [call if call and call["thread"] in workers and call["name"] == "sendto"
+            and int(call["result"]) > 500 else None for call in map(CALL.match, lines)]
+    number = collections.Counter(call["fd"] for call in sent if call)
+    for line, call in zip(lines, sent):
+        if LOOK.match(line):
             found.append(0)
-        elif number[call["fd"]] < 10 or not call["fd"]:  # a client's: the rest are orders
+        elif call and number[call["fd"]] < 10:  # a client's: the others are orders to the keeper
             found[-1] += 1
     return [n for n in found if n]
 
