@@ -50,9 +50,9 @@ WARN_UNUSED struct session *session_client(const struct tls_context *context, st
                                            struct peer_check *check,
                                            const struct saved_session *resume);
 /* Presents this certificate (PEM, leaf first) if the server asks for one: to be called before the
- * library reads its CertificateRequest. False when the library refuses it. */
-WARN_UNUSED bool session_present(struct session *s, const struct text *chain,
-                                 const struct private_key *key);
+ * library reads its CertificateRequest. Its signature is asked for. False when the library refuses
+ * it. */
+WARN_UNUSED bool session_present(struct session *s, const struct text *chain);
 void session_free(struct session *s);
 
 /* The owner calls this after it appended n bytes to the stream's `in`: during a client handshake

@@ -443,7 +443,7 @@ bool clerk_run(int post)
     if (!c.loop) return false;
     clock_gettime(CLOCK_REALTIME, &c.start);
     confine_signals();
-    if (!confine_calls(calls))
+    if (!confine_calls(calls, false))
         diag_warning("the kernel does not limit the clerk's system calls (seccomp)");
     ev_io_init(&c.post_io, on_post, post, EV_READ);
     c.post_io.data = &c;

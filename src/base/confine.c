@@ -3,6 +3,7 @@
 #include "base/diag.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -47,9 +48,21 @@ static int allow_threads(scmp_filter_ctx filter)
                             SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
 }
 
-static int fill(scmp_filter_ctx filter, const char *const *names)
+static int allow_reading(scmp_filter_ctx filter)
+{
+    const scmp_datum_t changes =
+        (scmp_datum_t)((O_ACCMODE | O_CREAT | O_TRUNC | O_APPEND | O_TMPFILE) & ~O_DIRECTORY);
+    int fault = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(openat), 1,
+                                 SCMP_A2(SCMP_CMP_MASKED_EQ, changes, O_RDONLY));
+    if (fault) return fault;
+    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(open), 1,
+                            SCMP_A1(SCMP_CMP_MASKED_EQ, changes, O_RDONLY));
+}
+
+static int fill(scmp_filter_ctx filter, const char *const *names, bool reads)
 {
     int fault = allow_threads(filter);
+    if (!fault && reads) fault = allow_reading(filter);
     for (; !fault && *names; names++) {
         int number = seccomp_syscall_resolve_name(*names);
         /* This machine's kernel or architecture may not have it. */
@@ -58,11 +71,12 @@ static int fill(scmp_filter_ctx filter, const char *const *names)
     return fault ? fault : seccomp_load(filter);
 }
 
-bool confine_calls(const char *const *names)
+bool confine_calls(const char *const *names, bool reads)
 {
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
     (void)fill;
     (void)on_forbidden;
+    (void)reads;
     return names != NULL;
 #else
     struct sigaction action = {.sa_sigaction = on_forbidden, .sa_flags = SA_SIGINFO};
@@ -70,7 +84,7 @@ bool confine_calls(const char *const *names)
     if (!filter) return false;
     tzset(); /* the line's time must open no file */
     sigaction(SIGSYS, &action, NULL);
-    bool ok = fill(filter, names) == 0;
+    bool ok = fill(filter, names, reads) == 0;
     seccomp_release(filter);
     return ok;
 #endif

@@ -104,7 +104,7 @@ bool mutual_answer(struct conn *c)
                 : -1;
     if (i < 0) return true;
     a->presented = &loaded->identities[i];
-    return session_present(c->upstream.tls, &a->presented->chain, &a->presented->key);
+    return session_present(c->upstream.tls, &a->presented->chain);
 }
 
 void mutual_describe(const struct conn *c, struct audit_request *out)

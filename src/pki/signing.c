@@ -38,19 +38,29 @@ void signing_key_free(struct signing_key *k)
     secret_free(k, sizeof *k);
 }
 
-static size_t sign_rsa(RsaKey *key, const struct signing_request *r, size_t hash, WC_RNG *rng,
-                       uint8_t *out)
+/* A fault of the computation would tell the key (Boneh, DeMillo and Lipton 1997): nothing that does
+ * not verify leaves. */
+static size_t sign_pkcs1(RsaKey *key, const struct signing_request *r, int oid, WC_RNG *rng,
+                         uint8_t *out)
 {
-    uint8_t info[INFO_LIMIT];
-    int n;
-    if (r->pss) {
-        n = wc_RsaPSS_Sign(r->digest, r->size, out, SIGNING_SIZE, hashes[hash].hash,
-                           hashes[hash].mgf, key, rng);
-    } else {
-        word32 size = wc_EncodeSignature(info, r->digest, r->size, hashes[hash].oid);
-        n = size > 0 ? wc_RsaSSL_Sign(info, size, out, SIGNING_SIZE, key, rng) : -1;
-    }
-    return n > 0 ? (size_t)n : 0;
+    uint8_t info[INFO_LIMIT], check[SIGNING_SIZE];
+    word32 size = wc_EncodeSignature(info, r->digest, r->size, oid);
+    int n = size > 0 ? wc_RsaSSL_Sign(info, size, out, SIGNING_SIZE, key, rng) : -1;
+    if (n <= 0) return 0;
+    bool good = wc_RsaSSL_Verify(out, (word32)n, check, sizeof check, key) == (int)size &&
+                memcmp(check, info, size) == 0;
+    return good ? (size_t)n : 0;
+}
+
+static size_t sign_pss(RsaKey *key, const struct signing_request *r, enum wc_HashType hash, int mgf,
+                       WC_RNG *rng, uint8_t *out)
+{
+    uint8_t check[SIGNING_SIZE];
+    int n = wc_RsaPSS_Sign(r->digest, r->size, out, SIGNING_SIZE, hash, mgf, key, rng);
+    if (n <= 0) return 0;
+    bool good = wc_RsaPSS_VerifyCheck(out, (word32)n, check, sizeof check, r->digest, r->size, hash,
+                                      mgf, key) > 0;
+    return good ? (size_t)n : 0;
 }
 
 size_t signing_key_sign(struct signing_key *k, const struct signing_request *r,
@@ -61,7 +71,9 @@ size_t signing_key_sign(struct signing_key *k, const struct signing_request *r,
     if (!rng || r->key != k->key.type) return 0;
     for (size_t i = 0; i < COUNT_OF(hashes); i++) {
         if (hashes[i].size != r->size) continue;
-        if (k->key.type == KEY_RSA) return sign_rsa(&k->key.rsa, r, i, rng, out);
+        if (k->key.type == KEY_RSA && r->pss)
+            return sign_pss(&k->key.rsa, r, hashes[i].hash, hashes[i].mgf, rng, out);
+        if (k->key.type == KEY_RSA) return sign_pkcs1(&k->key.rsa, r, hashes[i].oid, rng, out);
         return wc_ecc_sign_hash(r->digest, r->size, out, &size, rng, &k->key.ecc) == 0 ? size : 0;
     }
     return 0;

@@ -6,20 +6,23 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BUCKETS = 256 };
+enum { BUCKETS = 256, BATCH = 16 };
 
-/* An order that the socket had no room for. */
+/* Orders are sent together before the loop waits: each wake-up of the keeper costs as much as a
+ * signature. */
 struct unsent {
     struct unsent *next;
     size_t size;
-    struct sign_order order;
+    uint8_t order[]; /* its bytes */
 };
 
 struct signer {
     struct ev_loop *loop;
     int fd; /* -1: closed */
     ev_io io;
+    ev_prepare gathered; /* active: send before the loop waits */
     uint32_t last_id;
+    unsigned awaited; /* answers that have not come, also for those who no longer want them */
     struct signing *buckets[BUCKETS];
     struct unsent *unsent, **unsent_end;
     struct sign_answer answer; /* for one call's use */
@@ -57,6 +60,7 @@ static void lose(struct signer *s)
 {
     if (s->fd < 0) return;
     ev_io_stop(s->loop, &s->io);
+    ev_prepare_stop(s->loop, &s->gathered);
     close(s->fd);
     s->fd = -1;
     while (s->unsent) drop_unsent(s);
@@ -73,17 +77,30 @@ static void watch(struct signer *s)
     ev_io_start(s->loop, &s->io);
 }
 
-static bool try_send(struct signer *s, const struct sign_order *order, size_t size)
+static void send_all(struct signer *s)
 {
-    ssize_t n;
-    do n = send(s->fd, order, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    return n == (ssize_t)size;
+    while (s->unsent) {
+        struct mmsghdr messages[BATCH];
+        struct iovec parts[BATCH];
+        unsigned n = 0;
+        for (struct unsent *u = s->unsent; u && n < BATCH; u = u->next, n++) {
+            parts[n] = (struct iovec){u->order, u->size};
+            messages[n] = (struct mmsghdr){.msg_hdr = {.msg_iov = &parts[n], .msg_iovlen = 1}};
+        }
+        int sent = sendmmsg(s->fd, messages, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent <= 0) return; /* when there is room, or the end is read */
+        while (sent-- > 0) drop_unsent(s);
+    }
 }
 
-static void send_rest(struct signer *s)
+static void on_gathered(struct ev_loop *loop, ev_prepare *prepare, int events)
 {
-    while (s->unsent && try_send(s, &s->unsent->order, s->unsent->size)) drop_unsent(s);
+    (void)events;
+    struct signer *s = prepare->data;
+    ev_prepare_stop(loop, prepare);
+    send_all(s);
+    watch(s);
 }
 
 /* A share: each signature continues a handshake, and a leaf begins several. */
@@ -91,7 +108,7 @@ static void receive(struct signer *s)
 {
     enum { SHARE = 16 };
     bool leaf = false;
-    for (int i = 0; i < SHARE && !leaf && s->fd >= 0; i++) {
+    for (int i = 0; i < SHARE && !leaf && s->awaited > 0 && s->fd >= 0; i++) {
         struct sign_answer *a = &s->answer;
         ssize_t n = recv(s->fd, a, sizeof *a, MSG_DONTWAIT);
         if (n < 0 && errno == EINTR) continue;
@@ -100,6 +117,7 @@ static void receive(struct signer *s)
             lose(s);
             return;
         }
+        s->awaited--;
         leaf = a->size > SIGNING_SIZE;
         struct signing *q = s->buckets[a->id % BUCKETS];
         while (q && q->id != a->id) q = q->next;
@@ -111,7 +129,7 @@ static void on_socket(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop;
     struct signer *s = io->data;
-    if (events & EV_WRITE) send_rest(s);
+    if (events & EV_WRITE) send_all(s);
     if (events & EV_READ) receive(s);
     watch(s);
 }
@@ -127,7 +145,8 @@ struct signer *signer_new(struct ev_loop *loop, int fd)
     s->fd = fd;
     s->unsent_end = &s->unsent;
     ev_init(&s->io, on_socket);
-    s->io.data = s;
+    ev_prepare_init(&s->gathered, on_gathered);
+    s->io.data = s->gathered.data = s;
     watch(s);
     return s;
 }
@@ -141,13 +160,15 @@ void signer_free(struct signer *s)
 
 static bool send_later(struct signer *s, const struct sign_order *order, size_t size)
 {
-    struct unsent *u = calloc(1, sizeof *u);
+    struct unsent *u = malloc(sizeof *u + size);
     if (!u) return false;
+    u->next = NULL;
     u->size = size;
-    memcpy(&u->order, order, size);
+    memcpy(u->order, order, size);
     *s->unsent_end = u;
     s->unsent_end = &u->next;
-    watch(s);
+    if (!ev_is_active(&s->io) || !(s->io.events & EV_WRITE))
+        ev_prepare_start(s->loop, &s->gathered);
     return true;
 }
 
@@ -157,7 +178,8 @@ bool signer_ask(struct signer *s, struct signing *question, struct sign_order *o
     size_t size = order->what == SIGN_LEAF ? sizeof *order : SIGN_ORDER_SHORT;
     if (s->fd < 0) return false;
     order->id = ++s->last_id;
-    if ((s->unsent || !try_send(s, order, size)) && !send_later(s, order, size)) return false;
+    if (!send_later(s, order, size)) return false;
+    s->awaited++;
     struct signing **bucket = &s->buckets[order->id % BUCKETS];
     *question =
         (struct signing){.next = *bucket, .link = bucket, .id = order->id, .answered = answered};

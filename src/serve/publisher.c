@@ -264,6 +264,7 @@ static bool start(struct published_listener *l)
 {
     sigset_t all, before;
     sigfillset(&all);
+    sigdelset(&all, SIGSYS);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     l->daemon = http.start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, 0, accept_client, l, on_request, l,

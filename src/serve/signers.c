@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,10 @@ enum { CONFIGURATIONS = 8 };
 /* Leaves of one worker: each second, and at once. */
 enum { LEAVES_A_SECOND = 500, LEAVES_AT_ONCE = 2000 };
 static const int64_t second_ns = 1000000000;
+/* Orders that are waiting are taken together, and their answers sent together unless they take
+ * long: each wake-up costs as much as a signature. */
+enum { BATCH = 16 };
+static const int64_t patience_ns = 500000;
 
 struct signers {
     pthread_mutex_t lock;
@@ -36,6 +41,12 @@ struct ready {
     struct signing_key **identities;
 };
 
+/* A struct sign_answer with less room. */
+struct signature {
+    uint8_t bytes[SIGN_ANSWER_HEAD + SIGNING_SIZE];
+    size_t size;
+};
+
 struct signer_thread {
     struct signer_thread *next;
     struct signers *signers;
@@ -43,7 +54,9 @@ struct signer_thread {
     int fd;
     struct ready ready[CONFIGURATIONS];
     int64_t leaves_ns; /* steady: when the allowance for leaves was full, or would have been */
-    struct sign_order order;
+    struct sign_order orders[BATCH];
+    struct signature signatures[BATCH]; /* not sent yet */
+    unsigned unsent;
     struct sign_answer answer;
 };
 
@@ -198,15 +211,47 @@ static void make_leaf(struct signer_thread *t, struct ready *r, const struct sig
     key_fini(&key);
 }
 
-/* False: the proxy is gone, or what it sends is no order. */
-static bool serve_one(struct signer_thread *t)
+static bool send_answers(struct signer_thread *t)
 {
-    struct sign_order *o = &t->order;
+    struct mmsghdr messages[BATCH];
+    struct iovec parts[BATCH];
+    for (unsigned done = 0; done < t->unsent;) {
+        unsigned n = t->unsent - done;
+        for (unsigned i = 0; i < n; i++) {
+            parts[i] = (struct iovec){t->signatures[done + i].bytes, t->signatures[done + i].size};
+            messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &parts[i], .msg_iovlen = 1}};
+        }
+        int sent = sendmmsg(t->fd, messages, n, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EINTR) return false;
+        if (sent > 0) done += (unsigned)sent;
+    }
+    t->unsent = 0;
+    return true;
+}
+
+/* A leaf goes alone. */
+static bool send_answer(struct signer_thread *t)
+{
+    const struct sign_answer *a = &t->answer;
+    size_t size = SIGN_ANSWER_HEAD + a->size;
+    struct signature *place = &t->signatures[t->unsent];
+    if (size <= sizeof place->bytes) {
+        memcpy(place->bytes, a, size);
+        place->size = size;
+        return ++t->unsent < BATCH || send_answers(t);
+    }
+    if (!send_answers(t)) return false;
+    ssize_t n;
+    do n = send(t->fd, a, size, MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)size;
+}
+
+/* False: what the proxy sends is no order, or it is gone. */
+static bool serve_one(struct signer_thread *t, const struct sign_order *o, size_t n)
+{
     struct sign_answer *a = &t->answer;
-    ssize_t n = recv(t->fd, o, sizeof *o, 0);
-    if (n < 0 && errno == EINTR) return true;
-    if (n < (ssize_t)SIGN_ORDER_SHORT ||
-        (size_t)n != (o->what == SIGN_LEAF ? sizeof *o : SIGN_ORDER_SHORT))
+    if (n < SIGN_ORDER_SHORT || n != (o->what == SIGN_LEAF ? sizeof *o : SIGN_ORDER_SHORT))
         return false;
     memset(a, 0, SIGN_ANSWER_HEAD);
     a->id = o->id;
@@ -215,16 +260,37 @@ static bool serve_one(struct signer_thread *t)
         make_leaf(t, ready, o, a);
     else if (ready)
         sign_digest(ready, o, a);
-    size_t size = SIGN_ANSWER_HEAD + a->size;
-    do n = send(t->fd, a, size, MSG_NOSIGNAL);
-    while (n < 0 && errno == EINTR);
-    return n == (ssize_t)size;
+    return send_answer(t);
+}
+
+static bool serve_some(struct signer_thread *t)
+{
+    struct mmsghdr messages[BATCH];
+    struct iovec parts[BATCH];
+    for (unsigned i = 0; i < BATCH; i++) {
+        parts[i] = (struct iovec){&t->orders[i], sizeof t->orders[i]};
+        messages[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &parts[i], .msg_iovlen = 1}};
+    }
+    int n = recvmmsg(t->fd, messages, BATCH, MSG_WAITFORONE, NULL);
+    if (n < 0) return errno == EINTR;
+    int64_t begun = clock_steady_ns();
+    for (int i = 0; i < n; i++) {
+        if (!serve_one(t, &t->orders[i], messages[i].msg_len)) return false;
+        int64_t now = clock_steady_ns();
+        if (now - begun < patience_ns) continue;
+        if (!send_answers(t)) return false;
+        begun = now;
+    }
+    return send_answers(t);
 }
 
 static void *run(void *arg)
 {
     struct signer_thread *t = arg;
-    while (serve_one(t)) continue;
+    /* It interrupts no worker that has just asked: so more of its orders come together. */
+    const struct sched_param none = {0};
+    (void)pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+    while (serve_some(t)) continue;
     shutdown(t->fd, SHUT_RDWR);
     for (int i = 0; i < CONFIGURATIONS; i++) ready_fini(&t->ready[i]);
     random_thread_fini();

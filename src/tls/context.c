@@ -30,23 +30,28 @@ static struct tls_context *wrap(WOLFSSL_CTX *library)
     return c;
 }
 
-/* With these set the library takes a public key for a private one. */
+/* With these set the library needs no private key. Whoever signs checks the signature
+ * (pki/signing.h). */
 static void sign_elsewhere(WOLFSSL_CTX *library)
 {
     wolfSSL_CTX_SetEccSignCb(library, session_ecdsa_callback);
     wolfSSL_CTX_SetRsaSignCb(library, session_rsa_callback);
     wolfSSL_CTX_SetRsaPssSignCb(library, session_pss_callback);
+    wolfSSL_CTX_SetRsaSignCheckCb(library, session_rsa_check_callback);
+    wolfSSL_CTX_SetRsaPssSignCheckCb(library, session_pss_check_callback);
 }
 
 /* The library goes on after a pending signature only if nothing else is pending: so the messages of
  * a flight are not collected then. */
 static bool use_key(WOLFSSL_CTX *library, const struct private_key *key)
 {
-    struct span der = key->der ? (struct span){key->der, key->size} : key_spki(key);
-    if (!key->der) sign_elsewhere(library);
-    return wolfSSL_CTX_use_PrivateKey_buffer(library, der.p, (long)der.n, WOLFSSL_FILETYPE_ASN1) ==
-               WOLFSSL_SUCCESS &&
-           (!key->der || wolfSSL_CTX_set_group_messages(library) == WOLFSSL_SUCCESS);
+    if (!key->der) {
+        sign_elsewhere(library);
+        return true;
+    }
+    return wolfSSL_CTX_use_PrivateKey_buffer(library, key->der, (long)key->size,
+                                             WOLFSSL_FILETYPE_ASN1) == WOLFSSL_SUCCESS &&
+           wolfSSL_CTX_set_group_messages(library) == WOLFSSL_SUCCESS;
 }
 
 /* The library ignores unknown names if one name is known; the names given to it are those that it

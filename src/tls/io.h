@@ -18,6 +18,12 @@ int session_rsa_callback(WOLFSSL *ssl, const unsigned char *in, unsigned size, u
 int session_pss_callback(WOLFSSL *ssl, const unsigned char *in, unsigned size, unsigned char *out,
                          unsigned *out_size, int hash, int mgf, const unsigned char *key,
                          unsigned key_size, void *context);
+int session_rsa_check_callback(WOLFSSL *ssl, unsigned char *signature, unsigned size,
+                               unsigned char **out, const unsigned char *key, unsigned key_size,
+                               void *context);
+int session_pss_check_callback(WOLFSSL *ssl, unsigned char *signature, unsigned size,
+                               unsigned char **out, int hash, int mgf, const unsigned char *key,
+                               unsigned key_size, void *context);
 int session_ticket_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME_SZ],
                             unsigned char iv[WOLFSSL_TICKET_IV_SZ],
                             unsigned char tag[WOLFSSL_TICKET_MAC_SZ], int seal,

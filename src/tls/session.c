@@ -95,13 +95,10 @@ struct session *session_client(const struct tls_context *context, struct stream 
     return NULL;
 }
 
-bool session_present(struct session *s, const struct text *chain, const struct private_key *key)
+bool session_present(struct session *s, const struct text *chain)
 {
-    struct span spki = key_spki(key);
     return wolfSSL_use_certificate_chain_buffer(s->ssl, (const uint8_t *)text_string(chain),
-                                                (long)chain->size) == WOLFSSL_SUCCESS &&
-           wolfSSL_use_PrivateKey_buffer(s->ssl, spki.p, (long)spki.n, WOLFSSL_FILETYPE_ASN1) ==
-               WOLFSSL_SUCCESS;
+                                                (long)chain->size) == WOLFSSL_SUCCESS;
 }
 
 static void free_handshake(struct session *s)

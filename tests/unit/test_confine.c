@@ -52,6 +52,38 @@ static int a_file(void)
     return open("/dev/null", O_RDONLY);
 }
 
+static int a_file_to_write(void)
+{
+    return open("/dev/null", O_WRONLY);
+}
+
+static int a_file_to_change(void)
+{
+    return open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
+static int a_new_file(void)
+{
+    return open("/tmp/suitegate-confine", O_RDONLY | O_CREAT, 0600);
+}
+
+static int a_nameless_file(void)
+{
+    return open("/tmp", O_TMPFILE | O_RDWR, 0600);
+}
+
+static int a_file_s_end(void)
+{
+    return open("/dev/null", O_RDONLY | O_TRUNC);
+}
+
+static int a_file_to_read(void)
+{
+    int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int folder = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 || folder < 0 || close(fd) < 0 || close(folder) < 0;
+}
+
 static int a_socket(void)
 {
     return socket(AF_INET, SOCK_STREAM, 0);
@@ -63,7 +95,7 @@ static int a_signal(void)
 }
 
 /* Its exit status, and what it wrote to standard error. */
-static int in_a_process(int (*body)(void), char *said, size_t size)
+static int in_a_process(int (*body)(void), bool reads, char *said, size_t size)
 {
     int ends[2], status;
     assert_int_equal(pipe(ends), 0);
@@ -71,7 +103,7 @@ static int in_a_process(int (*body)(void), char *said, size_t size)
     if (pid == 0) {
         dup2(ends[1], STDERR_FILENO);
         confine_process();
-        _exit(confine_calls(calls) ? body() : 99);
+        _exit(confine_calls(calls, reads) ? body() : 99);
     }
     close(ends[1]);
     ssize_t n = read(ends[0], said, size - 1);
@@ -88,16 +120,30 @@ static void each_call(void **state)
     static const struct {
         int (*body)(void);
         const char *name; /* NULL: it is allowed */
+        bool reads;
     } rows[] = {
-        {threads, NULL},    {memory, NULL},       {a_program, "execve"}, {a_process, "clone"},
-        {a_file, "openat"}, {a_socket, "socket"}, {a_signal, "getppid"},
+        {threads, NULL, false},
+        {memory, NULL, false},
+        {a_program, "execve", false},
+        {a_process, "clone", false},
+        {a_file, "openat", false},
+        {a_socket, "socket", false},
+        {a_signal, "getppid", false},
+        {threads, NULL, true},
+        {a_program, "execve", true},
+        {a_file_to_read, NULL, true},
+        {a_file_to_write, "openat", true},
+        {a_file_to_change, "openat", true},
+        {a_new_file, "openat", true},
+        {a_nameless_file, "openat", true},
+        {a_file_s_end, "openat", true},
     };
 #ifdef __SANITIZE_ADDRESS__
     skip(); /* it is off */
 #endif
     for (size_t i = 0; i < N_OF(rows); i++) {
         char said[512];
-        int status = in_a_process(rows[i].body, said, sizeof said);
+        int status = in_a_process(rows[i].body, rows[i].reads, said, sizeof said);
         if (status != (rows[i].name ? CONFINE_STATUS : 0))
             fail_msg("row %zu: %d, %s", i, status, said);
         if (!rows[i].name) continue;

@@ -223,7 +223,7 @@ static void present(struct pair *p)
         return;
     p->presented = true;
     p->client.key = p->key;
-    if (!session_present(p->client.tls, p->chain, p->key)) p->client.status = SESSION_FAILED;
+    if (!session_present(p->client.tls, p->chain)) p->client.status = SESSION_FAILED;
 }
 
 static void to_client(struct pair *p)
