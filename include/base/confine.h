@@ -14,9 +14,9 @@ void confine_process(void);
 void confine_signals(void);
 
 /* Only these system calls from now on, by their names; ends with NULL. reads: also open files, to
- * read only. A thread may be started, never a process or a program. Any other call ends the process with the status CONFINE_STATUS,
- * after a line that names it. False when the kernel has no seccomp, or out of memory. Off under
- * sanitizers, which need calls of their own. */
+ * read only. A thread may be started, never a process or a program. Any other call ends the process
+ * with the status CONFINE_STATUS, after a line that names it. False when the kernel has no seccomp,
+ * or out of memory. Off under sanitizers and valgrind, which need calls of their own. */
 enum { CONFINE_STATUS = 159 /* 128 + SIGSYS */ };
 WARN_UNUSED bool confine_calls(const char *const *names, bool reads);
 

@@ -8,6 +8,7 @@
 #include <seccomp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -71,14 +72,23 @@ static int fill(scmp_filter_ctx filter, const char *const *names, bool reads)
     return fault ? fault : seccomp_load(filter);
 }
 
+/* It makes its own system calls in the process, and loads a library into it. */
+static bool in_valgrind(void)
+{
+    const char *loaded = getenv("LD_PRELOAD");
+    return loaded && strstr(loaded, "/vgpreload_");
+}
+
 bool confine_calls(const char *const *names, bool reads)
 {
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
     (void)fill;
     (void)on_forbidden;
+    (void)in_valgrind;
     (void)reads;
     return names != NULL;
 #else
+    if (in_valgrind()) return true;
     struct sigaction action = {.sa_sigaction = on_forbidden, .sa_flags = SA_SIGINFO};
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
     if (!filter) return false;

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Instructions that suitegate executes for a connection and for a MiB, counted by callgrind: a busy
 machine does not change them. One client, one request after another, a real upstream. The count is
-for its processes but the clerk between two points, its own code and the libraries', without the kernel.
+for all its processes between two points, its own code and the libraries', without the kernel.
 valgrind's processor has AVX2 but no SHA or AVX-512 instructions: compare the figures only with
 figures of the same kind.
 
@@ -23,7 +23,6 @@ sys.path.insert(0, str(HERE.parent / "functional"))
 
 import hellos  # noqa: E402
 import load  # noqa: E402
-from gate import parts_of  # noqa: E402
 import meter  # noqa: E402
 from peers import Site, suitegate  # noqa: E402
 from pki import Pki  # noqa: E402
@@ -33,12 +32,10 @@ CONNECTIONS, GCM_MIB, CBC_MIB = 40, 24, 8
 
 
 class Counter:
-    """callgrind's counter of a running gate. Not of its clerk, which may make no system calls but its
-    own: bench.py has its processor time."""
+    """callgrind's counter of a running gate, all its processes."""
 
     def __init__(self, pid, folder):
-        self.pids = [p for p in meter.tree(pid) if p != parts_of(pid).get("clerk")]
-        self.folder, self.dumps = pathlib.Path(folder), 0
+        self.pids, self.folder, self.dumps = meter.tree(pid), pathlib.Path(folder), 0
 
     def _control(self, option):
         for pid in self.pids:
@@ -55,13 +52,15 @@ class Counter:
 
     def _total(self, pid):
         dump = self.folder / f"callgrind.{pid}.{self.dumps}"
+        deadline = time.monotonic() + 10
+        while not dump.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
         return int(re.search(r"^(?:totals|summary): (\d+)", dump.read_text(), re.M)[1])
 
 
 def measured(site, folder, **options):
     """A gate under callgrind, and its counter."""
     wrapper = ["valgrind", "--tool=callgrind", "-q", "--trace-children=yes",
-               "--trace-children-skip-by-arg=clerk",
                f"--callgrind-out-file={folder}/callgrind.%p"]
     return suitegate(site, wrapper=wrapper, **options)
 

@@ -355,9 +355,10 @@ def test_the_processes_have_no_more_rights_to_get(make_forward):
         status = pathlib.Path(f"/proc/{pid}/status").read_text()
         assert re.search(r"^NoNewPrivs:\t1$", status, re.M)
         assert resource.prlimit(pid, resource.RLIMIT_CORE) == (0, 0)
-    status = pathlib.Path(f"/proc/{gate.clerk()}/status").read_text()
-    assert "Name:\tsuitegate-clerk\n" in status
-    assert sanitized() or "Seccomp:\t2\n" in status  # a filter; tests/unit/test_confine.c
+    for name, pid in gate.parts().items():
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        assert f"Name:\tsuitegate-{name}\n" in status
+        assert sanitized() or "Seccomp:\t2\n" in status  # a filter; tests/unit/test_confine.c
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
