@@ -4,6 +4,7 @@
 
 #include "base/attr.h"
 
+#include <signal.h>
 #include <stdbool.h>
 
 /* No further privileges from any program (no_new_privs), no core file, and no other process of the
@@ -12,8 +13,12 @@ void confine_process(void);
 /* For a process that another one has started: signals for the whole group or service are that
  * one's. */
 void confine_signals(void);
+/* For that one: a broken pipe and a file at its limit are ordinary errors, and HUP, INT and TERM
+ * wait until it restores the mask `before`. */
+void confine_signals_of_first(sigset_t *before);
 
-/* Only these system calls from now on, by their names; ends with NULL. reads: also open files, to
+/* Only these system calls from now on, by their names; ends with NULL. Besides, some of fcntl, and
+ * tgkill and prlimit64 for this process alone. reads: also open files, to
  * read only. A thread may be started, never a process or a program. Any other call ends the process
  * with the status CONFINE_STATUS, after a line that names it. False when the kernel has no seccomp,
  * or out of memory. Off under sanitizers and valgrind, which need calls of their own. */

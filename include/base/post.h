@@ -18,9 +18,9 @@ enum {
 WARN_UNUSED bool post_pair(int ends[2]);
 /* fd: -1 for none; it stays the caller's. False with errno. */
 WARN_UNUSED bool post_send(int end, const struct text *message, int fd);
-/* Replaces the text. *fd: the caller's, or -1, also if the sender gave one and there is no room for
- * it here. False with errno when there is none; errno 0: the
- * other process has closed its end. */
+/* Replaces the text. fd NULL: descriptors are not wanted, and none is received. *fd: the caller's,
+ * or -1, also if the sender gave one and there is no room for it here. False with errno when there
+ * is none; errno 0: the other process has closed its end. */
 WARN_UNUSED bool post_receive(int end, struct text *message, int *fd);
 
 /* A text of fields: each a kind or a string, ended by a NUL. */

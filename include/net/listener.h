@@ -22,7 +22,8 @@ WARN_UNUSED bool listener_take_any(int listener, const struct addr *address);
 enum { LISTENER_UNSENT = 256 * 1024 };
 
 enum accept_status { ACCEPT_OK, ACCEPT_NONE, ACCEPT_RETRY, ACCEPT_NO_DESCRIPTORS };
-/* ACCEPT_OK: *fd is non-blocking with TCP_NODELAY. */
+/* ACCEPT_NO_DESCRIPTORS: also if the socket does not listen: accepting pauses. ACCEPT_OK: *fd is
+ * non-blocking with TCP_NODELAY. */
 WARN_UNUSED enum accept_status listener_accept(int listener, int *fd, struct addr *peer);
 
 /* Where the client of an accepted connection wanted to go, before the firewall of this machine led

@@ -46,6 +46,8 @@ void random_thread_fini(void);
 enum pem_kind { PEM_CERTIFICATE, PEM_CRL, PEM_PUBLIC_KEY };
 WARN_UNUSED bool pem_each(const char *pem, size_t n, enum pem_kind kind,
                           bool (*each)(void *arg, struct span der), void *arg);
+/* Appends all certificates, CRLs and public keys of a PEM text. False when one does not decode. */
+WARN_UNUSED bool pem_without_keys(const char *pem, size_t n, struct text *out);
 /* Appends one certificate, or one SubjectPublicKeyInfo, as PEM; false when it failed. */
 WARN_UNUSED bool pem_add_certificate(struct span der, struct text *out);
 WARN_UNUSED bool pem_add_public_key(struct span spki, struct text *out);

@@ -20,8 +20,9 @@ void acceptor_init(struct acceptor *a, struct worker *worker);
 void acceptor_use(struct acceptor *a, struct runtime *runtime);
 /* Accepts nothing more from these listeners. */
 void acceptor_stop(struct runtime *runtime);
-/* Closes this runtime's sockets. Those that next (NULL: none) does not listen on are left for good:
- * the connections already in their queues are accepted. */
-void acceptor_leave(struct acceptor *a, struct runtime *runtime, const struct runtime *next);
+/* The next runtime takes the old one's sockets of the addresses that both have. */
+void acceptor_take_over(struct runtime *next, struct runtime *old);
+/* Accepts the connections already in the queues of this runtime's sockets, and closes these. */
+void acceptor_leave(struct acceptor *a, struct runtime *runtime);
 
 #endif

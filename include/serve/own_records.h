@@ -5,14 +5,17 @@
 #include "audit/recorder.h"
 #include "runtime/loaded_config.h"
 
-/* One line instead of several, for a record. */
-void to_one_line(char *s);
+/* What another process says, for a terminal: printable ASCII and line ends. NULL: nothing. */
+void to_plain_lines(char *s);
 /* detail: a sentence, or NULL. */
 void own_record(struct recorder *r, const struct loaded_config *loaded, enum audit_action action,
                 const char *detail);
 /* Warns the operator about what expires, and adds it to the record. */
 void own_record_with_warnings(struct recorder *r, const struct loaded_config *loaded,
                               enum audit_action action);
+/* A configuration was rejected for these sentences, which it empties; also a message. */
+void own_record_rejection(struct recorder *r, const struct loaded_config *loaded,
+                          struct text *errors);
 /* Warns only. */
 void own_warnings(const struct loaded_config *loaded);
 

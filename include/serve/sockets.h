@@ -26,6 +26,9 @@ struct sockets {
 WARN_UNUSED bool sockets_open(struct sockets *s, struct loaded_config *loaded,
                               const struct sockets *running,
                               const struct loaded_config *running_config, struct text *errors);
+/* A proxy that had copies has died, and may have changed them: those that no longer listen are
+ * opened again, with a message. */
+void sockets_mend(struct sockets *s, const struct loaded_config *loaded);
 /* Those that no other configuration has. */
 void sockets_close(struct sockets *s);
 

@@ -20,6 +20,8 @@ void clerk_order_free_config(struct audit_config *config);
 #define ORDER_SENDER "sender"
 /* name of a channel, how its process ended (audit/clerk.h). */
 #define ORDER_ENDED "ended"
+/* Nothing: does it live? */
+#define ORDER_PING "ping"
 /* Nothing. Answered with the number of records that are lost, when all senders have closed. */
 #define ORDER_END "end"
 

@@ -13,12 +13,12 @@
 /* Sends an order and takes its answer: empty if it is done, else why not. */
 static bool give(int post, struct text *order, int fd, struct text *answer, struct text *errors)
 {
-    int unused;
-    bool ok = post_send(post, order, fd) && post_receive(post, answer, &unused);
+    bool ok = post_send(post, order, fd) && post_receive(post, answer, NULL);
     const char *why = errno == 0 ? "it is gone" : errno == EAGAIN ? "it hangs" : strerror(errno);
     if (!ok) text_printf(errors, "the clerk does not answer: %s\n", why);
-    if (ok && unused >= 0) close(unused);
+    int fault = errno;
     text_fini(order);
+    errno = fault;
     return ok;
 }
 
@@ -26,7 +26,10 @@ static bool obey(int post, struct text *order, int fd, bool *alive, struct text 
 {
     struct text answer = {0};
     size_t at = 0;
-    bool ok = *alive = give(post, order, fd, &answer, errors);
+    bool ok = give(post, order, fd, &answer, errors);
+    /* Not for want of memory or descriptors here, or in flight (unix(7)). */
+    *alive = ok || errno == ENOMEM || errno == ENOBUFS || errno == EMFILE || errno == ENFILE ||
+             errno == ETOOMANYREFS;
     const char *fault = ok ? post_next(&answer, &at) : NULL;
     bool done = fault && !*fault;
     if (fault && *fault) text_add(errors, fault);
@@ -109,6 +112,15 @@ bool clerk_add_sender(int post, enum audit_sender role, const char *name, int *f
         *fd = ends[0];
     else
         close(ends[0]);
+    return ok;
+}
+
+bool clerk_ping(int post, bool *alive)
+{
+    struct text order = {0}, unused = {0};
+    post_put(&order, ORDER_PING);
+    bool ok = obey(post, &order, -1, alive, &unused);
+    text_fini(&unused);
     return ok;
 }
 

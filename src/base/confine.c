@@ -29,6 +29,19 @@ void confine_signals(void)
     for (size_t i = 0; i < COUNT_OF(signals); i++) sigaction(signals[i], &ignore, NULL);
 }
 
+void confine_signals_of_first(sigset_t *before)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigset_t early;
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL);
+    sigemptyset(&early);
+    sigaddset(&early, SIGHUP);
+    sigaddset(&early, SIGINT);
+    sigaddset(&early, SIGTERM);
+    sigprocmask(SIG_BLOCK, &early, before);
+}
+
 /* A call that is not allowed interrupts none that is: so this may use what those calls do. */
 static void on_forbidden(int number, siginfo_t *info, void *context)
 {
@@ -49,6 +62,22 @@ static int allow_threads(scmp_filter_ctx filter)
                             SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD));
 }
 
+/* What could reach other processes of the user: signals and limits only for this one, and no
+ * signals for input. */
+static int allow_own(scmp_filter_ctx filter)
+{
+    static const int commands[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD, F_DUPFD_CLOEXEC};
+    int fault = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+    if (!fault)
+        fault = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2,
+                                 SCMP_A0(SCMP_CMP_EQ, 0), SCMP_A2(SCMP_CMP_EQ, 0));
+    for (size_t i = 0; !fault && i < COUNT_OF(commands); i++)
+        fault = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
+                                 SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i]));
+    return fault;
+}
+
 static int allow_reading(scmp_filter_ctx filter)
 {
     const scmp_datum_t changes =
@@ -63,6 +92,7 @@ static int allow_reading(scmp_filter_ctx filter)
 static int fill(scmp_filter_ctx filter, const char *const *names, bool reads)
 {
     int fault = allow_threads(filter);
+    if (!fault) fault = allow_own(filter);
     if (!fault && reads) fault = allow_reading(filter);
     for (; !fault && *names; names++) {
         int number = seccomp_syscall_resolve_name(*names);

@@ -49,14 +49,23 @@ bool post_send(int end, const struct text *message, int fd)
     return n == (ssize_t)message->size;
 }
 
+/* The first one; others, for which there may be room, are closed. */
 static int descriptor_of(struct msghdr *m)
 {
-    int fd = -1;
-    struct cmsghdr *c = CMSG_FIRSTHDR(m);
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-        c->cmsg_len == CMSG_LEN(sizeof fd))
-        memcpy(&fd, CMSG_DATA(c), sizeof fd);
-    return fd;
+    int first = -1;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+            if (first < 0)
+                first = fd;
+            else
+                close(fd);
+        }
+    }
+    return first;
 }
 
 bool post_receive(int end, struct text *message, int *fd)
@@ -67,9 +76,9 @@ bool post_receive(int end, struct text *message, int *fd)
     struct iovec part = {room, POST_LIMIT};
     struct msghdr m = {.msg_iov = &part,
                        .msg_iovlen = 1,
-                       .msg_control = control.bytes,
-                       .msg_controllen = sizeof control.bytes};
-    *fd = -1;
+                       .msg_control = fd ? control.bytes : NULL,
+                       .msg_controllen = fd ? sizeof control.bytes : 0};
+    if (fd) *fd = -1;
     if (!room) {
         errno = ENOMEM;
         return false;
@@ -79,10 +88,10 @@ bool post_receive(int end, struct text *message, int *fd)
     while (n < 0 && errno == EINTR);
     message->size = n > 0 ? (size_t)n : 0;
     message->data[message->size] = '\0';
-    if (n > 0) *fd = descriptor_of(&m);
+    if (n > 0 && fd) *fd = descriptor_of(&m);
     if (n > 0 && !(m.msg_flags & (MSG_TRUNC))) return true;
-    if (*fd >= 0) close(*fd);
-    *fd = -1;
+    if (fd && *fd >= 0) close(*fd);
+    if (fd) *fd = -1;
     if (n >= 0) errno = n == 0 ? 0 : EMSGSIZE;
     return false;
 }

@@ -97,6 +97,9 @@ enum accept_status listener_accept(int listener, int *fd, struct addr *peer)
     case ENOBUFS:
     case ENOMEM:
         return has_waiting(listener) ? ACCEPT_NO_DESCRIPTORS : ACCEPT_NONE;
+    case EINVAL: /* it does not listen */
+    case EBADF:
+        return ACCEPT_NO_DESCRIPTORS;
     default: /* the connection is gone already, or the network reported an error (accept(2)) */
         return ACCEPT_RETRY;
     }

@@ -219,6 +219,28 @@ bool pem_add_public_key(struct span spki, struct text *out)
     return add_pem(spki.p, spki.n, PUBLICKEY_TYPE, out);
 }
 
+static bool add_certificate(void *arg, struct span der)
+{
+    return pem_add_certificate(der, arg);
+}
+
+static bool add_crl(void *arg, struct span der)
+{
+    return add_pem(der.p, der.n, CRL_TYPE, arg);
+}
+
+static bool add_public(void *arg, struct span der)
+{
+    return pem_add_public_key(der, arg);
+}
+
+bool pem_without_keys(const char *pem, size_t n, struct text *out)
+{
+    return pem_each(pem, n, PEM_CERTIFICATE, add_certificate, out) &&
+           pem_each(pem, n, PEM_CRL, add_crl, out) &&
+           pem_each(pem, n, PEM_PUBLIC_KEY, add_public, out) && !out->failed;
+}
+
 bool base64_encode(struct span bytes, struct text *out)
 {
     word32 size = (word32)(bytes.n * 4 / 3 + 8);

@@ -209,7 +209,9 @@ static bool read_issuing(const struct ca_place *place, bool any_owner, struct sn
     struct text *pem = &out->issuing[type];
     ca_place_issuing(place, type, path);
     if (!snapshot_has(from, path)) return true;
-    if (!load_key(from, path, MODE_ALL_BUT_OWNER, any_owner, pem, errors)) return false;
+    bool ok = out->without_keys ? load_pem(from, path, pem, NULL, errors)
+                                : load_key(from, path, MODE_ALL_BUT_OWNER, any_owner, pem, errors);
+    if (!ok) return false;
     if (pem->size == 0)
         text_printf(errors, "%s is empty\n", path);
     else if (out->without_keys || keep_certificates(from, path, pem))

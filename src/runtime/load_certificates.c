@@ -72,11 +72,13 @@ static bool take_key(const struct loaded_config *loaded, const char *path, const
                      struct private_key *out)
 {
     struct text public = {0};
+    char name[LOAD_KEY_NAME];
+    load_key_name(path, name);
     if (snapshot_is_given(loaded->files))
         return key_public_from_pem(text_string(pem), pem->size, out);
     bool ok = key_from_pem(text_string(pem), pem->size, out) &&
               pem_add_public_key(key_spki(out), &public) &&
-              snapshot_put(loaded->files, path, &public);
+              snapshot_put(loaded->files, name, &public);
     text_fini(&public);
     return ok;
 }

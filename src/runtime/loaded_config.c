@@ -7,17 +7,36 @@
 #include "pki/trust.h"
 #include "runtime/list_files.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const size_t pem_limit = 64 << 20;
 static const time_t warn_at_most = (time_t)30 * 86400, warn_at_least = (time_t)7 * 86400;
 
+/* A file of certificates or lists may have a private key, too, which nobody else gets. */
+static bool keep_public(struct snapshot *from, const char *path, const struct text *pem)
+{
+    struct text public = {0};
+    if (pem->size == 0 || !memmem(pem->data, pem->size, "PRIVATE KEY", 11))
+        return snapshot_put(from, path, pem);
+    bool ok =
+        pem_without_keys(text_string(pem), pem->size, &public) && snapshot_put(from, path, &public);
+    text_fini(&public);
+    return ok;
+}
+
 bool load_pem(struct snapshot *from, const char *path, struct text *out, struct stat *st,
               struct text *errors)
 {
-    int fault = snapshot_read(from, path, pem_limit, out, st);
+    bool given = snapshot_is_given(from);
+    int fault = given ? snapshot_read(from, path, pem_limit, out, st)
+                      : file_read_kept(path, pem_limit, out, st);
     if (fault) text_printf(errors, "%s: %s\n", path, strerror(fault));
+    if (!fault && !given && !keep_public(from, path, out)) {
+        text_printf(errors, "%s has a block that cannot be read (PEM is expected)\n", path);
+        return false;
+    }
     return !fault;
 }
 
@@ -26,9 +45,16 @@ bool load_key(struct snapshot *from, const char *path, mode_t forbidden, bool an
               struct text *out, struct text *errors)
 {
     struct stat st;
-    if (snapshot_is_given(from)) return load_pem(from, path, out, NULL, errors);
+    char name[LOAD_KEY_NAME];
+    load_key_name(path, name);
+    if (snapshot_is_given(from)) return load_pem(from, name, out, NULL, errors);
     return load_pem(NULL, path, out, &st, errors) &&
            file_is_private(path, &st, forbidden, any_owner, errors);
+}
+
+void load_key_name(const char *path, char out[LOAD_KEY_NAME])
+{
+    snprintf(out, LOAD_KEY_NAME, "key of %s", path); /* no path of a file */
 }
 
 void load_note_end(struct loaded_config *loaded, const char *what, time_t end, time_t warn_from)
@@ -152,10 +178,12 @@ static bool load_credentials(const struct loaded_config *loaded, const char *pat
                              struct credentials *out, struct text *errors)
 {
     struct text content = {0};
+    char name[LOAD_KEY_NAME];
+    load_key_name(path, name);
     bool ok =
         load_key(loaded->files, path, MODE_ALL_BUT_OWNER, loaded->any_owner, &content, errors) &&
         credentials_read(&content, path, out, errors) &&
-        snapshot_put(loaded->files, path, &content);
+        snapshot_put(loaded->files, name, &content);
     if (content.data) explicit_bzero(content.data, content.size);
     text_fini(&content);
     return ok;

@@ -172,24 +172,38 @@ void acceptor_use(struct acceptor *a, struct runtime *runtime)
     if (!ev_is_active(&a->pause)) start(runtime);
 }
 
-static bool listens_on(const struct runtime *runtime, const struct addr *address)
+static struct runtime_listener *find_listener(struct runtime *runtime, const struct addr *address)
 {
-    for (size_t i = 0; runtime && i < runtime->listener_count; i++) {
+    for (size_t i = 0; i < runtime->listener_count; i++) {
         const struct addr *a = &runtime->loaded->listener_addresses[i];
-        if (addr_same_ip(a, address) && addr_port(a) == addr_port(address)) return true;
+        if (addr_same_ip(a, address) && addr_port(a) == addr_port(address))
+            return &runtime->listeners[i];
     }
-    return false;
+    return NULL;
 }
 
-void acceptor_leave(struct acceptor *a, struct runtime *runtime, const struct runtime *next)
+/* The loop's epoll set has the old descriptor, and would keep it when that is closed: the keeper
+ * has the same socket open. */
+void acceptor_take_over(struct runtime *next, struct runtime *old)
+{
+    for (size_t i = 0; i < next->listener_count; i++) {
+        struct runtime_listener *l = &next->listeners[i];
+        struct runtime_listener *before = find_listener(old, &next->loaded->listener_addresses[i]);
+        if (l->fd < 0 || !before || before->fd < 0) continue;
+        close(l->fd);
+        l->fd = before->fd;
+        before->fd = -1;
+    }
+}
+
+void acceptor_leave(struct acceptor *a, struct runtime *runtime)
 {
     enum { QUEUE_LIMIT = 4096 };
     acceptor_stop(runtime);
     for (size_t i = 0; i < runtime->listener_count; i++) {
         struct runtime_listener *l = &runtime->listeners[i];
         if (l->fd < 0) continue;
-        if (!listens_on(next, &runtime->loaded->listener_addresses[i]))
-            accept_some(a->worker, l, QUEUE_LIMIT);
+        accept_some(a->worker, l, QUEUE_LIMIT);
         close(l->fd);
         l->fd = -1;
     }

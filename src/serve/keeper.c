@@ -14,15 +14,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-enum { DAY_SECONDS = 86400, HOUR_SECONDS = 3600 };
+enum { DAY_SECONDS = 86400, HOUR_SECONDS = 3600, PING_SECONDS = 10 };
 static const int64_t second_ns = 1000000000;
 /* A proxy that ended within a second of its start is started again later. */
 static const double again_s = .5;
 
-/* Waits until the one under way is done. */
 enum reload { RELOAD_NONE, RELOAD_FILES, RELOAD_ALL };
 
 /* What the proxy is doing. */
@@ -53,6 +51,7 @@ struct keeper {
     struct ev_loop *loop;
     ev_signal hup, term, interrupt;
     ev_timer drain_over, daily, hourly, start_again;
+    ev_timer ping;        /* does the clerk live? */
     ev_timer former_over; /* no handshake of a former configuration goes on */
 };
 
@@ -93,11 +92,7 @@ static void reject(struct keeper *k, struct text *errors)
     if (!clerk_process_reopen(k->senders.clerk, &k->now.loaded->config->audit, NULL, &unused))
         diag_error("the audit file cannot be opened anew: %s", text_string(&unused));
     text_fini(&unused);
-    char *faults = text_take(errors);
-    if (faults) to_one_line(faults);
-    diag_error("configuration rejected, the old one goes on: %s", faults ? faults : "no memory");
-    record(k, AUDIT_CONFIGURATION_REJECTED, faults);
-    free(faults);
+    own_record_rejection(k->senders.own, k->now.loaded, errors);
     if (k->next.loaded) signers_forget(k->signers, k->next.loaded);
     setting_fini(&k->next);
 }
@@ -195,6 +190,13 @@ static void on_list_changed(void *arg)
     reload(arg, RELOAD_FILES);
 }
 
+static void on_ping(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    clerk_process_ping(((struct keeper *)timer->data)->senders.clerk);
+}
+
 static void on_new_hour(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
@@ -242,6 +244,9 @@ static void on_refused(void *arg, const char *faults)
     struct keeper *k = arg;
     struct text errors = {0};
     if (k->draining) return;
+    text_add(&errors, faults);
+    to_plain_lines(errors.data);
+    faults = text_string(&errors);
     if (k->phase == PHASE_LOADING && !k->announced) {
         fail(k, faults);
     } else if (k->phase == PHASE_LOADING) {
@@ -249,7 +254,6 @@ static void on_refused(void *arg, const char *faults)
         proxy_process_close(k->proxy); /* and another one is started */
     } else if (k->phase == PHASE_RELOADING) {
         k->phase = PHASE_SERVING;
-        text_add(&errors, faults);
         reject(k, &errors);
         reload_again(k);
     }
@@ -324,6 +328,7 @@ static void on_ended(void *arg, const struct proxy_end *end)
     k->silent += end->silent;
     k->lost += end->lost;
     if (!wanted) {
+        sockets_mend(&k->now.sockets, k->now.loaded);
         diag_error("%s", end->how);
         if (!told) record(k, AUDIT_PROCESS_ENDED, end->how);
     }
@@ -404,13 +409,6 @@ static void on_term(struct ev_loop *loop, ev_signal *signal, int events)
 
 /* ---- its life ---- */
 
-static void ignore_signals(void)
-{
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    sigaction(SIGPIPE, &ignore, NULL);
-    sigaction(SIGXFSZ, &ignore, NULL); /* a file at its limit: an ordinary write error */
-}
-
 static void on_clerk_restarted(void *arg, const char *how)
 {
     struct keeper *k = arg;
@@ -437,7 +435,9 @@ static void watch(struct keeper *k)
     ev_timer_init(&k->daily, on_new_day, DAY_SECONDS, DAY_SECONDS);
     ev_timer_init(&k->hourly, on_new_hour, HOUR_SECONDS, HOUR_SECONDS);
     ev_timer_init(&k->former_over, on_former_over, 0., 0.);
-    k->former_over.data = k;
+    ev_timer_init(&k->ping, on_ping, PING_SECONDS, PING_SECONDS);
+    k->former_over.data = k->ping.data = k;
+    ev_timer_start(k->loop, &k->ping);
     k->drain_over.data = k->start_again.data = k->daily.data = k->hourly.data = k;
     ev_timer_start(k->loop, &k->daily);
     ev_timer_start(k->loop, &k->hourly);
@@ -471,10 +471,11 @@ bool keeper_run(const char *config_file, const struct keeper_ready *ready, struc
                        .errors = errors,
                        .now.files = -1,
                        .next.files = -1};
+    sigset_t before;
+    confine_signals_of_first(&before);
     confine_process();
     spawn_remember();
     ca_care_begin(config_file, time(NULL));
-    ignore_signals();
     if (!setting_read(&k.now, config_file, ++k.serial, NULL, SETTING_ALL, errors)) return false;
     k.signers = signers_new();
     setting_raise_descriptors(&k.now);
@@ -484,6 +485,7 @@ bool keeper_run(const char *config_file, const struct keeper_ready *ready, struc
         signers_add(k.signers, k.now.loaded);
         const struct clerk_events events = {on_clerk_restarted, &k};
         watch(&k);
+        sigprocmask(SIG_SETMASK, &before, NULL);
         ok = senders_start(&k.senders, k.loop, &k.now.loaded->config->audit,
                            &k.now.loaded->audit_policy, &events, errors);
     }

@@ -21,12 +21,19 @@ void own_record(struct recorder *r, const struct loaded_config *loaded, enum aud
     recorder_submit(r, stamp, &line, NULL, &loaded->audit_policy, NULL);
 }
 
-void to_one_line(char *s)
+/* One line instead of several. */
+static void to_one_line(char *s)
 {
     size_t n = strlen(s);
     while (n > 0 && s[n - 1] == '\n') s[--n] = '\0';
     for (; *s; s++)
         if (*s == '\n') *s = ' ';
+}
+
+void to_plain_lines(char *s)
+{
+    for (; s && *s; s++)
+        if (*s != '\n' && (*s < ' ' || *s > '~')) *s = '?';
 }
 
 void own_record_with_warnings(struct recorder *r, const struct loaded_config *loaded,
@@ -42,6 +49,16 @@ void own_record_with_warnings(struct recorder *r, const struct loaded_config *lo
     own_record(r, loaded, action, detail);
     free(detail);
     text_fini(&warnings);
+}
+
+void own_record_rejection(struct recorder *r, const struct loaded_config *loaded,
+                          struct text *errors)
+{
+    char *faults = text_take(errors);
+    if (faults) to_one_line(faults);
+    diag_error("configuration rejected, the old one goes on: %s", faults ? faults : "no memory");
+    own_record(r, loaded, AUDIT_CONFIGURATION_REJECTED, faults);
+    free(faults);
 }
 
 void own_warnings(const struct loaded_config *loaded)

@@ -8,7 +8,7 @@
  */
 /* clang-format off */
 static const char *const calls[] = {
-    "read", "pread64", "readv", "write", "writev", "lseek", "close", "fcntl", "dup", "fstat",
+    "read", "pread64", "readv", "write", "writev", "lseek", "close", "dup", "fstat",
     "stat", "lstat", "newfstatat", "statx", "statfs", "fstatfs", "access", "faccessat",
     "faccessat2", "readlink", "readlinkat", "getcwd", "getdents64",
     "socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "send", "sendto",
@@ -19,10 +19,10 @@ static const char *const calls[] = {
     "brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "mlock", "mlock2", "munlock",
     "futex", "futex_waitv", "set_robust_list", "rseq", "membarrier", "sched_yield",
     "sched_getaffinity", "getcpu", "gettid", "getpid", "getppid", "getuid", "geteuid", "getgid",
-    "getegid", "getrusage", "getrlimit", "prlimit64", "getrandom", "clock_gettime",
+    "getegid", "getrusage", "getrlimit", "getrandom", "clock_gettime",
     "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "times", "sysinfo",
     "prctl", "arch_prctl", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack",
-    "tgkill", "restart_syscall", "exit", "exit_group", NULL};
+    "restart_syscall", "exit", "exit_group", NULL};
 /* clang-format on */
 
 bool proxy_confine(void)

@@ -8,6 +8,7 @@
 #include "base/spawn.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,13 +18,18 @@
 
 /* Its records may take RECORDING_END_S. */
 static const double close_s = 3 * RECORDING_END_S;
+/* Until it has loaded a configuration, or uses it. */
+static const double answer_s = 60;
+/* It lives on without its post. */
+static const double post_closed_s = 10;
+enum { LAST_WORDS = 64 };
 
 struct proxy_process {
     struct ev_loop *loop;
     struct proxy_events events;
     struct timespec start;
     pid_t pid; /* 0: none */
-    bool ended;
+    bool ended, told_to_end, told_to_close;
     int post; /* -1: closed */
     struct proxy_end end;
     ev_io news;
@@ -31,15 +37,29 @@ struct proxy_process {
     ev_timer overdue;
 };
 
+static void expect(struct proxy_process *p, double seconds)
+{
+    ev_now_update(p->loop);
+    ev_timer_stop(p->loop, &p->overdue);
+    ev_timer_set(&p->overdue, seconds, 0.);
+    ev_timer_start(p->loop, &p->overdue);
+}
+
 /* ---- what it tells ---- */
+
+static unsigned long at_most(const char *digits, unsigned long most)
+{
+    unsigned long n = strtoul(digits, NULL, 10);
+    return n < most ? n : most;
+}
 
 static void note_end(struct proxy_process *p, const struct text *news, size_t at)
 {
     const char *silent = post_next(news, &at), *lost = silent ? post_next(news, &at) : NULL;
-    if (!lost) return;
+    if (!lost || !p->told_to_end) return;
     p->end.orderly = true;
-    p->end.silent = strtoul(silent, NULL, 10);
-    p->end.lost = strtoul(lost, NULL, 10);
+    p->end.silent = at_most(silent, UINT32_MAX);
+    p->end.lost = at_most(lost, UINT32_MAX);
 }
 
 static void take_news(struct proxy_process *p, const struct text *news)
@@ -47,6 +67,9 @@ static void take_news(struct proxy_process *p, const struct text *news)
     size_t at = 0;
     const char *kind = post_next(news, &at);
     if (!kind) return;
+    bool answers = strcmp(kind, NEWS_LOADED) == 0 || strcmp(kind, NEWS_REFUSED) == 0 ||
+                   strcmp(kind, NEWS_USED) == 0;
+    if (answers && !p->told_to_end) ev_timer_stop(p->loop, &p->overdue);
     if (strcmp(kind, NEWS_LOADED) == 0) {
         p->events.loaded(p->events.arg);
     } else if (strcmp(kind, NEWS_REFUSED) == 0) {
@@ -75,14 +98,19 @@ static void on_news(struct ev_loop *loop, ev_io *io, int events)
     (void)events;
     struct proxy_process *p = io->data;
     struct text news = {0};
-    int fd;
-    if (post_receive(p->post, &news, &fd)) {
-        if (fd >= 0) close(fd); /* it has none to give */
+    if (post_receive(p->post, &news, NULL)) { /* it has no descriptor to give */
         take_news(p, &news);
     } else if (errno == 0 || errno == ECONNRESET) {
-        close_post(p);
+        close_post(p); /* it ends, or is made to */
+        expect(p, post_closed_s);
     }
     text_fini(&news);
+}
+
+static bool has_news(const struct proxy_process *p)
+{
+    struct pollfd news = {.fd = p->post, .events = POLLIN};
+    return poll(&news, 1, 0) > 0 && news.revents & POLLIN;
 }
 
 static void on_ended(struct ev_loop *loop, ev_child *child, int events)
@@ -91,12 +119,11 @@ static void on_ended(struct ev_loop *loop, ev_child *child, int events)
     struct proxy_process *p = child->data;
     int status = child->rstatus;
     struct text news = {0};
-    int fd;
     ev_child_stop(loop, child);
-    /* Its last words may not have been read. */
-    while (p->post >= 0 && ev_is_active(&p->news) && post_receive(p->post, &news, &fd)) {
-        if (fd >= 0) close(fd);
+    /* Its last words may not have been read; whoever else has its end is not waited for. */
+    for (int i = 0; i < LAST_WORDS && p->post >= 0 && has_news(p); i++) {
         size_t at = 0;
+        if (!post_receive(p->post, &news, NULL)) break;
         const char *kind = post_next(&news, &at);
         if (kind && strcmp(kind, NEWS_ENDED) == 0) note_end(p, &news, at);
     }
@@ -172,11 +199,13 @@ void proxy_process_load(struct proxy_process *p, const char *config_file, uint32
     put_number(&order, serial);
     give(p, &order, files);
     text_fini(&order);
+    expect(p, answer_s);
 }
 
 void proxy_process_use(struct proxy_process *p)
 {
     give_word(p, ORDER_USE);
+    expect(p, answer_s);
 }
 
 void proxy_process_forget(struct proxy_process *p)
@@ -196,6 +225,8 @@ void proxy_process_connect(struct proxy_process *p, unsigned channel, int fd)
 
 void proxy_process_drain(struct proxy_process *p)
 {
+    p->told_to_end = true;
+    ev_timer_stop(p->loop, &p->overdue);
     give_word(p, ORDER_DRAIN);
 }
 
@@ -204,16 +235,15 @@ static void on_overdue(struct ev_loop *loop, ev_timer *timer, int events)
     (void)events;
     struct proxy_process *p = timer->data;
     ev_timer_stop(loop, timer);
-    diag_error("the proxy does not end: it is killed");
+    diag_error("the proxy does not answer: it is killed");
     if (!p->ended) kill(p->pid, SIGKILL);
 }
 
 void proxy_process_close(struct proxy_process *p)
 {
+    if (!p->told_to_close) expect(p, close_s);
+    p->told_to_end = p->told_to_close = true;
     give_word(p, ORDER_CLOSE);
-    if (ev_is_active(&p->overdue)) return;
-    ev_timer_set(&p->overdue, close_s, 0.);
-    ev_timer_start(p->loop, &p->overdue);
 }
 
 /* ---- its life ---- */

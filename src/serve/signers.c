@@ -29,7 +29,6 @@ static const int64_t patience_ns = 500000;
 struct signers {
     pthread_mutex_t lock;
     struct loaded_config *loaded[CONFIGURATIONS]; /* under lock */
-    unsigned next;                                /* place: of the one added longest ago */
     struct signer_thread *threads;
 };
 
@@ -329,10 +328,13 @@ void signers_free(struct signers *s)
 
 void signers_add(struct signers *s, struct loaded_config *loaded)
 {
+    unsigned place = 0;
     pthread_mutex_lock(&s->lock);
-    struct loaded_config *oldest = s->loaded[s->next];
-    s->loaded[s->next] = loaded_config_hold(loaded);
-    s->next = (s->next + 1) % CONFIGURATIONS;
+    /* A free place, else that of the one with the lowest serial, which is the oldest. */
+    for (unsigned i = 1; i < CONFIGURATIONS && s->loaded[place]; i++)
+        if (!s->loaded[i] || s->loaded[i]->serial < s->loaded[place]->serial) place = i;
+    struct loaded_config *oldest = s->loaded[place];
+    s->loaded[place] = loaded_config_hold(loaded);
     pthread_mutex_unlock(&s->lock);
     loaded_config_release(oldest);
 }

@@ -1,8 +1,10 @@
 #include "serve/sockets.h"
 
+#include "base/diag.h"
 #include "net/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -50,9 +52,12 @@ static bool open_one(struct listening *l, const struct listen_config *config)
 {
     struct sockaddr_storage chosen = {0};
     socklen_t size = sizeof chosen;
+    const int on = 1;
     int fd = listener_open(&l->address);
     if (fd < 0) return false;
     l->fds[l->n++] = fd;
+    /* Who gets a copy cannot put a filter on it. */
+    (void)!setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on);
     if (config->transparent == TRANSPARENT_TPROXY && !listener_take_any(fd, &l->address))
         return false;
     if (addr_port(&l->address) != 0) return true;
@@ -96,12 +101,24 @@ static bool keep(struct listening *l, const struct listen_config *config)
     return true;
 }
 
+/* Does this process listen there already, for a listener of another kind? */
+static bool is_own(const struct sockets *running, const struct addr *address)
+{
+    for (size_t k = 0; running && k < running->n; k++) {
+        const struct addr *a = &running->items[k]->address;
+        if (addr_same_ip(a, address) && addr_port(a) == addr_port(address)) return true;
+    }
+    return false;
+}
+
 /* All at first: what is opened here would be found in use. */
-static bool probe(const struct sockets *s, const struct loaded_config *loaded, struct text *errors)
+static bool probe(const struct sockets *s, const struct loaded_config *loaded,
+                  const struct sockets *running, struct text *errors)
 {
     for (size_t i = 0; i < s->n; i++) {
         const struct addr *a = &loaded->listener_addresses[i];
-        int fault = s->items[i] || addr_port(a) == 0 ? 0 : listener_probe(a);
+        bool own = s->items[i] || addr_port(a) == 0 || is_own(running, a);
+        int fault = own ? 0 : listener_probe(a);
         if (fault) complain(loaded, i, fault, errors);
     }
     return errors->size == 0;
@@ -132,11 +149,37 @@ bool sockets_open(struct sockets *s, struct loaded_config *loaded, const struct 
         complain(loaded, i, errno, errors);
         ok = false;
     }
-    ok = ok && probe(s, loaded, errors) && open_all(s, loaded, errors);
+    ok = ok && probe(s, loaded, running, errors) && open_all(s, loaded, errors);
     if (ok) return true;
     if (errors->size == 0) text_add(errors, "out of memory\n");
     sockets_close(s);
     return false;
+}
+
+static bool listens(int fd)
+{
+    int accepts = 0;
+    socklen_t size = sizeof accepts;
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 &&
+           getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &accepts, &size) == 0 && accepts;
+}
+
+void sockets_mend(struct sockets *s, const struct loaded_config *loaded)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        struct listening *l = s->items[i];
+        const struct listen_config *config = &loaded->config->listeners[i];
+        unsigned count = l->n;
+        bool all = true;
+        for (unsigned k = 0; k < count; k++) all = listens(l->fds[k]) && all;
+        if (all) continue;
+        diag_error("listener %s no longer listens: it is opened again", config->name);
+        for (unsigned k = 0; k < count; k++) close(l->fds[k]);
+        l->n = 0;
+        while (l->n < count && open_one(l, config)) continue;
+        if (l->n < count) diag_error("listener %s: %s", config->name, strerror(errno));
+    }
 }
 
 void sockets_close(struct sockets *s)

@@ -46,8 +46,9 @@ static void change_runtime(struct worker *w, struct mail *mail)
     t->next_runtime = NULL;
     t->runtime = next;
     acceptor_stop(old);
+    acceptor_take_over(next, old);
     acceptor_use(&t->acceptor, next);
-    acceptor_leave(&t->acceptor, old, next);
+    acceptor_leave(&t->acceptor, old);
     runtime_release(old);
     t->events->runtime_taken(t->events->arg);
 }
@@ -83,7 +84,7 @@ static void drain(struct worker *w, struct mail *mail)
     (void)mail;
     struct worker_thread *t = thread_of(w);
     w->draining = true;
-    acceptor_leave(&t->acceptor, t->runtime, NULL);
+    acceptor_leave(&t->acceptor, t->runtime);
     if (w->count == 0) ev_break(w->loop, EVBREAK_ALL);
 }
 

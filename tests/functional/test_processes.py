@@ -2,8 +2,10 @@
 wait are not refused, and the log says what was cut."""
 
 import contextlib
+import ctypes
 import os
 import signal
+import socket
 import time
 
 import pytest
@@ -137,14 +139,15 @@ def test_proxy_and_clerk_are_killed(scene, echoing, first, second):
     s = scene(echoing.port)
     with s.client("fixed") as tls:
         talk(tls)
-        s.gate.wait_record(action="connection-opened")
+        opened = opened_ids(s.gate, 1)
         parts = s.gate.parts()
         os.kill(parts[first], signal.SIGKILL)
         os.kill(parts[second], signal.SIGKILL)
         wait_until(lambda: s.echoes("fixed"))
         wait_until(lambda: len(ended(s.gate)) == 2)
-    for record in ended(s.gate):
-        assert not record["suitegate"].get("cut", {"complete": False})["complete"]
+    for record in ended(s.gate):  # it may have had the time to write
+        cut = record["suitegate"].get("cut", {"complete": False})
+        assert not cut["complete"] or set(cut["ids"]) == opened
     assert s.gate.stop() == 0
     intact(s.gate.audit_path)
 
@@ -167,3 +170,62 @@ def test_the_keeper_is_killed(scene, echoing, others):
     if not others:
         closed = s.gate.wait_record(action="connection-closed")
         assert closed["suitegate"]["closed_by"] == "shutdown"
+
+
+# ---- what a proxy that was taken over leaves behind ----------------------------------------------
+
+SYS_PIDFD_GETFD = 438
+
+
+def sockets_of(pid, kind):
+    """Copies of its sockets of this family and type."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    process = os.pidfd_open(pid)
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        copy = libc.syscall(SYS_PIDFD_GETFD, process, int(name), 0)
+        with contextlib.suppress(OSError):  # no socket, or closed meanwhile
+            sock = socket.socket(fileno=copy)
+            if (sock.family, sock.type) == kind:
+                yield sock
+    os.close(process)
+
+
+def post_of(pid):
+    """Its end of the connection to the keeper: descriptor 3."""
+    process = os.pidfd_open(pid)
+    copy = ctypes.CDLL(None).syscall(SYS_PIDFD_GETFD, process, 3, 0)
+    os.close(process)
+    return socket.socket(fileno=copy)
+
+
+def test_a_listening_socket_that_was_shut_down_is_opened_again(make_forward):
+    gate = make_forward(proxy={"workers": 2})
+    for sock in sockets_of(gate.proxy(), (socket.AF_INET, socket.SOCK_STREAM)):
+        with contextlib.suppress(OSError):
+            sock.setblocking(True)
+            sock.shutdown(socket.SHUT_RDWR)
+        sock.close()
+    kill(gate, "proxy")
+    wait_until(lambda: refuse(gate.port)[0] == 403)
+    assert "no longer listens: it is opened again" in gate.stderr
+    assert gate.stop() == 0
+
+
+def test_the_keeper_takes_no_descriptors(make_forward):
+    gate = make_forward()
+    before = len(os.listdir(f"/proc/{gate.pid}/fd"))
+    post = post_of(gate.proxy())
+    with post, open("/dev/null", "rb") as null:
+        for count in (1, 2, 3, 10):
+            for _ in range(10):
+                socket.send_fds(post, [b"missed\0" + b"1\0"], [null.fileno()] * count)
+        time.sleep(.5)
+        assert len(os.listdir(f"/proc/{gate.pid}/fd")) <= before + 1
+        post.sendall(b"ended\0" + b"7\0" + b"18446744073709551615\0")
+        post.sendall(b"refused\0\x1b[31m\0")
+        time.sleep(.2)
+    kill(gate, "proxy")
+    wait_until(lambda: refuse(gate.port)[0] == 403)
+    assert gate.stop() == 0
+    assert "\x1b" not in gate.stderr
+    assert gate.records()[-1]["suitegate"]["detail"].startswith("0 connections")

@@ -120,3 +120,49 @@ def test_handshakes_of_the_former_configuration_are_signed(scene, echoing):  # n
     os.kill(s.gate.proxy(), signal.SIGKILL)  # the next one gets signatures, too
     wait_until(lambda: "the proxy serves again" in s.gate.stderr)
     assert s.echoes("fixed")
+
+
+def test_many_rejected_reloads_take_no_key_away(scene, echoing):  # noqa: F811
+    s = scene(echoing.port, keys=("ec",))
+    s.sections["audit"]["file"] = "nowhere/audit.jsonl"
+    good, path = s.gate.config, s.gate.audit_path
+    s.rewrite()
+    s.gate.audit_path = path
+    for _ in range(12):
+        assert s.gate.reload()["event"]["action"] == "configuration-rejected"
+        assert s.echoes("fixed")
+    s.gate.write_config(good)
+    assert s.gate.reload()["event"]["action"] == "configuration-loaded"
+    assert s.echoes("fixed") and s.echoes("forward")
+
+
+def joined(path, *parts):
+    path.touch(0o600)
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
+
+
+@pytest.mark.skipif(sanitized(), reason="its memory is too large to be read")
+def test_files_with_certificate_and_key(make_gate, pki, ca_folder, tmp_path, echoing):
+    """Whatever names them: the proxy gets the certificates."""
+    both = joined(tmp_path / "both.pem", pki.ec.chain, pki.ec.key)
+    rsa = joined(tmp_path / "rsa.pem", pki.rsa.chain, pki.rsa.key)
+    trust = joined(tmp_path / "trust.pem", pki.trust, ca_folder / "issuing-rsa.pem")
+    ports = free_port(), free_port(), free_port()
+
+    def fixed(port, certificate, key):
+        return {"type": "fixed", "address": f"127.0.0.1:{port}", "certificate": certificate,
+                "key": key, "upstream": f"127.0.0.1:{echoing.port}", "upstream_name": "localhost"}
+    gate = make_gate(ini({
+        "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
+        "upstream": {"trust": trust}, "audit": {"file": "audit.jsonl"},
+        "listen one": fixed(ports[0], both, both), "listen two": fixed(ports[1], rsa, pki.rsa.key),
+        "listen three": {"type": "forward", "address": f"127.0.0.1:{ports[2]}"}}))
+    for port in ports[:2]:
+        with wire.Tls(wire.dial(port), wire.client_context(pki.trust), name="localhost") as tls:
+            tls.handshake()
+            tls.send(b"echo")
+            assert tls.recv_exactly(4) == b"echo"
+    for key in pki.ec.key, pki.rsa.key, ca_folder / "issuing-rsa.pem":
+        assert found_in(gate.proxy(), key) == set()
+        assert found_in(gate.pid, key)

@@ -7,7 +7,9 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -84,6 +86,33 @@ static int a_file_to_read(void)
     return fd < 0 || folder < 0 || close(fd) < 0 || close(folder) < 0;
 }
 
+static int own_signal(void)
+{
+    return (int)syscall(SYS_tgkill, getpid(), gettid(), 0);
+}
+
+static int a_parent_s_signal(void)
+{
+    return (int)syscall(SYS_tgkill, 1, 1, 0);
+}
+
+static int a_parent_s_limit(void)
+{
+    struct rlimit limit = {0, 0};
+    return prlimit(1, RLIMIT_FSIZE, &limit, NULL);
+}
+
+static int own_limit(void)
+{
+    struct rlimit limit;
+    return prlimit(0, RLIMIT_FSIZE, NULL, &limit);
+}
+
+static int a_signal_for_input(void)
+{
+    return fcntl(STDERR_FILENO, F_SETOWN, 1);
+}
+
 static int a_socket(void)
 {
     return socket(AF_INET, SOCK_STREAM, 0);
@@ -129,6 +158,11 @@ static void each_call(void **state)
         {a_file, "openat", false},
         {a_socket, "socket", false},
         {a_signal, "getppid", false},
+        {own_signal, NULL, false},
+        {own_limit, NULL, false},
+        {a_parent_s_signal, "tgkill", false},
+        {a_parent_s_limit, "prlimit64", true},
+        {a_signal_for_input, "fcntl", true},
         {threads, NULL, true},
         {a_program, "execve", true},
         {a_file_to_read, NULL, true},
