@@ -309,8 +309,7 @@ static void give_up_reload(struct keeper *k)
     struct text errors = {0};
     if (!k->next.loaded) return;
     text_add(&errors, "the proxy ended while it loaded it\n");
-    reject(k, &errors);
-    text_fini(&errors);
+    reject(k, &errors); /* which takes the text */
 }
 
 static void on_ended(void *arg, const struct proxy_end *end)
@@ -324,6 +323,7 @@ static void on_ended(void *arg, const struct proxy_end *end)
     proxy_process_free(k->proxy);
     signers_stop(k->signers);
     k->proxy = NULL;
+    if (k->phase == PHASE_CHANGING) note_changed(k); /* the next one begins with it */
     k->phase = PHASE_ABSENT;
     k->silent += end->silent;
     k->lost += end->lost;

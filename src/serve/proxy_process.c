@@ -177,14 +177,20 @@ static void give_socket(struct proxy_process *p, size_t listener, unsigned worke
     text_fini(&order);
 }
 
-void proxy_process_give_signer(struct proxy_process *p, unsigned worker, int fd)
+/* Takes fd. */
+static void give_numbered(struct proxy_process *p, const char *word, unsigned number, int fd)
 {
     struct text order = {0};
-    post_put(&order, ORDER_SIGNER);
-    put_number(&order, worker);
+    post_put(&order, word);
+    put_number(&order, number);
     give(p, &order, fd);
     text_fini(&order);
     close(fd);
+}
+
+void proxy_process_give_signer(struct proxy_process *p, unsigned worker, int fd)
+{
+    give_numbered(p, ORDER_SIGNER, worker, fd);
 }
 
 void proxy_process_load(struct proxy_process *p, const char *config_file, uint32_t serial,
@@ -215,12 +221,7 @@ void proxy_process_forget(struct proxy_process *p)
 
 void proxy_process_connect(struct proxy_process *p, unsigned channel, int fd)
 {
-    struct text order = {0};
-    post_put(&order, ORDER_CLERK);
-    put_number(&order, channel);
-    give(p, &order, fd);
-    text_fini(&order);
-    close(fd);
+    give_numbered(p, ORDER_CLERK, channel, fd);
 }
 
 void proxy_process_drain(struct proxy_process *p)

@@ -29,6 +29,7 @@ static const int64_t patience_ns = 500000;
 struct signers {
     pthread_mutex_t lock;
     struct loaded_config *loaded[CONFIGURATIONS]; /* under lock */
+    unsigned changes;                             /* atomic: how often that has changed */
     struct signer_thread *threads;
 };
 
@@ -52,6 +53,7 @@ struct signer_thread {
     pthread_t thread;
     int fd;
     struct ready ready[CONFIGURATIONS];
+    unsigned changes;  /* that ready has followed */
     int64_t leaves_ns; /* steady: when the allowance for leaves was full, or would have been */
     struct sign_order orders[BATCH];
     struct signature signatures[BATCH]; /* not sent yet */
@@ -103,6 +105,9 @@ static struct loaded_config *find_loaded(struct signers *s, uint32_t serial)
 /* Those of configurations that are gone are wiped. */
 static void drop_stale(struct signer_thread *t)
 {
+    unsigned changes = __atomic_load_n(&t->signers->changes, __ATOMIC_ACQUIRE);
+    if (changes == t->changes) return;
+    t->changes = changes;
     for (int i = 0; i < CONFIGURATIONS; i++) {
         if (!t->ready[i].loaded) continue;
         struct loaded_config *still = find_loaded(t->signers, t->ready[i].loaded->serial);
@@ -335,6 +340,7 @@ void signers_add(struct signers *s, struct loaded_config *loaded)
         if (!s->loaded[i] || s->loaded[i]->serial < s->loaded[place]->serial) place = i;
     struct loaded_config *oldest = s->loaded[place];
     s->loaded[place] = loaded_config_hold(loaded);
+    __atomic_add_fetch(&s->changes, 1, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&s->lock);
     loaded_config_release(oldest);
 }
@@ -346,6 +352,7 @@ static void drop(struct signers *s, const struct loaded_config *loaded, bool oth
         pthread_mutex_lock(&s->lock);
         struct loaded_config *dropped = (s->loaded[i] != loaded) == others ? s->loaded[i] : NULL;
         if (dropped) s->loaded[i] = NULL;
+        __atomic_add_fetch(&s->changes, 1, __ATOMIC_RELEASE);
         pthread_mutex_unlock(&s->lock);
         loaded_config_release(dropped);
     }

@@ -43,24 +43,23 @@ static int sign(WOLFSSL *ssl, const struct signing_request *request, unsigned ch
     return 0;
 }
 
-static bool set_digest(struct signing_request *r, const unsigned char *p, unsigned n)
+static int sign_digest(WOLFSSL *ssl, enum key_type key, bool pss, const unsigned char *digest,
+                       unsigned size, unsigned char *out, word32 *out_size)
 {
-    if (n > sizeof r->digest) return false;
-    r->size = (uint8_t)n;
-    memcpy(r->digest, p, n);
-    return true;
+    struct signing_request r = {.key = key, .pss = pss, .size = (uint8_t)size};
+    if (size > sizeof r.digest) return refuse(wolfSSL_GetIOReadCtx(ssl));
+    memcpy(r.digest, digest, size);
+    return sign(ssl, &r, out, out_size);
 }
 
 int session_ecdsa_callback(WOLFSSL *ssl, const unsigned char *in, unsigned size, unsigned char *out,
                            word32 *out_size, const unsigned char *key, unsigned key_size,
                            void *context)
 {
-    struct signing_request r = {.key = KEY_ECDSA};
     (void)key;
     (void)key_size;
     (void)context;
-    if (!set_digest(&r, in, size)) return refuse(wolfSSL_GetIOReadCtx(ssl));
-    return sign(ssl, &r, out, out_size);
+    return sign_digest(ssl, KEY_ECDSA, false, in, size, out, out_size);
 }
 
 int session_rsa_callback(WOLFSSL *ssl, const unsigned char *in, unsigned size, unsigned char *out,
@@ -80,14 +79,12 @@ int session_pss_callback(WOLFSSL *ssl, const unsigned char *in, unsigned size, u
                          unsigned *out_size, int hash, int mgf, const unsigned char *key,
                          unsigned key_size, void *context)
 {
-    struct signing_request r = {.key = KEY_RSA, .pss = true};
     (void)hash;
     (void)mgf;
     (void)key;
     (void)key_size;
     (void)context;
-    if (!set_digest(&r, in, size)) return refuse(wolfSSL_GetIOReadCtx(ssl));
-    return sign(ssl, &r, out, out_size);
+    return sign_digest(ssl, KEY_RSA, true, in, size, out, out_size);
 }
 
 /* The library would check its own RSA signature for faults of the computation: 0, that is done. */
