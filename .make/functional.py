@@ -1,6 +1,7 @@
 #!/usr/bin/python3 -B
 """Runs the functional tests, three files at once per processor, since tests wait a lot: first the
-slow small ones, then the largest. Prints the output of a file if it fails.
+slow small ones, then the largest. Prints the output of a file if it fails, and at the end once
+more the failed tests, a line each.
 Each file has a process of its own, forked from this one, which has read what all of them import and
 made the certificates that they begin with.
 
@@ -34,7 +35,8 @@ def start(path, log, slot):
 
 
 def report(path, log, status):
-    """Counts of what pytest says at its end; a file that ended without that has failed."""
+    """What pytest says at its end: counts, and lines on failed tests. A file that ended without
+    that has failed."""
     text = log.read_text(errors="replace")
     last = (text.splitlines() or [""])[-1]
     found = re.findall(r"(\d+) (passed|skipped|failed|error)", last)
@@ -44,7 +46,8 @@ def report(path, log, status):
     if not good and not counts["failed"]:
         counts["failed"] = 1
     print(f"{path.stem}: {last}" if good else f"{text}\n{path.stem}: exit {status}", flush=True)
-    return counts
+    failed = re.findall(r"^(?:FAILED|ERROR) .*", text, re.MULTILINE)
+    return counts, [] if good else failed or [f"FAILED {path.stem}: exit {status}"]
 
 
 def main():
@@ -61,7 +64,8 @@ def main():
     pki.TEMPLATE = pki.prepare(logs.resolve() / "pki")
 
     waiting = sorted(paths, key=lambda p: (not SLOW.search(p.stem), -p.stat().st_size))
-    slots, running, total = list(range(AT_ONCE)), {}, collections.Counter()
+    slots, running = list(range(AT_ONCE)), {}
+    total, failed = collections.Counter(), []
     while waiting or running:
         while waiting and slots:
             path, slot = waiting.pop(0), slots.pop()
@@ -70,7 +74,10 @@ def main():
         process, status = os.wait()
         path, log, slot = running.pop(process)
         slots.append(slot)
-        total.update(report(path, log, os.waitstatus_to_exitcode(status)))
+        counts, lines = report(path, log, os.waitstatus_to_exitcode(status))
+        total.update(counts)
+        failed += lines
+    print(*failed, sep="\n", end="\n" * bool(failed))
     print("functional: {passed} passed, {skipped} skipped, {failed} failed".format_map(total))
     return total["failed"] != 0
 

@@ -14,6 +14,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 
 import fastjsonschema
@@ -171,6 +172,7 @@ class Gate(Evidence):
         self.stderr_path = self.folder / "suitegate.stderr"
         self.write_config(config)
         self.exit_code, self.expected_exit = None, 0
+        self.idle_fds = sys.maxsize  # the fewest that a test has begun with
         with open(self.stdout_path, "wb") as out, open(self.stderr_path, "wb") as err:
             self.process = subprocess.Popen(
                 [*wrapper, binary or BINARY, "run", "-c", str(self.config_path)],
@@ -328,6 +330,17 @@ class Gate(Evidence):
         """How many descriptors the process that serves has open."""
         return len(os.listdir(f"/proc/{self.proxy()}/fd"))
 
+    def unaccepted(self):
+        """How many connections wait in the queues of its ports."""
+        said = re.findall(r"listening on \S+:(\d+) ", self.stdout + self.stderr)
+        waiting, ports = 0, {f"{int(port):04X}" for port in said}
+        for family in ("tcp", "tcp6"):
+            for line in pathlib.Path(f"/proc/{self.pid}/net/{family}").read_text().splitlines()[1:]:
+                _, local, _, state, queues, *_ = line.split()
+                if state == "0A" and local.rsplit(":", 1)[1] in ports:
+                    waiting += int(queues.split(":")[1], 16)
+        return waiting
+
 
 class Shared(Evidence):
     """One test's view of a shared gate: its records begin with the test.
@@ -343,7 +356,8 @@ class Shared(Evidence):
         now = time.time()
         self.since = (time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
                       + f".{int(now * 1000) % 1000:03}Z")
-        self.idle_fds = gate.fds()
+        # Descriptors of earlier tests' connections do not count.
+        gate.idle_fds = min(gate.idle_fds, gate.fds())
 
     def __getattr__(self, name):
         return getattr(self.gate, name)
@@ -361,7 +375,8 @@ class Shared(Evidence):
             assert self.gate.alive(), self.gate.stderr
             running = len(self.matching(action="connection-opened")) - \
                 len(self.matching(action="connection-closed"))
-            if self.gate.fds() <= self.idle_fds and running == 0:
+            if self.gate.unaccepted() == 0 and self.gate.fds() <= self.gate.idle_fds \
+                    and running == 0:
                 return
-            assert time.monotonic() < deadline, (running, self.gate.fds(), self.idle_fds)
+            assert time.monotonic() < deadline, (running, self.gate.fds(), self.gate.idle_fds)
             time.sleep(POLL_SECONDS)
