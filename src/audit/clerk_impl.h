@@ -1,0 +1,56 @@
+/* The clerk's senders and itself. Private to audit/: clerk.c, clerk_senders.c. */
+#ifndef AUDIT_CLERK_IMPL_H
+#define AUDIT_CLERK_IMPL_H
+
+#include "audit/clerk.h"
+
+#include "processes.h"
+
+#include "audit/writer.h"
+#include "base/buf.h"
+
+#include <ev.h>
+
+struct clerk;
+
+struct sender {
+    struct sender *next;
+    struct clerk *clerk;
+    struct process *process;
+    enum audit_sender role;
+    int fd; /* -1: closed */
+    ev_io io;
+    struct buf in;
+    struct receipt last;   /* of its last record that was taken */
+    bool sends;            /* it has sent a record on this socket */
+    uint64_t urgent, told; /* its last record that a caller waits for; the last WRITTEN */
+    int64_t told_ns;
+    uint64_t known, written, failing; /* what its answers must say: the record's number */
+    bool tell_known, tell_written, tell_failing;
+};
+
+struct clerk {
+    struct ev_loop *loop;
+    int post; /* -1: the keeper is gone */
+    ev_io post_io;
+    struct timespec start;
+    struct writer *writer; /* NULL: no log yet */
+    struct sender *senders;
+    struct process *processes;
+    ev_timer later; /* answers that can wait */
+    bool failing;   /* what the senders know */
+    bool ending;
+    bool asked; /* to end: the keeper waits for the answer */
+};
+
+/* For the loop: a sender's socket is ready. */
+void clerk_on_sender(struct ev_loop *loop, ev_io *io, int events);
+/* Its answers that are due; what it may send next is watched. */
+void clerk_give_answers(struct sender *s, bool all);
+void clerk_watch_sender(struct sender *s);
+void clerk_close_sender(struct sender *s);
+/* After each round of the writer. A closed sender is kept while it has records under way. */
+void clerk_on_settled(void *context, bool all);
+void clerk_end_if_done(struct clerk *c);
+
+#endif
