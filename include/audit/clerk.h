@@ -5,7 +5,8 @@
  * lines under its own name, but change, remove or back-date none.
  *
  * Its keeper gives it orders over a post (base/post.h), each with one answer. It ends when the
- * keeper asks for it or is gone, and all senders have closed their sockets. */
+ * keeper asks for it or is gone, and all senders have closed their sockets. After an upgrade,
+ * former keepers have posts of their own, for the senders of their proxies. */
 #ifndef AUDIT_CLERK_H
 #define AUDIT_CLERK_H
 
@@ -38,8 +39,11 @@ WARN_UNUSED bool clerk_ping(int post, bool *alive);
  * which of its connections were cut. */
 WARN_UNUSED bool clerk_note_end(int post, const char *name, const char *how, bool *alive,
                                 struct text *errors);
-/* Writes what it has and ends, once all senders have closed. *lost: records that it could not
- * write. */
-WARN_UNUSED bool clerk_end(int post, size_t *lost, struct text *errors);
+/* Adds the post of a former keeper: it may give the orders above, but for the first one. *keeper:
+ * its end, the caller's. */
+WARN_UNUSED bool clerk_add_keeper(int post, int *keeper, bool *alive, struct text *errors);
+/* Writes what it has and ends, once all senders have closed. leave: at once, since they go to
+ * another clerk. *lost: records that it could not write. */
+WARN_UNUSED bool clerk_end(int post, bool leave, size_t *lost, struct text *errors);
 
 #endif

@@ -13,8 +13,8 @@ void confine_process(void);
 /* For a process that another one has started: signals for the whole group or service are that
  * one's. */
 void confine_signals(void);
-/* For that one: a broken pipe and a file at its limit are ordinary errors, and HUP, INT and TERM
- * wait until it restores the mask `before`. */
+/* For that one: a broken pipe and a file at its limit are ordinary errors, and HUP, INT, TERM
+ * and USR2 wait until it restores the mask `before`. */
 void confine_signals_of_first(sigset_t *before);
 
 /* Only these system calls from now on, by their names; ends with NULL. Besides, some of fcntl, and

@@ -4,6 +4,7 @@
 
 #include "base/attr.h"
 
+#include <stddef.h>
 #include <sys/types.h>
 
 enum { SPAWN_POST = 3 /* the descriptor that the new process finds */ };
@@ -14,5 +15,12 @@ void spawn_remember(void);
 /* part: its one argument. post: becomes its descriptor SPAWN_POST; it has the standard ones
  * besides. -1 with errno. */
 WARN_UNUSED pid_t spawn_part(const char *part, int post);
+/* The program whose file is at the path of this one by now. argv ends with NULL. It gets the n
+ * descriptors as sd_listen_fds(3) says; names: as many, separated by colons. -1 with errno. Such a
+ * program that cannot be started exits with SPAWN_FAILED. */
+enum { SPAWN_FAILED = 127 };
+WARN_UNUSED pid_t spawn_successor(char *const argv[], const int *fds, size_t n, const char *names);
+/* Its path. */
+const char *spawn_path(void);
 
 #endif

@@ -9,6 +9,8 @@
 /* A non-blocking socket that shares its address with the other workers' sockets
  * (SO_REUSEPORT), or -1 with errno. */
 WARN_UNUSED int listener_open(const struct addr *address);
+/* One that another process has opened, made as listener_open() makes it. False with errno. */
+WARN_UNUSED bool listener_adopt(int listener);
 /* 0 if no process listens there yet, else an errno: SO_REUSEPORT alone would share the address with
  * another process of the same user. */
 WARN_UNUSED int listener_probe(const struct addr *address);

@@ -43,6 +43,24 @@ void clerk_process_ping(struct clerk_process *p);
 /* A proxy has ended: its record says which connections were cut (audit/clerk.h). False: there is no
  * clerk now. */
 WARN_UNUSED bool clerk_process_note_end(struct clerk_process *p, const char *name, const char *how);
+/* ---- at an upgrade: the next keeper starts a clerk of its own ---- */
+
+/* Where that one is: a post to it (clerk_process_add_keeper()), or -1. */
+struct clerk_elsewhere {
+    int (*find)(void *arg);
+    void *arg;
+};
+/* Ends it at once: its senders keep what it has not acknowledged. It is not started again; from now
+ * on all is asked of the clerk elsewhere. False when there is none to end, and nothing has
+ * changed. */
+WARN_UNUSED bool clerk_process_leave(struct clerk_process *p, const struct clerk_elsewhere *next);
+/* Finds the clerk elsewhere anew: its keeper has made way for the next one. */
+void clerk_process_find(struct clerk_process *p);
+/* The upgrade has failed: starts one again; `restarted` follows. */
+void clerk_process_return(struct clerk_process *p);
+/* For a former keeper: its post to this clerk, the caller's. -1: there is no clerk now. */
+WARN_UNUSED int clerk_process_add_keeper(struct clerk_process *p);
+
 /* Ends it, after all senders have closed. Returns how many records it could not write. */
 size_t clerk_process_free(struct clerk_process *p);
 

@@ -7,6 +7,8 @@
 
 /* What another process says, for a terminal: printable ASCII and line ends. NULL: nothing. */
 void to_plain_lines(char *s);
+/* Without its last line end; spaces instead of the others. */
+void to_one_line(char *s);
 /* detail: a sentence, or NULL. */
 void own_record(struct recorder *r, const struct loaded_config *loaded, enum audit_action action,
                 const char *detail);

@@ -50,7 +50,8 @@ void proxy_process_use(struct proxy_process *p);
 void proxy_process_forget(struct proxy_process *p);
 /* Takes fd: a recorder's socket (audit/recorder.h). */
 void proxy_process_connect(struct proxy_process *p, unsigned channel, int fd);
-void proxy_process_drain(struct proxy_process *p);
+/* sockets: what waits in the queues of those that are kept is left there; all: of all of them. */
+void proxy_process_drain(struct proxy_process *p, const struct sockets *sockets, bool all);
 /* Ends all its connections. One that does not end then is killed. */
 void proxy_process_close(struct proxy_process *p);
 

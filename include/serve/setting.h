@@ -16,11 +16,18 @@ struct setting {
 /* The configuration's file too, or only those that it names. */
 enum setting_scope { SETTING_ALL, SETTING_FILES };
 
-/* serial: tells configurations apart (runtime/sign_order.h). running: the one in use, whose sockets
- * are shared; NULL for the first one. False with sentences in errors, and without a
- * configuration. */
-WARN_UNUSED bool setting_read(struct setting *s, const char *config_file, uint32_t serial,
-                              const struct setting *running, enum setting_scope scope,
+/* From what it is made. serial: tells configurations apart (runtime/sign_order.h). running: the one
+ * in use, whose sockets are shared; NULL for the first one. inherited: or NULL. */
+struct setting_source {
+    const char *config_file;
+    uint32_t serial;
+    const struct setting *running;
+    struct inherited *inherited;
+    enum setting_scope scope;
+};
+
+/* False with sentences in errors, and without a configuration. */
+WARN_UNUSED bool setting_read(struct setting *s, const struct setting_source *from,
                               struct text *errors);
 /* As the proxy's next one: see proxy_process_load(). */
 void setting_give(const struct setting *s, const char *config_file, struct proxy_process *proxy);

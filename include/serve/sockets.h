@@ -5,12 +5,14 @@
 #define SERVE_SOCKETS_H
 
 #include "runtime/loaded_config.h"
+#include "serve/inherited.h"
 
 /* One address. Each worker has a socket of its own (SO_REUSEPORT); a publish listener has one. */
 struct listening {
     struct addr address;
     unsigned n;
     unsigned references; /* configurations that have it */
+    bool kept;           /* a service manager has it open, too */
     int fds[];
 };
 
@@ -20,12 +22,18 @@ struct sockets {
     size_t n;
 };
 
-/* Sets the addresses in loaded, where a port 0 becomes the one that was chosen. What the running
- * configuration (NULL: none) has stays open. False with sentences in errors, and nothing to
- * close. */
+/* What is open already: of the running configuration, or when the process was started. NULL: none.
+ */
+struct sockets_there {
+    const struct sockets *running;
+    const struct loaded_config *running_config;
+    struct inherited *inherited;
+};
+
+/* Sets the addresses in loaded, where a port 0 becomes the one that was chosen. False with
+ * sentences in errors, and nothing to close. */
 WARN_UNUSED bool sockets_open(struct sockets *s, struct loaded_config *loaded,
-                              const struct sockets *running,
-                              const struct loaded_config *running_config, struct text *errors);
+                              const struct sockets_there *there, struct text *errors);
 /* A proxy that had copies has died, and may have changed them: those that no longer listen are
  * opened again, with a message. */
 void sockets_mend(struct sockets *s, const struct loaded_config *loaded);

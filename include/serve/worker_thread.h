@@ -6,6 +6,7 @@
 #include "base/attr.h"
 #include "runtime/runtime.h"
 #include "runtime/worker.h"
+#include "serve/acceptor.h"
 
 struct worker_thread;
 
@@ -34,8 +35,9 @@ bool worker_thread_change_ticket_key(struct worker_thread *t, const struct ticke
 void worker_thread_connect(struct worker_thread *t, int fd);
 /* Has its clerk closed the socket since the last call? */
 bool worker_thread_lost_clerk(struct worker_thread *t);
-/* Stops accepting; the thread ends with its last connection. */
-void worker_thread_drain(struct worker_thread *t);
+/* Stops accepting; the thread ends with its last connection. kept: see acceptor_leave(); it
+ * outlives the thread. */
+void worker_thread_drain(struct worker_thread *t, const struct kept *kept);
 /* Ends all connections. */
 void worker_thread_shut_down(struct worker_thread *t);
 /* Waits until the thread has ended (after a drain), and adds its counts. */

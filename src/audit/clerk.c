@@ -36,9 +36,10 @@ static bool may_begin(struct clerk *c, const char *role, const char *name)
     return true;
 }
 
-static bool add_sender(struct clerk *c, const struct text *order, size_t at, int fd,
+static bool add_sender(const struct link *l, const struct text *order, size_t at, int fd,
                        struct text *errors)
 {
+    struct clerk *c = l->clerk;
     const char *role = post_next(order, &at), *name = role ? post_next(order, &at) : NULL;
     bool known = name && (strcmp(role, "keeper") == 0 || strcmp(role, "proxy") == 0);
     bool good = known && fd >= 0 && c->writer && may_begin(c, role, name);
@@ -50,6 +51,7 @@ static bool add_sender(struct clerk *c, const struct text *order, size_t at, int
         return false;
     }
     s->clerk = c;
+    s->link = l;
     s->fd = fd;
     s->role = strcmp(role, "keeper") == 0 ? AUDIT_BY_KEEPER : AUDIT_BY_PROXY;
     snprintf(s->last.sender, RECEIPT_SENDER, "%s", name);
@@ -104,7 +106,7 @@ static bool open_log(struct clerk *c, const struct text *order, size_t at, struc
     return ok;
 }
 
-static void answer_keeper(struct clerk *c, const char *field)
+static void answer_keeper(const struct link *l, const char *field)
 {
     struct text answer = {0};
     post_put(&answer, field);
@@ -112,51 +114,105 @@ static void answer_keeper(struct clerk *c, const char *field)
         answer.size = ANSWER_LIMIT;
         answer.data[ANSWER_LIMIT - 1] = '\0';
     }
-    if (c->post >= 0) (void)!post_send(c->post, &answer, -1);
+    (void)!post_send(l->post, &answer, -1);
     text_fini(&answer);
 }
 
-static void begin_end(struct clerk *c)
+/* Senders of other keepers go to the next clerk. */
+static void begin_end(struct clerk *c, bool leave)
 {
     c->ending = true;
-    for (struct sender *s = c->senders; s; s = s->next) clerk_watch_sender(s);
+    for (struct sender *s = c->senders; s; s = s->next) {
+        if (leave || !s->link || !s->link->first)
+            clerk_leave_sender(s);
+        else
+            clerk_watch_sender(s);
+    }
 }
 
-static void obey(struct clerk *c, const struct text *order, int fd)
+static void on_post(struct ev_loop *loop, ev_io *io, int events);
+
+/* Takes post. */
+static bool add_link(struct clerk *c, int post)
+{
+    struct link *l = post < 0 ? NULL : calloc(1, sizeof *l);
+    if (!l) {
+        if (post >= 0) close(post);
+        return false;
+    }
+    *l = (struct link){.next = c->links, .clerk = c, .post = post, .first = !c->links};
+    c->links = l;
+    ev_io_init(&l->io, on_post, post, EV_READ);
+    l->io.data = l;
+    ev_io_start(c->loop, &l->io);
+    return true;
+}
+
+static void link_free(struct link *l)
+{
+    ev_io_stop(l->clerk->loop, &l->io);
+    close(l->post);
+    free(l);
+}
+
+static void drop_link(struct link *l)
+{
+    struct clerk *c = l->clerk;
+    for (struct sender *s = c->senders; s; s = s->next)
+        if (s->link == l) s->link = NULL;
+    struct link **at = &c->links;
+    while (*at != l) at = &(*at)->next;
+    *at = l->next;
+    link_free(l);
+}
+
+/* The orders of the first keeper only. */
+static bool obey_first(struct link *l, const char *kind, const struct text *order, size_t at,
+                       int fd, struct text *errors)
+{
+    if (l->first && strcmp(kind, ORDER_KEEPER) == 0) return add_link(l->clerk, fd);
+    if (fd >= 0) close(fd);
+    if (l->first && strcmp(kind, ORDER_OPEN) == 0) return open_log(l->clerk, order, at, errors);
+    text_add(errors, "the clerk does not know this order\n");
+    return false;
+}
+
+static void obey(struct link *l, const struct text *order, int fd)
 {
     struct text errors = {0};
     size_t at = 0;
     const char *kind = post_next(order, &at);
     if (!kind) return;
-    if (strcmp(kind, ORDER_END) == 0) {
-        c->asked = true;
-        begin_end(c);
+    bool leave = strcmp(kind, ORDER_LEAVE) == 0;
+    if (l->first && (leave || strcmp(kind, ORDER_END) == 0)) {
+        l->clerk->asked = l;
+        begin_end(l->clerk, leave);
         return;
     }
-    bool ok = strcmp(kind, ORDER_SENDER) == 0  ? add_sender(c, order, at, fd, &errors)
-              : strcmp(kind, ORDER_ENDED) == 0 ? note_end(c, order, at)
+    bool ok = strcmp(kind, ORDER_SENDER) == 0  ? add_sender(l, order, at, fd, &errors)
+              : strcmp(kind, ORDER_ENDED) == 0 ? note_end(l->clerk, order, at)
               : strcmp(kind, ORDER_PING) == 0  ? true
-                                               : open_log(c, order, at, &errors);
+                                               : obey_first(l, kind, order, at, fd, &errors);
     if (!ok && errors.size == 0) text_add(&errors, "out of memory\n");
-    answer_keeper(c, ok ? "" : text_string(&errors));
+    answer_keeper(l, ok ? "" : text_string(&errors));
     text_fini(&errors);
 }
 
 static void on_post(struct ev_loop *loop, ev_io *io, int events)
 {
+    (void)loop;
     (void)events;
-    struct clerk *c = io->data;
+    struct link *l = io->data;
+    struct clerk *c = l->clerk;
     struct text order = {0};
     int fd;
-    if (post_receive(c->post, &order, &fd)) {
-        obey(c, &order, fd);
+    if (post_receive(l->post, &order, &fd)) {
+        obey(l, &order, fd);
     } else if (errno != 0 && errno != ECONNRESET) {
-        answer_keeper(c, "the clerk has no descriptor or no memory\n");
+        answer_keeper(l, "the clerk has no descriptor or no memory\n");
     } else { /* the keeper is gone */
-        ev_io_stop(loop, &c->post_io);
-        close(c->post);
-        c->post = -1;
-        begin_end(c);
+        if (l->first) begin_end(c, false);
+        drop_link(l);
     }
     text_fini(&order);
     clerk_end_if_done(c);
@@ -191,18 +247,15 @@ static const char *const calls[] = {
 
 bool clerk_run(int post)
 {
-    struct clerk c = {.post = post, .loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV)};
+    struct clerk c = {.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV)};
     if (!c.loop) return false;
     clock_gettime(CLOCK_REALTIME, &c.start);
     confine_signals();
     if (!confine_calls(calls, false))
         diag_warning("the kernel does not limit the clerk's system calls (seccomp)");
-    ev_io_init(&c.post_io, on_post, post, EV_READ);
-    c.post_io.data = &c;
     ev_timer_init(&c.later, on_later, 0., lazy_s);
     c.later.data = &c;
-    ev_io_start(c.loop, &c.post_io);
-    ev_run(c.loop, 0);
+    if (add_link(&c, post)) ev_run(c.loop, 0);
     size_t lost = c.writer ? writer_free(c.writer) : 0;
     while (c.senders) {
         struct sender *s = c.senders;
@@ -213,9 +266,14 @@ bool clerk_run(int post)
     processes_free(&c.processes);
     char count[TEXT_DECIMAL_SIZE];
     text_decimal(lost, count);
-    if (c.asked) answer_keeper(&c, count);
-    if (lost && !c.asked) diag_error("%zu audit records could not be written", lost);
-    if (c.post >= 0) close(c.post);
+    if (c.asked)
+        answer_keeper(c.asked, count);
+    else if (lost)
+        diag_error("%zu audit records could not be written", lost);
+    for (struct link *l = c.links, *next; l; l = next) {
+        next = l->next;
+        link_free(l);
+    }
     ev_loop_destroy(c.loop);
     random_thread_fini();
     buf_thread_fini();

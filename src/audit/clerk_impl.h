@@ -13,9 +13,20 @@
 
 struct clerk;
 
+/* A keeper's post. The first one is of the keeper that started the clerk; the others are of former
+ * ones, whose connections go on after an upgrade: they may only have senders. */
+struct link {
+    struct link *next;
+    struct clerk *clerk;
+    int post;
+    ev_io io;
+    bool first;
+};
+
 struct sender {
     struct sender *next;
     struct clerk *clerk;
+    const struct link *link; /* NULL: closed */
     struct process *process;
     enum audit_sender role;
     int fd; /* -1: closed */
@@ -31,8 +42,7 @@ struct sender {
 
 struct clerk {
     struct ev_loop *loop;
-    int post; /* -1: the keeper is gone */
-    ev_io post_io;
+    struct link *links;
     struct timespec start;
     struct writer *writer; /* NULL: no log yet */
     struct sender *senders;
@@ -40,7 +50,7 @@ struct clerk {
     ev_timer later; /* answers that can wait */
     bool failing;   /* what the senders know */
     bool ending;
-    bool asked; /* to end: the keeper waits for the answer */
+    const struct link *asked; /* to end: the keeper waits for the answer */
 };
 
 /* For the loop: a sender's socket is ready. */
@@ -49,6 +59,8 @@ void clerk_on_sender(struct ev_loop *loop, ev_io *io, int events);
 void clerk_give_answers(struct sender *s, bool all);
 void clerk_watch_sender(struct sender *s);
 void clerk_close_sender(struct sender *s);
+/* Takes what has arrived, and closes it. */
+void clerk_leave_sender(struct sender *s);
 /* After each round of the writer. A closed sender is kept while it has records under way. */
 void clerk_on_settled(void *context, bool all);
 void clerk_end_if_done(struct clerk *c);

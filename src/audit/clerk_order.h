@@ -22,7 +22,11 @@ void clerk_order_free_config(struct audit_config *config);
 #define ORDER_ENDED "ended"
 /* Nothing: does it live? */
 #define ORDER_PING "ping"
+/* Nothing; with the post of a former keeper, which may give the three orders before this one. */
+#define ORDER_KEEPER "keeper"
 /* Nothing. Answered with the number of records that are lost, when all senders have closed. */
 #define ORDER_END "end"
+/* Likewise at once: senders that are connected go to another clerk. */
+#define ORDER_LEAVE "leave"
 
 #endif

@@ -133,11 +133,30 @@ bool clerk_note_end(int post, const char *name, const char *how, bool *alive, st
     return obey(post, &order, -1, alive, errors);
 }
 
-bool clerk_end(int post, size_t *lost, struct text *errors)
+bool clerk_add_keeper(int post, int *keeper, bool *alive, struct text *errors)
+{
+    struct text order = {0};
+    int ends[2];
+    *alive = true;
+    if (!post_pair(ends)) {
+        text_printf(errors, "no socket for the clerk: %s\n", strerror(errno));
+        return false;
+    }
+    post_put(&order, ORDER_KEEPER);
+    bool ok = obey(post, &order, ends[1], alive, errors);
+    close(ends[1]);
+    if (ok)
+        *keeper = ends[0];
+    else
+        close(ends[0]);
+    return ok;
+}
+
+bool clerk_end(int post, bool leave, size_t *lost, struct text *errors)
 {
     struct text order = {0}, answer = {0};
     size_t at = 0;
-    post_put(&order, ORDER_END);
+    post_put(&order, leave ? ORDER_LEAVE : ORDER_END);
     bool ok = give(post, &order, -1, &answer, errors);
     const char *count = ok ? post_next(&answer, &at) : NULL;
     if (count) *lost = strtoul(count, NULL, 10);

@@ -212,6 +212,12 @@ static void receive(struct sender *s)
     }
 }
 
+void clerk_leave_sender(struct sender *s)
+{
+    if (s->fd >= 0) receive(s);
+    clerk_close_sender(s);
+}
+
 void clerk_on_sender(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop;

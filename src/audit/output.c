@@ -35,6 +35,11 @@ static bool add_pending(struct output *o, struct queued *i)
     i->line->sealed = o->sealed;
     record_queue_add(&o->pending, i);
     o->unsigned_records = checkpoint ? 0 : o->unsigned_records + 1;
+    if (checkpoint)
+        o->unsigned_taken = 0;
+    else if (i->line->stamp.action != AUDIT_LOG_REPAIRED &&
+             i->line->stamp.action != AUDIT_LOG_DROPPED)
+        o->unsigned_taken++;
     if (o->log->has_key && o->unsigned_records >= WRITER_CHECKPOINT_RECORDS)
         add_checkpoint(o, "interval");
     return true;
@@ -124,11 +129,21 @@ static void add_checkpoint(struct output *o, const char *trigger)
     text_fini(&signature);
 }
 
+/* After an upgrade a clerk has several keepers' records: it signs before the first one of each, and
+ * after the last one. The verification expects that wherever one process follows another. */
+static void sign_at_turn(struct output *o, enum audit_action next)
+{
+    bool turn = next == AUDIT_PROXY_STARTED || o->stopped;
+    if (turn && o->log->has_key && o->unsigned_taken > 0) add_checkpoint(o, "interval");
+    o->stopped = next == AUDIT_PROXY_STOPPED;
+}
+
 void output_take(struct output *o, struct queued *items)
 {
     while (items) {
         struct queued *i = items;
         items = i->next;
+        sign_at_turn(o, i->line->stamp.action);
         (void)add_pending(o, i);
     }
 }
@@ -323,7 +338,10 @@ static bool run_due(struct output *o)
     int64_t t = clock_steady_ns();
     report_lost(o);
     bool due = o->trigger || (o->checkpoint_ns && t >= o->checkpoint_ns);
-    if (due && o->log->has_key && o->unsigned_records > 0) {
+    /* The last word of a process that has written one. */
+    bool last_word =
+        o->trigger && strcmp(o->trigger, "stop") == 0 && !o->opening && o->sealed.sequence > 0;
+    if (due && o->log->has_key && (o->unsigned_records > 0 || last_word)) {
         logfile_restore(o->log);
         add_checkpoint(o, o->trigger ? o->trigger : "interval");
         o->trigger = NULL;
@@ -393,7 +411,8 @@ void output_begin(struct output *o, struct logfile *log)
     o->checkpoint_ns = o->sync_ns = 0;
     o->synced = log->written.sequence;
     o->sync_fault = 0;
-    o->unsigned_records = 0;
+    o->stopped = false;
+    o->unsigned_records = o->unsigned_taken = 0;
     o->opening = log->has_key && log->written.sequence > 0;
     /* A new log has its first checkpoint after its first records. */
     o->trigger = o->opening ? NULL : "start";

@@ -142,26 +142,31 @@ static void watch(struct recorder *r, int events)
     ev_io_start(r->loop, &r->io);
 }
 
-/* The waiting callers learn that their records are not written yet; the records stay. */
 static void disconnect(struct recorder *r)
 {
     if (r->fd < 0) return;
     ev_io_stop(r->loop, &r->io);
-    ev_timer_stop(r->loop, &r->overdue);
     close(r->fd);
     r->fd = -1;
     r->known = false;
     r->have = 0;
     r->unsent = r->head;
     r->sent = 0;
+}
+
+/* The waiting callers learn that their records are not written yet; the records stay. */
+static void give_up(struct recorder *r)
+{
+    ev_timer_stop(r->loop, &r->overdue);
     set_silent(r, true);
     for (struct entry *e = r->head; e; e = e->next) answer(e, false);
 }
 
-/* The clerk has closed its end. */
+/* The clerk has closed its end. The next one has until the answer of this one would be overdue. */
 static void lose(struct recorder *r)
 {
     disconnect(r);
+    if (!r->silent) expect_answer(r);
     if (r->lost) r->lost(r->lost_arg);
 }
 
@@ -208,7 +213,9 @@ static void send_all(struct recorder *r)
 
 static void on_answer(struct recorder *r, enum frame_answer what, uint64_t number)
 {
-    ev_timer_stop(r->loop, &r->overdue);
+    /* One that dies again and again says no more than what it has. */
+    if (what != ANSWER_KNOWN || !r->head || r->head->number <= number)
+        ev_timer_stop(r->loop, &r->overdue);
     if (what == ANSWER_FAILING) {
         set_silent(r, true);
         for (struct entry *e = r->head; e && e->number <= number; e = e->next) answer(e, false);
@@ -279,7 +286,7 @@ static void on_counts_due(struct ev_loop *loop, ev_timer *timer, int events)
     if (more) start_timer(r, timer, counts_s);
 }
 
-/* A clerk that hangs: as one that cannot write. */
+/* A clerk that hangs, or none: as one that cannot write. */
 static void on_overdue(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
@@ -287,13 +294,12 @@ static void on_overdue(struct ev_loop *loop, ev_timer *timer, int events)
     struct recorder *r = timer->data;
     bool stalled = clock_steady_ns() > r->overdue_ns + second_ns;
     receive(r); /* what has arrived counts */
-    if (ev_is_active(timer) || !r->head || r->fd < 0) return;
+    if (ev_is_active(timer) || (!r->head && r->fd >= 0)) return;
     if (stalled) { /* this process stood still, and perhaps the clerk, too */
         expect_answer(r);
         return;
     }
-    set_silent(r, true);
-    for (struct entry *e = r->head; e; e = e->next) answer(e, false);
+    give_up(r);
 }
 
 static void on_gathered(struct ev_loop *loop, ev_timer *timer, int events)
@@ -330,6 +336,7 @@ void recorder_free(struct recorder *r)
     size_t lost = 0;
     for (struct entry *e = r->unsent; e; e = e->next) lost++;
     disconnect(r);
+    give_up(r);
     ev_prepare_stop(r->loop, &r->urgent);
     ev_timer_stop(r->loop, &r->gather);
     ev_timer_stop(r->loop, &r->counts);

@@ -24,7 +24,7 @@ void confine_process(void)
 
 void confine_signals(void)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGXFSZ};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR2, SIGPIPE, SIGXFSZ};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     for (size_t i = 0; i < COUNT_OF(signals); i++) sigaction(signals[i], &ignore, NULL);
 }
@@ -39,6 +39,7 @@ void confine_signals_of_first(sigset_t *before)
     sigaddset(&early, SIGHUP);
     sigaddset(&early, SIGINT);
     sigaddset(&early, SIGTERM);
+    sigaddset(&early, SIGUSR2);
     sigprocmask(SIG_BLOCK, &early, before);
 }
 

@@ -69,3 +69,112 @@ pid_t spawn_part(const char *part, int post)
     errno = fault;
     return fault ? -1 : pid;
 }
+
+/* ---- a successor ---- */
+
+enum { FIRST_GIVEN = 3, VARIABLES = 3, NUMBER_SIZE = 12 };
+
+/* LISTEN_PID is known once it runs. */
+struct environment {
+    char count[sizeof "LISTEN_FDS=" + NUMBER_SIZE];
+    char pid[sizeof "LISTEN_PID=" + NUMBER_SIZE];
+    char *names, **all;
+};
+
+static bool is_replaced(const char *variable)
+{
+    return strncmp(variable, "LISTEN_FDS=", 11) == 0 || strncmp(variable, "LISTEN_PID=", 11) == 0 ||
+           strncmp(variable, "LISTEN_FDNAMES=", 15) == 0;
+}
+
+static bool make_environment(struct environment *e, size_t n, const char *names)
+{
+    struct text line = {0};
+    size_t count = 0;
+    while (environ[count]) count++;
+    snprintf(e->count, sizeof e->count, "LISTEN_FDS=%zu", n);
+    text_printf(&line, "LISTEN_FDNAMES=%s", names);
+    e->names = text_take(&line);
+    e->all = calloc(count + VARIABLES + 1, sizeof *e->all);
+    if (!e->names || !e->all) return false;
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!is_replaced(environ[i])) e->all[used++] = environ[i];
+    e->all[used++] = e->count;
+    e->all[used++] = e->pid;
+    e->all[used] = e->names;
+    return true;
+}
+
+/* Out of the way of the numbers that they will have. */
+static bool copy_descriptors(const int *fds, size_t n, int *copies)
+{
+    for (size_t i = 0; i < n; i++) {
+        copies[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, FIRST_GIVEN + (int)n);
+        if (copies[i] >= 0) continue;
+        int fault = errno;
+        while (i > 0) close(copies[--i]);
+        errno = fault;
+        return false;
+    }
+    return true;
+}
+
+/* In the new process: only what signal-safety(7) allows. */
+_Noreturn static void become(char *const argv[], struct environment *e, const int *fds, size_t n)
+{
+    char digits[NUMBER_SIZE];
+    size_t k = 0, at = sizeof "LISTEN_PID=" - 1;
+    sigset_t none;
+    memcpy(e->pid, "LISTEN_PID=", at);
+    for (pid_t pid = getpid(); pid > 0; pid /= 10) digits[k++] = (char)('0' + pid % 10);
+    while (k > 0) e->pid[at++] = digits[--k];
+    for (size_t i = 0; i < n; i++)
+        if (dup2(fds[i], FIRST_GIVEN + (int)i) < 0) _exit(SPAWN_FAILED);
+    for (int i = 1; i < NSIG; i++) {
+        struct sigaction now;
+        if (sigaction(i, NULL, &now) == 0 && now.sa_handler != SIG_IGN) signal(i, SIG_DFL);
+    }
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execve(program_path, argv, e->all);
+    _exit(SPAWN_FAILED);
+}
+
+static pid_t start_successor(char *const argv[], struct environment *e, const int *fds, size_t n)
+{
+    sigset_t all, before;
+    sigfillset(&all); /* no handler of this process runs in the other one */
+    sigprocmask(SIG_SETMASK, &all, &before);
+    pid_t pid = fork();
+    if (pid == 0) become(argv, e, fds, n);
+    int fault = errno;
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = fault;
+    return pid;
+}
+
+pid_t spawn_successor(char *const argv[], const int *fds, size_t n, const char *names)
+{
+    struct environment e = {0};
+    int *copies = calloc(n, sizeof *copies);
+    pid_t pid = -1;
+    bool ready = copies && make_environment(&e, n, names) && access(program_path, X_OK) == 0 &&
+                 copy_descriptors(fds, n, copies);
+    int fault = errno;
+    if (ready) {
+        pid = start_successor(argv, &e, copies, n);
+        fault = errno;
+        for (size_t i = 0; i < n; i++) close(copies[i]);
+    }
+    free(copies);
+    free(e.names);
+    free(e.all);
+    errno = fault;
+    return pid;
+}
+
+const char *spawn_path(void)
+{
+    return program_path;
+}

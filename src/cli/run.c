@@ -11,7 +11,7 @@ static const char help[] =
     "  -h, --help          this text\n\n"
     "Signals: SIGHUP reloads the configuration with all files it names and reopens the\n"
     "audit file; SIGTERM stops accepting, lets open connections end for drain_timeout,\n"
-    "then closes them; a second SIGTERM closes them at once.\n"
+    "then closes them; a second SIGTERM closes them at once. SIGUSR2: see suitegate upgrade.\n"
     "Exit status: 0 stopped as asked, 2 could not start or could not write every record,\n"
     "64 wrong usage.\n";
 

@@ -84,13 +84,22 @@ static bool parse_auto(enum value_kind kind, const struct range *range, const ch
     return true;
 }
 
+static bool is_duration(enum value_kind kind)
+{
+    return kind == KIND_DURATION || kind == KIND_TIME_LIMIT;
+}
+
 static bool parse_amount(enum value_kind kind, const struct range *range, const char *text,
                          uint64_t *out)
 {
-    bool ok = kind == KIND_RATE       ? units_rate(text, range->most, out)
-              : kind == KIND_SIZE     ? units_size(text, range->most, out)
-              : kind == KIND_DURATION ? units_duration(text, range->most, out)
-                                      : units_count(text, range->most, out);
+    if (kind == KIND_TIME_LIMIT && strcmp(text, "off") == 0) {
+        *out = 0;
+        return true;
+    }
+    bool ok = kind == KIND_RATE   ? units_rate(text, range->most, out)
+              : kind == KIND_SIZE ? units_size(text, range->most, out)
+              : is_duration(kind) ? units_duration(text, range->most, out)
+                                  : units_count(text, range->most, out);
     return ok && *out >= range->least;
 }
 
@@ -119,9 +128,10 @@ static const char *describe_range(enum value_kind kind, const struct range *rang
         snprintf(out, VALUE_RIGHT, "a size with a unit, such as 80KiB, from %s to %s", least, most);
         break;
     case KIND_DURATION:
+    case KIND_TIME_LIMIT:
         units_format_duration(range->most, most);
-        snprintf(out, VALUE_RIGHT, "a duration with a unit, such as 250ms, 10s or 5m, up to %s",
-                 most);
+        snprintf(out, VALUE_RIGHT, "%sa duration with a unit, such as 250ms, 10s or 5m, up to %s",
+                 kind == KIND_TIME_LIMIT ? "off, or " : "", most);
         break;
     default:
         snprintf(out, VALUE_RIGHT, "%s to %s", least, most);
@@ -133,7 +143,7 @@ static const char *parse_number(enum value_kind kind, const struct range *range,
                                 void *member, char right[VALUE_RIGHT])
 {
     uint64_t v;
-    bool wide = kind == KIND_SIZE || kind == KIND_DURATION;
+    bool wide = kind == KIND_SIZE || is_duration(kind);
     if (!wide && parse_auto(kind, range, text, member)) return NULL;
     if (!parse_amount(kind, range, text, &v)) return describe_range(kind, range, right);
     if (wide)
@@ -290,6 +300,7 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
     case KIND_PORT:
     case KIND_SIZE:
     case KIND_DURATION:
+    case KIND_TIME_LIMIT:
         return parse_number(kind, range, text, member, right);
     case KIND_REFUSE_ALLOW:
     case KIND_YES_NO:
@@ -366,6 +377,12 @@ void value_print(enum value_kind kind, const void *member,
     case KIND_DURATION:
         if (*(const uint64_t *)member == 0) return; /* not given */
         units_format_duration(*(const uint64_t *)member, s);
+        break;
+    case KIND_TIME_LIMIT:
+        if (*(const uint64_t *)member == 0)
+            snprintf(s, sizeof s, "off");
+        else
+            units_format_duration(*(const uint64_t *)member, s);
         break;
     case KIND_ADDRESS:
         addr_format(member, s);

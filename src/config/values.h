@@ -13,6 +13,7 @@ enum value_kind {
     KIND_RATE,
     KIND_SIZE,
     KIND_DURATION,
+    KIND_TIME_LIMIT, /* a duration; 0: off */
     KIND_PROFILE,
     KIND_SUITE_LIST,
     KIND_RSA_BITS,

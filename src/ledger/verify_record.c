@@ -28,7 +28,7 @@ static bool signature_holds(const struct verify *v, const struct checkpoint *c)
            checkpoint_valid(key, c->time, &c->head, &c->previous, c->signature);
 }
 
-/* For the first record of a process. A log on standard output has no checkpoint there. */
+/* For the first record of a process; it is a checkpoint, unless the log has none. */
 static void note_crash(struct verify *v, uint64_t sequence)
 {
     if (!v->stopped && v->found.records > 0)
@@ -132,7 +132,7 @@ static bool take_record(struct verify *v, const char *action, struct log_positio
     if (own && !repair)
         verify_note(v, "Record %" PRIu64 " tells of records that a sink did not get.", sequence);
     v->starting = verify_is_action(action, AUDIT_PROXY_STARTED);
-    if (v->starting) note_crash(v, sequence);
+    if (v->starting && !v->chain_checkpoints) note_crash(v, sequence);
     if (!own) v->stopped = verify_is_action(action, AUDIT_PROXY_STOPPED);
     v->own_records = own ? v->own_records + 1 : 0;
     v->found.unsigned_records++;

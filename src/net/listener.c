@@ -1,6 +1,7 @@
 #include "net/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ifaddrs.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -10,15 +11,21 @@
 
 enum { BACKLOG = 4096 };
 
+/* Accepted sockets inherit these two. */
+static bool set_for_accepted(int fd)
+{
+    int on = 1, unsent = LISTENER_UNSENT;
+    return setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
+           setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent) == 0;
+}
+
 static int open_bound(const struct addr *address, bool shared)
 {
-    int on = 1, off = 0, unsent = LISTENER_UNSENT;
+    int on = 1, off = 0;
     int fd = socket(address->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return -1;
     bool ok = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0;
-    /* Accepted sockets inherit these two. */
-    ok = ok && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 &&
-         setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent) == 0;
+    ok = ok && set_for_accepted(fd);
     if (shared) ok = ok && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on) == 0;
     if (address->sa.sa_family == AF_INET6)
         ok = ok && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) == 0;
@@ -37,6 +44,13 @@ int listener_open(const struct addr *address)
     close(fd);
     errno = fault;
     return -1;
+}
+
+bool listener_adopt(int listener)
+{
+    int flags = fcntl(listener, F_GETFL);
+    return flags >= 0 && fcntl(listener, F_SETFL, flags | O_NONBLOCK) == 0 &&
+           set_for_accepted(listener) && listen(listener, BACKLOG) == 0;
 }
 
 int listener_probe(const struct addr *address)

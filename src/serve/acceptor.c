@@ -196,14 +196,14 @@ void acceptor_take_over(struct runtime *next, struct runtime *old)
     }
 }
 
-void acceptor_leave(struct acceptor *a, struct runtime *runtime)
+void acceptor_leave(struct acceptor *a, struct runtime *runtime, const struct kept *kept)
 {
     enum { QUEUE_LIMIT = 4096 };
     acceptor_stop(runtime);
     for (size_t i = 0; i < runtime->listener_count; i++) {
         struct runtime_listener *l = &runtime->listeners[i];
         if (l->fd < 0) continue;
-        accept_some(a->worker, l, QUEUE_LIMIT);
+        if (!kept || i >= kept->n || !kept->items[i]) accept_some(a->worker, l, QUEUE_LIMIT);
         close(l->fd);
         l->fd = -1;
     }

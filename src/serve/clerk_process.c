@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 /* One that ended within a second of its start is started again later. */
-static const double again_s = .5;
+static const double again_s = .2;
 static const int64_t second_ns = 1000000000;
 
 struct clerk_process {
@@ -29,20 +29,30 @@ struct clerk_process {
     char how[64];     /* the former one ended */
     ev_child ended;
     ev_timer again;
+    struct clerk_elsewhere next; /* find NULL: the clerk is this keeper's */
 };
 
 /* ---- one clerk ---- */
-
-/* One that hangs would keep the log locked: it must not outlive its post. */
-static void end_hanging(struct clerk_process *p, bool alive)
-{
-    if (!alive && p->pid > 0) kill(p->pid, SIGKILL);
-}
 
 static void drop(struct clerk_process *p)
 {
     if (p->post >= 0) close(p->post);
     p->post = -1;
+}
+
+/* One that hangs would keep the log locked: it must not outlive its post. Another keeper's is only
+ * left. */
+static void end_hanging(struct clerk_process *p, bool alive)
+{
+    if (!alive && p->pid > 0) kill(p->pid, SIGKILL);
+    if (!alive && p->next.find) drop(p);
+}
+
+/* There may be a post to another keeper's clerk by now. */
+static bool has_post(struct clerk_process *p)
+{
+    if (p->post < 0 && p->next.find) p->post = p->next.find(p->next.arg);
+    return p->post >= 0;
 }
 
 static bool start(struct clerk_process *p, struct text *errors)
@@ -157,6 +167,7 @@ void clerk_process_revive(struct clerk_process *p)
 {
     struct text errors = {0};
     int status;
+    if (p->next.find) return;
     if (p->pid > 0 && waitpid(p->pid, &status, WNOHANG) == p->pid) {
         p->pid = 0;
         drop(p);
@@ -185,9 +196,11 @@ int clerk_process_connect(struct clerk_process *p, enum audit_sender role, const
     struct text errors = {0};
     int fd = -1;
     bool alive = true;
-    if (p->post >= 0 && !clerk_add_sender(p->post, role, name, &fd, &alive, &errors)) {
+    if (has_post(p) && !clerk_add_sender(p->post, role, name, &fd, &alive, &errors)) {
         end_hanging(p, alive);
-        diag_error("%.*s", (int)strcspn(text_string(&errors), "\n"), text_string(&errors));
+        /* Another keeper's clerk may have made way for the next one: that is found anew. */
+        if (!p->next.find)
+            diag_error("%.*s", (int)strcspn(text_string(&errors), "\n"), text_string(&errors));
         fd = -1;
     }
     text_fini(&errors);
@@ -203,29 +216,80 @@ void clerk_process_ping(struct clerk_process *p)
 bool clerk_process_note_end(struct clerk_process *p, const char *name, const char *how)
 {
     struct text errors = {0};
-    bool alive = true, ok = p->post >= 0 && clerk_note_end(p->post, name, how, &alive, &errors);
+    bool alive = true, ok = has_post(p) && clerk_note_end(p->post, name, how, &alive, &errors);
     end_hanging(p, alive);
     text_fini(&errors);
     return ok;
 }
 
+/* ---- at an upgrade ---- */
+
+static void await_end(struct clerk_process *p)
+{
+    int status;
+    while (p->pid > 0 && waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    p->pid = 0;
+}
+
+bool clerk_process_leave(struct clerk_process *p, const struct clerk_elsewhere *next)
+{
+    struct text unused = {0};
+    size_t lost; /* its senders have these still */
+    if (p->post < 0) return false;
+    ev_child_stop(p->loop, &p->ended);
+    if (!clerk_end(p->post, true, &lost, &unused)) kill(p->pid, SIGKILL);
+    text_fini(&unused);
+    drop(p);
+    await_end(p);
+    p->next = *next;
+    return true;
+}
+
+void clerk_process_find(struct clerk_process *p)
+{
+    drop(p);
+    (void)has_post(p);
+}
+
+void clerk_process_return(struct clerk_process *p)
+{
+    drop(p);
+    p->next = (struct clerk_elsewhere){0};
+    snprintf(p->how, sizeof p->how, "The clerk ended for an upgrade.");
+    try_again(p);
+}
+
+int clerk_process_add_keeper(struct clerk_process *p)
+{
+    struct text errors = {0};
+    bool alive = true;
+    int fd = -1;
+    if (p->post >= 0 && !p->next.find && !clerk_add_keeper(p->post, &fd, &alive, &errors)) {
+        end_hanging(p, alive);
+        diag_error("%.*s", (int)strcspn(text_string(&errors), "\n"), text_string(&errors));
+    }
+    text_fini(&errors);
+    return fd;
+}
+
+/* ---- the end ---- */
+
 size_t clerk_process_free(struct clerk_process *p)
 {
     struct text unused = {0};
     size_t lost = 0;
-    int status;
     if (!p) return 0;
     ev_child_stop(p->loop, &p->ended);
     ev_timer_stop(p->loop, &p->again);
-    if (p->post >= 0 && !clerk_end(p->post, &lost, &unused)) {
+    if (p->post >= 0 && !p->next.find && !clerk_end(p->post, false, &lost, &unused)) {
         end_hanging(p, false);
         lost = 1; /* at least: what it had is not known to be written */
     }
     if (unused.size)
         diag_error("%.*s", (int)strcspn(text_string(&unused), "\n"), text_string(&unused));
     drop(p);
-    while (p->pid > 0 && waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
-        ;
+    await_end(p);
     text_fini(&unused);
     free(p);
     return lost;

@@ -21,8 +21,7 @@ void own_record(struct recorder *r, const struct loaded_config *loaded, enum aud
     recorder_submit(r, stamp, &line, NULL, &loaded->audit_policy, NULL);
 }
 
-/* One line instead of several. */
-static void to_one_line(char *s)
+void to_one_line(char *s)
 {
     size_t n = strlen(s);
     while (n > 0 && s[n - 1] == '\n') s[--n] = '\0';

@@ -44,6 +44,7 @@ struct proxy {
     struct given given;
     int signers[CONFIG_WORKERS]; /* sockets for signatures; -1: none, or given away */
     struct load next, current;   /* of current, only the publisher */
+    struct kept kept;            /* at the drain */
     bool draining;
 };
 
@@ -251,10 +252,22 @@ static void drain(struct proxy *p)
 {
     if (p->draining) return;
     p->draining = true;
-    each_started(p, worker_thread_drain);
+    for (unsigned i = 0; i < p->started; i++) worker_thread_drain(p->workers[i], &p->kept);
     publisher_free(p->current.publisher);
     p->current.publisher = NULL;
     if (p->started == 0) ev_break(p->loop, EVBREAK_ALL);
+}
+
+static void drain_but(struct proxy *p, const struct text *order, size_t at)
+{
+    for (const char *digits; !p->draining && (digits = post_next(order, &at));) {
+        size_t i = strtoul(digits, NULL, 10);
+        bool *more = i < p->kept.n ? p->kept.items : realloc(p->kept.items, i + 1);
+        if (!more) break; /* they are served */
+        for (p->kept.items = more; p->kept.n <= i; p->kept.n++) more[p->kept.n] = false;
+        more[i] = true;
+    }
+    drain(p);
 }
 
 static void close_all(struct proxy *p)
@@ -348,7 +361,7 @@ static void obey(struct proxy *p, const struct text *order, int fd)
     else if (strcmp(kind, ORDER_FORGET) == 0)
         forget(&p->next, p->count);
     else if (strcmp(kind, ORDER_DRAIN) == 0)
-        drain(p);
+        drain_but(p, order, at);
     else if (strcmp(kind, ORDER_CLOSE) == 0)
         close_all(p);
     if (fd >= 0) close(fd);
@@ -441,6 +454,7 @@ static size_t end(struct proxy *p)
     char silent[TEXT_DECIMAL_SIZE], lost_records[TEXT_DECIMAL_SIZE];
     forget(&p->next, p->count);
     end_workers(p, &total);
+    free(p->kept.items);
     given_drop(&p->given);
     for (unsigned i = 0; i < CONFIG_WORKERS; i++)
         if (p->signers[i] >= 0) close(p->signers[i]);

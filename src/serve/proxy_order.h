@@ -14,8 +14,9 @@
 #define ORDER_USE "use"
 #define ORDER_FORGET "forget" /* what was loaded */
 #define ORDER_CLERK "clerk"   /* channel; with a recorder's socket */
-#define ORDER_DRAIN "drain"   /* accept no more, end with the last connection */
-#define ORDER_CLOSE "close"   /* and end all */
+/* Accept no more, end with the last connection. Listeners whose queues are others'. */
+#define ORDER_DRAIN "drain"
+#define ORDER_CLOSE "close" /* and end all */
 
 /* Proxy to keeper. */
 #define NEWS_LOADED "loaded"

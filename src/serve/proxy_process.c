@@ -224,11 +224,16 @@ void proxy_process_connect(struct proxy_process *p, unsigned channel, int fd)
     give_numbered(p, ORDER_CLERK, channel, fd);
 }
 
-void proxy_process_drain(struct proxy_process *p)
+void proxy_process_drain(struct proxy_process *p, const struct sockets *sockets, bool all)
 {
+    struct text order = {0};
     p->told_to_end = true;
     ev_timer_stop(p->loop, &p->overdue);
-    give_word(p, ORDER_DRAIN);
+    post_put(&order, ORDER_DRAIN);
+    for (size_t i = 0; i < sockets->n; i++)
+        if (all || sockets->items[i]->kept) put_number(&order, i);
+    give(p, &order, -1);
+    text_fini(&order);
 }
 
 static void on_overdue(struct ev_loop *loop, ev_timer *timer, int events)

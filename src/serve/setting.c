@@ -19,25 +19,30 @@ void setting_fini(struct setting *s)
     *s = (struct setting){.files = -1};
 }
 
-bool setting_read(struct setting *s, const char *config_file, uint32_t serial,
-                  const struct setting *running, enum setting_scope scope, struct text *errors)
+static bool same_workers(const struct setting *s, const struct setting *running,
+                         struct text *errors)
 {
+    unsigned before = running ? running->loaded->config->proxy.workers : 0;
+    if (!running || s->loaded->config->proxy.workers == before) return true;
+    text_printf(errors, "[proxy] workers is %u now and %u before: that needs a restart\n",
+                s->loaded->config->proxy.workers, before);
+    return false;
+}
+
+bool setting_read(struct setting *s, const struct setting_source *from, struct text *errors)
+{
+    const struct setting *running = from->running;
     struct snapshot *files = snapshot_new();
     *s = (struct setting){.files = -1};
     if (!files) return false;
-    s->loaded = running && scope == SETTING_FILES
-                    ? loaded_config_reread(running->loaded, config_file, files, errors)
-                    : loaded_config_read(config_file, false, files, errors);
-    if (s->loaded) s->loaded->serial = serial;
-    unsigned before = running ? running->loaded->config->proxy.workers : 0;
-    bool ok = s->loaded != NULL;
-    if (ok && running && s->loaded->config->proxy.workers != before) {
-        text_printf(errors, "[proxy] workers is %u now and %u before: that needs a restart\n",
-                    s->loaded->config->proxy.workers, before);
-        ok = false;
-    }
-    ok = ok && sockets_open(&s->sockets, s->loaded, running ? &running->sockets : NULL,
-                            running ? running->loaded : NULL, errors);
+    s->loaded = running && from->scope == SETTING_FILES
+                    ? loaded_config_reread(running->loaded, from->config_file, files, errors)
+                    : loaded_config_read(from->config_file, false, files, errors);
+    if (s->loaded) s->loaded->serial = from->serial;
+    const struct sockets_there there = {running ? &running->sockets : NULL,
+                                        running ? running->loaded : NULL, from->inherited};
+    bool ok = s->loaded && same_workers(s, running, errors) &&
+              sockets_open(&s->sockets, s->loaded, &there, errors);
     if (ok && (s->files = snapshot_seal(files)) < 0) {
         text_printf(errors, "the configuration cannot be handed over: %s\n", strerror(errno));
         ok = false;

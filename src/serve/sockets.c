@@ -21,14 +21,14 @@ static void complain(const struct loaded_config *loaded, size_t i, int fault, st
 }
 
 /* One on port 0 is found by its name, and keeps its port. */
-static struct listening *find_running(const struct sockets *running,
-                                      const struct loaded_config *running_config,
+static struct listening *find_running(const struct sockets_there *there,
                                       const struct loaded_config *loaded, size_t i)
 {
+    const struct sockets *running = there->running;
     const struct listen_config *l = &loaded->config->listeners[i];
     const struct addr *wanted = &loaded->listener_addresses[i];
     for (size_t k = 0; running && k < running->n; k++) {
-        const struct listen_config *r = &running_config->config->listeners[k];
+        const struct listen_config *r = &there->running_config->config->listeners[k];
         const struct addr *a = &running->items[k]->address;
         bool free_port = addr_port(&l->address) == 0 && addr_port(&r->address) == 0 &&
                          strcmp(l->name, r->name) == 0;
@@ -47,13 +47,12 @@ static void drop(struct listening *l)
     free(l);
 }
 
-/* The first one chooses the port. */
-static bool open_one(struct listening *l, const struct listen_config *config)
+/* Takes fd; -1: with errno. The first one has chosen the port. */
+static bool add(struct listening *l, const struct listen_config *config, int fd)
 {
     struct sockaddr_storage chosen = {0};
     socklen_t size = sizeof chosen;
     const int on = 1;
-    int fd = listener_open(&l->address);
     if (fd < 0) return false;
     l->fds[l->n++] = fd;
     /* Who gets a copy cannot put a filter on it. */
@@ -66,15 +65,39 @@ static bool open_one(struct listening *l, const struct listen_config *config)
     return true;
 }
 
-static struct listening *open_address(struct loaded_config *loaded, size_t i, struct text *errors)
+/* One that was handed over is the socket of all workers. */
+static int copy_first(const struct listening *l)
+{
+    return fcntl(l->fds[0], F_DUPFD_CLOEXEC, 0);
+}
+
+static int next_fd(struct listening *l, const struct listen_config *config, size_t handed,
+                   struct inherited *inherited)
+{
+    if (handed == 0) return listener_open(&l->address);
+    /* The port may be chosen by now. */
+    return l->n < handed ? inherited_next(inherited, &config->address, config->name, &l->kept)
+                         : copy_first(l);
+}
+
+static struct listening *open_address(struct loaded_config *loaded, size_t i,
+                                      struct inherited *inherited, struct text *errors)
 {
     const struct listen_config *config = &loaded->config->listeners[i];
     unsigned count = config->type == LISTEN_PUBLISH ? 1 : loaded->config->proxy.workers;
+    size_t handed = inherited_count(inherited, &config->address, config->name);
+    if (handed > 1 && handed != count) {
+        text_printf(errors,
+                    "listener %s: %zu sockets were handed over, one or %u are needed "
+                    "([proxy] workers)\n",
+                    config->name, handed, count);
+        return NULL;
+    }
     struct listening *l = calloc(1, sizeof *l + count * sizeof l->fds[0]);
     if (!l) return NULL;
     l->address = loaded->listener_addresses[i];
     l->references = 1;
-    while (l->n < count && open_one(l, config)) continue;
+    while (l->n < count && add(l, config, next_fd(l, config, handed, inherited))) continue;
     if (l->n == count && addr_port(&l->address) != 0) return l;
     complain(loaded, i, errno, errors);
     drop(l);
@@ -101,9 +124,12 @@ static bool keep(struct listening *l, const struct listen_config *config)
     return true;
 }
 
-/* Does this process listen there already, for a listener of another kind? */
-static bool is_own(const struct sockets *running, const struct addr *address)
+/* Does this process listen there already, for a listener of another kind, or since its start? */
+static bool is_own(const struct sockets_there *there, const struct listen_config *config,
+                   const struct addr *address)
 {
+    const struct sockets *running = there->running;
+    if (inherited_count(there->inherited, address, config->name) > 0) return true;
     for (size_t k = 0; running && k < running->n; k++) {
         const struct addr *a = &running->items[k]->address;
         if (addr_same_ip(a, address) && addr_port(a) == addr_port(address)) return true;
@@ -113,21 +139,24 @@ static bool is_own(const struct sockets *running, const struct addr *address)
 
 /* All at first: what is opened here would be found in use. */
 static bool probe(const struct sockets *s, const struct loaded_config *loaded,
-                  const struct sockets *running, struct text *errors)
+                  const struct sockets_there *there, struct text *errors)
 {
     for (size_t i = 0; i < s->n; i++) {
         const struct addr *a = &loaded->listener_addresses[i];
-        bool own = s->items[i] || addr_port(a) == 0 || is_own(running, a);
+        const struct listen_config *config = &loaded->config->listeners[i];
+        bool own = s->items[i] || addr_port(a) == 0 || is_own(there, config, a);
         int fault = own ? 0 : listener_probe(a);
         if (fault) complain(loaded, i, fault, errors);
     }
     return errors->size == 0;
 }
 
-static bool open_all(struct sockets *s, struct loaded_config *loaded, struct text *errors)
+static bool open_all(struct sockets *s, struct loaded_config *loaded, struct inherited *inherited,
+                     struct text *errors)
 {
     for (size_t i = 0; i < s->n; i++) {
-        if (!s->items[i] && !(s->items[i] = open_address(loaded, i, errors))) return false;
+        if (!s->items[i] && !(s->items[i] = open_address(loaded, i, inherited, errors)))
+            return false;
         loaded->listener_addresses[i] = s->items[i]->address;
         if (is_twice(loaded, i)) {
             complain(loaded, i, EADDRINUSE, errors);
@@ -137,19 +166,19 @@ static bool open_all(struct sockets *s, struct loaded_config *loaded, struct tex
     return true;
 }
 
-bool sockets_open(struct sockets *s, struct loaded_config *loaded, const struct sockets *running,
-                  const struct loaded_config *running_config, struct text *errors)
+bool sockets_open(struct sockets *s, struct loaded_config *loaded,
+                  const struct sockets_there *there, struct text *errors)
 {
     size_t n = loaded->config->listener_count;
     *s = (struct sockets){calloc(n, sizeof(struct listening *)), n};
     bool ok = s->items != NULL;
     for (size_t i = 0; ok && i < n; i++) {
-        s->items[i] = find_running(running, running_config, loaded, i);
+        s->items[i] = find_running(there, loaded, i);
         if (!s->items[i] || keep(s->items[i], &loaded->config->listeners[i])) continue;
         complain(loaded, i, errno, errors);
         ok = false;
     }
-    ok = ok && probe(s, loaded, running, errors) && open_all(s, loaded, errors);
+    ok = ok && probe(s, loaded, there, errors) && open_all(s, loaded, there->inherited, errors);
     if (ok) return true;
     if (errors->size == 0) text_add(errors, "out of memory\n");
     sockets_close(s);
@@ -177,7 +206,7 @@ void sockets_mend(struct sockets *s, const struct loaded_config *loaded)
         diag_error("listener %s no longer listens: it is opened again", config->name);
         for (unsigned k = 0; k < count; k++) close(l->fds[k]);
         l->n = 0;
-        while (l->n < count && open_one(l, config)) continue;
+        while (l->n < count && add(l, config, listener_open(&l->address))) continue;
         if (l->n < count) diag_error("listener %s: %s", config->name, strerror(errno));
     }
 }

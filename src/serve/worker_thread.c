@@ -27,6 +27,7 @@ struct worker_thread {
     bool lost_clerk;                         /* atomic */
     bool asked_to_drain, asked_to_shut_down; /* for the controlling thread */
     bool started;                            /* for the controlling thread */
+    const struct kept *kept;                 /* at the drain */
     ev_async clerk_changed;
     struct mail runtime_mail, ticket_mail, drain_mail, shut_down_mail;
 };
@@ -48,7 +49,7 @@ static void change_runtime(struct worker *w, struct mail *mail)
     acceptor_stop(old);
     acceptor_take_over(next, old);
     acceptor_use(&t->acceptor, next);
-    acceptor_leave(&t->acceptor, old);
+    acceptor_leave(&t->acceptor, old, NULL);
     runtime_release(old);
     t->events->runtime_taken(t->events->arg);
 }
@@ -84,7 +85,7 @@ static void drain(struct worker *w, struct mail *mail)
     (void)mail;
     struct worker_thread *t = thread_of(w);
     w->draining = true;
-    acceptor_leave(&t->acceptor, t->runtime);
+    acceptor_leave(&t->acceptor, t->runtime, t->kept);
     if (w->count == 0) ev_break(w->loop, EVBREAK_ALL);
 }
 
@@ -155,9 +156,10 @@ bool worker_thread_lost_clerk(struct worker_thread *t)
     return __atomic_exchange_n(&t->lost_clerk, false, __ATOMIC_ACQ_REL);
 }
 
-void worker_thread_drain(struct worker_thread *t)
+void worker_thread_drain(struct worker_thread *t, const struct kept *kept)
 {
     if (t->asked_to_drain) return;
+    t->kept = kept;
     t->asked_to_drain = true;
     t->drain_mail = (struct mail){.deliver = drain};
     worker_post(&t->worker, &t->drain_mail);

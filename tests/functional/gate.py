@@ -300,7 +300,7 @@ class Gate(Evidence):
     def has_processes(self, number=0):
         """Whether any process of its group is there; sends them all a signal."""
         try:
-            os.killpg(self.pid, number)
+            os.killpg(self.process.pid, number)
             return True
         except ProcessLookupError:
             return False

@@ -124,10 +124,10 @@ def test_what_is_written_is_valid(records):
         VALIDATE(record)
     seen = {record["event"]["action"] for record in records}
     actions = SCHEMA["properties"]["event"]["properties"]["action"]["enum"]
-    # connection-observed, log-rejected, process-ended: every gate's records are validated, also those of
-    # test_observe.py and test_clerk.py
+    # Every gate's records are validated, also those of test_observe.py, test_clerk.py and
+    # test_upgrade.py.
     assert set(actions) - seen == {"log-dropped", "log-rejected", "process-ended",
-                                   "connection-observed"}
+                                   "connection-observed", "proxy-upgraded", "upgrade-rejected"}
 
 
 def worst_hellos():

@@ -77,7 +77,7 @@ static void end_clerk(size_t expected)
 {
     struct text errors = {0};
     size_t lost = 99;
-    assert_true(clerk_end(post, &lost, &errors));
+    assert_true(clerk_end(post, false, &lost, &errors));
     assert_int_equal(lost, expected);
     assert_int_equal(WEXITSTATUS(await_clerk()), expected ? 2 : 0);
     close(post);

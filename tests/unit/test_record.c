@@ -261,6 +261,7 @@ static void every_code(void **state)
         "log-repaired",           "log-dropped",
         "connection-observed",    "channel-binding-differs",
         "log-rejected",           "process-ended",
+        "proxy-upgraded",         "upgrade-rejected",
     };
     assert_int_equal(N_OF(actions), AUDIT_ACTIONS);
     for (size_t a = 0; a < N_OF(actions); a++) {

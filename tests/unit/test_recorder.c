@@ -168,19 +168,48 @@ static void another_clerk(void **state)
     close(clerk);
     clerk = -1;
     run();
+    submit(6, true); /* callers wait for the next one */
+    run();
     assert_int_equal(yes, 2);
-    assert_int_equal(no, 4);
-    assert_false(recording_available(shared));
-    submit(6, true);
-    assert_int_equal(no, 5);
+    assert_int_equal(no, 0);
+    assert_true(recording_available(shared));
     have = used = 0;
     connect_clerk(4); /* the former one had written two more */
     run();
+    assert_int_equal(yes, 4);
     expect_lines(4, 7, 5);
-    assert_true(recording_available(shared));
     say(ANSWER_WRITTEN, 7);
-    assert_int_equal(yes, 2);
+    assert_int_equal(yes, 7);
+    assert_int_equal(no, 0);
     assert_true(recorder_finish(recorder, 0));
+}
+
+/* Clerks that die again and again do not keep callers waiting. */
+static void no_clerk_for_long(void **state)
+{
+    (void)state;
+    connect_clerk(0);
+    submit(0, true);
+    run();
+    for (int i = 0; i < 4; i++) {
+        close(clerk);
+        run_ms(RECORDING_WAIT_S * 1000 / 5);
+        have = used = 0;
+        connect_clerk(0);
+    }
+    close(clerk);
+    clerk = -1;
+    run_ms(RECORDING_WAIT_S * 1000 / 2);
+    assert_int_equal(no, 1);
+    assert_int_equal(yes, 0);
+    assert_false(recording_available(shared));
+    submit(1, true);
+    assert_int_equal(no, 2);
+    have = used = 0;
+    connect_clerk(0);
+    run();
+    expect_lines(0, 2, 1);
+    assert_true(recording_available(shared));
 }
 
 /* A frame that was sent in part is sent as a whole to the next clerk. */
@@ -408,6 +437,7 @@ int main(void)
         TEST(records_arrive_in_order),
         TEST(a_file_that_cannot_be_written),
         TEST(another_clerk),
+        TEST(no_clerk_for_long),
         TEST(half_a_frame),
         TEST(the_end_waits_for_the_clerk),
         TEST(a_bounded_queue),

@@ -1,0 +1,113 @@
+/* The keeper: its state, and what its files offer each other. Private to serve/: keeper.c (its
+ * life), keeper_proxy.c, keeper_reload.c, keeper_upgrade.c. */
+#ifndef SERVE_KEEPER_IMPL_H
+#define SERVE_KEEPER_IMPL_H
+
+#include "serve/control.h"
+#include "serve/keeper.h"
+#include "serve/list_watch.h"
+#include "serve/senders.h"
+#include "serve/setting.h"
+#include "serve/signers.h"
+#include "serve/upgrade.h"
+
+enum reload { RELOAD_NONE, RELOAD_FILES, RELOAD_ALL };
+
+/* What the proxy is doing. */
+enum phase {
+    PHASE_ABSENT,  /* there is none */
+    PHASE_LOADING, /* it has been given the configuration, and does not serve yet */
+    PHASE_STARTING,
+    PHASE_SERVING,
+    PHASE_RELOADING, /* it has been given the next one, while it serves */
+    PHASE_CHANGING   /* to the next one */
+};
+
+struct keeper {
+    const char *config_file;
+    const struct keeper_ready *ready;
+    struct setting now, next; /* next: of a reload under way */
+    struct senders senders;
+    struct signers *signers;
+    uint32_t serial; /* of the last configuration that was read */
+    struct proxy_process *proxy;
+    enum phase phase;
+    int64_t proxy_since_ns; /* steady */
+    bool announced, start_recorded, failed;
+    bool draining;       /* no connection is accepted */
+    bool stopping;       /* a signal has asked for it */
+    bool closing;        /* all connections are told to end */
+    enum reload again;   /* when the one under way is done */
+    bool upgrade_wanted; /* likewise */
+    unsigned long silent, lost;
+    struct text *errors; /* of the start */
+    struct list_watch watch;
+    struct control *control; /* NULL: none */
+    /* The next keeper, while it starts (struct upgrade), and what this one knows of it then. */
+    struct upgrade *upgrade;
+    bool clerk_left; /* the next one has the clerk, or is about to */
+    bool clerk_away; /* there is none for now */
+    bool superseded; /* the next one serves: this one only waits for its connections to end */
+    int following;   /* connection to the newest keeper; -1: none */
+    ev_io news_of_newest;
+    int64_t may_end_ns; /* steady: former keepers need some time to find this one */
+    ev_timer may_end;
+    /* The keeper before, while this one starts. */
+    int former; /* its post; -1: none */
+    ev_io news_of_former;
+    struct ev_loop *loop;
+    ev_signal hup, term, interrupt, usr2;
+    ev_timer drain_over, daily, hourly, start_again;
+    ev_timer ping;        /* does the clerk live? */
+    ev_timer former_over; /* no handshake of a former configuration goes on */
+};
+
+/* keeper.c */
+
+/* A record of the keeper's own. detail: or NULL. */
+void keeper_record(struct keeper *k, enum audit_action action, const char *detail);
+/* Ends the start; faults: sentences. */
+void keeper_fail(struct keeper *k, const char *faults);
+/* Accepts no more, and ends with the last connection; after so many milliseconds these are closed.
+ * 0: never. */
+void keeper_drain(struct keeper *k, uint64_t limit_ms);
+/* Closes all connections, also those of former keepers. */
+void keeper_close(struct keeper *k);
+/* Ends when nothing is left: no proxy, no former keeper. */
+void keeper_end_if_done(struct keeper *k);
+
+/* keeper_proxy.c */
+
+void keeper_start_proxy(struct keeper *k);
+void keeper_watch_proxy(struct keeper *k); /* its timer; before the first start */
+
+/* keeper_reload.c */
+
+void keeper_watch_lists(struct keeper *k);
+/* Now, or when what is under way is done. */
+void keeper_reload(struct keeper *k, enum reload what);
+/* Whatever was under way is done: what was wanted meanwhile begins. */
+void keeper_go_on(struct keeper *k);
+/* The proxy has loaded it: from here on there is no way back. */
+void keeper_change(struct keeper *k);
+void keeper_note_changed(struct keeper *k);
+/* The next configuration is rejected for this; takes the text. */
+void keeper_reject(struct keeper *k, struct text *errors);
+void keeper_watch_former_keys(struct keeper *k);
+
+/* keeper_upgrade.c */
+
+/* Now, or when what is under way is done. */
+void keeper_upgrade(struct keeper *k);
+/* Where former keepers and commands ask; given: by the keeper before, -1: none. */
+void keeper_open_control(struct keeper *k, int given);
+/* Waits until the keeper before lets this one begin. False: it has given up. */
+WARN_UNUSED bool keeper_succeed(struct keeper *k, struct text *errors);
+/* This keeper serves. */
+void keeper_note_serving(struct keeper *k);
+/* This keeper could not start: for the one before, which says so. Empties the text then. */
+void keeper_tell_former(struct keeper *k, struct text *errors);
+/* One under way fails: this keeper is about to stop. */
+void keeper_end_upgrade(struct keeper *k);
+
+#endif

@@ -1,0 +1,174 @@
+/* The proxy as the keeper's: started, told what to serve, started again. */
+#include "keeper_impl.h"
+
+#include "base/clock.h"
+#include "base/diag.h"
+#include "serve/own_records.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const int64_t second_ns = 1000000000;
+/* One that ended within a second of its start is started again later. */
+static const double again_s = .5;
+
+/* Its configuration is loaded: it may serve. */
+static void let_serve(struct keeper *k)
+{
+    senders_use(&k->senders, k->proxy, k->now.loaded->config->proxy.workers);
+    if (!k->start_recorded) { /* before any connection's record */
+        own_record_with_warnings(k->senders.own, k->now.loaded, AUDIT_PROXY_STARTED);
+        (void)!recorder_finish(k->senders.own, clock_steady_ns() + RECORDING_END_S * second_ns);
+        k->start_recorded = true;
+    }
+    k->phase = PHASE_STARTING;
+    proxy_process_use(k->proxy);
+}
+
+static void on_loaded(void *arg)
+{
+    struct keeper *k = arg;
+    if (k->draining) return;
+    if (k->phase == PHASE_LOADING)
+        let_serve(k);
+    else if (k->phase == PHASE_RELOADING)
+        keeper_change(k);
+}
+
+static void on_refused(void *arg, const char *faults)
+{
+    struct keeper *k = arg;
+    struct text errors = {0};
+    if (k->draining) return;
+    text_add(&errors, faults);
+    to_plain_lines(errors.data);
+    faults = text_string(&errors);
+    if (k->phase == PHASE_LOADING && !k->announced) {
+        keeper_fail(k, faults);
+    } else if (k->phase == PHASE_LOADING) {
+        diag_error("the proxy cannot serve: %.*s", (int)strcspn(faults, "\n"), faults);
+        proxy_process_close(k->proxy); /* and another one is started */
+    } else if (k->phase == PHASE_RELOADING) {
+        k->phase = PHASE_SERVING;
+        keeper_reject(k, &errors);
+        keeper_go_on(k);
+    }
+    text_fini(&errors);
+}
+
+static void on_used(void *arg)
+{
+    struct keeper *k = arg;
+    bool reloaded = k->phase == PHASE_CHANGING;
+    if (!reloaded && k->phase != PHASE_STARTING) return;
+    k->phase = PHASE_SERVING;
+    const struct loaded_config *loaded = k->now.loaded;
+    if (reloaded)
+        keeper_note_changed(k);
+    else if (k->announced)
+        diag_info("the proxy serves again");
+    else if (k->ready)
+        k->ready->report(k->ready->arg, loaded->listener_addresses, loaded->config->listener_count);
+    else
+        setting_announce(&k->now);
+    if (!k->announced) keeper_note_serving(k);
+    k->announced = true;
+    keeper_go_on(k);
+}
+
+static void on_missed(void *arg, unsigned channel)
+{
+    struct keeper *k = arg;
+    senders_missed(&k->senders, channel);
+}
+
+static void on_start_again(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    keeper_start_proxy(timer->data);
+}
+
+static void start_proxy_later(struct keeper *k)
+{
+    bool lived = clock_steady_ns() - k->proxy_since_ns > second_ns;
+    ev_now_update(k->loop);
+    ev_timer_stop(k->loop, &k->start_again);
+    ev_timer_set(&k->start_again, lived ? 0. : again_s, 0.);
+    ev_timer_start(k->loop, &k->start_again);
+}
+
+/* A reload under way ends with the proxy: the next one gets the configuration that is in use. */
+static void give_up_reload(struct keeper *k)
+{
+    struct text errors = {0};
+    if (!k->next.loaded) return;
+    text_add(&errors, "the proxy ended while it loaded it\n");
+    keeper_reject(k, &errors); /* which takes the text */
+}
+
+static void on_ended(void *arg, const struct proxy_end *end)
+{
+    struct keeper *k = arg;
+    bool wanted = k->draining && end->orderly;
+    char name[RECEIPT_SENDER];
+    proxy_process_name(k->proxy, 0, name);
+    bool told = clerk_process_note_end(k->senders.clerk, name, wanted ? "" : end->how);
+    senders_use(&k->senders, NULL, 0);
+    proxy_process_free(k->proxy);
+    signers_stop(k->signers);
+    k->proxy = NULL;
+    if (k->phase == PHASE_CHANGING) keeper_note_changed(k); /* the next one begins with it */
+    k->phase = PHASE_ABSENT;
+    k->silent += end->silent;
+    k->lost += end->lost;
+    if (!wanted) {
+        sockets_mend(&k->now.sockets, k->now.loaded);
+        diag_error("%s", end->how);
+        if (!told) keeper_record(k, AUDIT_PROCESS_ENDED, end->how);
+    }
+    give_up_reload(k);
+    if (k->draining)
+        keeper_end_if_done(k);
+    else if (!k->announced)
+        keeper_fail(k, "the proxy ended before it served\n");
+    else
+        start_proxy_later(k);
+}
+
+/* A worker without one refuses to start. */
+static void give_signers(struct keeper *k)
+{
+    for (unsigned i = 0; i < k->now.loaded->config->proxy.workers; i++) {
+        int fd = signers_start(k->signers);
+        if (fd >= 0)
+            proxy_process_give_signer(k->proxy, i, fd);
+        else
+            diag_error("no thread or socket for signatures: %s", strerror(errno));
+    }
+}
+
+void keeper_start_proxy(struct keeper *k)
+{
+    struct text errors = {0};
+    const struct proxy_events events = {on_loaded, on_refused, on_used, on_missed, on_ended, k};
+    k->proxy_since_ns = clock_steady_ns();
+    k->proxy = proxy_process_new(k->loop, &events, &errors);
+    if (k->proxy) {
+        k->phase = PHASE_LOADING;
+        give_signers(k);
+        setting_give(&k->now, k->config_file, k->proxy);
+    } else if (k->announced) {
+        diag_error("%.*s", (int)strcspn(text_string(&errors), "\n"), text_string(&errors));
+        start_proxy_later(k);
+    } else {
+        keeper_fail(k, text_string(&errors));
+    }
+    text_fini(&errors);
+}
+
+void keeper_watch_proxy(struct keeper *k)
+{
+    ev_timer_init(&k->start_again, on_start_again, 0., 0.);
+    k->start_again.data = k;
+}

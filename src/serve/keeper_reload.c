@@ -1,0 +1,119 @@
+/* Reloads: one at a time, while the proxy serves. */
+#include "keeper_impl.h"
+
+#include "base/diag.h"
+#include "serve/own_records.h"
+
+void keeper_watch_lists(struct keeper *k)
+{
+    if (!list_watch_use(&k->watch, k->now.loaded->config))
+        diag_error("no memory to watch the files of addresses: send SIGHUP after a change");
+}
+
+void keeper_go_on(struct keeper *k)
+{
+    enum reload again = k->again;
+    bool upgrade = k->upgrade_wanted;
+    k->again = RELOAD_NONE;
+    k->upgrade_wanted = false;
+    if (again != RELOAD_NONE) keeper_reload(k, again);
+    if (upgrade) keeper_upgrade(k);
+}
+
+void keeper_reject(struct keeper *k, struct text *errors)
+{
+    /* The audit file may have been rotated all the same. */
+    struct text unused = {0};
+    if (!clerk_process_reopen(k->senders.clerk, &k->now.loaded->config->audit, NULL, &unused))
+        diag_error("the audit file cannot be opened anew: %s", text_string(&unused));
+    text_fini(&unused);
+    own_record_rejection(k->senders.own, k->now.loaded, errors);
+    if (k->next.loaded) signers_forget(k->signers, k->next.loaded);
+    setting_fini(&k->next);
+}
+
+void keeper_reload(struct keeper *k, enum reload what)
+{
+    struct text errors = {0};
+    if (k->draining) return;
+    bool busy = k->phase != PHASE_SERVING || !clerk_process_runs(k->senders.clerk) || k->upgrade;
+    if (busy) { /* one at a time */
+        if (what > k->again) k->again = what;
+        return;
+    }
+    enum setting_scope scope = what == RELOAD_ALL ? SETTING_ALL : SETTING_FILES;
+    const struct setting_source from = {
+        .config_file = k->config_file, .serial = ++k->serial, .running = &k->now, .scope = scope};
+    if (setting_read(&k->next, &from, &errors)) {
+        k->phase = PHASE_RELOADING;
+        signers_add(k->signers, k->next.loaded);
+        setting_give(&k->next, k->config_file, k->proxy);
+    } else {
+        keeper_reject(k, &errors);
+    }
+    text_fini(&errors);
+}
+
+/* Handshakes of the former configurations need its keys for a while. */
+static void keep_former(struct keeper *k, const struct config *former)
+{
+    uint64_t handshake_ms = former->proxy.hello_timeout + former->proxy.connect_timeout +
+                            2 * former->proxy.handshake_timeout;
+    ev_timer_stop(k->loop, &k->former_over);
+    ev_timer_set(&k->former_over, (double)handshake_ms * 2 / 1000., 0.);
+    ev_timer_start(k->loop, &k->former_over);
+}
+
+static void on_former_over(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct keeper *k = timer->data;
+    if (k->next.loaded)
+        keep_former(k, k->now.loaded->config); /* a reload is under way */
+    else
+        signers_keep(k->signers, k->now.loaded);
+}
+
+void keeper_change(struct keeper *k)
+{
+    struct text errors = {0};
+    if (!clerk_process_reopen(k->senders.clerk, &k->next.loaded->config->audit,
+                              &k->next.loaded->audit_policy, &errors)) {
+        proxy_process_forget(k->proxy);
+        keeper_reject(k, &errors);
+        k->phase = PHASE_SERVING;
+        text_fini(&errors);
+        keeper_go_on(k);
+        return;
+    }
+    struct setting old = k->now;
+    k->now = k->next;
+    k->next = (struct setting){.files = -1};
+    keep_former(k, old.loaded->config);
+    setting_fini(&old); /* first: the proxy leaves what nobody else has any more */
+    keeper_watch_lists(k);
+    k->phase = PHASE_CHANGING;
+    proxy_process_use(k->proxy);
+    text_fini(&errors);
+}
+
+/* The reload is complete when every worker uses the new configuration. */
+void keeper_note_changed(struct keeper *k)
+{
+    const struct loaded_config *loaded = k->now.loaded;
+    diag_info("configuration reloaded");
+    for (size_t i = 0; i < loaded->config->listener_count; i++) {
+        const struct listen_config *l = &loaded->config->listeners[i];
+        char where[ADDR_TEXT_SIZE];
+        addr_format(&loaded->listener_addresses[i], where);
+        if (addr_port(&l->address) == 0) diag_info("listening on %s (%s)", where, l->name);
+    }
+    own_record_with_warnings(k->senders.own, k->now.loaded, AUDIT_CONFIGURATION_LOADED);
+}
+
+void keeper_watch_former_keys(struct keeper *k)
+{
+    ev_timer_init(&k->former_over, on_former_over, 0., 0.);
+    k->former_over.data = k;
+}

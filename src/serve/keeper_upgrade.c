@@ -1,0 +1,262 @@
+/* Upgrades: this keeper makes way for the next one, and has followed one before. */
+#include "keeper_impl.h"
+
+#include "serve/control_order.h"
+
+#include "base/clock.h"
+#include "base/diag.h"
+#include "base/notify.h"
+#include "base/post.h"
+#include "serve/own_records.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The newest keeper answers at once, unless it hangs. */
+enum { FIND_SECONDS = 1 };
+/* Former keepers have connected to a new one by then. */
+enum { FOLLOW_S = 2 };
+static const int64_t second_ns = 1000000000;
+
+/* ---- the clerk of the newest keeper ---- */
+
+static void leave_newest(struct keeper *k)
+{
+    ev_io_stop(k->loop, &k->news_of_newest);
+    if (k->following >= 0) close(k->following);
+    k->following = -1;
+}
+
+static void on_news_of_newest(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop;
+    (void)events;
+    struct keeper *k = io->data;
+    struct text news = {0};
+    size_t at = 0;
+    bool told = post_receive(k->following, &news, NULL);
+    const char *what = told ? post_next(&news, &at) : NULL;
+    if (what && strcmp(what, CONTROL_CLOSE) == 0) {
+        diag_info("the newest process stops: closing what is still open");
+        keeper_close(k);
+    } else if (!told && errno != ENOMEM) {
+        leave_newest(k); /* it has made way for the next one, or is gone */
+        clerk_process_find(k->senders.clerk);
+    }
+    text_fini(&news);
+}
+
+static int find_clerk(void *arg)
+{
+    struct keeper *k = arg;
+    struct text unused = {0}, answer = {0};
+    int post = -1;
+    if (k->clerk_away) return -1;
+    int end = control_connect(k->config_file, FIND_SECONDS, &unused);
+    bool found = end >= 0 && control_ask(end, CONTROL_FOLLOW, &answer, &post) && post >= 0;
+    text_fini(&unused);
+    text_fini(&answer);
+    if (!found) {
+        if (end >= 0) close(end);
+        return -1;
+    }
+    leave_newest(k); /* not before: a keeper without followers may end */
+    k->following = end;
+    ev_io_init(&k->news_of_newest, on_news_of_newest, end, EV_READ);
+    k->news_of_newest.data = k;
+    ev_io_start(k->loop, &k->news_of_newest);
+    return post;
+}
+
+/* ---- the next keeper ---- */
+
+static void reject(struct keeper *k, const char *why)
+{
+    struct text line = {0};
+    text_add(&line, why);
+    to_plain_lines(line.data);
+    char *faults = text_take(&line);
+    if (faults) to_one_line(faults);
+    diag_error("upgrade rejected, this process goes on: %s", faults ? faults : "no memory");
+    keeper_record(k, AUDIT_UPGRADE_REJECTED, faults);
+    control_answer(k->control, false, why);
+    free(faults);
+}
+
+static void give_up(struct keeper *k, const char *why)
+{
+    upgrade_free(k->upgrade);
+    k->upgrade = NULL;
+    if (k->clerk_left) {
+        leave_newest(k);
+        clerk_process_return(k->senders.clerk);
+    }
+    k->clerk_left = k->clerk_away = false;
+    control_listen(k->control, true);
+    reject(k, why);
+    keeper_go_on(k);
+}
+
+static void on_checked(void *arg)
+{
+    struct keeper *k = arg;
+    const struct clerk_elsewhere next = {find_clerk, k};
+    control_listen(k->control, false); /* the next one does, from the same socket */
+    k->clerk_away = true;
+    k->clerk_left = clerk_process_leave(k->senders.clerk, &next);
+    if (k->clerk_left)
+        upgrade_go(k->upgrade);
+    else
+        give_up(k, "the clerk is not running\n");
+}
+
+static void on_recording(void *arg)
+{
+    struct keeper *k = arg;
+    k->clerk_away = false;
+    senders_connect(&k->senders);
+}
+
+static void on_serving(void *arg, const char *version)
+{
+    struct keeper *k = arg;
+    struct text detail = {0};
+    pid_t next = upgrade_process(k->upgrade);
+    upgrade_free(k->upgrade);
+    k->upgrade = NULL;
+    k->superseded = true;
+    notify_manager("MAINPID=%ld", (long)next);
+    text_printf(&detail, "Process %ld, version %s, serves now.", (long)next, version);
+    to_plain_lines(detail.data);
+    diag_info("upgraded: %s", text_string(&detail));
+    keeper_record(k, AUDIT_PROXY_UPGRADED, text_string(&detail));
+    control_answer(k->control, true, text_string(&detail));
+    text_fini(&detail);
+    control_free(k->control);
+    k->control = NULL;
+    if (k->again != RELOAD_NONE) kill(next, SIGHUP); /* it may have read what was there before */
+    ev_timer_stop(k->loop, &k->daily);
+    ev_timer_stop(k->loop, &k->hourly);
+    list_watch_fini(&k->watch);
+    keeper_drain(k, k->now.loaded->config->proxy.drain_timeout);
+}
+
+static void on_failed(void *arg, const char *why)
+{
+    give_up(arg, why);
+}
+
+static void begin(struct keeper *k)
+{
+    struct text errors = {0};
+    const struct upgrade_events events = {on_checked, on_recording, on_serving, on_failed, k};
+    const struct upgrade_with with = {.config_file = k->config_file,
+                                      .sockets = &k->now.sockets,
+                                      .loaded = k->now.loaded,
+                                      .control = control_socket(k->control)};
+    k->upgrade = upgrade_new(k->loop, &with, &events, &errors);
+    if (k->upgrade)
+        diag_info("upgrade: process %ld starts", (long)upgrade_process(k->upgrade));
+    else
+        reject(k, text_string(&errors));
+    text_fini(&errors);
+}
+
+void keeper_upgrade(struct keeper *k)
+{
+    if (k->ready || k->upgrade) return; /* not for exec; whoever asks gets the answer of this one */
+    if (k->draining)
+        control_answer(k->control, false, "it is stopping\n");
+    else if (k->phase != PHASE_SERVING || !clerk_process_runs(k->senders.clerk))
+        k->upgrade_wanted = true;
+    else
+        begin(k);
+}
+
+void keeper_end_upgrade(struct keeper *k)
+{
+    if (k->upgrade) give_up(k, "it was stopped\n");
+    control_answer(k->control, false, "it is stopping\n");
+}
+
+/* ---- the control socket ---- */
+
+static void on_asked(void *arg)
+{
+    keeper_upgrade(arg);
+}
+
+static int on_clerk_wanted(void *arg)
+{
+    struct keeper *k = arg;
+    return clerk_process_add_keeper(k->senders.clerk);
+}
+
+static void on_left(void *arg)
+{
+    keeper_end_if_done(arg);
+}
+
+void keeper_open_control(struct keeper *k, int given)
+{
+    struct text errors = {0};
+    const struct control_events events = {on_asked, on_clerk_wanted, on_left, k};
+    k->control = control_new(k->loop, k->config_file, given, &events, &errors);
+    if (!k->control)
+        diag_warning("%.*s", (int)strcspn(text_string(&errors), "\n"), text_string(&errors));
+    control_listen(k->control, true);
+    text_fini(&errors);
+    if (k->former >= 0) successor_recording(k->former);
+}
+
+/* ---- the keeper before ---- */
+
+static void forget_former(struct keeper *k)
+{
+    ev_io_stop(k->loop, &k->news_of_former);
+    if (k->former >= 0) close(k->former);
+    k->former = -1;
+}
+
+static void on_news_of_former(struct ev_loop *loop, ev_io *io, int events)
+{
+    (void)loop;
+    (void)events;
+    struct keeper *k = io->data;
+    forget_former(k);
+    keeper_fail(k, "the process before has given up\n");
+}
+
+bool keeper_succeed(struct keeper *k, struct text *errors)
+{
+    if (k->former < 0) return true;
+    if (!successor_checked(k->former)) {
+        text_add(errors, "the process before has given up\n");
+        return false;
+    }
+    ev_io_init(&k->news_of_former, on_news_of_former, k->former, EV_READ);
+    k->news_of_former.data = k;
+    ev_io_start(k->loop, &k->news_of_former);
+    return true;
+}
+
+void keeper_note_serving(struct keeper *k)
+{
+    notify_manager("READY=1");
+    if (k->former < 0) return;
+    k->may_end_ns = clock_steady_ns() + FOLLOW_S * second_ns;
+    successor_serving(k->former);
+    forget_former(k);
+}
+
+void keeper_tell_former(struct keeper *k, struct text *errors)
+{
+    if (k->former < 0) return;
+    successor_refused(k->former, errors);
+    close(k->former);
+    k->former = -1;
+    text_fini(errors);
+}

@@ -1,0 +1,549 @@
+"""`suitegate upgrade`: the next process takes over while clients are served; none is refused, no
+tunnel is cut, the log is one chain. One that cannot serve changes nothing."""
+
+import contextlib
+import ctypes
+import os
+import pathlib
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import wire
+from gate import BINARY, Gate, PATIENCE, parts_of
+from logs import check_chain, intact
+from refusals import Crowd, refuse
+from scene import Scene, talk, wait_until
+
+PR_SET_CHILD_SUBREAPER = 36
+UPGRADED = re.compile(r"suitegate: upgraded: Process (\d+), version (\S+), serves now\.\n")
+
+
+def is_running(pid):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return " Z" not in re.search(r"State:\t(.*)", pathlib.Path(
+            f"/proc/{pid}/status").read_text())[0].replace("\t", " ")
+    return False
+
+
+class Upgradable(Gate):
+    """With a file of its own as its program. pid: of the newest first process; those whose parents
+    have ended are children of this test."""
+
+    def __init__(self, folder, config, **options):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self.program = folder / "suitegate"
+        if not self.program.exists():
+            shutil.copy(BINARY, self.program)
+        super().__init__(folder, config, binary=str(self.program), **options)
+        self.former = []
+
+    def ask(self):
+        return subprocess.run([BINARY, "upgrade", "-c", str(self.config_path)], check=False,
+                              capture_output=True, text=True, timeout=PATIENCE * 2)
+
+    def note(self, pid):
+        self.former.append(self.pid)
+        self.pid = pid
+
+    def upgrade(self):
+        """Returns the version of what serves now."""
+        result = self.ask()
+        assert result.returncode == 0, (result, self.stderr)
+        pid, version = UPGRADED.fullmatch(result.stdout).groups()
+        self.note(int(pid))
+        return version
+
+    def alive(self):
+        return is_running(self.pid)
+
+    def terminate(self):
+        os.kill(self.pid, signal.SIGTERM)
+
+    def wait(self, timeout=PATIENCE):
+        """Of the newest: its exit status, once its parent is this test."""
+        if not self.former:
+            return super().wait(timeout)
+        deadline = time.monotonic() + timeout
+        while is_running(self.pid):
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired("suitegate", timeout)
+            time.sleep(0.01)
+        with contextlib.suppress(ChildProcessError):
+            self.exit_code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.exit_code
+
+    def stop(self):
+        if not self.former:
+            super().stop()
+        elif self.exit_code is None:
+            if self.alive():
+                self.terminate()
+            try:
+                self.wait()
+            except subprocess.TimeoutExpired:
+                self.kill()
+        wait_until(self.has_ended)
+        return self.exit_code
+
+    def has_ended(self):
+        """All of them; those whose parents have ended are waited for here."""
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        return not any(is_running(pid) for pid in self.former) and not self.has_processes()
+
+
+@pytest.fixture
+def upgradable(make_gate, pki, ca_folder, tmp_path, echoing):
+    """upgradable(**options of Scene) -> Scene before an upstream that echoes."""
+    gates = []
+
+    def make(config, **options):
+        gates.append(Upgradable(tmp_path, config, **options))
+        return gates[-1]
+
+    yield lambda **options: Scene(make, pki, ca_folder, options.pop("upstream", echoing.port),
+                                  **options)
+    for gate in gates:
+        gate.finish()
+
+
+class Visitors(Crowd):
+    """Clients that talk through the gate without a pause; .faults has what went wrong."""
+
+    def __init__(self, scene, how, clients=2):
+        self.scene, self.how = scene, how
+        self.served, self.faults = 0, []
+        super().__init__(clients)
+
+    def ask(self):
+        try:
+            self.scene.echoes(self.how)
+            self.served += 1
+        except Exception as fault:  # whatever a client may see
+            self.faults.append(repr(fault))
+        return True
+
+
+class Refused(Crowd):
+    """Clients that are refused and told so."""
+
+    def __init__(self, port):
+        self.port, self.count, self.faults = port, 0, []
+        super().__init__(1)
+
+    def ask(self):
+        try:
+            status = refuse(self.port)[0]
+            self.count += status == 403
+            if status != 403:
+                self.faults.append(status)
+        except Exception as fault:
+            self.faults.append(repr(fault))
+        return True
+
+
+def detail_of(gate, action):
+    return [r["suitegate"]["detail"] for r in gate.matching(action=action)]
+
+
+# ---- without loss --------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_twenty_upgrades_under_load(upgradable, workers):
+    s = upgradable(proxy={"workers": workers, "drain_timeout": "off",
+                          "max_handshakes_per_source": 0})
+    with contextlib.ExitStack() as tunnels:
+        held = [tunnels.enter_context(s.client(how)) for how in ("forward", "fixed")]
+        with Visitors(s, "fixed") as fixed, Visitors(s, "forward") as forward, \
+                Refused(s.forward) as refused:
+            for _ in range(20):
+                s.gate.upgrade()
+                held.append(tunnels.enter_context(s.client("forward")))
+                for tunnel in held:
+                    talk(tunnel)
+            wait_until(lambda: fixed.served > 20 and forward.served > 20 and refused.count > 20)
+        assert (fixed.faults, forward.faults, refused.faults) == ([], [], [])
+        assert len([pid for pid in s.gate.former if is_running(pid)]) > 10, "a tunnel each"
+        for tunnel in held:
+            talk(tunnel)
+    count = fixed.served + forward.served + len(held)
+    s.gate.wait_record(action="connection-closed", count=count)
+    wait_until(lambda: not any(is_running(pid) for pid in s.gate.former))
+    assert s.gate.stop() == 0, s.gate.stderr
+    report = intact(s.gate.audit_path)
+    assert "without its last word" not in report and "2 chains" not in report
+    actions = [r["event"]["action"] for r in s.gate.records()]
+    for action, wanted in (("connection-opened", count), ("connection-closed", count),
+                           ("connection-refused", refused.count), ("proxy-started", 21),
+                           ("proxy-upgraded", 20), ("proxy-stopped", 21), ("process-ended", 0)):
+        assert actions.count(action) == wanted, action
+    assert check_chain(s.gate.audit_path) == len(s.gate.all_records())
+
+
+def test_a_client_that_has_said_nothing_is_served(upgradable):
+    s = upgradable(proxy={"drain_timeout": "off"})
+    with wire.dial(s.fixed) as early:
+        wait_until(lambda: s.gate.unaccepted() == 0)
+        s.gate.upgrade()
+        s.gate.upgrade()
+        with wire.Tls(early, s.context("fixed"), name="localhost").handshake() as tls:
+            talk(tls)
+
+
+def test_the_program_that_the_file_is_by_then(upgradable):
+    s = upgradable()
+    program = s.gate.program.read_bytes()
+    assert program.count(b"0.1.0\0")
+    newer = s.gate.folder / "newer"
+    newer.write_bytes(program.replace(b"0.1.0\0", b"9.9.9\0"))
+    newer.chmod(0o755)
+    newer.rename(s.gate.program)
+    assert s.gate.upgrade() == "9.9.9"
+    assert s.echoes("fixed")
+    s.gate.wait_record(action="connection-closed")
+    [opened] = s.gate.matching(action="connection-opened")
+    assert opened["observer"]["version"] == "9.9.9"
+
+
+def test_the_configuration_that_the_file_is_by_then(upgradable):
+    s = upgradable()
+    port, s.forward = s.forward, s.fixed + 1
+    s.sections["listen forward"]["address"] = f"127.0.0.1:{s.forward}"
+    s.rewrite()
+    s.gate.upgrade()
+    assert s.echoes("forward") and s.echoes("fixed")
+    with pytest.raises(ConnectionRefusedError):
+        wire.dial(port)
+
+
+def test_a_signal_does_the_same(upgradable):
+    s = upgradable()
+    os.kill(s.gate.pid, signal.SIGUSR2)
+    s.gate.wait_record(action="proxy-upgraded")
+    [detail] = detail_of(s.gate, "proxy-upgraded")
+    s.gate.note(int(re.match(r"Process (\d+)", detail)[1]))
+    assert s.echoes("fixed")
+
+
+def test_several_at_once_are_one(upgradable):
+    s = upgradable()
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(s.gate.ask())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {result.returncode for result in results} == {0}
+    for pid in re.findall(r"upgraded: Process (\d+),", s.gate.stderr):
+        s.gate.note(int(pid))
+    assert len(s.gate.former) <= 4
+    assert s.echoes("fixed")
+
+
+def test_a_reload_meanwhile_is_not_lost(upgradable):
+    s = upgradable()
+    asked = threading.Thread(target=s.gate.upgrade)
+    asked.start()
+    while asked.is_alive():
+        os.kill(s.gate.pid, signal.SIGHUP)
+        time.sleep(0.002)
+    asked.join()
+    s.sections["policy"]["minimum_rsa_bits"] = 3072
+    s.rewrite()
+    count = len(s.gate.matching(action="configuration-loaded"))
+    os.kill(s.gate.pid, signal.SIGHUP)
+    s.gate.wait_record(action="configuration-loaded", count=count + 1)
+    assert s.echoes("fixed")
+
+
+# ---- how long the former process waits -----------------------------------------------------------
+
+def test_a_limit_for_open_connections(upgradable):
+    s = upgradable(proxy={"drain_timeout": "1s"})
+    with s.client("fixed") as tunnel:
+        talk(tunnel)
+        s.gate.upgrade()
+        talk(tunnel)
+        s.gate.wait_record(action="connection-closed")
+        assert tunnel.ending() == "truncated"
+    wait_until(lambda: not is_running(s.gate.former[0]))
+    assert s.gate.matching(action="connection-closed")[0]["suitegate"]["closed_by"] == "shutdown"
+
+
+def test_a_stop_ends_all(upgradable):
+    """Also the former processes' connections, with their records."""
+    s = upgradable(proxy={"drain_timeout": "500ms"})
+    s.sections["proxy"]["drain_timeout"] = "off"
+    s.rewrite()
+    s.gate.upgrade()  # from here on they wait
+    with contextlib.ExitStack() as tunnels:
+        for _ in range(3):
+            talk(tunnels.enter_context(s.client("fixed")))
+            s.gate.upgrade()
+        s.sections["proxy"]["drain_timeout"] = "500ms"
+        s.rewrite()
+        s.gate.upgrade()
+        assert s.gate.stop() == 0, s.gate.stderr
+        assert len(s.gate.matching(action="connection-closed")) == 3
+    assert "without its last word" not in intact(s.gate.audit_path)
+
+
+def test_a_second_signal_ends_a_former_process(upgradable):
+    s = upgradable(proxy={"drain_timeout": "off"})
+    with s.client("fixed") as tunnel:
+        talk(tunnel)
+        s.gate.upgrade()
+        os.kill(s.gate.former[0], signal.SIGTERM)
+        talk(tunnel)
+        os.kill(s.gate.former[0], signal.SIGTERM)
+        s.gate.wait_record(action="connection-closed")
+    wait_until(lambda: not is_running(s.gate.former[0]))
+
+
+# ---- one that cannot serve -----------------------------------------------------------------------
+
+def break_configuration(s):
+    s.sections["listen front"] = [("type", "nothing")]
+    s.rewrite()
+    return "must be forward"
+
+
+def break_log(s):
+    s.sections["audit"]["file"] = "missing/audit.jsonl"
+    s.rewrite()
+    s.gate.audit_path = s.gate.folder / "audit.jsonl"
+    return "No such file or directory"
+
+
+def break_program(s):
+    s.gate.program.unlink()
+    s.gate.program.write_text("no program")
+    s.gate.program.chmod(0o755)
+    return "cannot be started"
+
+
+def remove_program(s):
+    s.gate.program.unlink()
+    return "cannot be started: No such file or directory"
+
+
+def other_program(s):
+    s.gate.program.unlink()
+    shutil.copy("/bin/true", s.gate.program)
+    return "the next process ended with status 0"
+
+
+def take_port(s):
+    sock = socket.create_server(("127.0.0.1", 0))
+    s.taken = sock
+    s.sections["listen forward"]["address"] = f"127.0.0.1:{sock.getsockname()[1]}"
+    s.rewrite()
+    return "Address already in use"
+
+
+@pytest.mark.parametrize("spoil", [break_configuration, break_log, break_program, remove_program,
+                                   other_program, take_port])
+def test_the_former_process_goes_on(upgradable, spoil):
+    s = upgradable()
+    good, forward = s.gate.config, s.forward
+    with s.client("fixed") as tunnel, Visitors(s, "fixed", clients=1) as visitors:
+        why = spoil(s)
+        result = s.gate.ask()
+        assert result.returncode == 1 and why in result.stderr, result
+        assert "goes on" in result.stderr and "PRIVATE" not in result.stderr
+        s.gate.wait_record(action="upgrade-rejected")
+        assert why in detail_of(s.gate, "upgrade-rejected")[0]
+        talk(tunnel)
+        s.forward = forward
+        assert s.echoes("forward") and s.echoes("fixed")
+        s.gate.write_config(good)
+        if not s.gate.program.exists() or s.gate.program.read_bytes() != \
+                pathlib.Path(BINARY).read_bytes():
+            s.gate.program.unlink(missing_ok=True)
+            shutil.copy(BINARY, s.gate.program)
+        s.gate.upgrade()
+        talk(tunnel)
+        seen = visitors.served
+        wait_until(lambda: visitors.served > seen + 2)
+    assert not visitors.faults
+    assert s.gate.stop() == 0, s.gate.stderr
+    assert "without its last word" not in intact(s.gate.audit_path)
+
+
+def test_fewer_workers_need_a_restart(upgradable):
+    """Connections that wait in the queue of a socket would be reset."""
+    s = upgradable(proxy={"workers": 3})
+    s.sections["proxy"]["workers"] = 2
+    s.rewrite()
+    assert "3 sockets were handed over, one or 2 are needed ([proxy] workers)" in \
+        s.gate.ask().stderr
+    assert s.echoes("fixed")
+
+
+def test_more_workers_share_a_socket(upgradable):
+    s = upgradable()
+    s.sections["proxy"]["workers"] = 3
+    s.rewrite()
+    s.gate.upgrade()
+    for _ in range(10):
+        assert s.echoes("fixed")
+
+
+@pytest.mark.parametrize("part", ["suitegate", "clerk", "proxy"])
+def test_the_next_process_is_killed(upgradable, part):
+    """Whenever: each time another moment of its start."""
+    s = upgradable(proxy={"drain_timeout": "off", "max_handshakes_per_source": 0})
+    with s.client("fixed") as tunnel, Visitors(s, "fixed", clients=1) as visitors:
+        for turn in range(8):
+            asked = subprocess.Popen([BINARY, "upgrade", "-c", str(s.gate.config_path)],
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            mine = set(s.gate.parts().values())
+            victim = None
+            deadline = time.monotonic() + PATIENCE
+            while not victim and asked.poll() is None and time.monotonic() < deadline:
+                with contextlib.suppress(FileNotFoundError):
+                    children = pathlib.Path(f"/proc/{s.gate.pid}/task/{s.gate.pid}/children"
+                                            ).read_text().split()
+                    for child in set(map(int, children)) - mine:
+                        victim = child if part == "suitegate" else parts_of(child).get(part)
+            time.sleep(turn * 0.0015)
+            if victim:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(victim, signal.SIGKILL)
+            out, err = asked.communicate(timeout=PATIENCE * 2)
+            assert asked.returncode in (0, 1), (out, err, s.gate.stderr)
+            if asked.returncode == 0:
+                pid = int(UPGRADED.fullmatch(out)[1])
+                s.gate.note(pid)
+                if not is_running(pid):  # too late: it was the keeper that serves
+                    s.gate.exit_code = 0
+                    return
+            wait_until(lambda: s.echoes("fixed"))
+            talk(tunnel)
+    if part == "suitegate":
+        assert not visitors.faults
+    assert s.gate.stop() == 0, s.gate.stderr
+    intact(s.gate.audit_path)
+
+
+def test_nobody_answers(upgradable, tmp_path):
+    s = upgradable()
+    other = tmp_path / "other.ini"
+    shutil.copy(s.gate.config_path, other)
+    result = subprocess.run([BINARY, "upgrade", "-c", str(other)], check=False,
+                            capture_output=True, text=True, timeout=PATIENCE)
+    assert result.returncode == 2 and f"no suitegate run with {other} is found" in result.stderr
+
+
+# ---- the service manager -------------------------------------------------------------------------
+
+@pytest.fixture
+def manager(tmp_path):
+    """A socket to which a service says what it does."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(tmp_path / "notify"))
+        sock.settimeout(PATIENCE)
+        yield sock
+
+
+def test_the_manager_learns_the_main_process(upgradable, manager, tmp_path):
+    s = upgradable(options={"env": {"NOTIFY_SOCKET": str(tmp_path / "notify")}})
+    assert manager.recv(512) == b"READY=1"
+    s.gate.upgrade()
+    said = {manager.recv(512), manager.recv(512)}
+    assert said == {b"READY=1", f"MAINPID={s.gate.pid}".encode()}
+
+
+def listening(*ports):
+    return [socket.create_server(("127.0.0.1", port), backlog=64) for port in ports]
+
+
+def handed_over(sockets, names=None):
+    """How a service manager starts a process with these."""
+    numbers = [sock.fileno() for sock in sockets]
+    variables = {"LISTEN_FDS": str(len(numbers))}
+    if names:
+        variables["LISTEN_FDNAMES"] = names
+    moves = " ".join(f"{3 + i}<&{fd}" for i, fd in enumerate(numbers))
+    return {"wrapper": ("bash", "-c", f'exec {moves}; LISTEN_PID=$$ exec "$@"', "bash"),
+            "env": variables, "popen": {"pass_fds": numbers}}
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_sockets_of_a_service_manager(upgradable, workers):
+    """A restart queues connections instead of refusing them, an upgrade keeps the sockets."""
+    free = listening(0, 0)
+    forward, fixed = (sock.getsockname()[1] for sock in free)
+    started = []
+
+    def start(config):
+        pass
+
+    s = upgradable(proxy={"workers": workers})
+    s.gate.stop()
+    s.sections["listen forward"]["address"] = f"127.0.0.1:{forward}"
+    front = dict(s.sections["listen front"])
+    s.sections["listen front"] = [(k, f"127.0.0.1:{fixed}" if k == "address" else v)
+                                  for k, v in s.sections["listen front"]]
+    del start, started, front
+    s.forward, s.fixed = forward, fixed
+    for _ in range(2):
+        first = Upgradable(s.gate.folder, s.ini(), **handed_over(free))
+        s.gate = first
+        for _ in range(8):
+            assert s.echoes("forward") and s.echoes("fixed")
+        first.upgrade()
+        assert s.echoes("forward") and s.echoes("fixed")
+        first.finish()
+        with wire.dial(fixed) as waiting:  # nobody accepts: the manager has the socket
+            second = Upgradable(s.gate.folder, s.ini(), **handed_over(free))
+            s.gate = second
+            with wire.Tls(waiting, s.context("fixed"), name="localhost").handshake() as tls:
+                talk(tls)
+            second.finish()
+    for sock in free:
+        sock.close()
+
+
+def test_a_socket_that_is_no_listener_is_named(upgradable):
+    s = upgradable()
+    s.gate.stop()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wrong:
+        with pytest.raises(AssertionError, match="no listening TCP socket: the unit wants"):
+            Upgradable(s.gate.folder, s.ini(), **handed_over([wrong], "it"))
+
+
+def test_a_socket_that_no_listener_has_is_told_of(upgradable):
+    s = upgradable()
+    s.gate.stop()
+    with listening(0)[0] as spare:
+        gate = Upgradable(s.gate.folder, s.ini(), **handed_over([spare]))
+        where = f"127.0.0.1:{spare.getsockname()[1]}"
+        assert f"no listener has the address {where} of a socket that was handed over" in gate.stderr
+        gate.finish()
+
+
+ACTIVATE = shutil.which("systemd-socket-activate")
+
+
+@pytest.mark.skipif(not ACTIVATE, reason="systemd is not installed")
+def test_systemd_starts_it(upgradable):
+    s = upgradable()
+    s.gate.stop()
+    command = [ACTIVATE, "-l", f"127.0.0.1:{s.forward}", "-l", f"127.0.0.1:{s.fixed}",
+               BINARY, "run", "-c", str(s.gate.config_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            wait_until(lambda: s.echoes("forward"))  # the first client starts it
+            assert s.echoes("fixed")
+        finally:
+            process.terminate()
+        assert process.wait(PATIENCE) == 0
