@@ -18,11 +18,13 @@ void confine_signals(void);
 void confine_signals_of_first(sigset_t *before);
 
 /* Only these system calls from now on, by their names; ends with NULL. Besides, some of fcntl, and
- * tgkill and prlimit64 for this process alone. reads: also open files, to
- * read only. A thread may be started, never a process or a program. Any other call ends the process
- * with the status CONFINE_STATUS, after a line that names it. False when the kernel has no seccomp,
- * or out of memory. Off under sanitizers and valgrind, which need calls of their own. */
+ * tgkill and prlimit64 for this process alone; and by a set of these: open files, to read only;
+ * sockets of the Internet's families and netlink. A thread may be started, never a process or a
+ * program. Any other call ends the process with the status CONFINE_STATUS, after a line that names
+ * it. False when the kernel has no seccomp, or out of memory. Off under sanitizers and valgrind,
+ * which need calls of their own. */
 enum { CONFINE_STATUS = 159 /* 128 + SIGSYS */ };
-WARN_UNUSED bool confine_calls(const char *const *names, bool reads);
+enum { CONFINE_READS = 1, CONFINE_INTERNET = 2 };
+WARN_UNUSED bool confine_calls(const char *const *names, unsigned besides);
 
 #endif

@@ -251,7 +251,7 @@ bool clerk_run(int post)
     if (!c.loop) return false;
     clock_gettime(CLOCK_REALTIME, &c.start);
     confine_signals();
-    if (!confine_calls(calls, false))
+    if (!confine_calls(calls, 0))
         diag_warning("the kernel does not limit the clerk's system calls (seccomp)");
     ev_timer_init(&c.later, on_later, 0., lazy_s);
     c.later.data = &c;

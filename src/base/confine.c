@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -90,11 +91,24 @@ static int allow_reading(scmp_filter_ctx filter)
                             SCMP_A1(SCMP_CMP_MASKED_EQ, changes, O_RDONLY));
 }
 
-static int fill(scmp_filter_ctx filter, const char *const *names, bool reads)
+/* The sockets of other processes of this machine, the keeper's control socket among them, are out
+ * of reach. */
+static int allow_internet(scmp_filter_ctx filter)
+{
+    static const int families[] = {AF_INET, AF_INET6, AF_NETLINK /* getifaddrs() */};
+    int fault = 0;
+    for (size_t i = 0; !fault && i < COUNT_OF(families); i++)
+        fault = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 1,
+                                 SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)families[i]));
+    return fault;
+}
+
+static int fill(scmp_filter_ctx filter, const char *const *names, unsigned besides)
 {
     int fault = allow_threads(filter);
     if (!fault) fault = allow_own(filter);
-    if (!fault && reads) fault = allow_reading(filter);
+    if (!fault && besides & CONFINE_READS) fault = allow_reading(filter);
+    if (!fault && besides & CONFINE_INTERNET) fault = allow_internet(filter);
     for (; !fault && *names; names++) {
         int number = seccomp_syscall_resolve_name(*names);
         /* This machine's kernel or architecture may not have it. */
@@ -110,13 +124,13 @@ static bool in_valgrind(void)
     return loaded && strstr(loaded, "/vgpreload_");
 }
 
-bool confine_calls(const char *const *names, bool reads)
+bool confine_calls(const char *const *names, unsigned besides)
 {
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
     (void)fill;
     (void)on_forbidden;
     (void)in_valgrind;
-    (void)reads;
+    (void)besides;
     return names != NULL;
 #else
     if (in_valgrind()) return true;
@@ -125,7 +139,7 @@ bool confine_calls(const char *const *names, bool reads)
     if (!filter) return false;
     tzset(); /* the line's time must open no file */
     sigaction(SIGSYS, &action, NULL);
-    bool ok = fill(filter, names, reads) == 0;
+    bool ok = fill(filter, names, besides) == 0;
     seccomp_release(filter);
     return ok;
 #endif

@@ -11,7 +11,7 @@ static const char *const calls[] = {
     "read", "pread64", "readv", "write", "writev", "lseek", "close", "dup", "fstat",
     "stat", "lstat", "newfstatat", "statx", "statfs", "fstatfs", "access", "faccessat",
     "faccessat2", "readlink", "readlinkat", "getcwd", "getdents64",
-    "socket", "socketpair", "connect", "bind", "listen", "accept", "accept4", "send", "sendto",
+    "socketpair", "connect", "bind", "listen", "accept", "accept4", "send", "sendto",
     "sendmsg", "sendmmsg", "recv", "recvfrom", "recvmsg", "recvmmsg", "shutdown", "getsockopt",
     "setsockopt", "getsockname", "getpeername", "poll", "ppoll", "select", "pselect6",
     "epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2",
@@ -27,5 +27,5 @@ static const char *const calls[] = {
 
 bool proxy_confine(void)
 {
-    return confine_calls(calls, true);
+    return confine_calls(calls, CONFINE_READS | CONFINE_INTERNET);
 }

@@ -115,7 +115,17 @@ static int a_signal_for_input(void)
 
 static int a_socket(void)
 {
-    return socket(AF_INET, SOCK_STREAM, 0);
+    return socket(AF_INET, SOCK_STREAM, 0) < 0;
+}
+
+static int a_netlink_socket(void)
+{
+    return socket(AF_NETLINK, SOCK_RAW, 0) < 0;
+}
+
+static int a_local_socket(void)
+{
+    return socket(AF_UNIX, SOCK_STREAM, 0) < 0;
 }
 
 static int a_signal(void)
@@ -124,7 +134,7 @@ static int a_signal(void)
 }
 
 /* Its exit status, and what it wrote to standard error. */
-static int in_a_process(int (*body)(void), bool reads, char *said, size_t size)
+static int in_a_process(int (*body)(void), unsigned besides, char *said, size_t size)
 {
     int ends[2], status;
     assert_int_equal(pipe(ends), 0);
@@ -132,7 +142,7 @@ static int in_a_process(int (*body)(void), bool reads, char *said, size_t size)
     if (pid == 0) {
         dup2(ends[1], STDERR_FILENO);
         confine_process();
-        _exit(confine_calls(calls, reads) ? body() : 99);
+        _exit(confine_calls(calls, besides) ? body() : 99);
     }
     close(ends[1]);
     ssize_t n = read(ends[0], said, size - 1);
@@ -149,35 +159,39 @@ static void each_call(void **state)
     static const struct {
         int (*body)(void);
         const char *name; /* NULL: it is allowed */
-        bool reads;
+        unsigned besides;
     } rows[] = {
-        {threads, NULL, false},
-        {memory, NULL, false},
-        {a_program, "execve", false},
-        {a_process, "clone", false},
-        {a_file, "openat", false},
-        {a_socket, "socket", false},
-        {a_signal, "getppid", false},
-        {own_signal, NULL, false},
-        {own_limit, NULL, false},
-        {a_parent_s_signal, "tgkill", false},
-        {a_parent_s_limit, "prlimit64", true},
-        {a_signal_for_input, "fcntl", true},
-        {threads, NULL, true},
-        {a_program, "execve", true},
-        {a_file_to_read, NULL, true},
-        {a_file_to_write, "openat", true},
-        {a_file_to_change, "openat", true},
-        {a_new_file, "openat", true},
-        {a_nameless_file, "openat", true},
-        {a_file_s_end, "openat", true},
+        {threads, NULL, 0},
+        {memory, NULL, 0},
+        {a_program, "execve", 0},
+        {a_process, "clone", 0},
+        {a_file, "openat", 0},
+        {a_socket, "socket", 0},
+        {a_socket, "socket", CONFINE_READS},
+        {a_socket, NULL, CONFINE_INTERNET},
+        {a_netlink_socket, NULL, CONFINE_INTERNET},
+        {a_local_socket, "socket", CONFINE_INTERNET},
+        {a_signal, "getppid", 0},
+        {own_signal, NULL, 0},
+        {own_limit, NULL, 0},
+        {a_parent_s_signal, "tgkill", 0},
+        {a_parent_s_limit, "prlimit64", CONFINE_READS},
+        {a_signal_for_input, "fcntl", CONFINE_READS},
+        {threads, NULL, CONFINE_READS},
+        {a_program, "execve", CONFINE_READS},
+        {a_file_to_read, NULL, CONFINE_READS},
+        {a_file_to_write, "openat", CONFINE_READS},
+        {a_file_to_change, "openat", CONFINE_READS},
+        {a_new_file, "openat", CONFINE_READS},
+        {a_nameless_file, "openat", CONFINE_READS},
+        {a_file_s_end, "openat", CONFINE_READS},
     };
 #ifdef __SANITIZE_ADDRESS__
     skip(); /* it is off */
 #endif
     for (size_t i = 0; i < N_OF(rows); i++) {
         char said[512];
-        int status = in_a_process(rows[i].body, rows[i].reads, said, sizeof said);
+        int status = in_a_process(rows[i].body, rows[i].besides, said, sizeof said);
         if (status != (rows[i].name ? CONFINE_STATUS : 0))
             fail_msg("row %zu: %d, %s", i, status, said);
         if (!rows[i].name) continue;
