@@ -18,6 +18,10 @@ WARN_UNUSED struct publisher *publisher_new(struct loaded_config *loaded, int *s
                                             const struct publisher *old, struct text *errors);
 /* Takes over what both have, and ends and frees the old one. */
 void publisher_take_over(struct publisher *p, struct publisher *old);
+/* Accepts no more; requests that have begun are answered. No effect for NULL, as the next two. */
+void publisher_drain(struct publisher *p);
+/* After that: gives them a moment. */
+void publisher_settle(const struct publisher *p);
 void publisher_free(struct publisher *p);
 
 #endif

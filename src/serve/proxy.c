@@ -253,8 +253,7 @@ static void drain(struct proxy *p)
     if (p->draining) return;
     p->draining = true;
     for (unsigned i = 0; i < p->started; i++) worker_thread_drain(p->workers[i], &p->kept);
-    publisher_free(p->current.publisher);
-    p->current.publisher = NULL;
+    publisher_drain(p->current.publisher);
     if (p->started == 0) ev_break(p->loop, EVBREAK_ALL);
 }
 
@@ -458,6 +457,7 @@ static size_t end(struct proxy *p)
     given_drop(&p->given);
     for (unsigned i = 0; i < CONFIG_WORKERS; i++)
         if (p->signers[i] >= 0) close(p->signers[i]);
+    publisher_settle(p->current.publisher);
     publisher_free(p->current.publisher);
     leaf_keys_fini(&p->leaf_keys);
     size_t lost = p->shared.recording ? recording_free(p->shared.recording) : 0;

@@ -22,6 +22,8 @@ enum {
     CONNECTIONS_PER_SOURCE = 64,
     TIMEOUT_S = 15,
     MEMORY = 16 << 10, /* of a connection, for its request */
+    SETTLE_STEPS = 20,
+    SETTLE_STEP_NS = 10000000,
 };
 
 /* It brings a dozen libraries with it, which no other listener needs: so it is not linked. */
@@ -29,6 +31,8 @@ enum {
 static struct {
     __typeof__(MHD_start_daemon) *start_daemon;
     __typeof__(MHD_stop_daemon) *stop_daemon;
+    __typeof__(MHD_quiesce_daemon) *quiesce_daemon;
+    __typeof__(MHD_get_daemon_info) *daemon_info;
     __typeof__(MHD_create_response_from_buffer) *create_response;
     __typeof__(MHD_add_response_header) *add_header;
     __typeof__(MHD_queue_response) *queue_response;
@@ -49,6 +53,8 @@ static bool load_library(struct text *errors)
     if (http.start_daemon) return true;
     void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
     if (library && find(library, "MHD_stop_daemon", &http.stop_daemon) &&
+        find(library, "MHD_quiesce_daemon", &http.quiesce_daemon) &&
+        find(library, "MHD_get_daemon_info", &http.daemon_info) &&
         find(library, "MHD_create_response_from_buffer", &http.create_response) &&
         find(library, "MHD_add_response_header", &http.add_header) &&
         find(library, "MHD_queue_response", &http.queue_response) &&
@@ -359,6 +365,31 @@ void publisher_take_over(struct publisher *p, struct publisher *old)
         before->borrowed = true;
     }
     publisher_free(old);
+}
+
+static unsigned connections(const struct publisher *p)
+{
+    unsigned sum = 0;
+    for (size_t i = 0; i < p->n; i++) {
+        const union MHD_DaemonInfo *info =
+            http.daemon_info(p->places[i].listener->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+        if (info) sum += info->num_connections;
+    }
+    return sum;
+}
+
+void publisher_drain(struct publisher *p)
+{
+    for (size_t i = 0; p && i < p->n; i++) {
+        int fd = http.quiesce_daemon(p->places[i].listener->daemon);
+        if (fd >= 0) close(fd);
+    }
+}
+
+void publisher_settle(const struct publisher *p)
+{
+    for (int i = 0; p && p->n > 0 && i < SETTLE_STEPS && connections(p) > 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = SETTLE_STEP_NS}, NULL);
 }
 
 void publisher_free(struct publisher *p)

@@ -12,11 +12,12 @@ import socket
 import subprocess
 import threading
 import time
+import urllib.request
 
 import pytest
 
 import wire
-from gate import BINARY, Gate, PATIENCE, parts_of
+from gate import BINARY, Gate, PATIENCE, free_port, parts_of
 from logs import check_chain, intact
 from refusals import Crowd, refuse
 from scene import Scene, talk, wait_until
@@ -150,6 +151,23 @@ class Refused(Crowd):
         return True
 
 
+class Readers(Crowd):
+    """Clients of a publish listener; .read has each answer's body, or what went wrong."""
+
+    def __init__(self, port):
+        self.port, self.read = port, []
+        super().__init__(2)
+
+    def ask(self):
+        try:
+            url = f"http://127.0.0.1:{self.port}/ca.pem"
+            with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
+                self.read.append(answer.read())
+        except OSError as fault:
+            self.read.append(repr(fault))
+        return True
+
+
 def detail_of(gate, action):
     return [r["suitegate"]["detail"] for r in gate.matching(action=action)]
 
@@ -186,6 +204,20 @@ def test_twenty_upgrades_under_load(upgradable, workers):
                            ("proxy-upgraded", 20), ("proxy-stopped", 21), ("process-ended", 0)):
         assert actions.count(action) == wanted, action
     assert check_chain(s.gate.audit_path) == len(s.gate.all_records())
+
+
+def test_what_is_published_stays_reachable(upgradable, ca_folder):
+    s = upgradable()
+    port = free_port()
+    s.sections["listen web"] = {"type": "publish", "address": f"127.0.0.1:{port}"}
+    s.rewrite()
+    s.gate.upgrade()
+    wanted = (ca_folder / "ca.pem").read_bytes()
+    with Readers(port) as readers:
+        for _ in range(8):
+            s.gate.upgrade()
+        wait_until(lambda: len(readers.read) > 40)
+    assert set(readers.read) == {wanted}
 
 
 def test_a_client_that_has_said_nothing_is_served(upgradable):
