@@ -29,22 +29,27 @@ void log_key_fini(struct log_key *key);
 /* The id of a public key. */
 WARN_UNUSED bool log_key_id(struct span spki, char out[LOG_KEY_ID + 1]);
 
-/* What is signed (ECDSA with SHA-256, the signature as DER): four lines, and two more if the
- * checkpoint names the end of the previous run:
+/* What is signed (ECDSA with SHA-256, the signature as DER): four lines, two more if the
+ * checkpoint names the end of the previous run, and two more if it announces the next key:
  *     suitegate log checkpoint
  *     the checkpoint's @timestamp
  *     the number of the line it covers, the one before it
  *     that line's hash
  *     the number of the previous run's last line
  *     that line's hash
- * previous->sequence 0: without the last two. */
-void checkpoint_message(const char *timestamp, const struct chain *head,
-                        const struct chain *previous, struct text *out);
+ *     next key
+ *     its SubjectPublicKeyInfo in base 64
+ * previous->sequence 0, next_key NULL or empty: without these lines. */
+struct checkpoint_content {
+    const char *timestamp;
+    const struct chain *head, *previous;
+    const char *next_key;
+};
+void checkpoint_message(const struct checkpoint_content *c, struct text *out);
 /* Appends the signature in base 64. */
-WARN_UNUSED bool checkpoint_sign(const struct log_key *key, const char *timestamp,
-                                 const struct chain *head, const struct chain *previous,
+WARN_UNUSED bool checkpoint_sign(const struct log_key *key, const struct checkpoint_content *c,
                                  struct text *signature);
-WARN_UNUSED bool checkpoint_valid(struct span spki, const char *timestamp, const struct chain *head,
-                                  const struct chain *previous, const char *signature);
+WARN_UNUSED bool checkpoint_valid(struct span spki, const struct checkpoint_content *c,
+                                  const char *signature);
 
 #endif

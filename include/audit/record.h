@@ -77,6 +77,7 @@ struct audit_log {
     const struct chain *head;
     const struct chain *previous; /* the previous run's last line; NULL: not named */
     const char *key_id, *public_key, *signature;
+    const char *next_key_id, *next_public_key; /* that it announces; NULL: none */
     /* log-repaired: half a line that was removed, and missing lines. */
     const struct text *torn;
     uint64_t missing_from, missing_to; /* 0: none */

@@ -11,6 +11,7 @@ struct checkpoint {
     bool at_stop;  /* a process ended with it */
     char time[ENTRY_TIME], key_id[LOG_KEY_ID + 1];
     char signature[2 * LOG_SPKI_LIMIT], public_key[2 * LOG_SPKI_LIMIT];
+    char next_key[2 * LOG_SPKI_LIMIT]; /* that it announces, base 64; empty: none */
     struct chain head;
     struct chain previous; /* sequence 0: not named */
 };

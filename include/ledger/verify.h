@@ -38,6 +38,8 @@ struct verify_summary {
     bool anchored; /* the first record's own bytes are proved too */
     uint64_t checkpoints, signed_up_to, unsigned_records;
     char key_id[LOG_KEY_ID + 1]; /* of the last checkpoint */
+    char first_key_id[LOG_KEY_ID + 1];
+    uint64_t key_changes; /* each announced by the key before */
     bool key_given, state_given;
     struct text notes;   /* lines about things that are not faults */
     unsigned note_count; /* those beyond VERIFY_NOTES are only counted */

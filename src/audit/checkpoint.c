@@ -85,13 +85,13 @@ void log_key_fini(struct log_key *key)
     text_fini(&key->public_base64);
 }
 
-void checkpoint_message(const char *timestamp, const struct chain *head,
-                        const struct chain *previous, struct text *out)
+void checkpoint_message(const struct checkpoint_content *c, struct text *out)
 {
-    text_printf(out, "suitegate log checkpoint\n%s\n%" PRIu64 "\n%s\n", timestamp, head->sequence,
-                head->hash);
-    if (previous->sequence)
-        text_printf(out, "%" PRIu64 "\n%s\n", previous->sequence, previous->hash);
+    text_printf(out, "suitegate log checkpoint\n%s\n%" PRIu64 "\n%s\n", c->timestamp,
+                c->head->sequence, c->head->hash);
+    if (c->previous->sequence)
+        text_printf(out, "%" PRIu64 "\n%s\n", c->previous->sequence, c->previous->hash);
+    if (c->next_key && *c->next_key) text_printf(out, "next key\n%s\n", c->next_key);
 }
 
 static struct span span_of(const struct text *t)
@@ -99,26 +99,25 @@ static struct span span_of(const struct text *t)
     return (struct span){(const uint8_t *)text_string(t), t->size};
 }
 
-bool checkpoint_sign(const struct log_key *key, const char *timestamp, const struct chain *head,
-                     const struct chain *previous, struct text *signature)
+bool checkpoint_sign(const struct log_key *key, const struct checkpoint_content *c,
+                     struct text *signature)
 {
     struct text message = {0};
     uint8_t der[SIGNATURE_SIZE];
     size_t n;
-    checkpoint_message(timestamp, head, previous, &message);
+    checkpoint_message(c, &message);
     bool ok = !message.failed && signature_make(&key->key, span_of(&message), der, &n) &&
               base64_encode((struct span){der, n}, signature);
     text_fini(&message);
     return ok;
 }
 
-bool checkpoint_valid(struct span spki, const char *timestamp, const struct chain *head,
-                      const struct chain *previous, const char *signature)
+bool checkpoint_valid(struct span spki, const struct checkpoint_content *c, const char *signature)
 {
     struct text message = {0};
     uint8_t der[SIGNATURE_SIZE];
     size_t n;
-    checkpoint_message(timestamp, head, previous, &message);
+    checkpoint_message(c, &message);
     bool ok = !message.failed && base64_decode(signature, strlen(signature), der, sizeof der, &n) &&
               signature_of_key_valid(spki, span_of(&message), (struct span){der, n});
     text_fini(&message);

@@ -233,7 +233,7 @@ static const char *const calls[] = {
     "read", "pread64", "readv", "write", "pwrite64", "writev", "lseek", "openat", "close",
     "fstat", "newfstatat", "statx", "fstatfs", "statfs", "getdents64", "readlink",
     "readlinkat", "flock", "ftruncate", "fsync", "fdatasync", "fchmod",
-    "unlink",
+    "unlink", "unlinkat", "rename", "renameat", "renameat2", "access", "faccessat", "faccessat2",
     "socket", "connect", "bind", "send", "sendto", "sendmsg", "sendmmsg", "recv", "recvfrom",
     "recvmsg", "shutdown", "getsockopt", "setsockopt", "getsockname", "getpeername", "poll",
     "ppoll", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2", "pipe2",

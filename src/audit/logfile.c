@@ -1,5 +1,7 @@
 #include "audit/logfile.h"
 
+#include "audit/key_change.h"
+
 #include "base/diag.h"
 
 #include <dirent.h>
@@ -330,12 +332,29 @@ static bool find_run_before(struct logfile *l, const struct audit_config *config
     return !fault || read_only;
 }
 
+/* Does a whole line near the file's end announce this key? */
+static bool announces(void *arg, const char *id)
+{
+    const struct logfile *l = arg;
+    struct text tail = {0}, field = {0};
+    text_printf(&field, "\"next_key_id\":\"%s\"", id);
+    bool found = false;
+    if (l->regular && read_tail(l->fd, &tail) && !field.failed && tail.size) {
+        const char *at = memmem(tail.data, tail.size, field.data, field.size);
+        found = at && memchr(at, '\n', (size_t)(tail.data + tail.size - at));
+    }
+    text_fini(&tail);
+    text_fini(&field);
+    return found;
+}
+
 static bool load_key(struct logfile *l, const struct audit_config *config, struct text *errors)
 {
     /* A stream has a key only if the configuration names one. */
     if (!config->key && !l->regular) return true;
     l->key_path = logfile_key_path(config);
-    l->has_key = l->key_path && log_key_load(l->key_path, true, &l->key, errors);
+    l->has_key = l->key_path && key_change_settle(l->key_path, announces, l, errors) &&
+                 log_key_load(l->key_path, true, &l->key, errors);
     return l->has_key;
 }
 

@@ -105,28 +105,36 @@ static struct queued *findings_record(struct output *o)
     return i;
 }
 
-/* The first checkpoint of a run names the end of the previous run. */
-static void add_checkpoint(struct output *o, const char *trigger)
+/* The first checkpoint of a run names the end of the previous run. next: the key that it announces;
+ * NULL: none. */
+static bool sign(struct output *o, const char *trigger, const struct log_key *next)
 {
     char when[CLOCK_TEXT_SIZE];
     struct text signature = {0};
     struct timespec at = now();
+    bool added = false;
     struct chain *previous = &o->log->previous;
+    const struct log_key *key = o->key_change.announced ? &o->key_change.next : &o->log->key;
     clock_format(at, when);
     struct audit_log about = {.trigger = trigger,
                               .head = &o->sealed,
                               .previous = previous->sequence ? previous : NULL,
-                              .key_id = o->log->key.id,
-                              .public_key = text_string(&o->log->key.public_base64)};
-    if (checkpoint_sign(&o->log->key, when, &o->sealed, previous, &signature)) {
+                              .key_id = key->id,
+                              .public_key = text_string(&key->public_base64),
+                              .next_key_id = next ? next->id : NULL,
+                              .next_public_key = next ? text_string(&next->public_base64) : NULL};
+    const struct checkpoint_content content = {when, &o->sealed, previous, about.next_public_key};
+    if (checkpoint_sign(key, &content, &signature)) {
         about.signature = text_string(&signature);
         struct queued *i = own_record(o, AUDIT_LOG_CHECKPOINT, NULL, &about, at);
-        if (i && add_pending(o, i)) previous->sequence = 0;
+        added = i && add_pending(o, i);
+        if (added) previous->sequence = 0;
     } else {
         static int64_t last;
         if (diag_due(&last, 60 * second_ns)) diag_error("the audit log cannot be signed");
     }
     text_fini(&signature);
+    return added;
 }
 
 /* After an upgrade a clerk has several keepers' records: it signs before the first one of each, and
@@ -136,6 +144,11 @@ static void sign_at_turn(struct output *o, enum audit_action next)
     bool turn = next == AUDIT_PROXY_STARTED || o->stopped;
     if (turn && o->log->has_key && o->unsigned_taken > 0) add_checkpoint(o, "interval");
     o->stopped = next == AUDIT_PROXY_STOPPED;
+}
+
+static void add_checkpoint(struct output *o, const char *trigger)
+{
+    (void)!sign(o, trigger, NULL);
 }
 
 void output_take(struct output *o, struct queued *items)
@@ -264,6 +277,7 @@ static void end_failing(struct output *o)
 static void reseal(struct output *o)
 {
     struct queued *items = o->pending.head;
+    if (items) key_change_abandon(&o->key_change); /* its announcement is among them */
     record_queue_clear(&o->pending);
     o->sealed = o->log->written;
     if (o->trigger && o->log->has_key && o->sealed.sequence) add_checkpoint(o, o->trigger);
@@ -332,6 +346,29 @@ static void report_lost(struct output *o)
     o->lost_by[0] = '\0';
 }
 
+/* Only what follows the first record of this process. */
+static int64_t key_due(const struct output *o)
+{
+    return o->opening || !o->sealed.sequence ? 0 : o->key_change.due_ns;
+}
+
+/* All records are in the file. The old key announces the next one; once that is on the disk, the
+ * next one takes its place. False with errno. */
+static bool change_key(struct output *o, int64_t t)
+{
+    struct key_change *c = &o->key_change;
+    int64_t due = key_due(o);
+    if (due && t >= due && key_change_prepare(c)) {
+        c->announced = sign(o, "key", &c->next);
+        if (!c->announced) key_change_abandon(c);
+        if (!flush(o)) return false;
+    }
+    if (!c->announced) return true;
+    if (!logfile_sync(o->log)) return false;
+    key_change_commit(c, &o->log->key);
+    return true;
+}
+
 /* Checkpoints and syncs that are due, once all records are in the file. False with errno. */
 static bool run_due(struct output *o)
 {
@@ -346,7 +383,7 @@ static bool run_due(struct output *o)
         add_checkpoint(o, o->trigger ? o->trigger : "interval");
         o->trigger = NULL;
     }
-    if (!flush(o)) return false;
+    if (!flush(o) || !change_key(o, t)) return false;
     if (o->sync_ns && t >= o->sync_ns && !sync_all(o)) return false;
     return flush(o);
 }
@@ -413,6 +450,7 @@ void output_begin(struct output *o, struct logfile *log)
     o->sync_fault = 0;
     o->stopped = false;
     o->unsigned_records = o->unsigned_taken = 0;
+    key_change_begin(&o->key_change, log->has_key && log->regular ? log->key_path : NULL);
     o->opening = log->has_key && log->written.sequence > 0;
     /* A new log has its first checkpoint after its first records. */
     o->trigger = o->opening ? NULL : "start";
@@ -442,13 +480,17 @@ void output_set_policy(struct output *o, const struct audit_policy *policy)
 
 int64_t output_due(const struct output *o)
 {
-    int64_t a = o->checkpoint_ns, b = o->sync_ns;
-    return !a || (b && b < a) ? b : a;
+    const int64_t all[] = {o->checkpoint_ns, o->sync_ns, key_due(o)};
+    int64_t first = 0;
+    for (size_t i = 0; i < COUNT_OF(all); i++)
+        if (all[i] && (!first || all[i] < first)) first = all[i];
+    return first;
 }
 
 size_t output_fini(struct output *o)
 {
     size_t left = o->counters->lost;
+    key_change_abandon(&o->key_change);
     for (; o->pending.head; left++) queued_free(record_queue_take_first(&o->pending));
     logfile_close(o->log);
     return left;

@@ -5,6 +5,7 @@
 
 #include "queued.h"
 
+#include "audit/key_change.h"
 #include "audit/logfile.h"
 #include "audit/mirror.h"
 #include "audit/receipt.h"
@@ -27,7 +28,8 @@ struct output {
     struct record_queue pending;
     size_t in_file; /* bytes of pending that are in the file, but not yet handled by account() */
     size_t unsigned_records;
-    size_t unsigned_taken;          /* but for those of the log itself */
+    size_t unsigned_taken; /* but for those of the log itself */
+    struct key_change key_change;
     bool stopped;                   /* the last record says that a keeper has stopped */
     bool opening;                   /* an existing log, whose end this process has not signed yet */
     bool rewrite;                   /* what is in the file may not be on the disk */

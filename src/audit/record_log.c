@@ -26,6 +26,8 @@ void record_put_log(struct json *j, const struct audit_log *log)
     }
     json_put_optional(j, "key_id", log->key_id);
     json_put_optional(j, "public_key", log->public_key);
+    json_put_optional(j, "next_key_id", log->next_key_id);
+    json_put_optional(j, "next_public_key", log->next_public_key);
     json_put_optional(j, "signature", log->signature);
     if (log->torn && log->torn->size) {
         json_put_number(j, "torn_bytes", (int64_t)log->torn->size);

@@ -18,7 +18,8 @@ static const char help[] =
 static const char key_help[] =
     "Usage: suitegate log key [-c FILE]\n\n"
     "Prints the public half of the log key and its id. Keep both where nobody who can write\n"
-    "the log can change them: suitegate log verify --key takes this output.\n\n"
+    "the log can change them: suitegate log verify --key takes this output. The key changes\n"
+    "every day; verify follows from the one that it is given.\n\n"
     "  -c, --config FILE   configuration (default: " SUITEGATE_CONFIG ")\n"
     "  -h, --help          this text\n\n"
     "Exit status: 0 printed, 2 there is no key, 64 wrong usage.\n";

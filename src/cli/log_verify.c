@@ -126,8 +126,13 @@ static void describe(const struct verify_summary *s, struct text *out)
     }
     if (s->checkpoints)
         text_printf(out, "Signed up to record %" PRIu64 " by %" PRIu64 " checkpoint%s; key %s%s.\n",
-                    s->signed_up_to, s->checkpoints, s->checkpoints == 1 ? "" : "s", s->key_id,
-                    s->key_given ? " (given)" : "");
+                    s->signed_up_to, s->checkpoints, s->checkpoints == 1 ? "" : "s",
+                    s->first_key_id, s->key_given ? " (given)" : "");
+    if (s->key_changes)
+        text_printf(out,
+                    "The key has changed %" PRIu64 " time%s, each announced by the one before; "
+                    "the last one is %s.\n",
+                    s->key_changes, s->key_changes == 1 ? "" : "s", s->key_id);
     describe_notes(s, out);
     text_add(out, "What this does not show:\n");
     add_limits(s, put_limit, out);
@@ -173,6 +178,8 @@ static void describe_json(const struct verify_summary *s, struct text *out)
     json_put_number(&j, "signed_up_to", (int64_t)s->signed_up_to);
     json_put_number(&j, "unsigned_records", (int64_t)s->unsigned_records);
     json_put_optional(&j, "key_id", s->key_id);
+    json_put_optional(&j, "first_key_id", s->first_key_id);
+    json_put_number(&j, "key_changes", (int64_t)s->key_changes);
     json_put_bool(&j, "key_given", s->key_given);
     describe_json_notes(s, &j);
     json_put_array(&j, "does_not_show");

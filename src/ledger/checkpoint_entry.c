@@ -34,6 +34,8 @@ bool checkpoint_read(const struct line_view *line, struct checkpoint *out)
               strspn(out->key_id, "0123456789abcdef") == LOG_KEY_ID;
     if (ok && json_object_get(log, "previous_sequence"))
         ok = copy_place(log, "previous_sequence", "previous_hash", &out->previous);
+    if (ok && json_object_get(log, "next_public_key"))
+        ok = copy_member(log, "next_public_key", out->next_key, sizeof out->next_key);
     const char *trigger = json_string_value(json_object_get(log, "trigger"));
     out->at_start = trigger && strcmp(trigger, "start") == 0 && out->head.sequence > 1;
     out->at_stop = trigger && strcmp(trigger, "stop") == 0;

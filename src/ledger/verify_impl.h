@@ -22,8 +22,10 @@ struct suspect {
 };
 
 struct verify {
-    struct span given_key;
+    struct span given_key; /* the one that was announced last, if any was */
     char given_id[LOG_KEY_ID + 1];
+    uint8_t next_key[LOG_SPKI_LIMIT];
+    char next_id[LOG_KEY_ID + 1]; /* of the key that was announced last */
     struct verify_summary found;
     bool has_state;
     struct chain state; /* the last record written, from the state file */

@@ -19,13 +19,14 @@ static bool signature_holds(const struct verify *v, const struct checkpoint *c)
     char id[LOG_KEY_ID + 1];
     size_t n;
     struct span key = v->given_key;
+    const struct checkpoint_content content = {c->time, &c->head, &c->previous, c->next_key};
     if (!key.n) {
         if (!base64_decode(c->public_key, strlen(c->public_key), spki, sizeof spki, &n))
             return false;
         key = (struct span){spki, n};
     }
     return log_key_id(key, id) && strcmp(id, c->key_id) == 0 &&
-           checkpoint_valid(key, c->time, &c->head, &c->previous, c->signature);
+           checkpoint_valid(key, &content, c->signature);
 }
 
 /* For the first record of a process; it is a checkpoint, unless the log has none. */
@@ -45,7 +46,8 @@ static bool checkpoint_fits(struct verify *v, const struct checkpoint *c, struct
 {
     if (v->given_key.n && strcmp(c->key_id, v->given_id) != 0)
         verify_judge(v, VERIFY_CHANGED, place, sequence,
-                     "the checkpoint is signed with another key (%.16s...) than the one given",
+                     "the checkpoint is signed with another key (%.16s...) than the one given; the "
+                     "key changes daily: give the files since that key's time, or its successor",
                      c->key_id);
     else if (c->head.sequence + 1 != sequence || strcmp(c->head.hash, v->chain.hash) != 0 ||
              !signature_holds(v, c))
@@ -85,15 +87,36 @@ static bool take_link(struct verify *v, const struct checkpoint *c, struct log_p
     }
 }
 
+/* From here on the key that it announces has to sign. */
+static bool follow_key(struct verify *v, const struct checkpoint *c, struct log_position place,
+                       uint64_t sequence)
+{
+    size_t n;
+    if (!base64_decode(c->next_key, strlen(c->next_key), v->next_key, sizeof v->next_key, &n) ||
+        !log_key_id((struct span){v->next_key, n}, v->next_id)) {
+        verify_judge(v, VERIFY_CHANGED, place, sequence, "the key that is announced is none");
+        return false;
+    }
+    if (!v->given_key.n) return true;
+    v->given_key = (struct span){v->next_key, n};
+    memcpy(v->given_id, v->next_id, sizeof v->given_id);
+    return true;
+}
+
 static bool take_checkpoint(struct verify *v, const struct checkpoint *c, struct log_position place,
                             uint64_t sequence)
 {
     if (!checkpoint_fits(v, c, place, sequence) || !take_link(v, c, place, sequence)) return false;
     /* The first checkpoint of a new chain follows its first records. */
     if (c->at_start && v->chain_checkpoints && !v->starting) note_crash(v, sequence);
-    if (v->found.key_id[0] && strcmp(v->found.key_id, c->key_id) != 0)
+    bool changed = v->found.key_id[0] && strcmp(v->found.key_id, c->key_id) != 0;
+    if (changed && strcmp(v->next_id, c->key_id) != 0)
         verify_note(v, "From record %" PRIu64 " on the log is signed with another key.", sequence);
+    else if (changed)
+        v->found.key_changes++;
+    if (!v->found.first_key_id[0]) memcpy(v->found.first_key_id, c->key_id, sizeof c->key_id);
     memcpy(v->found.key_id, c->key_id, sizeof v->found.key_id);
+    if (c->next_key[0] && !follow_key(v, c, place, sequence)) return false;
     v->found.checkpoints++;
     v->chain_checkpoints++;
     if (c->at_stop) v->stopped = true;

@@ -55,8 +55,8 @@ class Forger:
         self.folder = folder
         self.private, public = make_key(folder)
         der = openssl("pkey", "-pubin", "-in", public, "-outform", "DER")
-        self.id = hashlib.sha256(der).hexdigest()
-        own = {"public_key": base64.b64encode(der).decode(), "key_id": self.id}
+        self.id, self.public = hashlib.sha256(der).hexdigest(), base64.b64encode(der).decode()
+        own = {"public_key": self.public, "key_id": self.id}
         self.said = {name.encode(): own[name] for name in members}
 
     def __call__(self, line, number, previous):

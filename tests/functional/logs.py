@@ -51,8 +51,9 @@ def message_of(record):
     log = record["suitegate"]["log"]
     before = (f"{log['previous_sequence']}\n{log['previous_hash']}\n"
               if "previous_hash" in log else "")
+    following = f"next key\n{log['next_public_key']}\n" if "next_public_key" in log else ""
     return (f"suitegate log checkpoint\n{record['@timestamp']}\n"
-            f"{log['head_sequence']}\n{log['head_hash']}\n{before}")
+            f"{log['head_sequence']}\n{log['head_hash']}\n{before}{following}")
 
 
 def signature_holds(record, public_key, folder):

@@ -97,28 +97,44 @@ static void checkpoints(void **state)
     assert_true(log_key_load(path, true, &key, &errors));
     assert_true(log_key_load(path, true, &again, &errors));
     assert_string_equal(key.id, again.id);
-    assert_true(checkpoint_sign(&key, "2026-01-01T00:00:00.000Z", &head, &none, &signature));
+    assert_true(checkpoint_sign(
+        &key, &(struct checkpoint_content){"2026-01-01T00:00:00.000Z", &head, &none, NULL},
+        &signature));
     struct span spki = key_spki(&again.key);
     const char *s = text_string(&signature);
-    assert_true(checkpoint_valid(spki, "2026-01-01T00:00:00.000Z", &head, &none, s));
-    assert_false(checkpoint_valid(spki, "2026-01-01T00:00:00.001Z", &head, &none, s));
-    assert_false(checkpoint_valid(spki, "2026-01-01T00:00:00.000Z", &head, &none, "AAAA"));
-    assert_false(checkpoint_valid(spki, "2026-01-01T00:00:00.000Z", &head, &none, "no base 64!"));
+    assert_true(checkpoint_valid(
+        spki, &(struct checkpoint_content){"2026-01-01T00:00:00.000Z", &head, &none, NULL}, s));
+    assert_false(checkpoint_valid(
+        spki, &(struct checkpoint_content){"2026-01-01T00:00:00.001Z", &head, &none, NULL}, s));
+    assert_false(checkpoint_valid(
+        spki, &(struct checkpoint_content){"2026-01-01T00:00:00.000Z", &head, &none, NULL},
+        "AAAA"));
+    assert_false(checkpoint_valid(
+        spki, &(struct checkpoint_content){"2026-01-01T00:00:00.000Z", &head, &none, NULL},
+        "no base 64!"));
     /* The link to the run before cannot be added, removed or changed. */
-    assert_false(checkpoint_valid(spki, "2026-01-01T00:00:00.000Z", &head, &before, s));
+    assert_false(checkpoint_valid(
+        spki, &(struct checkpoint_content){"2026-01-01T00:00:00.000Z", &head, &before, NULL}, s));
     struct text linked = {0};
-    assert_true(checkpoint_sign(&key, "2026-01-01T00:00:00.000Z", &head, &before, &linked));
+    assert_true(checkpoint_sign(
+        &key, &(struct checkpoint_content){"2026-01-01T00:00:00.000Z", &head, &before, NULL},
+        &linked));
     const char *l = text_string(&linked);
-    assert_true(checkpoint_valid(spki, "2026-01-01T00:00:00.000Z", &head, &before, l));
-    assert_false(checkpoint_valid(spki, "2026-01-01T00:00:00.000Z", &head, &none, l));
+    assert_true(checkpoint_valid(
+        spki, &(struct checkpoint_content){"2026-01-01T00:00:00.000Z", &head, &before, NULL}, l));
+    assert_false(checkpoint_valid(
+        spki, &(struct checkpoint_content){"2026-01-01T00:00:00.000Z", &head, &none, NULL}, l));
     before.sequence++;
-    assert_false(checkpoint_valid(spki, "2026-01-01T00:00:00.000Z", &head, &before, l));
+    assert_false(checkpoint_valid(
+        spki, &(struct checkpoint_content){"2026-01-01T00:00:00.000Z", &head, &before, NULL}, l));
     text_fini(&linked);
     head.sequence++;
-    assert_false(checkpoint_valid(spki, "2026-01-01T00:00:00.000Z", &head, &none, s));
+    assert_false(checkpoint_valid(
+        spki, &(struct checkpoint_content){"2026-01-01T00:00:00.000Z", &head, &none, NULL}, s));
     head.sequence--;
     head.hash[63] = 'b';
-    assert_false(checkpoint_valid(spki, "2026-01-01T00:00:00.000Z", &head, &none, s));
+    assert_false(checkpoint_valid(
+        spki, &(struct checkpoint_content){"2026-01-01T00:00:00.000Z", &head, &none, NULL}, s));
     log_key_fini(&key);
     log_key_fini(&again);
     text_fini(&errors);
