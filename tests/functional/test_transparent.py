@@ -253,17 +253,21 @@ def test_a_client_of_a_weak_suite_is_refused(make_transparent, network):
 def test_only_watching(make_transparent, network, name, outcome):
     """The client sees the server's own certificate; what its name leads to is judged all the same."""
     gate = make_transparent(mode="observe")
-    done = command(*network.clients, "curl", "-sSk", "--tls-max", "1.2", "--resolve",
-                   f"{name}:{PORT}:{SERVER[4]}", "-w", "%{certs}", f"https://{name}/hello.txt")
-    assert done.stdout.startswith(BODY) and b"suitegate" not in done.stdout.split(b"Subject:")[0]
-    record = gate.wait_record(action="connection-observed")
-    would = record["suitegate"]["would_refuse"]
+    for count in range(1, 6):  # a client may be gone before the name's address is known
+        done = command(*network.clients, "curl", "-sSk", "--tls-max", "1.2", "--resolve",
+                       f"{name}:{PORT}:{SERVER[4]}", "-w", "%{certs}", f"https://{name}/hello.txt")
+        assert done.stdout.startswith(BODY)
+        assert b"suitegate" not in done.stdout.split(b"Subject:")[0]
+        record = gate.wait_record(action="connection-observed", count=count)
+        would = record["suitegate"]["would_refuse"]
+        if would["outcome"] != "unknown":
+            break
     assert would.get("code", would["outcome"]) == outcome
     assert record["destination"] == {"ip": SERVER[4], "port": PORT}
     assert record["suitegate"]["identity"] == name
     gate.settle()
     closed = gate.matching(action="connection-closed")
-    assert len(closed) == 1 and closed[0]["destination"]["bytes"] > len(BODY)
+    assert len(closed) == count and closed[0]["destination"]["bytes"] > len(BODY)
 
 
 def test_watching_asks_for_the_name_where_it_decides(make_transparent, network):
