@@ -27,7 +27,7 @@ struct logfile_findings {
     uint64_t missing_from, missing_to; /* lines that were written and are missing; 0: none */
 };
 
-enum { LOGFILE_RECEIPTS = 64 };
+enum { LOGFILE_RECEIPTS = 256 };
 
 struct logfile {
     char *path, *key_path;

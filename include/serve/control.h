@@ -42,9 +42,13 @@ void control_free(struct control *c);
 
 /* ---- for others ---- */
 
+/* Anybody can take a name that is free: whose answers count. Root may ask a keeper of another user,
+ * who is named. */
+enum control_trust { CONTROL_OWN_USER, CONTROL_ASKED };
 /* A connection to the keeper of this file, whose calls wait at most for so long. -1 with a sentence
  * in errors. */
-WARN_UNUSED int control_connect(const char *config_file, int seconds, struct text *errors);
+WARN_UNUSED int control_connect(const char *config_file, enum control_trust trust, int seconds,
+                                struct text *errors);
 /* The keeper's answer; *fd: what it has given, the caller's; NULL: nothing is wanted. False: there
  * is none, or not yet. */
 WARN_UNUSED bool control_ask(int end, const char *what, struct text *answer, int *fd);

@@ -30,8 +30,9 @@ static bool may_begin(struct clerk *c, const char *role, const char *name)
         return false;
     for (struct sender *s = c->senders; s; s = s->next) {
         if (strcmp(s->last.sender, name) != 0) continue;
+        if (s->fd < 0 && s->written == s->last.number) continue;
         if (s->written < s->last.number) return false;
-        clerk_close_sender(s);
+        clerk_replace_sender(s);
     }
     return true;
 }
@@ -59,6 +60,9 @@ static bool add_sender(const struct link *l, const struct text *order, size_t at
     const struct receipt *earlier = writer_last_receipts(c->writer, &n);
     for (size_t i = 0; i < n; i++)
         if (strcmp(earlier[i].sender, name) == 0) s->last.number = earlier[i].number;
+    for (const struct sender *former = c->senders; former; former = former->next)
+        if (strcmp(former->last.sender, name) == 0 && former->last.number > s->last.number)
+            s->last.number = former->last.number;
     s->process = processes_join(&c->processes, name, s->last.number > 0);
     if (!s->process) {
         text_add(errors, "the clerk has no memory for a sender\n");
@@ -118,16 +122,27 @@ static void answer_keeper(const struct link *l, const char *field)
     text_fini(&answer);
 }
 
-/* Senders of other keepers go to the next clerk. */
-static void begin_end(struct clerk *c, bool leave)
+static void begin_end(struct clerk *c)
 {
     c->ending = true;
     for (struct sender *s = c->senders; s; s = s->next) {
-        if (leave || !s->link || !s->link->first)
-            clerk_leave_sender(s);
-        else
+        bool stays = s->link && s->link->first;
+        if (stays) {
             clerk_watch_sender(s);
+        } else { /* it goes to the next clerk */
+            clerk_take_last(s);
+            clerk_close_sender(s);
+        }
     }
+}
+
+static void begin_to_leave(struct clerk *c)
+{
+    c->ending = true;
+    for (struct sender *s = c->senders; s; s = s->next) clerk_take_last(s);
+    c->leaving = true;
+    for (struct sender *s = c->senders; s; s = s->next) clerk_watch_sender(s);
+    clerk_end_if_left(c);
 }
 
 static void on_post(struct ev_loop *loop, ev_io *io, int events);
@@ -186,7 +201,10 @@ static void obey(struct link *l, const struct text *order, int fd)
     bool leave = strcmp(kind, ORDER_LEAVE) == 0;
     if (l->first && (leave || strcmp(kind, ORDER_END) == 0)) {
         l->clerk->asked = l;
-        begin_end(l->clerk, leave);
+        if (leave)
+            begin_to_leave(l->clerk);
+        else
+            begin_end(l->clerk);
         return;
     }
     bool ok = strcmp(kind, ORDER_SENDER) == 0  ? add_sender(l, order, at, fd, &errors)
@@ -211,7 +229,7 @@ static void on_post(struct ev_loop *loop, ev_io *io, int events)
     } else if (errno != 0 && errno != ECONNRESET) {
         answer_keeper(l, "the clerk has no descriptor or no memory\n");
     } else { /* the keeper is gone */
-        if (l->first) begin_end(c, false);
+        if (l->first) begin_end(c);
         drop_link(l);
     }
     text_fini(&order);

@@ -29,7 +29,8 @@ struct sender {
     const struct link *link; /* NULL: closed */
     struct process *process;
     enum audit_sender role;
-    int fd; /* -1: closed */
+    int fd;        /* -1: closed */
+    bool replaced; /* by a newer socket of the same recorder: what it sends comes again there */
     ev_io io;
     struct buf in;
     struct receipt last;   /* of its last record that was taken */
@@ -50,6 +51,7 @@ struct clerk {
     ev_timer later; /* answers that can wait */
     bool failing;   /* what the senders know */
     bool ending;
+    bool leaving;             /* what has arrived is written and answered, then it ends */
     const struct link *asked; /* to end: the keeper waits for the answer */
 };
 
@@ -59,10 +61,12 @@ void clerk_on_sender(struct ev_loop *loop, ev_io *io, int events);
 void clerk_give_answers(struct sender *s, bool all);
 void clerk_watch_sender(struct sender *s);
 void clerk_close_sender(struct sender *s);
-/* Takes what has arrived, and closes it. */
-void clerk_leave_sender(struct sender *s);
+/* Takes what has arrived, and no more. */
+void clerk_take_last(struct sender *s);
+void clerk_replace_sender(struct sender *s);
 /* After each round of the writer. A closed sender is kept while it has records under way. */
 void clerk_on_settled(void *context, bool all);
 void clerk_end_if_done(struct clerk *c);
+void clerk_end_if_left(struct clerk *c);
 
 #endif

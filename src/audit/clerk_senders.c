@@ -37,7 +37,8 @@ static bool may_read(const struct clerk *c)
 void clerk_watch_sender(struct sender *s)
 {
     bool answers = s->tell_known || is_written_due(s) || s->tell_failing;
-    int events = (may_read(s->clerk) ? EV_READ : 0) | (answers ? EV_WRITE : 0);
+    bool reads = !s->clerk->leaving && (s->replaced || may_read(s->clerk));
+    int events = (reads ? EV_READ : 0) | (answers ? EV_WRITE : 0);
     if (s->fd < 0 || (ev_is_active(&s->io) && s->io.events == events)) return;
     ev_io_stop(s->clerk->loop, &s->io);
     ev_io_set(&s->io, s->fd, events);
@@ -66,7 +67,7 @@ static bool tell(const struct sender *s, enum frame_answer what, uint64_t number
 void clerk_give_answers(struct sender *s, bool all)
 {
     bool failing = writer_is_failing(s->clerk->writer);
-    if (s->fd < 0) return;
+    if (s->fd < 0 || s->replaced) return;
     s->tell_failing = failing && (s->tell_failing || s->tell_known || s->tell_written);
     if (s->tell_known && tell(s, ANSWER_KNOWN, s->known)) s->tell_known = false;
     if (!s->tell_known && (failing || all ? s->tell_written : is_written_due(s)) &&
@@ -127,6 +128,7 @@ void clerk_on_settled(void *context, bool all)
         free(s);
     }
     processes_report(&c->processes, c->writer);
+    clerk_end_if_left(c);
     clerk_end_if_done(c);
 }
 
@@ -212,10 +214,41 @@ static void receive(struct sender *s)
     }
 }
 
-void clerk_leave_sender(struct sender *s)
+void clerk_take_last(struct sender *s)
 {
     if (s->fd >= 0) receive(s);
-    clerk_close_sender(s);
+    if (s->fd >= 0) clerk_watch_sender(s);
+}
+
+void clerk_replace_sender(struct sender *s)
+{
+    s->replaced = true;
+    s->tell_known = s->tell_written = s->tell_failing = false;
+    clerk_watch_sender(s);
+}
+
+/* Until its recorder closes it. */
+static void discard(struct sender *s)
+{
+    uint8_t unused[4096];
+    ssize_t n = recv(s->fd, unused, sizeof unused, MSG_DONTWAIT);
+    if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) clerk_close_sender(s);
+}
+
+/* All is in the file and answered, or cannot be written. */
+static bool has_left(const struct clerk *c)
+{
+    bool failing = writer_is_failing(c->writer);
+    for (const struct sender *s = c->senders; s; s = s->next)
+        if (s->fd >= 0 && !s->replaced && s->written < s->last.number && !failing) return false;
+    return true;
+}
+
+void clerk_end_if_left(struct clerk *c)
+{
+    if (!c->leaving || (c->writer && !has_left(c))) return;
+    for (struct sender *s = c->senders; s; s = s->next) clerk_close_sender(s);
+    clerk_end_if_done(c);
 }
 
 void clerk_on_sender(struct ev_loop *loop, ev_io *io, int events)
@@ -223,7 +256,10 @@ void clerk_on_sender(struct ev_loop *loop, ev_io *io, int events)
     (void)loop;
     struct sender *s = io->data;
     struct clerk *c = s->clerk;
-    if (events & EV_READ) receive(s);
+    if (events & EV_READ && s->replaced)
+        discard(s);
+    else if (events & EV_READ)
+        receive(s);
     if (events & EV_WRITE) clerk_give_answers(s, false);
     clerk_watch_sender(s);
     if (s->fd < 0) clerk_on_settled(c, false);

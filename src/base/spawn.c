@@ -7,20 +7,41 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static int program = -1;
 static char program_path[4096];
+static char given_path[4096];
+
+/* The path that this program was started with: it may lead over links to another file by the time
+ * of an upgrade. */
+static void remember_given_path(void)
+{
+    const char *given = (const char *)(uintptr_t)getauxval(AT_EXECFN); /* NOLINT: getauxval(3) */
+    struct stat own, there;
+    char here[sizeof given_path], whole[sizeof given_path];
+    snprintf(given_path, sizeof given_path, "%s", program_path);
+    if (!given || !strchr(given, '/') || !getcwd(here, sizeof here)) return;
+    int n = given[0] == '/' ? snprintf(whole, sizeof whole, "%s", given)
+                            : snprintf(whole, sizeof whole, "%s/%s", here, given);
+    bool same = n > 0 && n < (int)sizeof whole && stat(whole, &there) == 0 &&
+                stat("/proc/self/exe", &own) == 0 && own.st_dev == there.st_dev &&
+                own.st_ino == there.st_ino;
+    if (same) snprintf(given_path, sizeof given_path, "%s", whole);
+}
 
 void spawn_remember(void)
 {
     if (program >= 0) return;
     ssize_t n = readlink("/proc/self/exe", program_path, sizeof program_path - 1);
     program_path[n > 0 ? n : 0] = '\0';
+    remember_given_path();
     int fd = open(program_path, O_PATH | O_CLOEXEC);
     if (fd < 0) return;
     program = fcntl(fd, F_DUPFD_CLOEXEC, SPAWN_POST + 1); /* none that the new process gets */
@@ -137,7 +158,7 @@ _Noreturn static void become(char *const argv[], struct environment *e, const in
     }
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    execve(program_path, argv, e->all);
+    execve(given_path, argv, e->all);
     _exit(SPAWN_FAILED);
 }
 
@@ -159,7 +180,7 @@ pid_t spawn_successor(char *const argv[], const int *fds, size_t n, const char *
     struct environment e = {0};
     int *copies = calloc(n, sizeof *copies);
     pid_t pid = -1;
-    bool ready = copies && make_environment(&e, n, names) && access(program_path, X_OK) == 0 &&
+    bool ready = copies && make_environment(&e, n, names) && access(given_path, X_OK) == 0 &&
                  copy_descriptors(fds, n, copies);
     int fault = errno;
     if (ready) {
@@ -176,5 +197,5 @@ pid_t spawn_successor(char *const argv[], const int *fds, size_t n, const char *
 
 const char *spawn_path(void)
 {
-    return program_path;
+    return given_path;
 }

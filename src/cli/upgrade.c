@@ -50,8 +50,8 @@ int cli_upgrade(int argc, char **argv)
     struct text errors = {0}, answer = {0};
     int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
-    int end =
-        control_connect(options.config ? options.config : SUITEGATE_CONFIG, PATIENCE_S, &errors);
+    const char *config = options.config ? options.config : SUITEGATE_CONFIG;
+    int end = control_connect(config, CONTROL_ASKED, PATIENCE_S, &errors);
     if (end < 0) {
         cli_print_errors(&errors);
         status = CLI_CANNOT;

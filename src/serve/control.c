@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 enum { BACKLOG = 64, CLIENTS_LIMIT = 256 };
+static const double pause_s = .1;
 
 struct client {
     struct client *next;
@@ -30,6 +31,8 @@ struct control {
     ev_io io;
     struct client *clients;
     size_t count;
+    bool listens, closing;
+    ev_timer pause; /* active: no descriptor was free */
 };
 
 /* ---- the name ---- */
@@ -110,6 +113,7 @@ static void follow(struct client *client)
     else
         answer(client, CONTROL_REFUSED, "there is no clerk now\n", -1);
     if (post >= 0) close(post);
+    if (client->follows && client->control->closing) answer(client, CONTROL_CLOSE, "", -1);
 }
 
 static void obey(struct client *client, const struct text *order)
@@ -144,12 +148,24 @@ static void on_client(struct ev_loop *loop, ev_io *io, int events)
     text_fini(&order);
 }
 
+static void on_pause_over(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)events;
+    struct control *c = timer->data;
+    ev_timer_stop(loop, timer);
+    if (c->listens) ev_io_start(loop, &c->io);
+}
+
 static void on_connection(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)events;
     struct control *c = io->data;
     uid_t user;
     int end = accept4(c->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (end < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
+        ev_io_stop(loop, io);
+        ev_timer_again(loop, &c->pause);
+    }
     if (end < 0) return;
     struct client *client =
         is_trusted(end, &user) && c->count < CLIENTS_LIMIT ? calloc(1, sizeof *client) : NULL;
@@ -195,7 +211,8 @@ struct control *control_new(struct ev_loop *loop, const char *config_file, int i
     }
     *c = (struct control){.loop = loop, .events = *events, .fd = fd};
     ev_io_init(&c->io, on_connection, fd, EV_READ);
-    c->io.data = c;
+    ev_timer_init(&c->pause, on_pause_over, 0., pause_s);
+    c->io.data = c->pause.data = c;
     return c;
 }
 
@@ -203,6 +220,7 @@ void control_listen(struct control *c, bool on)
 {
     if (!c) return;
     ev_io_stop(c->loop, &c->io);
+    c->listens = on;
     /* Each keeper anew: whoever connects learns whose socket it is. */
     if (!on) return;
     if (listen(c->fd, BACKLOG) < 0) diag_error("the control socket: %s", strerror(errno));
@@ -233,6 +251,7 @@ size_t control_followers(const struct control *c)
 
 void control_close_followers(struct control *c)
 {
+    if (c) c->closing = true; /* late ones, too */
     for (const struct client *client = c ? c->clients : NULL; client; client = client->next)
         if (client->follows) answer(client, CONTROL_CLOSE, "", -1);
 }
@@ -245,13 +264,15 @@ void control_free(struct control *c)
         client_free(client);
     }
     ev_io_stop(c->loop, &c->io);
+    ev_timer_stop(c->loop, &c->pause);
     close(c->fd);
     free(c);
 }
 
 /* ---- for others ---- */
 
-int control_connect(const char *config_file, int seconds, struct text *errors)
+int control_connect(const char *config_file, enum control_trust trust, int seconds,
+                    struct text *errors)
 {
     struct sockaddr_un name;
     socklen_t size;
@@ -262,8 +283,11 @@ int control_connect(const char *config_file, int seconds, struct text *errors)
     if (ok) (void)!setsockopt(end, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
     if (ok) (void)!setsockopt(end, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
     if (ok && connect(end, (const struct sockaddr *)&name, size) == 0) {
-        /* Root may ask a keeper of any user. */
-        if (is_trusted(end, &user) || geteuid() == 0) return end;
+        if (is_trusted(end, &user)) return end;
+        if (trust == CONTROL_ASKED && geteuid() == 0) {
+            diag_info("the process that answers belongs to user %u", (unsigned)user);
+            return end;
+        }
         text_printf(errors, "user %u runs what answers for %s\n", (unsigned)user, config_file);
     } else {
         text_printf(errors, "no suitegate run with %s is found here: %s\n", config_file,

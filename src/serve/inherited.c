@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { FIRST = 3, MOST = 65536 };
+enum { FIRST = 3, MOST = 4096 };
 
 static long variable(const char *name)
 {
@@ -68,7 +68,7 @@ bool inherited_take(struct inherited *i, struct text *errors)
     const char *names = getenv("LISTEN_FDNAMES");
     *i = (struct inherited){.post = -1, .control = -1};
     if (count > 0 && count <= MOST) i->sockets = calloc((size_t)count, sizeof *i->sockets);
-    for (long k = 0; i->sockets && k < count; k++) {
+    for (long k = 0; i->sockets && k < count && errors->size == 0; k++) {
         size_t length = names ? strcspn(names, ":") : 0;
         take_one(i, FIRST + (int)k, names ? names : "", length, errors);
         if (names) names = names[length] ? names + length + 1 : NULL;

@@ -155,6 +155,10 @@ static void on_term(struct ev_loop *loop, ev_signal *signal, int events)
     (void)loop;
     (void)events;
     struct keeper *k = signal->data;
+    if (k->former >= 0) { /* the one before serves, and goes on */
+        keeper_fail(k, "it was told to stop\n");
+        return;
+    }
     if (k->stopping) { /* a second signal: wait no longer */
         keeper_close(k);
         return;

@@ -18,8 +18,13 @@ static void let_serve(struct keeper *k)
     senders_use(&k->senders, k->proxy, k->now.loaded->config->proxy.workers);
     if (!k->start_recorded) { /* before any connection's record */
         own_record_with_warnings(k->senders.own, k->now.loaded, AUDIT_PROXY_STARTED);
-        (void)!recorder_finish(k->senders.own, clock_steady_ns() + RECORDING_END_S * second_ns);
+        int64_t patience = (k->former >= 0 ? RECORDING_WAIT_S : RECORDING_END_S) * second_ns;
+        bool written = recorder_finish(k->senders.own, clock_steady_ns() + patience);
         k->start_recorded = true;
+        if (!written && k->former >= 0) {
+            keeper_fail(k, "its start cannot be recorded\n");
+            return;
+        }
     }
     k->phase = PHASE_STARTING;
     proxy_process_use(k->proxy);

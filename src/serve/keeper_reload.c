@@ -12,12 +12,14 @@ void keeper_watch_lists(struct keeper *k)
 
 void keeper_go_on(struct keeper *k)
 {
+    if (k->upgrade_wanted) {
+        k->upgrade_wanted = false;
+        keeper_upgrade(k);
+    }
     enum reload again = k->again;
-    bool upgrade = k->upgrade_wanted;
+    if (k->upgrade || again == RELOAD_NONE) return; /* the next keeper reads all anew */
     k->again = RELOAD_NONE;
-    k->upgrade_wanted = false;
-    if (again != RELOAD_NONE) keeper_reload(k, again);
-    if (upgrade) keeper_upgrade(k);
+    keeper_reload(k, again);
 }
 
 void keeper_reject(struct keeper *k, struct text *errors)

@@ -39,7 +39,7 @@ static void on_news_of_newest(struct ev_loop *loop, ev_io *io, int events)
     size_t at = 0;
     bool told = post_receive(k->following, &news, NULL);
     const char *what = told ? post_next(&news, &at) : NULL;
-    if (what && strcmp(what, CONTROL_CLOSE) == 0) {
+    if (what && strcmp(what, CONTROL_CLOSE) == 0 && k->superseded) {
         diag_info("the newest process stops: closing what is still open");
         keeper_close(k);
     } else if (!told && errno != ENOMEM) {
@@ -55,7 +55,7 @@ static int find_clerk(void *arg)
     struct text unused = {0}, answer = {0};
     int post = -1;
     if (k->clerk_away) return -1;
-    int end = control_connect(k->config_file, FIND_SECONDS, &unused);
+    int end = control_connect(k->config_file, CONTROL_OWN_USER, FIND_SECONDS, &unused);
     bool found = end >= 0 && control_ask(end, CONTROL_FOLLOW, &answer, &post) && post >= 0;
     text_fini(&unused);
     text_fini(&answer);
@@ -152,6 +152,12 @@ static void on_failed(void *arg, const char *why)
 static void begin(struct keeper *k)
 {
     struct text errors = {0};
+    if (!k->control) keeper_open_control(k, -1); /* the name may be free by now */
+    if (!k->control) {
+        reject(k, "another process has the name of its control socket, by which former processes "
+                  "find the next one: it needs a restart\n");
+        return;
+    }
     const struct upgrade_events events = {on_checked, on_recording, on_serving, on_failed, k};
     const struct upgrade_with with = {.config_file = k->config_file,
                                       .sockets = &k->now.sockets,

@@ -9,11 +9,15 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* The next one has this long to serve: a configuration with large lists takes a while. */
 static const double patience_s = 120;
+/* Nothing can be recorded while it starts its clerk: less than RECORDING_WAIT_S. */
+static const double clerk_s = 4;
 
 struct upgrade {
     struct ev_loop *loop;
@@ -43,6 +47,14 @@ static void close_post(struct upgrade *u)
     u->post = -1;
 }
 
+static void expect(struct upgrade *u, double seconds)
+{
+    ev_now_update(u->loop);
+    ev_timer_stop(u->loop, &u->overdue);
+    ev_timer_set(&u->overdue, seconds, 0.);
+    ev_timer_start(u->loop, &u->overdue);
+}
+
 static void take(struct upgrade *u, const struct text *news)
 {
     size_t at = 0;
@@ -51,6 +63,7 @@ static void take(struct upgrade *u, const struct text *news)
     if (strcmp(what, NEXT_CHECKED) == 0) {
         u->events.checked(u->events.arg);
     } else if (strcmp(what, NEXT_RECORDING) == 0) {
+        expect(u, patience_s);
         u->events.recording(u->events.arg);
     } else if (strcmp(what, NEXT_SERVING) == 0) {
         u->serving = true;
@@ -106,7 +119,7 @@ static void on_overdue(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
     (void)events;
-    fail(timer->data, "the next process does not serve in two minutes\n");
+    fail(timer->data, "the next process does not serve in time\n");
 }
 
 /* ---- the start ---- */
@@ -173,7 +186,7 @@ struct upgrade *upgrade_new(struct ev_loop *loop, const struct upgrade_with *wit
     *u = (struct upgrade){.loop = loop, .events = *events, .post = -1};
     ev_init(&u->news, on_news);
     ev_init(&u->ended, on_ended);
-    ev_timer_init(&u->overdue, on_overdue, patience_s, 0.);
+    ev_timer_init(&u->overdue, on_overdue, 0., 0.);
     u->news.data = u->ended.data = u->overdue.data = u;
     if (!start(u, with, errors)) {
         upgrade_free(u);
@@ -183,8 +196,7 @@ struct upgrade *upgrade_new(struct ev_loop *loop, const struct upgrade_with *wit
     ev_io_start(loop, &u->news);
     ev_child_set(&u->ended, u->pid, 0);
     ev_child_start(loop, &u->ended);
-    ev_now_update(loop);
-    ev_timer_start(loop, &u->overdue);
+    expect(u, patience_s);
     return u;
 }
 
@@ -204,6 +216,7 @@ static bool say(int post, const char *what, const char *field)
 
 void upgrade_go(struct upgrade *u)
 {
+    expect(u, clerk_s);
     (void)!say(u->post, FORMER_GO, ""); /* if it is gone, that is known in a moment */
 }
 
@@ -232,6 +245,8 @@ bool successor_checked(int post)
 {
     struct text answer = {0};
     size_t at = 0;
+    const struct timeval wait = {.tv_sec = POST_WAIT_S};
+    (void)!setsockopt(post, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
     bool told = say(post, NEXT_CHECKED, "") && post_receive(post, &answer, NULL);
     const char *what = told ? post_next(&answer, &at) : NULL;
     bool go = what && strcmp(what, FORMER_GO) == 0;

@@ -3,6 +3,7 @@ tunnel is cut, the log is one chain. One that cannot serve changes nothing."""
 
 import contextlib
 import ctypes
+import hashlib
 import os
 import pathlib
 import re
@@ -172,6 +173,11 @@ def detail_of(gate, action):
     return [r["suitegate"]["detail"] for r in gate.matching(action=action)]
 
 
+def each_once(gate):
+    ids = [r["event"]["id"] for r in gate.all_records()]
+    assert len(set(ids)) == len(ids)
+
+
 # ---- without loss --------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -204,6 +210,7 @@ def test_twenty_upgrades_under_load(upgradable, workers):
                            ("proxy-upgraded", 20), ("proxy-stopped", 21), ("process-ended", 0)):
         assert actions.count(action) == wanted, action
     assert check_chain(s.gate.audit_path) == len(s.gate.all_records())
+    each_once(s.gate)
 
 
 def test_what_is_published_stays_reachable(upgradable, ca_folder):
@@ -408,6 +415,7 @@ def test_the_former_process_goes_on(upgradable, spoil):
     assert not visitors.faults
     assert s.gate.stop() == 0, s.gate.stderr
     assert "without its last word" not in intact(s.gate.audit_path)
+    each_once(s.gate)
 
 
 def test_fewer_workers_need_a_restart(upgradable):
@@ -464,6 +472,92 @@ def test_the_next_process_is_killed(upgradable, part):
         assert not visitors.faults
     assert s.gate.stop() == 0, s.gate.stderr
     intact(s.gate.audit_path)
+    each_once(s.gate)
+
+
+def new_children(gate, known):
+    children = pathlib.Path(f"/proc/{gate.pid}/task/{gate.pid}/children").read_text().split()
+    return set(map(int, children)) - known
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGSTOP])
+def test_the_next_process_is_told_to_stop(upgradable, number):
+    """Or stands still: the former one goes on, and nobody has to wait long for a record."""
+    s = upgradable(proxy={"drain_timeout": "off", "max_handshakes_per_source": 0})
+    with s.client("fixed") as tunnel, Visitors(s, "fixed", clients=1) as visitors, \
+            Refused(s.forward) as refused:
+        for turn in range(1 if number == signal.SIGSTOP else 8):
+            known = set(s.gate.parts().values())
+            asked = subprocess.Popen([BINARY, "upgrade", "-c", str(s.gate.config_path)],
+                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            wait_until(lambda: new_children(s.gate, known) or asked.poll() is not None)
+            if number == signal.SIGSTOP:  # once the log is its own
+                wait_until(lambda: "clerk" not in s.gate.parts())
+            time.sleep(turn * 0.001)
+            with contextlib.suppress(ProcessLookupError):
+                for child in new_children(s.gate, known):
+                    os.kill(child, number)
+            out, err = asked.communicate(timeout=PATIENCE * 2)
+            assert asked.returncode in (0, 1), (out, err, s.gate.stderr)
+            if asked.returncode == 0:
+                s.gate.note(int(UPGRADED.fullmatch(out)[1]))
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(s.gate.pid, signal.SIGCONT)
+                time.sleep(0.1)
+                if not is_running(s.gate.pid) or "stopping: open" in s.gate.stderr:
+                    return  # too late: it served already
+        talk(tunnel)
+        seen = visitors.served
+        wait_until(lambda: visitors.served > seen + 2)
+    assert (visitors.faults, refused.faults) == ([], [])
+    assert s.gate.stop() == 0, s.gate.stderr
+    intact(s.gate.audit_path)
+    each_once(s.gate)
+
+
+def test_the_program_behind_a_link(upgradable, tmp_path):
+    """As releases are changed: the link leads elsewhere by then."""
+    s = upgradable()
+    s.gate.stop()
+    program = s.gate.program.read_bytes()
+    for name, version in (("one", b"0.1.0\0"), ("two", b"9.9.9\0")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "suitegate").write_bytes(program.replace(b"0.1.0\0", version))
+        (tmp_path / name / "suitegate").chmod(0o755)
+    s.gate.program.unlink()
+    (tmp_path / "current").symlink_to("one")
+    s.gate.program.symlink_to("current/suitegate")
+    gate = Upgradable(tmp_path, s.ini())
+    (tmp_path / "next").symlink_to("two")
+    (tmp_path / "next").rename(tmp_path / "current")
+    assert gate.upgrade() == "9.9.9"
+    gate.finish()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_a_name_that_another_user_has_taken(upgradable, tmp_path):
+    """Nobody's keeper is followed, and the answer says who gave it."""
+    s = upgradable()
+    s.gate.stop()
+    taken = "\0suitegate/" + hashlib.sha256(str(s.gate.config_path).encode()).hexdigest()
+    script = ("import os, socket, sys; os.setuid(65534)\n"
+              "s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.bind(%r); s.listen()\n"
+              "print(flush=True)\n"
+              "c = s.accept()[0]; c.recv(100); c.send(b'done\\0Process 1\\0')\n"
+              "sys.stdin.read()" % taken)
+    with subprocess.Popen(["python3", "-c", script], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as squatter:
+        squatter.stdout.readline()
+        gate = Upgradable(tmp_path, s.ini())
+        assert "another process has the name" in gate.stderr
+        os.kill(gate.pid, signal.SIGUSR2)
+        gate.wait_record(action="upgrade-rejected")
+        assert "the process that answers belongs to user 65534" in gate.ask().stderr
+        squatter.stdin.close()
+    os.kill(gate.pid, signal.SIGUSR2)  # the name is free again
+    gate.wait_record(action="proxy-upgraded")
+    gate.note(int(re.search(r"upgraded: Process (\d+),", gate.stderr)[1]))
+    gate.finish()
 
 
 def test_nobody_answers(upgradable, tmp_path):
