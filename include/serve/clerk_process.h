@@ -12,7 +12,7 @@
 struct clerk_process;
 
 /* restarted: there is a new clerk; all senders have to be connected to it. how: the former one
- * ended, a sentence. */
+ * ended, a sentence; empty: as it was told to. */
 struct clerk_events {
     void (*restarted)(void *arg, const char *how);
     void *arg;

@@ -256,7 +256,7 @@ void clerk_process_return(struct clerk_process *p)
 {
     drop(p);
     p->next = (struct clerk_elsewhere){0};
-    snprintf(p->how, sizeof p->how, "The clerk ended for an upgrade.");
+    p->how[0] = '\0'; /* nobody has failed */
     try_again(p);
 }
 
