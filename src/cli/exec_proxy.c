@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OWNER_ONLY = 0600, FOLDER_MODE = 0700, TREE_DEPTH = 16 };
+enum { OWNER_ONLY = 0600, FOLDER_MODE = 0700, TREE_DEPTH = 16, REMOVALS = 50 };
 
 /* Generous limits: a client on a busy machine may be slow, and all connections come from one
  * source. */
@@ -331,6 +331,11 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 void exec_proxy_end(struct exec_proxy *p)
 {
     if (p->process > 0) exec_proxy_stop(p);
-    if (p->folder[0]) nftw(p->folder, remove_one, TREE_DEPTH, FTW_DEPTH | FTW_PHYS);
+    /* A part of a proxy that was killed may still write into it. */
+    for (int i = 0; p->folder[0] && i < REMOVALS; i++) {
+        nftw(p->folder, remove_one, TREE_DEPTH, FTW_DEPTH | FTW_PHYS);
+        if (access(p->folder, F_OK) < 0) break;
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+    }
     p->folder[0] = '\0';
 }

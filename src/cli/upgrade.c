@@ -20,7 +20,7 @@ static const char help[] =
     "Exit status: 0 the next process serves, 1 it was refused, 2 no such proxy was found,\n"
     "64 wrong usage.\n";
 
-/* The next process has two minutes; then the answer comes. */
+/* The next process has a minute for its configuration and one to serve; then the answer comes. */
 enum { PATIENCE_S = 150 };
 
 static int print_answer(const struct text *answer)

@@ -195,6 +195,7 @@ static void watch(struct keeper *k)
     watch_signal(k, &k->usr2, SIGUSR2, on_usr2);
     keeper_watch_proxy(k);
     keeper_watch_former_keys(k);
+    keeper_watch_upgrade(k);
     ev_timer_init(&k->drain_over, on_drain_over, 0., 0.);
     ev_timer_init(&k->may_end, on_may_end, 0., 0.);
     k->may_end.data = k;

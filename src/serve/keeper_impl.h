@@ -50,6 +50,7 @@ struct keeper {
     bool superseded; /* the next one serves: this one only waits for its connections to end */
     int following;   /* connection to the newest keeper; -1: none */
     ev_io news_of_newest;
+    ev_timer follow_by;
     int64_t may_end_ns; /* steady: former keepers need some time to find this one */
     ev_timer may_end;
     /* The keeper before, while this one starts. */
@@ -99,6 +100,7 @@ void keeper_watch_former_keys(struct keeper *k);
 
 /* Now, or when what is under way is done. */
 void keeper_upgrade(struct keeper *k);
+void keeper_watch_upgrade(struct keeper *k); /* its timer; before the first one */
 /* Where former keepers and commands ask; given: by the keeper before, -1: none. */
 void keeper_open_control(struct keeper *k, int given);
 /* Waits until the keeper before lets this one begin. False: it has given up. */

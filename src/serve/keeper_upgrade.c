@@ -19,6 +19,8 @@
 enum { FIND_SECONDS = 1 };
 /* Former keepers have connected to a new one by then. */
 enum { FOLLOW_S = 2 };
+/* This one has found the next keeper by then, which has the clerk: less than RECORDING_WAIT_S. */
+enum { FOUND_S = 4 };
 static const int64_t second_ns = 1000000000;
 
 /* ---- the clerk of the newest keeper ---- */
@@ -90,6 +92,7 @@ static void give_up(struct keeper *k, const char *why)
 {
     upgrade_free(k->upgrade);
     k->upgrade = NULL;
+    ev_timer_stop(k->loop, &k->follow_by);
     if (k->clerk_left) {
         leave_newest(k);
         clerk_process_return(k->senders.clerk);
@@ -118,6 +121,24 @@ static void on_recording(void *arg)
     struct keeper *k = arg;
     k->clerk_away = false;
     senders_connect(&k->senders);
+    ev_now_update(k->loop);
+    ev_timer_set(&k->follow_by, FOUND_S, 0.);
+    ev_timer_start(k->loop, &k->follow_by);
+}
+
+/* It hangs, and this keeper's proxy cannot record. */
+static void on_follow_overdue(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct keeper *k = timer->data;
+    if (k->upgrade && k->following < 0) give_up(k, "the next process does not answer\n");
+}
+
+void keeper_watch_upgrade(struct keeper *k)
+{
+    ev_timer_init(&k->follow_by, on_follow_overdue, 0., 0.);
+    k->follow_by.data = k;
 }
 
 static void on_serving(void *arg, const char *version)

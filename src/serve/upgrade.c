@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 /* The next one has this long to serve: a configuration with large lists takes a while. */
-static const double patience_s = 120;
+static const double patience_s = 60;
 /* Nothing can be recorded while it starts its clerk: less than RECORDING_WAIT_S. */
 static const double clerk_s = 4;
 
