@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -243,6 +244,17 @@ static size_t end_and_read_warning(struct mirror *m)
     return lost;
 }
 
+/* The mirror's thread has filled the pipe: nothing more is written. */
+static void wait_until_full(int fd)
+{
+    for (int before = -1, now = 0, same = 0; same < 5;) {
+        pause_ms(20);
+        assert_int_equal(ioctl(fd, FIONREAD, &now), 0);
+        same = now == before && now > 0 ? same + 1 : 0;
+        before = now;
+    }
+}
+
 /* The warning counts what waited and what was dropped before. */
 static void the_end_waits_for_nobody(void **state)
 {
@@ -251,7 +263,9 @@ static void the_end_waits_for_nobody(void **state)
     size_t refused, opened;
     int fd;
     struct mirror *m = begin_with_pipe(&fd);
-    for (unsigned i = 0; i < LINES; i++) add(m, AUDIT_CONNECTION_REFUSED, 100);
+    for (unsigned i = 0; i < LINES / 2; i++) add(m, AUDIT_CONNECTION_REFUSED, 100);
+    wait_until_full(fd);
+    for (unsigned i = LINES / 2; i < LINES; i++) add(m, AUDIT_CONNECTION_REFUSED, 100);
     size_t lost = end_and_read_warning(m);
     assert_int_equal(told_so_far(), 0);
     drain(fd, &refused, &opened);
