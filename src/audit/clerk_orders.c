@@ -93,6 +93,19 @@ bool clerk_open(int post, const struct audit_config *config, const struct audit_
     return obey(post, &order, -1, alive, errors);
 }
 
+/* The clerk gets the second end, the caller the first one; both are taken. */
+static bool give_end(int post, struct text *order, const int ends[2], int *own, bool *alive,
+                     struct text *errors)
+{
+    bool ok = obey(post, order, ends[1], alive, errors);
+    close(ends[1]);
+    if (ok)
+        *own = ends[0];
+    else
+        close(ends[0]);
+    return ok;
+}
+
 bool clerk_add_sender(int post, enum audit_sender role, const char *name, int *fd, bool *alive,
                       struct text *errors)
 {
@@ -106,13 +119,7 @@ bool clerk_add_sender(int post, enum audit_sender role, const char *name, int *f
     post_put(&order, ORDER_SENDER);
     post_put(&order, role == AUDIT_BY_KEEPER ? "keeper" : "proxy");
     post_put(&order, name);
-    bool ok = obey(post, &order, ends[1], alive, errors);
-    close(ends[1]);
-    if (ok)
-        *fd = ends[0];
-    else
-        close(ends[0]);
-    return ok;
+    return give_end(post, &order, ends, fd, alive, errors);
 }
 
 bool clerk_ping(int post, bool *alive)
@@ -143,13 +150,7 @@ bool clerk_add_keeper(int post, int *keeper, bool *alive, struct text *errors)
         return false;
     }
     post_put(&order, ORDER_KEEPER);
-    bool ok = obey(post, &order, ends[1], alive, errors);
-    close(ends[1]);
-    if (ok)
-        *keeper = ends[0];
-    else
-        close(ends[0]);
-    return ok;
+    return give_end(post, &order, ends, keeper, alive, errors);
 }
 
 bool clerk_end(int post, bool leave, size_t *lost, struct text *errors)

@@ -6,7 +6,9 @@
 #include "base/spawn.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -225,6 +227,21 @@ pid_t upgrade_process(const struct upgrade *u)
     return u->pid;
 }
 
+/* With its clerk and proxy: one that hangs would keep the log locked. */
+static void kill_all(pid_t pid)
+{
+    char text[256], *next;
+    snprintf(text, sizeof text, "/proc/%ld/task/%ld/children", (long)pid, (long)pid);
+    kill(pid, SIGSTOP); /* it starts no others meanwhile */
+    int fd = open(text, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    text[n > 0 ? n : 0] = '\0';
+    if (fd >= 0) close(fd);
+    for (long part = strtol(text, &next, 10); part > 1; part = strtol(next, &next, 10))
+        kill((pid_t)part, SIGKILL);
+    kill(pid, SIGKILL);
+}
+
 void upgrade_free(struct upgrade *u)
 {
     int status;
@@ -233,7 +250,7 @@ void upgrade_free(struct upgrade *u)
     ev_child_stop(u->loop, &u->ended);
     close_post(u);
     bool runs = u->pid > 0 && !u->serving;
-    if (runs) kill(u->pid, SIGKILL);
+    if (runs) kill_all(u->pid);
     while (runs && waitpid(u->pid, &status, 0) < 0 && errno == EINTR)
         ;
     free(u);

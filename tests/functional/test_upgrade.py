@@ -481,32 +481,49 @@ def new_children(gate, known):
     return set(map(int, children)) - known
 
 
+def held_at(gate, part):
+    """An upgrade whose next process has just started this part, which stands still: (the command,
+    the next process, its part). None when it was too quick."""
+    known = set(gate.parts().values())
+    asked = subprocess.Popen([BINARY, "upgrade", "-c", str(gate.config_path)],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + PATIENCE
+    while asked.poll() is None and time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for child in new_children(gate, known):
+                if part in parts_of(child):
+                    os.kill(parts_of(child)[part], signal.SIGSTOP)
+                    time.sleep(0.2)
+                    if asked.poll() is None:
+                        return asked, child, parts_of(child)[part]
+    out, _ = asked.communicate(timeout=PATIENCE)
+    gate.note(int(UPGRADED.fullmatch(out)[1]))
+    with contextlib.suppress(KeyError):
+        os.kill(gate.parts()[part], signal.SIGCONT)
+    return None
+
+
+@pytest.mark.parametrize("part", ["clerk", "proxy"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGSTOP])
-def test_the_next_process_is_told_to_stop(upgradable, number):
-    """Or stands still: the former one goes on, and nobody has to wait long for a record."""
+def test_the_next_process_is_told_to_stop(upgradable, part, number):
+    """Or stands still, with its clerk or its proxy: the former one goes on, and no client is
+    refused meanwhile."""
     s = upgradable(proxy={"drain_timeout": "off", "max_handshakes_per_source": 0})
     with s.client("fixed") as tunnel, Visitors(s, "fixed", clients=1) as visitors, \
             Refused(s.forward) as refused:
-        for turn in range(1 if number == signal.SIGSTOP else 8):
-            known = set(s.gate.parts().values())
-            asked = subprocess.Popen([BINARY, "upgrade", "-c", str(s.gate.config_path)],
-                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-            wait_until(lambda: new_children(s.gate, known) or asked.poll() is not None)
-            if number == signal.SIGSTOP:  # once the log is its own
-                wait_until(lambda: "clerk" not in s.gate.parts())
-            time.sleep(turn * 0.001)
-            with contextlib.suppress(ProcessLookupError):
-                for child in new_children(s.gate, known):
-                    os.kill(child, number)
-            out, err = asked.communicate(timeout=PATIENCE * 3)
-            assert asked.returncode in (0, 1), (out, err, s.gate.stderr)
-            if asked.returncode == 0:
-                s.gate.note(int(UPGRADED.fullmatch(out)[1]))
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(s.gate.pid, signal.SIGCONT)
-                time.sleep(0.1)
-                if not is_running(s.gate.pid) or "stopping: open" in s.gate.stderr:
-                    return  # too late: it served already
+        held = next(held for _ in range(20) if (held := held_at(s.gate, part)))
+        asked, following, stopped = held
+        os.kill(following, number)
+        if (part, number) == ("proxy", signal.SIGSTOP):  # its clerk records: there is time
+            time.sleep(1)
+            os.kill(following, signal.SIGKILL)
+        out, err = asked.communicate(timeout=PATIENCE * 3)
+        assert asked.returncode == 1 and "goes on" in err, (out, err)
+        if (part, number) == ("proxy", signal.SIGTERM):
+            assert "it was told to stop" in err
+        if (part, number) == ("proxy", signal.SIGSTOP):
+            os.kill(stopped, signal.SIGKILL)  # its keeper was killed by this test
+        wait_until(lambda: not is_running(stopped))
         talk(tunnel)
         seen = visitors.served
         wait_until(lambda: visitors.served > seen + 2)
