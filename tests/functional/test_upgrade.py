@@ -38,13 +38,16 @@ class Upgradable(Gate):
     """With a file of its own as its program. pid: of the newest first process; those whose parents
     have ended are children of this test."""
 
+    started = []  # by this test
+
     def __init__(self, folder, config, **options):
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         self.program = folder / "suitegate"
         if not self.program.exists():
             shutil.copy(BINARY, self.program)
-        super().__init__(folder, config, binary=str(self.program), **options)
         self.former = []
+        super().__init__(folder, config, binary=str(self.program), **options)
+        self.started.append(self)
 
     def ask(self):
         return subprocess.run([BINARY, "upgrade", "-c", str(self.config_path)], check=False,
@@ -113,8 +116,13 @@ def upgradable(make_gate, pki, ca_folder, tmp_path, echoing):
 
     yield lambda **options: Scene(make, pki, ca_folder, options.pop("upstream", echoing.port),
                                   **options)
-    for gate in gates:
-        gate.finish()
+    try:
+        for gate in gates:
+            gate.finish()
+    finally:  # also those that a failed test did not come to finish
+        for gate in Upgradable.started:
+            gate.has_processes(signal.SIGKILL)
+        Upgradable.started.clear()
 
 
 class Visitors(Crowd):
