@@ -16,6 +16,8 @@ enum {
 /* Two ends, closed on exec; calls for the first one wait at most POST_WAIT_S (EAGAIN). False with
  * errno. */
 WARN_UNUSED bool post_pair(int ends[2]);
+/* How long calls for this end wait. */
+void post_set_wait(int end, int seconds);
 /* fd: -1 for none; it stays the caller's. False with errno. */
 WARN_UNUSED bool post_send(int end, const struct text *message, int fd);
 /* Replaces the text. fd NULL: descriptors are not wanted, and none is received. *fd: the caller's,

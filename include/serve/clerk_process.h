@@ -38,8 +38,8 @@ void clerk_process_revive(struct clerk_process *p);
  * (audit/receipt.h). */
 WARN_UNUSED int clerk_process_connect(struct clerk_process *p, enum audit_sender role,
                                       const char *name);
-/* One that does not answer is ended, and another one started. */
-void clerk_process_ping(struct clerk_process *p);
+/* Does it answer? This keeper's own is ended if not, and another one started. */
+bool clerk_process_ping(struct clerk_process *p);
 /* A proxy has ended: its record says which connections were cut (audit/clerk.h). False: there is no
  * clerk now. */
 WARN_UNUSED bool clerk_process_note_end(struct clerk_process *p, const char *name, const char *how);

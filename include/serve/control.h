@@ -37,6 +37,9 @@ void control_answer(struct control *c, bool done, const char *text);
 size_t control_followers(const struct control *c);
 /* Tells them to close their connections. */
 void control_close_followers(struct control *c);
+/* The socket is another process's now: only those that wait for an answer are left. No effect for
+ * NULL. */
+void control_retire(struct control *c);
 /* No effect for NULL. */
 void control_free(struct control *c);
 

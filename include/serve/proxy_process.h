@@ -24,6 +24,7 @@ struct proxy_events {
     void (*refused)(void *arg, const char *faults);
     void (*used)(void *arg);
     void (*missed)(void *arg, unsigned channel);           /* it has no clerk */
+    void (*drained)(void *arg);                            /* it accepts no more */
     void (*ended)(void *arg, const struct proxy_end *end); /* may free it */
     void *arg;
 };

@@ -32,6 +32,8 @@ WARN_UNUSED bool senders_start(struct senders *s, struct ev_loop *loop,
 void senders_use(struct senders *s, struct proxy_process *proxy, unsigned count);
 /* For each new clerk: connects all. */
 void senders_connect(struct senders *s);
+/* Has the clerk taken all of them? */
+bool senders_are_connected(const struct senders *s);
 /* This channel has lost its clerk, or could not be connected: it is tried again in a moment. */
 void senders_missed(struct senders *s, unsigned channel);
 /* At the end, without the loop: the own records go out, to another clerk if this one dies. Returns

@@ -10,10 +10,12 @@
 
 struct worker_thread;
 
-/* Called on the worker's thread: it uses the new runtime; its clerk is gone; its loop has ended. */
+/* Called on the worker's thread: it uses the new runtime; its clerk is gone; it accepts no more;
+ * its loop has ended. */
 struct worker_events {
     void (*runtime_taken)(void *arg);
     void (*clerk_lost)(void *arg);
+    void (*drained)(void *arg);
     void (*ended)(void *arg);
     void *arg;
 };
@@ -35,8 +37,8 @@ bool worker_thread_change_ticket_key(struct worker_thread *t, const struct ticke
 void worker_thread_connect(struct worker_thread *t, int fd);
 /* Has its clerk closed the socket since the last call? */
 bool worker_thread_lost_clerk(struct worker_thread *t);
-/* Stops accepting; the thread ends with its last connection. kept: see acceptor_leave(); it
- * outlives the thread. */
+/* Stops accepting, then drained() is called; the thread ends with its last connection. kept: see
+ * acceptor_leave(); it outlives the thread. */
 void worker_thread_drain(struct worker_thread *t, const struct kept *kept);
 /* Ends all connections. */
 void worker_thread_shut_down(struct worker_thread *t);

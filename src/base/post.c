@@ -18,10 +18,15 @@ bool post_pair(int ends[2])
     int room = ROOM;
     for (int i = 0; i < 2; i++)
         (void)!setsockopt(ends[i], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
-    const struct timeval wait = {.tv_sec = POST_WAIT_S};
-    (void)!setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-    (void)!setsockopt(ends[0], SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+    post_set_wait(ends[0], POST_WAIT_S);
     return true;
+}
+
+void post_set_wait(int end, int seconds)
+{
+    const struct timeval wait = {.tv_sec = seconds};
+    (void)!setsockopt(end, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    (void)!setsockopt(end, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
 }
 
 bool post_send(int end, const struct text *message, int fd)

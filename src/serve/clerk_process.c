@@ -207,10 +207,11 @@ int clerk_process_connect(struct clerk_process *p, enum audit_sender role, const
     return fd;
 }
 
-void clerk_process_ping(struct clerk_process *p)
+bool clerk_process_ping(struct clerk_process *p)
 {
-    bool alive = true;
-    if (p->post >= 0 && !clerk_ping(p->post, &alive)) end_hanging(p, alive);
+    bool alive = true, answers = p->post >= 0 && clerk_ping(p->post, &alive);
+    end_hanging(p, alive);
+    return answers;
 }
 
 bool clerk_process_note_end(struct clerk_process *p, const char *name, const char *how)

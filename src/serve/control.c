@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 enum { BACKLOG = 64, CLIENTS_LIMIT = 256 };
@@ -256,6 +255,16 @@ void control_close_followers(struct control *c)
         if (client->follows) answer(client, CONTROL_CLOSE, "", -1);
 }
 
+void control_retire(struct control *c)
+{
+    if (!c) return;
+    control_listen(c, false);
+    for (struct client *client = c->clients, *next; client; client = next) {
+        next = client->next;
+        if (!client->waits) drop(client);
+    }
+}
+
 void control_free(struct control *c)
 {
     if (!c) return;
@@ -277,11 +286,9 @@ int control_connect(const char *config_file, enum control_trust trust, int secon
     struct sockaddr_un name;
     socklen_t size;
     uid_t user;
-    const struct timeval wait = {.tv_sec = seconds};
     int end = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     bool ok = end >= 0 && name_socket(config_file, &name, &size);
-    if (ok) (void)!setsockopt(end, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-    if (ok) (void)!setsockopt(end, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+    if (ok) post_set_wait(end, seconds);
     if (ok && connect(end, (const struct sockaddr *)&name, size) == 0) {
         if (is_trusted(end, &user)) return end;
         if (trust == CONTROL_ASKED && geteuid() == 0) {

@@ -9,6 +9,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -44,7 +45,7 @@ static void on_ping(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
     (void)events;
-    clerk_process_ping(((struct keeper *)timer->data)->senders.clerk);
+    (void)!clerk_process_ping(((struct keeper *)timer->data)->senders.clerk);
 }
 
 static void on_new_hour(struct ev_loop *loop, ev_timer *timer, int events)
@@ -226,6 +227,7 @@ static void end(struct keeper *k)
     k->lost += senders_end(&k->senders);
     if (k->following >= 0) close(k->following);
     control_free(k->control);
+    free(k->upgraded);
     if (k->lost) diag_error("%lu audit records could not be written", k->lost);
     list_watch_fini(&k->watch);
     setting_fini(&k->next);

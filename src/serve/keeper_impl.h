@@ -48,9 +48,11 @@ struct keeper {
     bool clerk_left; /* the next one has the clerk, or is about to */
     bool clerk_away; /* there is none for now */
     bool superseded; /* the next one serves: this one only waits for its connections to end */
+    char *upgraded;  /* what whoever asked for it is told, once this one accepts no more */
     int following;   /* connection to the newest keeper; -1: none */
     ev_io news_of_newest;
-    ev_timer follow_by;
+    ev_timer look; /* does its clerk answer? */
+    unsigned silences;
     int64_t may_end_ns; /* steady: former keepers need some time to find this one */
     ev_timer may_end;
     /* The keeper before, while this one starts. */
@@ -109,6 +111,8 @@ WARN_UNUSED bool keeper_succeed(struct keeper *k, struct text *errors);
 void keeper_note_serving(struct keeper *k);
 /* This keeper could not start: for the one before, which says so. Empties the text then. */
 void keeper_tell_former(struct keeper *k, struct text *errors);
+/* Its proxy accepts no more: whoever asked for an upgrade is told. */
+void keeper_note_drained(struct keeper *k);
 /* One under way fails: this keeper is about to stop. */
 void keeper_end_upgrade(struct keeper *k);
 

@@ -87,6 +87,11 @@ static void on_missed(void *arg, unsigned channel)
     senders_missed(&k->senders, channel);
 }
 
+static void on_drained(void *arg)
+{
+    keeper_note_drained(arg);
+}
+
 static void on_start_again(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
@@ -123,6 +128,7 @@ static void on_ended(void *arg, const struct proxy_end *end)
     proxy_process_free(k->proxy);
     signers_stop(k->signers);
     k->proxy = NULL;
+    keeper_note_drained(k);
     if (k->phase == PHASE_CHANGING) keeper_note_changed(k); /* the next one begins with it */
     k->phase = PHASE_ABSENT;
     k->silent += end->silent;
@@ -156,7 +162,8 @@ static void give_signers(struct keeper *k)
 void keeper_start_proxy(struct keeper *k)
 {
     struct text errors = {0};
-    const struct proxy_events events = {on_loaded, on_refused, on_used, on_missed, on_ended, k};
+    const struct proxy_events events = {on_loaded,  on_refused, on_used, on_missed,
+                                        on_drained, on_ended,   k};
     k->proxy_since_ns = clock_steady_ns();
     k->proxy = proxy_process_new(k->loop, &events, &errors);
     if (k->proxy) {

@@ -19,8 +19,10 @@
 enum { FIND_SECONDS = 1 };
 /* Former keepers have connected to a new one by then. */
 enum { FOLLOW_S = 2 };
-/* This one has found the next keeper by then, which has the clerk: less than RECORDING_WAIT_S. */
-enum { FOUND_S = 4 };
+/* A next keeper whose clerk does not answer twice in a row, at tries a second apart, is given up:
+ * before RECORDING_WAIT_S are over. */
+enum { SILENCE_LIMIT = 2 };
+static const double look_s = 1;
 static const int64_t second_ns = 1000000000;
 
 /* ---- the clerk of the newest keeper ---- */
@@ -65,6 +67,7 @@ static int find_clerk(void *arg)
         if (end >= 0) close(end);
         return -1;
     }
+    post_set_wait(post, FIND_SECONDS);
     leave_newest(k); /* not before: a keeper without followers may end */
     k->following = end;
     ev_io_init(&k->news_of_newest, on_news_of_newest, end, EV_READ);
@@ -92,7 +95,7 @@ static void give_up(struct keeper *k, const char *why)
 {
     upgrade_free(k->upgrade);
     k->upgrade = NULL;
-    ev_timer_stop(k->loop, &k->follow_by);
+    ev_timer_stop(k->loop, &k->look);
     if (k->clerk_left) {
         leave_newest(k);
         clerk_process_return(k->senders.clerk);
@@ -120,25 +123,27 @@ static void on_recording(void *arg)
 {
     struct keeper *k = arg;
     k->clerk_away = false;
-    senders_connect(&k->senders);
+    k->silences = 0;
     ev_now_update(k->loop);
-    ev_timer_set(&k->follow_by, FOUND_S, 0.);
-    ev_timer_start(k->loop, &k->follow_by);
+    ev_timer_again(k->loop, &k->look);
+    senders_connect(&k->senders); /* last: it may take FIND_SECONDS */
 }
 
-/* It hangs, and this keeper's proxy cannot record. */
-static void on_follow_overdue(struct ev_loop *loop, ev_timer *timer, int events)
+/* If its clerk hangs, this keeper's proxy cannot record. */
+static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
     (void)events;
     struct keeper *k = timer->data;
-    if (k->upgrade && k->following < 0) give_up(k, "the next process does not answer\n");
+    bool answers = senders_are_connected(&k->senders) && clerk_process_ping(k->senders.clerk);
+    k->silences = answers ? 0 : k->silences + 1;
+    if (k->silences >= SILENCE_LIMIT) give_up(k, "the next process does not answer\n");
 }
 
 void keeper_watch_upgrade(struct keeper *k)
 {
-    ev_timer_init(&k->follow_by, on_follow_overdue, 0., 0.);
-    k->follow_by.data = k;
+    ev_timer_init(&k->look, on_look, 0., look_s);
+    k->look.data = k;
 }
 
 static void on_serving(void *arg, const char *version)
@@ -149,20 +154,30 @@ static void on_serving(void *arg, const char *version)
     upgrade_free(k->upgrade);
     k->upgrade = NULL;
     k->superseded = true;
+    ev_timer_stop(k->loop, &k->look);
     notify_manager("MAINPID=%ld", (long)next);
     text_printf(&detail, "Process %ld, version %s, serves now.", (long)next, version);
     to_plain_lines(detail.data);
     diag_info("upgraded: %s", text_string(&detail));
     keeper_record(k, AUDIT_PROXY_UPGRADED, text_string(&detail));
-    control_answer(k->control, true, text_string(&detail));
-    text_fini(&detail);
-    control_free(k->control);
-    k->control = NULL;
+    k->upgraded = text_take(&detail);
+    control_retire(k->control);
     if (k->again != RELOAD_NONE) kill(next, SIGHUP); /* it may have read what was there before */
     ev_timer_stop(k->loop, &k->daily);
     ev_timer_stop(k->loop, &k->hourly);
     list_watch_fini(&k->watch);
     keeper_drain(k, k->now.loaded->config->proxy.drain_timeout);
+    if (!k->proxy) keeper_note_drained(k);
+}
+
+void keeper_note_drained(struct keeper *k)
+{
+    if (!k->superseded || !k->control) return;
+    control_answer(k->control, true, k->upgraded ? k->upgraded : "");
+    control_free(k->control);
+    k->control = NULL;
+    free(k->upgraded);
+    k->upgraded = NULL;
 }
 
 static void on_failed(void *arg, const char *why)
@@ -194,7 +209,8 @@ static void begin(struct keeper *k)
 
 void keeper_upgrade(struct keeper *k)
 {
-    if (k->ready || k->upgrade) return; /* not for exec; whoever asks gets the answer of this one */
+    if (k->ready || k->upgrade || k->superseded)
+        return; /* not for exec; whoever asks gets the answer of this one */
     if (k->draining)
         control_answer(k->control, false, "it is stopping\n");
     else if (k->phase != PHASE_SERVING || !clerk_process_runs(k->senders.clerk))
@@ -205,6 +221,7 @@ void keeper_upgrade(struct keeper *k)
 
 void keeper_end_upgrade(struct keeper *k)
 {
+    keeper_note_drained(k);
     if (k->upgrade) give_up(k, "it was stopped\n");
     control_answer(k->control, false, "it is stopping\n");
 }

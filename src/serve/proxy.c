@@ -38,14 +38,14 @@ struct proxy {
     struct leaf_keys leaf_keys;
     struct worker_thread **workers;
     unsigned count, started;
-    unsigned ended, taken; /* atomic: workers; since the last use */
-    ev_async worker_ended, runtime_taken, clerk_lost;
+    unsigned drained, ended, taken; /* atomic: workers; taken: since the last use */
+    ev_async worker_news;
     ev_timer hourly;
     struct given given;
     int signers[CONFIG_WORKERS]; /* sockets for signatures; -1: none, or given away */
     struct load next, current;   /* of current, only the publisher */
     struct kept kept;            /* at the drain */
-    bool draining;
+    bool draining, drained_told;
 };
 
 /* ---- news ---- */
@@ -215,24 +215,6 @@ static void use(struct proxy *p)
     if (first) tell(p, NEWS_USED, NULL, NULL);
 }
 
-/* On a worker's thread. */
-static void report_runtime_taken(void *arg)
-{
-    struct proxy *p = arg;
-    __atomic_add_fetch(&p->taken, 1, __ATOMIC_RELEASE);
-    ev_async_send(p->loop, &p->runtime_taken);
-}
-
-static void on_runtime_taken(struct ev_loop *loop, ev_async *async, int events)
-{
-    (void)loop;
-    (void)events;
-    struct proxy *p = async->data;
-    if (__atomic_load_n(&p->taken, __ATOMIC_ACQUIRE) < p->count) return;
-    __atomic_store_n(&p->taken, 0, __ATOMIC_RELAXED);
-    tell(p, NEWS_USED, NULL, NULL);
-}
-
 static void on_new_hour(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
@@ -275,21 +257,6 @@ static void close_all(struct proxy *p)
     each_started(p, worker_thread_shut_down);
 }
 
-/* On a worker's thread. */
-static void report_ended(void *arg)
-{
-    struct proxy *p = arg;
-    __atomic_add_fetch(&p->ended, 1, __ATOMIC_RELEASE);
-    ev_async_send(p->loop, &p->worker_ended);
-}
-
-static void on_worker_ended(struct ev_loop *loop, ev_async *async, int events)
-{
-    (void)events;
-    struct proxy *p = async->data;
-    if (__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE) == p->started) ev_break(loop, EVBREAK_ALL);
-}
-
 /* ---- the clerk ---- */
 
 static void tell_missed(struct proxy *p, unsigned channel)
@@ -305,20 +272,6 @@ static void tell_lost(struct proxy *p)
         if (p->workers[i] && worker_thread_lost_clerk(p->workers[i])) tell_missed(p, i + 1);
 }
 
-/* On a worker's thread. */
-static void report_clerk_lost(void *arg)
-{
-    struct proxy *p = arg;
-    ev_async_send(p->loop, &p->clerk_lost);
-}
-
-static void on_clerk_lost(struct ev_loop *loop, ev_async *async, int events)
-{
-    (void)loop;
-    (void)events;
-    tell_lost(async->data);
-}
-
 /* Takes fd. */
 static void connect_clerk(struct proxy *p, const struct text *order, size_t at, int fd)
 {
@@ -330,6 +283,52 @@ static void connect_clerk(struct proxy *p, const struct text *order, size_t at, 
         worker_thread_connect(p->workers[channel - 1], fd);
     else
         close(fd);
+}
+
+/* ---- the workers' news ---- */
+
+/* On a worker's thread, as the others. */
+static void report_runtime_taken(void *arg)
+{
+    struct proxy *p = arg;
+    __atomic_add_fetch(&p->taken, 1, __ATOMIC_RELEASE);
+    ev_async_send(p->loop, &p->worker_news);
+}
+
+static void report_clerk_lost(void *arg)
+{
+    struct proxy *p = arg;
+    ev_async_send(p->loop, &p->worker_news);
+}
+
+static void report_drained(void *arg)
+{
+    struct proxy *p = arg;
+    __atomic_add_fetch(&p->drained, 1, __ATOMIC_RELEASE);
+    ev_async_send(p->loop, &p->worker_news);
+}
+
+static void report_ended(void *arg)
+{
+    struct proxy *p = arg;
+    __atomic_add_fetch(&p->ended, 1, __ATOMIC_RELEASE);
+    ev_async_send(p->loop, &p->worker_news);
+}
+
+static void on_worker_news(struct ev_loop *loop, ev_async *async, int events)
+{
+    (void)events;
+    struct proxy *p = async->data;
+    tell_lost(p);
+    if (__atomic_load_n(&p->taken, __ATOMIC_ACQUIRE) == p->count) {
+        __atomic_store_n(&p->taken, 0, __ATOMIC_RELAXED);
+        tell(p, NEWS_USED, NULL, NULL);
+    }
+    if (!p->drained_told && __atomic_load_n(&p->drained, __ATOMIC_ACQUIRE) == p->started) {
+        p->drained_told = true;
+        tell(p, NEWS_DRAINED, NULL, NULL);
+    }
+    if (__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE) == p->started) ev_break(loop, EVBREAK_ALL);
 }
 
 /* ---- orders ---- */
@@ -405,15 +404,9 @@ static void watch(struct proxy *p)
     ev_io_init(&p->orders, on_order, p->post, EV_READ);
     p->orders.data = p;
     ev_io_start(p->loop, &p->orders);
-    ev_async_init(&p->worker_ended, on_worker_ended);
-    p->worker_ended.data = p;
-    ev_async_start(p->loop, &p->worker_ended);
-    ev_async_init(&p->runtime_taken, on_runtime_taken);
-    p->runtime_taken.data = p;
-    ev_async_start(p->loop, &p->runtime_taken);
-    ev_async_init(&p->clerk_lost, on_clerk_lost);
-    p->clerk_lost.data = p;
-    ev_async_start(p->loop, &p->clerk_lost);
+    ev_async_init(&p->worker_news, on_worker_news);
+    p->worker_news.data = p;
+    ev_async_start(p->loop, &p->worker_news);
     ev_timer_init(&p->hourly, on_new_hour, TICKET_LIFETIME_S, TICKET_LIFETIME_S);
     p->hourly.data = p;
     ev_timer_start(p->loop, &p->hourly);
@@ -480,7 +473,8 @@ bool proxy_run(int post)
         diag_warning("the kernel does not limit the proxy's system calls (seccomp)");
     for (unsigned i = 0; i < CONFIG_WORKERS; i++) p.signers[i] = -1;
     leaf_keys_init(&p.leaf_keys);
-    p.events = (struct worker_events){report_runtime_taken, report_clerk_lost, report_ended, &p};
+    p.events = (struct worker_events){report_runtime_taken, report_clerk_lost, report_drained,
+                                      report_ended, &p};
     p.shared.front_of = front_of;
     p.shared.route_of = route_of;
     p.shared.recent = recent_new();

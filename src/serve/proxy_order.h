@@ -23,6 +23,7 @@
 #define NEWS_REFUSED "refused" /* faults: sentences */
 #define NEWS_MISSED "missed"   /* channel: its socket is closed, or did not arrive */
 #define NEWS_USED "used"       /* by all workers */
+#define NEWS_DRAINED "drained" /* no worker accepts any more */
 #define NEWS_ENDED "ended"     /* connections without a byte, records lost; then it exits */
 
 #endif

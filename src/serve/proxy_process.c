@@ -80,6 +80,8 @@ static void take_news(struct proxy_process *p, const struct text *news)
     } else if (strcmp(kind, NEWS_MISSED) == 0) {
         const char *channel = post_next(news, &at);
         p->events.missed(p->events.arg, channel ? (unsigned)strtoul(channel, NULL, 10) : 0);
+    } else if (strcmp(kind, NEWS_DRAINED) == 0) {
+        p->events.drained(p->events.arg);
     } else if (strcmp(kind, NEWS_ENDED) == 0) {
         note_end(p, news, at);
     }

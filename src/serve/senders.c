@@ -103,6 +103,13 @@ void senders_connect(struct senders *s)
     want(s, 0);
 }
 
+bool senders_are_connected(const struct senders *s)
+{
+    for (unsigned channel = 0; channel <= s->count; channel++)
+        if (s->wanted[channel]) return false;
+    return true;
+}
+
 void senders_missed(struct senders *s, unsigned channel)
 {
     if (channel == 0 || channel > s->count) return;

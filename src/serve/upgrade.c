@@ -11,8 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -262,8 +260,7 @@ bool successor_checked(int post)
 {
     struct text answer = {0};
     size_t at = 0;
-    const struct timeval wait = {.tv_sec = POST_WAIT_S};
-    (void)!setsockopt(post, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    post_set_wait(post, POST_WAIT_S);
     bool told = say(post, NEXT_CHECKED, "") && post_receive(post, &answer, NULL);
     const char *what = told ? post_next(&answer, &at) : NULL;
     bool go = what && strcmp(what, FORMER_GO) == 0;

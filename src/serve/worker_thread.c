@@ -86,6 +86,7 @@ static void drain(struct worker *w, struct mail *mail)
     struct worker_thread *t = thread_of(w);
     w->draining = true;
     acceptor_leave(&t->acceptor, t->runtime, t->kept);
+    t->events->drained(t->events->arg);
     if (w->count == 0) ev_break(w->loop, EVBREAK_ALL);
 }
 

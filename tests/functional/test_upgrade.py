@@ -260,6 +260,22 @@ def test_the_program_that_the_file_is_by_then(upgradable):
     assert opened["observer"]["version"] == "9.9.9"
 
 
+def test_the_answer_comes_when_the_former_proxy_accepts_no_more(upgradable):
+    """What is opened after it meets the next one."""
+    s = upgradable()
+    former = s.gate.parts()["proxy"]
+    os.kill(former, signal.SIGSTOP)
+    with subprocess.Popen([BINARY, "upgrade", "-c", str(s.gate.config_path)],
+                          stdout=subprocess.PIPE, text=True) as asked:
+        s.gate.wait_record(action="proxy-upgraded")
+        with pytest.raises(subprocess.TimeoutExpired):
+            asked.wait(0.3)
+        os.kill(former, signal.SIGCONT)
+        assert asked.wait(PATIENCE) == 0
+        s.gate.note(int(UPGRADED.fullmatch(asked.stdout.read())[1]))
+    assert s.echoes("fixed")
+
+
 def test_the_configuration_that_the_file_is_by_then(upgradable):
     s = upgradable()
     port, s.forward = s.forward, s.fixed + 1
@@ -535,7 +551,7 @@ def test_the_next_process_is_told_to_stop(upgradable, part, number):
         talk(tunnel)
         seen = visitors.served
         wait_until(lambda: visitors.served > seen + 2)
-    assert (visitors.faults, refused.faults) == ([], [])
+    assert (visitors.faults, refused.faults) == ([], []), s.gate.stderr
     assert s.gate.stop() == 0, s.gate.stderr
     intact(s.gate.audit_path)
     each_once(s.gate)
