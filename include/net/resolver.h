@@ -2,8 +2,8 @@
  * One resolver per loop and thread. The resolver owns its lookups; each calls back once, from the
  * loop (never inside resolver_start()), unless it is cancelled first. Addresses are kept for their
  * TTL, at most a minute; failures, and answers without a TTL such as /etc/hosts, are not kept. A
- * changed resolv.conf is read again at the next lookup, and while one waits; it is checked at most
- * once per second. */
+ * changed resolv.conf or hosts file (net/names.h) counts at the next lookup, and while one waits.
+ */
 #ifndef NET_RESOLVER_H
 #define NET_RESOLVER_H
 
@@ -25,7 +25,8 @@ enum lookup_status {
 struct resolver;
 struct lookup;
 
-/* At most LOOKUP_LIMIT addresses, in the order of RFC 6724. */
+/* At most LOOKUP_LIMIT addresses, in the order of RFC 6724; those of a hosts file in that file's.
+ */
 typedef void lookup_answer(void *arg, enum lookup_status status, const struct addr *addresses,
                            size_t n);
 

@@ -12,8 +12,9 @@
  * The TLS library must be started. */
 bool proxy_run(int post);
 
-/* Gives up all system calls that a proxy does not need, for good: it starts no program and no
- * process, and changes no file. False when the kernel has no seccomp. */
-WARN_UNUSED bool proxy_confine(void);
+/* Gives up all system calls and files that a proxy does not need, for good: it starts no program
+ * and no process, and opens no file but /dev/urandom and the system's libraries. Warns of what this
+ * kernel cannot do. */
+void proxy_confine(void);
 
 #endif

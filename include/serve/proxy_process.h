@@ -42,6 +42,8 @@ void proxy_process_name(const struct proxy_process *p, unsigned channel, char ou
 
 /* Takes fd: a worker's socket for signatures (serve/signers.h). */
 void proxy_process_give_signer(struct proxy_process *p, unsigned worker, int fd);
+/* Takes fd: of names_seal(). From then on these count. */
+void proxy_process_give_names(struct proxy_process *p, int fd);
 /* files: the snapshot; it stays the caller's. serial: of the configuration. `loaded` or `refused`
  * follows. */
 void proxy_process_load(struct proxy_process *p, const char *config_file, uint32_t serial,

@@ -3,6 +3,7 @@
 #include "base/cache.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "net/names.h"
 
 #include <ares.h>
 
@@ -11,10 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/stat.h>
-
-static const char settings_path[] = "/etc/resolv.conf";
-static const int64_t look_again_ns = 1000000000;
 
 enum { SOCKETS = 16, QUERY_TIMEOUT_MS = 2000, TRIES = 3, KEPT_LIMIT = 1024, KEPT_SECONDS = 60 };
 enum { KEY_SIZE = 272 }; /* a host and a port */
@@ -29,9 +26,8 @@ struct watched {
 struct resolver {
     struct ev_loop *loop;
     ares_channel channel;
-    char *servers;        /* "": the system's */
-    struct stat settings; /* of the resolv.conf that the channel has read */
-    int64_t look_ns;      /* steady: when to check it again */
+    char *servers;       /* "": the system's */
+    struct names *names; /* as of the channel */
     bool ending;
     ev_timer timer;
     struct watched sockets[SOCKETS];
@@ -89,7 +85,7 @@ static void rearm(struct resolver *r)
 
 static void renew_channel(struct resolver *r);
 
-/* A name server does not answer: resolv.conf may have changed. */
+/* A name server does not answer: the settings may have changed. */
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
@@ -143,29 +139,24 @@ static void library_init(void)
     library_status = ares_library_init(ARES_LIB_INIT_ALL);
 }
 
-static void look_at_settings(struct stat *out)
-{
-    if (stat(settings_path, out) < 0) *out = (struct stat){0};
-}
-
-static bool same_settings(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
-static bool open_channel(struct resolver *r, ares_channel *out)
+/* With all that it would look for in files: it reads none then. */
+static bool open_channel(struct resolver *r, const struct names *names, ares_channel *out)
 {
     char dns_only[] = "b";
     struct ares_options options = {.timeout = QUERY_TIMEOUT_MS,
                                    .tries = TRIES,
+                                   .ndots = names->dots,
+                                   .domains = names->domains,
+                                   .ndomains = (int)names->domain_count,
                                    .lookups = dns_only,
                                    .sock_state_cb = on_socket_state,
                                    .sock_state_cb_data = r};
-    int given = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
-    if (!r->servers[0]) return ares_init_options(out, &options, given) == ARES_SUCCESS;
-    if (ares_init_options(out, &options, given | ARES_OPT_LOOKUPS) != ARES_SUCCESS) return false;
-    if (ares_set_servers_ports_csv(*out, r->servers) == ARES_SUCCESS) return true;
+    int given = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_DOMAINS |
+                ARES_OPT_LOOKUPS | ARES_OPT_SORTLIST | ARES_OPT_SERVERS | ARES_OPT_SOCK_STATE_CB |
+                (names->rotate ? ARES_OPT_ROTATE : ARES_OPT_NOROTATE);
+    const char *servers = r->servers[0] ? r->servers : names->servers;
+    if (ares_init_options(out, &options, given) != ARES_SUCCESS) return false;
+    if (ares_set_servers_ports_csv(*out, servers) == ARES_SUCCESS) return true;
     ares_destroy(*out);
     return false;
 }
@@ -180,9 +171,9 @@ struct resolver *resolver_new(struct ev_loop *loop, const char *servers)
     r->kept = cache_new(KEPT_LIMIT, free);
     ev_timer_init(&r->timer, on_timer, 0., 0.);
     r->timer.data = r;
-    look_at_settings(&r->settings);
-    r->look_ns = clock_steady_ns() + look_again_ns;
-    if (r->servers && r->kept && open_channel(r, &r->channel)) return r;
+    r->names = names_use();
+    if (r->servers && r->kept && r->names && open_channel(r, r->names, &r->channel)) return r;
+    names_release(r->names);
     cache_free(r->kept);
     free(r->servers);
     free(r);
@@ -204,6 +195,7 @@ void resolver_free(struct resolver *r)
     ev_timer_stop(r->loop, &r->timer);
     for (size_t i = 0; i < SOCKETS; i++)
         if (r->sockets[i].used) ev_io_stop(r->loop, &r->sockets[i].io);
+    names_release(r->names);
     cache_free(r->kept);
     free(r->servers);
     free(r);
@@ -274,6 +266,29 @@ static bool find_kept(struct lookup *l)
     return true;
 }
 
+static bool find_in_hosts(struct lookup *l)
+{
+    l->n = hosts_find(l->resolver->names->hosts, l->host, l->port, l->addresses, LOOKUP_LIMIT);
+    if (l->n > 0) l->status = LOOKUP_FOUND;
+    return l->n > 0;
+}
+
+/* Is the hosts file read where a configured name server is not asked, and in which order? */
+static bool has_before_servers(const struct resolver *r)
+{
+    return !r->servers[0] && r->names->order[0] == 'f';
+}
+
+static bool has_after_servers(const struct resolver *r)
+{
+    return !r->servers[0] && r->names->order[0] == 'b' && r->names->order[1] == 'f';
+}
+
+static bool asks_servers(const struct resolver *r)
+{
+    return r->servers[0] || strchr(r->names->order, 'b');
+}
+
 static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *info)
 {
     (void)timeouts;
@@ -290,6 +305,7 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
         ares_freeaddrinfo(info);
     }
     if (l->status == LOOKUP_FOUND && l->n == 0) l->status = LOOKUP_NOT_FOUND;
+    if (l->status != LOOKUP_FOUND && has_after_servers(l->resolver)) (void)!find_in_hosts(l);
     if (status == ARES_EDESTRUCTION && l->resolver->ending) return; /* resolver_free() frees it */
     l->again = status == ARES_EDESTRUCTION && l->answer;
     if (l->again) return;
@@ -312,23 +328,20 @@ static void ask(struct lookup *l)
     ares_getaddrinfo(r->channel, l->host, service, &hints, on_answer, l);
 }
 
-/* c-ares 1.18 reads resolv.conf once per channel: a changed file needs a new channel. Waiting
- * lookups ask the new name servers; answers of the old ones are dropped. */
+/* Changed settings need a new channel. Waiting lookups ask the new name servers; answers of the old
+ * ones are dropped. */
 static void renew_channel(struct resolver *r)
 {
-    struct stat now;
     ares_channel channel, old = r->channel;
-    int64_t t = clock_steady_ns();
-    if (r->servers[0] || t < r->look_ns) return;
-    r->look_ns = t + look_again_ns;
-    look_at_settings(&now);
-    if (same_settings(&now, &r->settings)) return;
-    struct cache *kept = cache_new(KEPT_LIMIT, free);
-    if (!kept || !open_channel(r, &channel)) { /* out of memory: the next lookup tries again */
+    struct names *now = r->servers[0] ? NULL : names_use();
+    struct cache *kept = now && now != r->names ? cache_new(KEPT_LIMIT, free) : NULL;
+    if (!kept || !open_channel(r, now, &channel)) { /* out of memory: the next lookup tries again */
         cache_free(kept);
+        names_release(now);
         return;
     }
-    r->settings = now;
+    names_release(r->names);
+    r->names = now;
     cache_free(r->kept);
     r->kept = kept;
     r->channel = channel;
@@ -352,6 +365,7 @@ struct lookup *resolver_start(struct resolver *r, const char *host, uint16_t por
                          .resolver = r,
                          .answer = answer,
                          .arg = arg,
+                         .status = LOOKUP_NOT_FOUND,
                          .port = port};
     if (r->first) r->first->link = &l->next;
     r->first = l;
@@ -359,7 +373,7 @@ struct lookup *resolver_start(struct resolver *r, const char *host, uint16_t por
     l->deliver.data = l;
     snprintf(l->host, sizeof l->host, "%s", host);
     snprintf(l->key, sizeof l->key, "%s %u", host, port);
-    if (find_kept(l)) {
+    if (find_kept(l) || (has_before_servers(r) && find_in_hosts(l)) || !asks_servers(r)) {
         ev_timer_start(r->loop, &l->deliver);
         return l;
     }

@@ -4,6 +4,7 @@
 #include "base/confine.h"
 #include "base/diag.h"
 #include "base/spawn.h"
+#include "net/names.h"
 #include "serve/ca_care.h"
 #include "serve/own_records.h"
 
@@ -230,6 +231,7 @@ static void end(struct keeper *k)
     free(k->upgraded);
     if (k->lost) diag_error("%lu audit records could not be written", k->lost);
     list_watch_fini(&k->watch);
+    names_release(k->names);
     setting_fini(&k->next);
     setting_fini(&k->now);
     if (k->loop) ev_loop_destroy(k->loop);

@@ -60,6 +60,8 @@ struct keeper {
     ev_io news_of_former;
     struct ev_loop *loop;
     ev_signal hup, term, interrupt, usr2;
+    struct names *names; /* as the proxy was given them; NULL: none yet */
+    ev_timer look_at_names;
     ev_timer drain_over, daily, hourly, start_again;
     ev_timer ping;        /* does the clerk live? */
     ev_timer former_over; /* no handshake of a former configuration goes on */

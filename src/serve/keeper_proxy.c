@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/diag.h"
+#include "net/names.h"
 #include "serve/own_records.h"
 
 #include <errno.h>
@@ -11,6 +12,8 @@
 static const int64_t second_ns = 1000000000;
 /* One that ended within a second of its start is started again later. */
 static const double again_s = .5;
+/* How often /etc/hosts and the like are looked at. */
+static const double look_s = 1;
 
 /* Its configuration is loaded: it may serve. */
 static void let_serve(struct keeper *k)
@@ -159,6 +162,35 @@ static void give_signers(struct keeper *k)
     }
 }
 
+/* ---- names ---- */
+
+/* It may open no file, and would not see that they have changed. */
+static void give_names(struct keeper *k)
+{
+    int fd = k->proxy && k->names ? names_seal(k->names) : -1;
+    if (fd >= 0)
+        proxy_process_give_names(k->proxy, fd);
+    else if (k->proxy)
+        diag_error("the system's name servers cannot be handed to the proxy: %s", strerror(errno));
+}
+
+static bool names_have_changed(struct keeper *k)
+{
+    struct names *now = names_use();
+    bool changed = now && now != k->names;
+    names_release(changed ? k->names : now);
+    if (changed) k->names = now;
+    return changed;
+}
+
+static void on_look_at_names(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct keeper *k = timer->data;
+    if (names_have_changed(k)) give_names(k);
+}
+
 void keeper_start_proxy(struct keeper *k)
 {
     struct text errors = {0};
@@ -169,6 +201,8 @@ void keeper_start_proxy(struct keeper *k)
     if (k->proxy) {
         k->phase = PHASE_LOADING;
         give_signers(k);
+        (void)names_have_changed(k);
+        give_names(k);
         setting_give(&k->now, k->config_file, k->proxy);
     } else if (k->announced) {
         diag_error("%.*s", (int)strcspn(text_string(&errors), "\n"), text_string(&errors));
@@ -183,4 +217,7 @@ void keeper_watch_proxy(struct keeper *k)
 {
     ev_timer_init(&k->start_again, on_start_again, 0., 0.);
     k->start_again.data = k;
+    ev_timer_init(&k->look_at_names, on_look_at_names, look_s, look_s);
+    k->look_at_names.data = k;
+    ev_timer_start(k->loop, &k->look_at_names);
 }

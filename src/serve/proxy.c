@@ -7,6 +7,7 @@
 #include "base/diag.h"
 #include "base/post.h"
 #include "front/fronts.h"
+#include "net/names.h"
 #include "route/routes.h"
 #include "serve/given.h"
 #include "serve/publisher.h"
@@ -354,6 +355,8 @@ static void obey(struct proxy *p, const struct text *order, int fd)
         take_signer(p, order, at, fd);
         return;
     }
+    if (strcmp(kind, ORDER_NAMES) == 0 && !(fd >= 0 && names_give(fd)))
+        diag_error("the proxy cannot read what the system says of names: %s", strerror(errno));
     if (strcmp(kind, ORDER_USE) == 0)
         use(p);
     else if (strcmp(kind, ORDER_FORGET) == 0)
@@ -469,8 +472,7 @@ bool proxy_run(int post)
 {
     struct proxy p = {.post = post, .loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV)};
     confine_signals();
-    if (!proxy_confine())
-        diag_warning("the kernel does not limit the proxy's system calls (seccomp)");
+    proxy_confine();
     for (unsigned i = 0; i < CONFIG_WORKERS; i++) p.signers[i] = -1;
     leaf_keys_init(&p.leaf_keys);
     p.events = (struct worker_events){report_runtime_taken, report_clerk_lost, report_drained,

@@ -12,6 +12,7 @@
     "load" /* the configuration's path, serial; with a snapshot (base/snapshot.h) \
             */
 #define ORDER_USE "use"
+#define ORDER_NAMES "names"   /* with what the system says of names (net/names.h) */
 #define ORDER_FORGET "forget" /* what was loaded */
 #define ORDER_CLERK "clerk"   /* channel; with a recorder's socket */
 /* Accept no more, end with the last connection. Listeners whose queues are others'. */

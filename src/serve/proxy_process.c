@@ -216,6 +216,15 @@ void proxy_process_use(struct proxy_process *p)
     expect(p, answer_s);
 }
 
+void proxy_process_give_names(struct proxy_process *p, int fd)
+{
+    struct text order = {0};
+    post_put(&order, ORDER_NAMES);
+    give(p, &order, fd);
+    text_fini(&order);
+    close(fd);
+}
+
 void proxy_process_forget(struct proxy_process *p)
 {
     give_word(p, ORDER_FORGET);

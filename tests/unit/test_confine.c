@@ -2,6 +2,7 @@
 #include "helper.h"
 
 #include "base/confine.h"
+#include "base/confine_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -200,9 +202,69 @@ static void each_call(void **state)
     }
 }
 
+/* ---- files ---- */
+
+static char folder[] = "/tmp/suitegate-confine-XXXXXX";
+
+static bool can(int flags, const char *name)
+{
+    char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    int fd = open(path, flags, 0600);
+    if (fd >= 0) close(fd);
+    return fd >= 0;
+}
+
+/* 0: as it should be; else the first that is not. */
+static int files_within_reach(void)
+{
+    char own[128], other[128];
+    snprintf(own, sizeof own, "%s/own", folder);
+    snprintf(other, sizeof other, "%s/file", folder);
+    const struct confine_place places[] = {
+        {own, CONFINE_CHANGE}, {other, CONFINE_FILE}, {"/no/such/place", CONFINE_READ}};
+    if (confine_files(places, COUNT_OF(places)) != CONFINE_DONE) return 1;
+    if (!can(O_RDWR | O_CREAT, "own/new") || !can(O_RDONLY, "own/new")) return 2;
+    if (!can(O_RDONLY, "file")) return 3;
+    if (can(O_RDWR, "file") || can(O_RDONLY, "secret") || can(O_RDWR | O_CREAT, "more")) return 4;
+    if (open("/etc/passwd", O_RDONLY) >= 0 || open("/proc/self/maps", O_RDONLY) >= 0) return 5;
+    snprintf(own, sizeof own, "%s/own/new", folder);
+    snprintf(other, sizeof other, "%s/own/newer", folder);
+    if (rename(own, other) != 0 || unlink(other) != 0) return 6;
+    snprintf(other, sizeof other, "%s/taken", folder);
+    if (rename(own, other) == 0 || link("/etc/passwd", own) == 0) return 7;
+    return execl("/bin/true", "true", NULL) == 0 || errno != EACCES ? 8 : 0;
+}
+
+static void test_files_out_of_reach(void **state)
+{
+    (void)state;
+    int status;
+    if (!confine_is_possible() ||
+        syscall(SYS_landlock_create_ruleset, NULL, 0, 1 /* its version */) < 1)
+        skip();
+    assert_non_null(mkdtemp(folder));
+    assert_true(can(O_RDWR | O_CREAT, "file") && can(O_RDWR | O_CREAT, "secret"));
+    char path[128];
+    snprintf(path, sizeof path, "%s/own", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    pid_t pid = fork();
+    if (pid == 0) _exit(files_within_reach());
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    rmdir(path);
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, i ? "file" : "secret");
+        unlink(path);
+    }
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_files_out_of_reach),
         cmocka_unit_test(each_call),
     };
     return cmocka_run_group_tests_name("confine", tests, NULL, NULL);
