@@ -26,8 +26,11 @@ bool clerk_run(int post);
 /* ---- in the keeper: orders. False with a sentence in errors; if the clerk has not answered, also
  * with *alive false: it has to be ended ---- */
 
-/* Opens the log: the first order. Or opens it again (audit/writer.h, writer_reopen()). policy NULL:
- * unchanged. */
+/* For clerk_open() when the log is open: a folder is another one than before. */
+#define CLERK_ELSEWHERE "this clerk reaches other folders only: it needs another one\n"
+
+/* Opens the log: the first order. From then on the clerk reaches only this configuration's files.
+ * Or opens it again (audit/writer.h, writer_reopen()). policy NULL: unchanged. */
 WARN_UNUSED bool clerk_open(int post, const struct audit_config *config,
                             const struct audit_policy *policy, bool *alive, struct text *errors);
 /* Adds a sender. name: of its records (receipt_name()). *fd: its recorder's end. */

@@ -8,6 +8,7 @@
 
 enum confine_reach {
     CONFINE_FILE,  /* a file may be read */
+    CONFINE_WRITE, /* a device or a pipe may be read and written */
     CONFINE_READ,  /* all in a folder may be read */
     CONFINE_CHANGE /* made, changed and removed, too */
 };
@@ -19,13 +20,14 @@ struct confine_place {
 
 enum confine_answer {
     CONFINE_DONE,
-    CONFINE_UNKNOWN, /* this kernel has no Landlock, or it is switched off: nothing has changed */
+    CONFINE_OFF,     /* not possible for this process (base/confine.h): nothing has changed */
+    CONFINE_UNKNOWN, /* this kernel has no Landlock, or it is switched off: likewise */
     CONFINE_FAILED   /* errno: likewise */
 };
 
 /* A place that does not exist is left out. Of other processes, only those below this one are within
  * reach of signals and abstract sockets then, where the kernel can do that (6.12). Before the
- * process has threads. Done without effect where confinement is not possible (base/confine.h). */
+ * process has threads. */
 WARN_UNUSED enum confine_answer confine_files(const struct confine_place *places, size_t n);
 /* A line about what was not done. who: "the proxy" */
 void confine_files_warn(const char *who, enum confine_answer answer);

@@ -89,6 +89,33 @@ static bool note_end(struct clerk *c, const struct text *order, size_t at)
     return true;
 }
 
+/* Files, its sockets, names of syslog hosts, threads for further sinks. */
+/* clang-format off */
+static const char *const calls[] = {
+    "read", "pread64", "readv", "write", "pwrite64", "writev", "lseek", "openat", "close",
+    "fstat", "newfstatat", "statx", "fstatfs", "statfs", "getdents64", "readlink",
+    "readlinkat", "flock", "ftruncate", "fsync", "fdatasync", "fchmod",
+    "unlink", "unlinkat", "rename", "renameat", "renameat2", "access", "faccessat", "faccessat2",
+    "socket", "connect", "bind", "send", "sendto", "sendmsg", "sendmmsg", "recv", "recvfrom",
+    "recvmsg", "shutdown", "getsockopt", "setsockopt", "getsockname", "getpeername", "poll",
+    "ppoll", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2", "pipe2",
+    "ioctl", "uname", "brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "mlock",
+    "munlock", "futex", "set_robust_list", "rseq", "sched_yield", "sched_getaffinity", "gettid",
+    "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getrandom", "clock_gettime",
+    "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "sysinfo", "prctl",
+    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall",
+    "exit", "exit_group", NULL};
+/* clang-format on */
+
+/* Before the first file is opened, and before the writer has threads. */
+static bool confine(struct clerk *c, const struct audit_config *config)
+{
+    if (!clerk_places_confine(&c->places, config)) return false;
+    if (!confine_calls(calls, 0))
+        diag_warning("the kernel does not limit the clerk's system calls (seccomp)");
+    return true;
+}
+
 static bool open_log(struct clerk *c, const struct text *order, size_t at, struct text *errors)
 {
     struct audit_config config = {0};
@@ -99,11 +126,15 @@ static bool open_log(struct clerk *c, const struct text *order, size_t at, struc
     bool ok = digest && clerk_order_read_config(order, at, &config);
     if (!ok) {
         text_add(errors, "the clerk has no memory\n");
+    } else if (c->writer && !clerk_places_have(&c->places, &config)) {
+        text_add(errors, CLERK_ELSEWHERE);
+        ok = false;
     } else if (c->writer) {
         ok = writer_reopen(c->writer, &config, *profile ? &policy : NULL, errors);
     } else {
         receipt_name("clerk", getpid(), c->start, 0, name);
-        c->writer = writer_new(c->loop, &config, &policy, name, &events, errors);
+        if (confine(c, &config))
+            c->writer = writer_new(c->loop, &config, &policy, name, &events, errors);
         ok = c->writer != NULL;
     }
     clerk_order_free_config(&config);
@@ -245,32 +276,12 @@ static void on_later(struct ev_loop *loop, ev_timer *timer, int events)
     clerk_on_settled(timer->data, false);
 }
 
-/* Files, its sockets, names of syslog hosts, threads for further sinks. */
-/* clang-format off */
-static const char *const calls[] = {
-    "read", "pread64", "readv", "write", "pwrite64", "writev", "lseek", "openat", "close",
-    "fstat", "newfstatat", "statx", "fstatfs", "statfs", "getdents64", "readlink",
-    "readlinkat", "flock", "ftruncate", "fsync", "fdatasync", "fchmod",
-    "unlink", "unlinkat", "rename", "renameat", "renameat2", "access", "faccessat", "faccessat2",
-    "socket", "connect", "bind", "send", "sendto", "sendmsg", "sendmmsg", "recv", "recvfrom",
-    "recvmsg", "shutdown", "getsockopt", "setsockopt", "getsockname", "getpeername", "poll",
-    "ppoll", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2", "pipe2",
-    "ioctl", "uname", "brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "mlock",
-    "munlock", "futex", "set_robust_list", "rseq", "sched_yield", "sched_getaffinity", "gettid",
-    "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getrandom", "clock_gettime",
-    "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "sysinfo", "prctl",
-    "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall",
-    "exit", "exit_group", NULL};
-/* clang-format on */
-
 bool clerk_run(int post)
 {
     struct clerk c = {.loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV)};
     if (!c.loop) return false;
     clock_gettime(CLOCK_REALTIME, &c.start);
     confine_signals();
-    if (!confine_calls(calls, 0))
-        diag_warning("the kernel does not limit the clerk's system calls (seccomp)");
     ev_timer_init(&c.later, on_later, 0., lazy_s);
     c.later.data = &c;
     if (add_link(&c, post)) ev_run(c.loop, 0);
@@ -282,6 +293,7 @@ bool clerk_run(int post)
         free(s);
     }
     processes_free(&c.processes);
+    clerk_places_fini(&c.places);
     char count[TEXT_DECIMAL_SIZE];
     text_decimal(lost, count);
     if (c.asked)

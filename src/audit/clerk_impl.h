@@ -4,6 +4,7 @@
 
 #include "audit/clerk.h"
 
+#include "clerk_places.h"
 #include "processes.h"
 
 #include "audit/writer.h"
@@ -46,6 +47,7 @@ struct clerk {
     struct link *links;
     struct timespec start;
     struct writer *writer; /* NULL: no log yet */
+    struct clerk_places places;
     struct sender *senders;
     struct process *processes;
     ev_timer later; /* answers that can wait */

@@ -176,6 +176,50 @@ void clerk_process_revive(struct clerk_process *p)
     text_fini(&errors);
 }
 
+static void await_end(struct clerk_process *p)
+{
+    int status;
+    while (p->pid > 0 && waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    p->pid = 0;
+}
+
+/* What has arrived is answered; its senders have the rest still. */
+static void send_away(struct clerk_process *p)
+{
+    struct text unused = {0};
+    size_t lost;
+    ev_child_stop(p->loop, &p->ended);
+    if (!clerk_end(p->post, true, &lost, &unused)) kill(p->pid, SIGKILL);
+    text_fini(&unused);
+    drop(p);
+    await_end(p);
+}
+
+/* Another clerk, for other folders. If that cannot open the log, one as before goes on. */
+static bool replace(struct clerk_process *p, const struct audit_config *config,
+                    const struct audit_policy *policy, struct text *errors)
+{
+    const struct audit_config *former = p->config;
+    const struct audit_policy *former_policy = p->policy;
+    send_away(p);
+    p->config = config;
+    if (policy) p->policy = policy;
+    p->how[0] = '\0'; /* nobody has failed */
+    errors->size = 0;
+    if (start(p, errors)) {
+        watch(p);
+        p->events.restarted(p->events.arg, p->how);
+        return true;
+    }
+    drop(p);
+    await_end(p);
+    p->config = former;
+    p->policy = former_policy;
+    try_again(p);
+    return false;
+}
+
 bool clerk_process_reopen(struct clerk_process *p, const struct audit_config *config,
                           const struct audit_policy *policy, struct text *errors)
 {
@@ -185,6 +229,8 @@ bool clerk_process_reopen(struct clerk_process *p, const struct audit_config *co
     }
     bool alive, ok = clerk_open(p->post, config, policy, &alive, errors);
     end_hanging(p, alive);
+    if (!ok && strcmp(text_string(errors), CLERK_ELSEWHERE) == 0)
+        return replace(p, config, policy, errors);
     if (!ok) return false;
     p->config = config;
     if (policy) p->policy = policy;
@@ -225,24 +271,10 @@ bool clerk_process_note_end(struct clerk_process *p, const char *name, const cha
 
 /* ---- at an upgrade ---- */
 
-static void await_end(struct clerk_process *p)
-{
-    int status;
-    while (p->pid > 0 && waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    p->pid = 0;
-}
-
 bool clerk_process_leave(struct clerk_process *p, const struct clerk_elsewhere *next)
 {
-    struct text unused = {0};
-    size_t lost; /* its senders have these still */
     if (p->post < 0) return false;
-    ev_child_stop(p->loop, &p->ended);
-    if (!clerk_end(p->post, true, &lost, &unused)) kill(p->pid, SIGKILL);
-    text_fini(&unused);
-    drop(p);
-    await_end(p);
+    send_away(p);
     p->next = *next;
     return true;
 }

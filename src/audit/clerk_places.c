@@ -1,0 +1,130 @@
+#include "clerk_places.h"
+
+#include "base/addr.h"
+#include "base/confine_files.h"
+#include "config/syslog_address.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* What a configuration wants. */
+struct wanted {
+    struct confine_place *items;
+    size_t n, room;
+    bool failed;
+};
+
+/* Takes the path. */
+static void want(struct wanted *w, char *path, enum confine_reach reach)
+{
+    if (path && w->n == w->room) {
+        size_t room = w->room ? 2 * w->room : 16;
+        struct confine_place *more = reallocarray(w->items, room, sizeof *more);
+        if (more) w->items = more;
+        w->room = more ? room : w->room;
+    }
+    if (!path || w->n == w->room) {
+        w->failed = true;
+        free(path);
+        return;
+    }
+    w->items[w->n++] = (struct confine_place){path, reach};
+}
+
+static void want_copy(struct wanted *w, const char *path, enum confine_reach reach)
+{
+    want(w, text_copy(path, strlen(path)), reach);
+}
+
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash) return text_copy(".", 1);
+    return text_copy(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+static void want_file(struct wanted *w, const char *path)
+{
+    struct stat st;
+    if (strcmp(path, "-") == 0)
+        want_copy(w, "/proc/self/fd/1", CONFINE_WRITE);
+    else if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        want_copy(w, path, CONFINE_WRITE);
+    else
+        want(w, folder_of(path), CONFINE_CHANGE);
+}
+
+static bool has_name(const struct audit_config *config)
+{
+    for (size_t i = 0; i < config->syslog.n; i++) {
+        struct syslog_address a;
+        struct addr ip;
+        if (syslog_address_from_text(config->syslog.items[i], &a) && a.transport != SYSLOG_UNIX &&
+            !addr_from_ip(a.target.host, 0, &ip))
+            return true;
+    }
+    return false;
+}
+
+static struct wanted wanted_by(const struct audit_config *config)
+{
+    static const char *const for_names[] = {"/etc", "/usr/lib", "/lib"};
+    struct wanted w = {0};
+    want_file(&w, config->file);
+    if (config->key) want(&w, folder_of(config->key), CONFINE_CHANGE);
+    for (size_t i = 0; i < config->copies.n; i++) want_file(&w, config->copies.items[i]);
+    for (size_t i = 0; has_name(config) && i < COUNT_OF(for_names); i++)
+        want_copy(&w, for_names[i], CONFINE_READ);
+    return w;
+}
+
+static void wanted_fini(struct wanted *w)
+{
+    for (size_t i = 0; i < w->n; i++) free((char *)(uintptr_t)w->items[i].path);
+    free(w->items);
+}
+
+static struct clerk_place look(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? (struct clerk_place){st.st_dev, st.st_ino}
+                                : (struct clerk_place){0};
+}
+
+bool clerk_places_confine(struct clerk_places *p, const struct audit_config *config)
+{
+    struct wanted w = wanted_by(config);
+    p->items = calloc(w.n, sizeof *p->items);
+    bool ok = !w.failed && p->items;
+    for (size_t i = 0; ok && i < w.n; i++) p->items[p->n++] = look(w.items[i].path);
+    if (ok) {
+        enum confine_answer answer = confine_files(w.items, w.n);
+        confine_files_warn("the clerk", answer);
+        p->confined = answer == CONFINE_DONE;
+    }
+    wanted_fini(&w);
+    return ok;
+}
+
+static bool has(const struct clerk_places *p, struct clerk_place place)
+{
+    for (size_t i = 0; i < p->n; i++)
+        if (p->items[i].device == place.device && p->items[i].inode == place.inode) return true;
+    return place.inode == 0; /* there is none: whatever opens it says so */
+}
+
+bool clerk_places_have(const struct clerk_places *p, const struct audit_config *config)
+{
+    if (!p->confined) return true;
+    struct wanted w = wanted_by(config);
+    bool all = true;
+    for (size_t i = 0; i < w.n; i++) all = all && has(p, look(w.items[i].path));
+    wanted_fini(&w);
+    return all;
+}
+
+void clerk_places_fini(struct clerk_places *p)
+{
+    free(p->items);
+}
