@@ -26,18 +26,21 @@ bool clerk_run(int post);
 /* ---- in the keeper: orders. False with a sentence in errors; if the clerk has not answered, also
  * with *alive false: it has to be ended ---- */
 
-/* For clerk_open() when the log is open: a folder is another one than before. */
+/* For clerk_open() when the log is open, and for clerk_ping() when it cannot be written: a folder
+ * is another one than before. */
 #define CLERK_ELSEWHERE "this clerk reaches other folders only: it needs another one\n"
 
 /* Opens the log: the first order. From then on the clerk reaches only this configuration's files.
- * Or opens it again (audit/writer.h, writer_reopen()). policy NULL: unchanged. */
+ * Or opens it again (audit/writer.h, writer_reopen()). policy NULL: unchanged. kept: of the clerk
+ * before (clerk_end()), or -1; it stays the caller's. */
 WARN_UNUSED bool clerk_open(int post, const struct audit_config *config,
-                            const struct audit_policy *policy, bool *alive, struct text *errors);
+                            const struct audit_policy *policy, int kept, bool *alive,
+                            struct text *errors);
 /* Adds a sender. name: of its records (receipt_name()). *fd: its recorder's end. */
 WARN_UNUSED bool clerk_add_sender(int post, enum audit_sender role, const char *name, int *fd,
                                   bool *alive, struct text *errors);
 /* Does it answer? */
-WARN_UNUSED bool clerk_ping(int post, bool *alive);
+WARN_UNUSED bool clerk_ping(int post, bool *alive, struct text *errors);
 /* The process with this sender has ended. how: a sentence; empty: as it was told to. A record says
  * which of its connections were cut. */
 WARN_UNUSED bool clerk_note_end(int post, const char *name, const char *how, bool *alive,
@@ -45,8 +48,9 @@ WARN_UNUSED bool clerk_note_end(int post, const char *name, const char *how, boo
 /* Adds the post of a former keeper: it may give the orders above, but for the first one. *keeper:
  * its end, the caller's. */
 WARN_UNUSED bool clerk_add_keeper(int post, int *keeper, bool *alive, struct text *errors);
-/* Writes what it has and ends, once all senders have closed. leave: at once, since they go to
- * another clerk. *lost: records that it could not write. */
-WARN_UNUSED bool clerk_end(int post, bool leave, size_t *lost, struct text *errors);
+/* Writes what it has and ends, once all senders have closed; kept not NULL: at once, since they go
+ * to another clerk. *lost: records that it could not write. *kept: what another clerk of this log
+ * needs if the log's folder is gone, the caller's, or -1. */
+WARN_UNUSED bool clerk_end(int post, size_t *lost, int *kept, struct text *errors);
 
 #endif

@@ -28,6 +28,8 @@ WARN_UNUSED int state_open(struct state_file *s, char *path, struct text *errors
 WARN_UNUSED bool state_read(int fd, const char *name, struct state *out);
 /* Never grows the file, so that it works on a full disk. Warns from time to time when it fails. */
 void state_write(struct state_file *s, const struct state *is, const char *name);
+/* Appends the whole file as it is now. False when it cannot be read. */
+WARN_UNUSED bool state_content(const struct state_file *s, struct text *out);
 void state_sync(const struct state_file *s);
 /* Creates it again if it was deleted or moved. True when it did. */
 bool state_restore(struct state_file *s);

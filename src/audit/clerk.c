@@ -2,8 +2,11 @@
 
 #include "clerk_order.h"
 
+#include "audit/logfile.h"
+
 #include "base/confine.h"
 #include "base/diag.h"
+#include "base/snapshot.h"
 #include "pki/keys.h"
 
 #include <errno.h>
@@ -104,7 +107,7 @@ static const char *const calls[] = {
     "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getrandom", "clock_gettime",
     "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "sysinfo", "prctl",
     "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigaltstack", "restart_syscall",
-    "exit", "exit_group", NULL};
+    "exit", "exit_group", "memfd_create", NULL};
 /* clang-format on */
 
 /* Before the first file is opened, and before the writer has threads. */
@@ -116,7 +119,18 @@ static bool confine(struct clerk *c, const struct audit_config *config)
     return true;
 }
 
-static bool open_log(struct clerk *c, const struct text *order, size_t at, struct text *errors)
+/* Takes kept: of writer_conclude(), or -1. */
+static void put_back(const struct audit_config *config, int kept)
+{
+    struct snapshot *s = kept >= 0 ? snapshot_open(kept) : NULL;
+    if (s) logfile_put_back(config, s);
+    snapshot_free(s);
+    if (kept >= 0) close(kept);
+}
+
+/* Takes kept: what the clerk before knew, or -1. */
+static bool open_log(struct clerk *c, const struct text *order, size_t at, int kept,
+                     struct text *errors)
 {
     struct audit_config config = {0};
     const char *profile = post_next(order, &at), *digest = profile ? post_next(order, &at) : NULL;
@@ -133,15 +147,19 @@ static bool open_log(struct clerk *c, const struct text *order, size_t at, struc
         ok = writer_reopen(c->writer, &config, *profile ? &policy : NULL, errors);
     } else {
         receipt_name("clerk", getpid(), c->start, 0, name);
-        if (confine(c, &config))
-            c->writer = writer_new(c->loop, &config, &policy, name, &events, errors);
+        ok = confine(c, &config);
+        if (ok) put_back(&config, kept);
+        if (ok) kept = -1;
+        if (ok) c->writer = writer_new(c->loop, &config, &policy, name, &events, errors);
         ok = c->writer != NULL;
     }
+    if (kept >= 0) close(kept);
     clerk_order_free_config(&config);
     return ok;
 }
 
-static void answer_keeper(const struct link *l, const char *field)
+/* fd: or -1. */
+static void answer_keeper(const struct link *l, const char *field, int fd)
 {
     struct text answer = {0};
     post_put(&answer, field);
@@ -149,7 +167,7 @@ static void answer_keeper(const struct link *l, const char *field)
         answer.size = ANSWER_LIMIT;
         answer.data[ANSWER_LIMIT - 1] = '\0';
     }
-    (void)!post_send(l->post, &answer, -1);
+    (void)!post_send(l->post, &answer, fd);
     text_fini(&answer);
 }
 
@@ -217,10 +235,18 @@ static bool obey_first(struct link *l, const char *kind, const struct text *orde
                        int fd, struct text *errors)
 {
     if (l->first && strcmp(kind, ORDER_KEEPER) == 0) return add_link(l->clerk, fd);
+    if (l->first && strcmp(kind, ORDER_OPEN) == 0) return open_log(l->clerk, order, at, fd, errors);
     if (fd >= 0) close(fd);
-    if (l->first && strcmp(kind, ORDER_OPEN) == 0) return open_log(l->clerk, order, at, errors);
     text_add(errors, "the clerk does not know this order\n");
     return false;
+}
+
+static bool can_write(const struct clerk *c, struct text *errors)
+{
+    bool elsewhere =
+        c->writer && writer_is_failing(c->writer) && clerk_places_have_changed(&c->places);
+    if (elsewhere) text_add(errors, CLERK_ELSEWHERE);
+    return !elsewhere;
 }
 
 static void obey(struct link *l, const struct text *order, int fd)
@@ -240,10 +266,10 @@ static void obey(struct link *l, const struct text *order, int fd)
     }
     bool ok = strcmp(kind, ORDER_SENDER) == 0  ? add_sender(l, order, at, fd, &errors)
               : strcmp(kind, ORDER_ENDED) == 0 ? note_end(l->clerk, order, at)
-              : strcmp(kind, ORDER_PING) == 0  ? true
+              : strcmp(kind, ORDER_PING) == 0  ? can_write(l->clerk, &errors)
                                                : obey_first(l, kind, order, at, fd, &errors);
     if (!ok && errors.size == 0) text_add(&errors, "out of memory\n");
-    answer_keeper(l, ok ? "" : text_string(&errors));
+    answer_keeper(l, ok ? "" : text_string(&errors), -1);
     text_fini(&errors);
 }
 
@@ -258,7 +284,7 @@ static void on_post(struct ev_loop *loop, ev_io *io, int events)
     if (post_receive(l->post, &order, &fd)) {
         obey(l, &order, fd);
     } else if (errno != 0 && errno != ECONNRESET) {
-        answer_keeper(l, "the clerk has no descriptor or no memory\n");
+        answer_keeper(l, "the clerk has no descriptor or no memory\n", -1);
     } else { /* the keeper is gone */
         if (l->first) begin_end(c);
         drop_link(l);
@@ -285,6 +311,7 @@ bool clerk_run(int post)
     ev_timer_init(&c.later, on_later, 0., lazy_s);
     c.later.data = &c;
     if (add_link(&c, post)) ev_run(c.loop, 0);
+    int kept = c.writer && c.leaving ? writer_conclude(c.writer) : -1;
     size_t lost = c.writer ? writer_free(c.writer) : 0;
     while (c.senders) {
         struct sender *s = c.senders;
@@ -297,9 +324,10 @@ bool clerk_run(int post)
     char count[TEXT_DECIMAL_SIZE];
     text_decimal(lost, count);
     if (c.asked)
-        answer_keeper(c.asked, count);
+        answer_keeper(c.asked, count, kept);
     else if (lost)
         diag_error("%zu audit records could not be written", lost);
+    if (kept >= 0) close(kept);
     for (struct link *l = c.links, *next; l; l = next) {
         next = l->next;
         link_free(l);

@@ -11,9 +11,10 @@
 #include <unistd.h>
 
 /* Sends an order and takes its answer: empty if it is done, else why not. */
-static bool give(int post, struct text *order, int fd, struct text *answer, struct text *errors)
+static bool give(int post, struct text *order, int fd, struct text *answer, int *given,
+                 struct text *errors)
 {
-    bool ok = post_send(post, order, fd) && post_receive(post, answer, NULL);
+    bool ok = post_send(post, order, fd) && post_receive(post, answer, given);
     const char *why = errno == 0 ? "it is gone" : errno == EAGAIN ? "it hangs" : strerror(errno);
     if (!ok) text_printf(errors, "the clerk does not answer: %s\n", why);
     int fault = errno;
@@ -26,7 +27,7 @@ static bool obey(int post, struct text *order, int fd, bool *alive, struct text 
 {
     struct text answer = {0};
     size_t at = 0;
-    bool ok = give(post, order, fd, &answer, errors);
+    bool ok = give(post, order, fd, &answer, NULL, errors);
     /* Not for want of memory or descriptors here, or in flight (unix(7)). */
     *alive = ok || errno == ENOMEM || errno == ENOBUFS || errno == EMFILE || errno == ENFILE ||
              errno == ETOOMANYREFS;
@@ -77,7 +78,7 @@ void clerk_order_free_config(struct audit_config *config)
 }
 
 bool clerk_open(int post, const struct audit_config *config, const struct audit_policy *policy,
-                bool *alive, struct text *errors)
+                int kept, bool *alive, struct text *errors)
 {
     struct text order = {0};
     char sync[8];
@@ -90,7 +91,7 @@ bool clerk_open(int post, const struct audit_config *config, const struct audit_
     post_put(&order, config->key ? config->key : "");
     put_list(&order, ORDER_COPY, &config->copies);
     put_list(&order, ORDER_SYSLOG, &config->syslog);
-    return obey(post, &order, -1, alive, errors);
+    return obey(post, &order, kept, alive, errors);
 }
 
 /* The clerk gets the second end, the caller the first one; both are taken. */
@@ -122,13 +123,11 @@ bool clerk_add_sender(int post, enum audit_sender role, const char *name, int *f
     return give_end(post, &order, ends, fd, alive, errors);
 }
 
-bool clerk_ping(int post, bool *alive)
+bool clerk_ping(int post, bool *alive, struct text *errors)
 {
-    struct text order = {0}, unused = {0};
+    struct text order = {0};
     post_put(&order, ORDER_PING);
-    bool ok = obey(post, &order, -1, alive, &unused);
-    text_fini(&unused);
-    return ok;
+    return obey(post, &order, -1, alive, errors);
 }
 
 bool clerk_note_end(int post, const char *name, const char *how, bool *alive, struct text *errors)
@@ -153,12 +152,12 @@ bool clerk_add_keeper(int post, int *keeper, bool *alive, struct text *errors)
     return give_end(post, &order, ends, keeper, alive, errors);
 }
 
-bool clerk_end(int post, bool leave, size_t *lost, struct text *errors)
+bool clerk_end(int post, size_t *lost, int *kept, struct text *errors)
 {
     struct text order = {0}, answer = {0};
     size_t at = 0;
-    post_put(&order, leave ? ORDER_LEAVE : ORDER_END);
-    bool ok = give(post, &order, -1, &answer, errors);
+    post_put(&order, kept ? ORDER_LEAVE : ORDER_END);
+    bool ok = give(post, &order, -1, &answer, kept, errors);
     const char *count = ok ? post_next(&answer, &at) : NULL;
     if (count) *lost = strtoul(count, NULL, 10);
     ok = count != NULL;

@@ -88,7 +88,7 @@ static void wanted_fini(struct wanted *w)
 static struct clerk_place look(const char *path)
 {
     struct stat st;
-    return stat(path, &st) == 0 ? (struct clerk_place){st.st_dev, st.st_ino}
+    return stat(path, &st) == 0 ? (struct clerk_place){.device = st.st_dev, .inode = st.st_ino}
                                 : (struct clerk_place){0};
 }
 
@@ -97,7 +97,12 @@ bool clerk_places_confine(struct clerk_places *p, const struct audit_config *con
     struct wanted w = wanted_by(config);
     p->items = calloc(w.n, sizeof *p->items);
     bool ok = !w.failed && p->items;
-    for (size_t i = 0; ok && i < w.n; i++) p->items[p->n++] = look(w.items[i].path);
+    for (size_t i = 0; ok && i < w.n; i++) {
+        p->items[i] = look(w.items[i].path);
+        p->items[i].path = text_copy(w.items[i].path, strlen(w.items[i].path));
+        ok = p->items[i].path != NULL;
+        p->n++;
+    }
     if (ok) {
         enum confine_answer answer = confine_files(w.items, w.n);
         confine_files_warn("the clerk", answer);
@@ -124,7 +129,16 @@ bool clerk_places_have(const struct clerk_places *p, const struct audit_config *
     return all;
 }
 
+bool clerk_places_have_changed(const struct clerk_places *p)
+{
+    bool changed = false;
+    for (size_t i = 0; p->confined && i < p->n; i++)
+        changed = changed || !has(p, look(p->items[i].path));
+    return changed;
+}
+
 void clerk_places_fini(struct clerk_places *p)
 {
+    for (size_t i = 0; i < p->n; i++) free(p->items[i].path);
     free(p->items);
 }

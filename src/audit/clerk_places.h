@@ -12,6 +12,7 @@
 struct clerk_places {
     bool confined;
     struct clerk_place {
+        char *path;
         dev_t device;
         ino_t inode;
     } * items;
@@ -25,6 +26,8 @@ struct clerk_places {
 WARN_UNUSED bool clerk_places_confine(struct clerk_places *p, const struct audit_config *config);
 /* Does it reach what this configuration names? A folder that was made anew is another one. */
 bool clerk_places_have(const struct clerk_places *p, const struct audit_config *config);
+/* Was one of its folders made anew? */
+bool clerk_places_have_changed(const struct clerk_places *p);
 void clerk_places_fini(struct clerk_places *p);
 
 #endif

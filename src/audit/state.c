@@ -96,6 +96,14 @@ void state_write(struct state_file *s, const struct state *is, const char *name)
         diag_warning("%s cannot be written: %s", s->path, strerror(errno));
 }
 
+bool state_content(const struct state_file *s, struct text *out)
+{
+    char text[STATE_SIZE];
+    if (s->fd < 0 || pread(s->fd, text, sizeof text, 0) != sizeof text) return false;
+    text_add_bytes(out, text, sizeof text);
+    return true;
+}
+
 void state_sync(const struct state_file *s)
 {
     if (s->fd >= 0 && fdatasync(s->fd) < 0) diag_warning("%s: %s", s->path, strerror(errno));

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/diag.h"
+#include "base/snapshot.h"
 #include "pki/keys.h"
 
 #include <pthread.h>
@@ -31,6 +32,7 @@ struct writer {
     ev_async reported;
     pthread_mutex_t lock;
     struct record_queue reports; /* under lock: of the mirrors' threads */
+    bool concluded;
 };
 
 /* ---- work ---- */
@@ -329,13 +331,29 @@ struct writer *writer_new(struct ev_loop *loop, const struct audit_config *confi
     return NULL;
 }
 
-size_t writer_free(struct writer *w)
+static void conclude(struct writer *w)
 {
+    if (w->concluded) return;
+    w->concluded = true;
     take_reports(w);
     take_incoming(w);
     output_work(&w->output);
     output_conclude(&w->output, "stop");
     settle(w, true);
+}
+
+int writer_conclude(struct writer *w)
+{
+    struct snapshot *kept = snapshot_new();
+    conclude(w);
+    int fd = kept && logfile_keep(w->output.log, kept) ? snapshot_seal(kept) : -1;
+    snapshot_free(kept);
+    return fd;
+}
+
+size_t writer_free(struct writer *w)
+{
+    conclude(w);
     return writer_release(w);
 }
 

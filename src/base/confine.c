@@ -68,7 +68,8 @@ static int allow_threads(scmp_filter_ctx filter)
  * signals for input. */
 static int allow_own(scmp_filter_ctx filter)
 {
-    static const int commands[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD, F_DUPFD_CLOEXEC};
+    static const int commands[] = {F_GETFL, F_SETFL,         F_GETFD,    F_SETFD,
+                                   F_DUPFD, F_DUPFD_CLOEXEC, F_ADD_SEALS};
     int fault = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
     if (!fault)

@@ -26,6 +26,7 @@ struct clerk_process {
     pid_t pid;        /* 0: none */
     int post;         /* -1: none */
     int64_t since_ns; /* steady: when it was started */
+    int kept;         /* what the former one knew (clerk_end()); -1: nothing */
     char how[64];     /* the former one ended */
     ev_child ended;
     ev_timer again;
@@ -33,6 +34,12 @@ struct clerk_process {
 };
 
 /* ---- one clerk ---- */
+
+static void forget_kept(struct clerk_process *p)
+{
+    if (p->kept >= 0) close(p->kept);
+    p->kept = -1;
+}
 
 static void drop(struct clerk_process *p)
 {
@@ -73,8 +80,9 @@ static bool start(struct clerk_process *p, struct text *errors)
         text_printf(errors, "the clerk cannot be started: %s\n", strerror(fault));
         return false;
     }
-    bool alive, ok = clerk_open(p->post, p->config, p->policy, &alive, errors);
+    bool alive, ok = clerk_open(p->post, p->config, p->policy, p->kept, &alive, errors);
     end_hanging(p, alive);
+    if (ok) forget_kept(p);
     return ok;
 }
 
@@ -144,8 +152,12 @@ struct clerk_process *clerk_process_new(struct ev_loop *loop, const struct audit
 {
     struct clerk_process *p = calloc(1, sizeof *p);
     if (!p) return NULL;
-    *p = (struct clerk_process){
-        .loop = loop, .events = *events, .config = config, .policy = policy, .post = -1};
+    *p = (struct clerk_process){.loop = loop,
+                                .events = *events,
+                                .config = config,
+                                .policy = policy,
+                                .post = -1,
+                                .kept = -1};
     spawn_remember();
     ev_child_init(&p->ended, on_ended, 0, 0);
     ev_timer_init(&p->again, on_again, again_s, 0.);
@@ -190,7 +202,7 @@ static void send_away(struct clerk_process *p)
     struct text unused = {0};
     size_t lost;
     ev_child_stop(p->loop, &p->ended);
-    if (!clerk_end(p->post, true, &lost, &unused)) kill(p->pid, SIGKILL);
+    if (!clerk_end(p->post, &lost, &p->kept, &unused)) kill(p->pid, SIGKILL);
     text_fini(&unused);
     drop(p);
     await_end(p);
@@ -227,7 +239,7 @@ bool clerk_process_reopen(struct clerk_process *p, const struct audit_config *co
         text_add(errors, "the clerk is not running\n");
         return false;
     }
-    bool alive, ok = clerk_open(p->post, config, policy, &alive, errors);
+    bool alive, ok = clerk_open(p->post, config, policy, -1, &alive, errors);
     end_hanging(p, alive);
     if (!ok && strcmp(text_string(errors), CLERK_ELSEWHERE) == 0)
         return replace(p, config, policy, errors);
@@ -255,8 +267,12 @@ int clerk_process_connect(struct clerk_process *p, enum audit_sender role, const
 
 bool clerk_process_ping(struct clerk_process *p)
 {
-    bool alive = true, answers = p->post >= 0 && clerk_ping(p->post, &alive);
+    struct text errors = {0};
+    bool alive = true, answers = p->post >= 0 && clerk_ping(p->post, &alive, &errors);
     end_hanging(p, alive);
+    if (strcmp(text_string(&errors), CLERK_ELSEWHERE) == 0 && !p->next.find)
+        answers = replace(p, p->config, p->policy, &errors);
+    text_fini(&errors);
     return answers;
 }
 
@@ -275,6 +291,7 @@ bool clerk_process_leave(struct clerk_process *p, const struct clerk_elsewhere *
 {
     if (p->post < 0) return false;
     send_away(p);
+    forget_kept(p);
     p->next = *next;
     return true;
 }
@@ -315,7 +332,7 @@ size_t clerk_process_free(struct clerk_process *p)
     if (!p) return 0;
     ev_child_stop(p->loop, &p->ended);
     ev_timer_stop(p->loop, &p->again);
-    if (p->post >= 0 && !p->next.find && !clerk_end(p->post, false, &lost, &unused)) {
+    if (p->post >= 0 && !p->next.find && !clerk_end(p->post, &lost, NULL, &unused)) {
         end_hanging(p, false);
         lost = 1; /* at least: what it had is not known to be written */
     }
@@ -323,6 +340,7 @@ size_t clerk_process_free(struct clerk_process *p)
         diag_error("%.*s", (int)strcspn(text_string(&unused), "\n"), text_string(&unused));
     drop(p);
     await_end(p);
+    forget_kept(p);
     text_fini(&unused);
     free(p);
     return lost;

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { DAY_SECONDS = 86400, HOUR_SECONDS = 3600, PING_SECONDS = 10 };
+enum { DAY_SECONDS = 86400, HOUR_SECONDS = 3600, PING_SECONDS = 2 };
 enum {
     STOP_MS = 30000,     /* for open connections, if drain_timeout is off */
     FOLLOWERS_MS = 30000 /* for the proxy and former keepers to end, once they are told to */

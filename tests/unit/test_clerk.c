@@ -44,7 +44,8 @@ static void start_clerk(void)
     post = ends[0];
     struct audit_config config = {.file = path, .sync = SYNC_NONE};
     bool alive;
-    if (!clerk_open(post, &config, &policy, &alive, &errors)) fail_msg("%s", text_string(&errors));
+    if (!clerk_open(post, &config, &policy, -1, &alive, &errors))
+        fail_msg("%s", text_string(&errors));
 }
 
 static int add_sender(enum audit_sender role, const char *name)
@@ -77,7 +78,7 @@ static void end_clerk(size_t expected)
 {
     struct text errors = {0};
     size_t lost = 99;
-    assert_true(clerk_end(post, false, &lost, &errors));
+    assert_true(clerk_end(post, &lost, NULL, &errors));
     assert_int_equal(lost, expected);
     assert_int_equal(WEXITSTATUS(await_clerk()), expected ? 2 : 0);
     close(post);
@@ -350,13 +351,13 @@ static void orders_that_cannot_be_obeyed(void **state)
     struct audit_config config = {.file = directory, .sync = SYNC_NONE};
     start_clerk();
     bool alive;
-    assert_false(clerk_open(post, &config, NULL, &alive, &errors));
+    assert_false(clerk_open(post, &config, NULL, -1, &alive, &errors));
     assert_true(alive);
     assert_non_null(strstr(text_string(&errors), directory));
     text_fini(&errors);
     char *copies[] = {path};
     config = (struct audit_config){.file = path, .copies = {copies, 1}};
-    assert_false(clerk_open(post, &config, &no_policy, &alive, &errors));
+    assert_false(clerk_open(post, &config, &no_policy, -1, &alive, &errors));
     assert_non_null(strstr(text_string(&errors), "is written already"));
     text_fini(&errors);
     recorder_connect(recorder, add_sender(AUDIT_BY_PROXY, "proxy-1"));

@@ -501,7 +501,7 @@ static void no_record_is_missing(void **state)
     size_t found = 0, expected = records_expected(), unwritten = 0;
     size_t lost = recording_free(proxy.shared.recording);
     proxy.shared.recording = NULL;
-    assert_true(clerk_end(proxy.clerk_post, false, &unwritten, &errors));
+    assert_true(clerk_end(proxy.clerk_post, &unwritten, NULL, &errors));
     assert_in_range(unwritten, 0, lost); /* it knows of those that another record follows */
     snprintf(path, sizeof path, "%s/audit.jsonl", proxy.folder);
     struct lines *lines = lines_open(path, &errors);
@@ -570,7 +570,7 @@ static int begin(void **state)
     close(ends[1]);
     proxy.clerk_post = ends[0];
     bool alive;
-    if (!clerk_open(proxy.clerk_post, &proxy.loaded->config->audit, &proxy.loaded->audit_policy,
+    if (!clerk_open(proxy.clerk_post, &proxy.loaded->config->audit, &proxy.loaded->audit_policy, -1,
                     &alive, &errors))
         fail_msg("%s", text_string(&errors));
     proxy.upstream = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
