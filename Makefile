@@ -121,7 +121,12 @@ run: all certs/ca.pem
 	@echo
 	@echo 'The records go to build/audit.jsonl. Ctrl-C stops the proxy.'
 	@echo
-	@exec $(BUILD)/suitegate run -c conf/suitegate.ini
+	@config=conf/suitegate.ini; \
+	if [ "$$(id -u)" = 0 ]; then \
+	    config=$(BUILD)/run.ini; \
+	    { cat conf/suitegate.ini; printf '\n; Root itself runs it here.\n[process]\nuser = root\n'; } >$$config; \
+	fi; \
+	exec $(BUILD)/suitegate run -c $$config
 
 test: all
 	@.make/deps.sh test

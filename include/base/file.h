@@ -16,9 +16,12 @@ WARN_UNUSED int file_read(const char *path, size_t limit, struct text *out, stru
 WARN_UNUSED int file_read_kept(const char *path, size_t limit, struct text *out, struct stat *st);
 /* The same for a file that this program creates itself: ELOOP for a symbolic link. */
 WARN_UNUSED int file_read_own(const char *path, size_t limit, struct text *out, struct stat *st);
-/* May this file hold a private key? It must belong to root or this process's user (any_owner: to
- * anybody) and have none of the permission bits `others`. False with a sentence in errors that says
- * what to do. */
+/* Private keys may belong to this user, too: this process, or one that it starts, is about to
+ * become that one. */
+void file_allow_owner(uid_t user);
+/* May this file hold a private key? It must belong to root, this process's user or an
+ * allowed one (any_owner: to anybody) and have none of the permission bits `others`. False with a
+ * sentence in errors that says what to do. */
 WARN_UNUSED bool file_is_private(const char *path, const struct stat *st, mode_t others,
                                  bool any_owner, struct text *errors);
 /* Creates the file with these permissions; 0, or an errno: EEXIST when it exists. */

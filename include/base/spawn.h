@@ -2,8 +2,10 @@
 #ifndef BASE_SPAWN_H
 #define BASE_SPAWN_H
 
+#include "base/account.h"
 #include "base/attr.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -12,6 +14,10 @@ enum { SPAWN_POST = 3 /* the descriptor that the new process finds */ };
 /* At the process's start: the program that spawn_part() starts, whatever its file becomes later.
  * Not /proc/self/exe: under valgrind that is valgrind. */
 void spawn_remember(void);
+/* The user of this part from now on; default: this process's. Copied. */
+void spawn_set_user(const char *part, const struct account *user);
+/* Is there such a part? */
+bool spawn_has_users(void);
 /* part: its one argument. post: becomes its descriptor SPAWN_POST; it has the standard ones
  * besides. -1 with errno. */
 WARN_UNUSED pid_t spawn_part(const char *part, int post);

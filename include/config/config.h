@@ -105,6 +105,9 @@ struct source_limits {
 
 struct config {
     struct {
+        char *user, *clerk_user, *proxy_user; /* NULL: not given */
+    } process;
+    struct {
         unsigned workers; /* never 0 */
         unsigned max_connections;
         struct source_limits per_source;

@@ -62,8 +62,75 @@ static void choose_path(char *out, size_t size)
         snprintf(out, size, "/proc/self/exe");
 }
 
+/* ---- a part ---- */
+
+static struct part_user {
+    const char *part; /* NULL: none */
+    struct account user;
+} users[2];
+
+void spawn_set_user(const char *part, const struct account *user)
+{
+    for (size_t i = 0; i < COUNT_OF(users); i++) {
+        if (users[i].part && strcmp(users[i].part, part) != 0) continue;
+        users[i] = (struct part_user){part, *user};
+        return;
+    }
+}
+
+bool spawn_has_users(void)
+{
+    return users[0].part != NULL;
+}
+
+static const struct account *user_of(const char *part)
+{
+    for (size_t i = 0; i < COUNT_OF(users); i++)
+        if (users[i].part && strcmp(users[i].part, part) == 0) return &users[i].user;
+    return NULL;
+}
+
+/* In the new process: only what signal-safety(7) allows. */
+static void reset_signals(bool keep_ignored)
+{
+    sigset_t none;
+    for (int i = 1; i < NSIG; i++) {
+        struct sigaction now;
+        bool ignored = sigaction(i, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+        if (!ignored || !keep_ignored) signal(i, SIG_DFL);
+    }
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* No handler of this process runs in the other one. */
+static pid_t fork_without_signals(sigset_t *before)
+{
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, before);
+    pid_t pid = fork();
+    int fault = errno;
+    if (pid != 0) sigprocmask(SIG_SETMASK, before, NULL);
+    errno = fault;
+    return pid;
+}
+
+/* posix_spawn() can change no user. */
+static pid_t start_as(const struct account *user, const char *path, char *const argv[], int post)
+{
+    sigset_t before;
+    pid_t pid = fork_without_signals(&before);
+    if (pid != 0) return pid;
+    if (dup2(post, SPAWN_POST) < 0 || !account_become_only(user)) _exit(SPAWN_FAILED);
+    reset_signals(false);
+    execve(path, argv, environ);
+    _exit(SPAWN_FAILED);
+}
+
 pid_t spawn_part(const char *part, int post)
 {
+    const struct account *user = user_of(part);
     char name[] = "suitegate", *argument = text_copy(part, strlen(part));
     char *const argv[] = {name, argument, NULL};
     char path[sizeof program_path];
@@ -75,6 +142,11 @@ pid_t spawn_part(const char *part, int post)
     sigemptyset(&none);
     sigfillset(&all);
     if (!argument) return -1;
+    if (user) {
+        pid = start_as(user, path, argv, post);
+        free(argument);
+        return pid;
+    }
     int fault = posix_spawn_file_actions_init(&actions);
     if (!fault) fault = posix_spawnattr_init(&attributes);
     if (!fault) fault = posix_spawn_file_actions_adddup2(&actions, post, SPAWN_POST);
@@ -146,32 +218,22 @@ _Noreturn static void become(char *const argv[], struct environment *e, const in
 {
     char digits[NUMBER_SIZE];
     size_t k = 0, at = sizeof "LISTEN_PID=" - 1;
-    sigset_t none;
     memcpy(e->pid, "LISTEN_PID=", at);
     for (pid_t pid = getpid(); pid > 0; pid /= 10) digits[k++] = (char)('0' + pid % 10);
     while (k > 0) e->pid[at++] = digits[--k];
     for (size_t i = 0; i < n; i++)
         if (dup2(fds[i], FIRST_GIVEN + (int)i) < 0) _exit(SPAWN_FAILED);
-    for (int i = 1; i < NSIG; i++) {
-        struct sigaction now;
-        if (sigaction(i, NULL, &now) == 0 && now.sa_handler != SIG_IGN) signal(i, SIG_DFL);
-    }
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    reset_signals(true);
+    account_pass_on();
     execve(given_path, argv, e->all);
     _exit(SPAWN_FAILED);
 }
 
 static pid_t start_successor(char *const argv[], struct environment *e, const int *fds, size_t n)
 {
-    sigset_t all, before;
-    sigfillset(&all); /* no handler of this process runs in the other one */
-    sigprocmask(SIG_SETMASK, &all, &before);
-    pid_t pid = fork();
+    sigset_t before;
+    pid_t pid = fork_without_signals(&before);
     if (pid == 0) become(argv, e, fds, n);
-    int fault = errno;
-    sigprocmask(SIG_SETMASK, &before, NULL);
-    errno = fault;
     return pid;
 }
 

@@ -273,6 +273,8 @@ static bool publish_url_is_valid(const char *text)
            strlen(text) < PUBLISH_URL_LIMIT;
 }
 
+enum { USER_LIMIT = 255 };
+
 static const char *parse_string(enum value_kind kind, const char *text, const char *directory,
                                 char **member)
 {
@@ -281,6 +283,8 @@ static const char *parse_string(enum value_kind kind, const char *text, const ch
     if (kind == KIND_PUBLISH_URL && !publish_url_is_valid(text)) return "http://HOST:PORT";
     if (kind == KIND_LABEL && !label_is_valid(text))
         return "the name of a section: letters, digits, - or _";
+    if (kind == KIND_USER && (strlen(text) > USER_LIMIT || strpbrk(text, " \t:/")))
+        return "the name of a user";
     if (kind == KIND_NAME && !name_is_valid(text)) return "a DNS name or an IP address";
     const char *fault = set_string(member, text_copy(text, strlen(text)));
     if (!fault && kind == KIND_NAME) text_lower(*member);
@@ -319,6 +323,7 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
     case KIND_PUBLISH_URL:
     case KIND_NAME:
     case KIND_LABEL:
+    case KIND_USER:
         return parse_string(kind, text, directory, member);
     case KIND_PATH_LIST:
         return list_add_text(member, resolve_path(text, directory)) ? NULL : out_of_memory;
@@ -401,6 +406,7 @@ void value_print(enum value_kind kind, const void *member,
     case KIND_PUBLISH_URL:
     case KIND_NAME:
     case KIND_LABEL:
+    case KIND_USER:
         if (*(char *const *)member) each(arg, *(char *const *)member);
         return;
     default:
@@ -420,6 +426,7 @@ void value_free(enum value_kind kind, void *member)
     case KIND_PUBLISH_URL:
     case KIND_NAME:
     case KIND_LABEL:
+    case KIND_USER:
         free(*(char **)member);
         *(char **)member = NULL;
         break;

@@ -38,6 +38,7 @@ enum value_kind {
     KIND_TARGET,
     KIND_NAME,
     KIND_LABEL,
+    KIND_USER,
     KIND_PARENT_URL,
     KIND_RESOLVER_LIST,
 };

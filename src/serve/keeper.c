@@ -237,6 +237,18 @@ static void end(struct keeper *k)
     if (k->loop) ev_loop_destroy(k->loop);
 }
 
+/* exec's are those of whoever runs it. A configuration that cannot be read is told of later. */
+static bool prepare_users(struct keeper *k, struct text *errors)
+{
+    struct text unread = {0};
+    struct config *c = config_load(k->config_file, &unread);
+    account_keep_to_itself();
+    bool ok = !c || users_prepare(&k->users, c, errors);
+    config_free(c);
+    text_fini(&unread);
+    return ok;
+}
+
 /* The configuration, and what this process was started with. */
 static bool prepare(struct keeper *k, struct inherited *given, struct text *errors)
 {
@@ -256,6 +268,7 @@ static bool start(struct keeper *k, struct inherited *given, const sigset_t *bef
     const struct clerk_events events = {on_clerk_restarted, k};
     setting_raise_descriptors(&k->now);
     signers_add(k->signers, k->now.loaded);
+    if (!users_change(&k->users, errors)) return false;
     watch(k);
     sigprocmask(SIG_SETMASK, before, NULL);
     if (!keeper_succeed(k, errors)) return false;
@@ -282,8 +295,9 @@ bool keeper_run(const char *config_file, const struct keeper_ready *ready, struc
     confine_signals_of_first(&before);
     confine_process();
     spawn_remember();
-    ca_care_begin(config_file, time(NULL));
-    bool ok = prepare(&k, &given, errors) && start(&k, &given, &before, errors);
+    bool ok = k.ready || prepare_users(&k, errors);
+    if (ok) ca_care_begin(config_file, time(NULL));
+    ok = ok && prepare(&k, &given, errors) && start(&k, &given, &before, errors);
     inherited_fini(&given, ok);
     if (ok) {
         ev_run(k.loop, 0);

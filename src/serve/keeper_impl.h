@@ -10,6 +10,7 @@
 #include "serve/setting.h"
 #include "serve/signers.h"
 #include "serve/upgrade.h"
+#include "serve/users.h"
 
 enum reload { RELOAD_NONE, RELOAD_FILES, RELOAD_ALL };
 
@@ -26,6 +27,7 @@ enum phase {
 struct keeper {
     const char *config_file;
     const struct keeper_ready *ready;
+    struct users users;
     struct setting now, next; /* next: of a reload under way */
     struct senders senders;
     struct signers *signers;

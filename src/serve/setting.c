@@ -2,6 +2,7 @@
 
 #include "base/diag.h"
 #include "serve/publisher.h"
+#include "serve/users.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -42,6 +43,7 @@ bool setting_read(struct setting *s, const struct setting_source *from, struct t
     const struct sockets_there there = {running ? &running->sockets : NULL,
                                         running ? running->loaded : NULL, from->inherited};
     bool ok = s->loaded && same_workers(s, running, errors) &&
+              (!running || users_are_same(running->loaded->config, s->loaded->config, errors)) &&
               sockets_open(&s->sockets, s->loaded, &there, errors);
     if (ok && (s->files = snapshot_seal(files)) < 0) {
         text_printf(errors, "the configuration cannot be handed over: %s\n", strerror(errno));

