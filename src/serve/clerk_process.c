@@ -221,6 +221,7 @@ static bool replace(struct clerk_process *p, const struct audit_config *config,
     errors->size = 0;
     if (start(p, errors)) {
         watch(p);
+        diag_info("another clerk writes the audit log: its folders are other ones");
         p->events.restarted(p->events.arg, p->how);
         return true;
     }

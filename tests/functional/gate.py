@@ -108,8 +108,6 @@ def ini(sections):
     """Configuration text. A section is a dict or, if order counts, a list of pairs; a list as a
     value repeats the key, None omits it."""
     lines = []
-    if os.geteuid() == 0 and "process" not in sections:
-        sections = {**sections, "process": {"user": "root"}}
     for name, entries in sections.items():
         lines.append(f"[{name}]")
         for key, value in entries.items() if isinstance(entries, dict) else entries:
@@ -117,6 +115,14 @@ def ini(sections):
                 if one is not None:
                     lines.append(f"{key} = {one}")
     return "\n".join(lines) + "\n"
+
+
+AS_ROOT = "[process]\nuser = root\n"
+
+
+def as_whoever(config):
+    """The same for a gate that this test's user starts."""
+    return (AS_ROOT if os.geteuid() == 0 else "") + config
 
 
 def parts_of(pid):
@@ -172,6 +178,8 @@ class Gate(Evidence):
         self.config_path = self.folder / "suitegate.ini"
         self.stdout_path = self.folder / "suitegate.stdout"
         self.stderr_path = self.folder / "suitegate.stderr"
+        # In a user namespace of its own, too.
+        self.is_root = "--user" in wrapper or os.geteuid() == 0 and not (popen or {}).get("user")
         self.write_config(config)
         self.exit_code, self.expected_exit = None, 0
         self.idle_fds = sys.maxsize  # the fewest that a test has begun with
@@ -185,7 +193,8 @@ class Gate(Evidence):
 
     def write_config(self, config):
         """Replaces the configuration file; the gate reads it at reload()."""
-        self.config_path.write_text(config)
+        stays_root = self.is_root and "[process]" not in config
+        self.config_path.write_text((AS_ROOT if stays_root else "") + config)
         # Not an INI parser: a test may write what no parser accepts.
         found = re.search(r"^\[audit\][^\[]*?^\s*file\s*=\s*(\S+)", config, re.M | re.S)
         self.audit_path = self.folder / (found.group(1) if found else "-")

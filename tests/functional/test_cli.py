@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from gate import BINARY, StartError, ca_init, free_port, ini, run
+from gate import BINARY, StartError, as_whoever, ca_init, free_port, ini, run
 from verdicts import AS_SENT, SUITES, VERDICTS
 
 COMMANDS = [(), ("run",), ("config",), ("ca",), ("ca", "init"), ("ca", "show"), ("policy",)]
@@ -305,7 +305,7 @@ def test_wildcard_address_with_allow_clients_is_taken(folder):
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
 def test_ca_key_that_others_can_read_is_refused(folder, mode):
     (folder / "ca.key").chmod(mode)
-    done = run("run", "-c", write(folder, forward_ini()))
+    done = run("run", "-c", write(folder, as_whoever(forward_ini())))
     assert done.returncode == 2
     assert "ca.key" in done.stderr
     assert "ready" not in done.stdout
@@ -387,7 +387,7 @@ def test_two_gates_cannot_share_a_port(folder, make_gate, ca_folder):
 
 
 def test_run_without_a_ca_is_2(tmp_path):
-    done = run("run", "-c", write(tmp_path, forward_ini()))
+    done = run("run", "-c", write(tmp_path, as_whoever(forward_ini())))
     assert done.returncode == 2
     assert "ca.pem" in done.stderr
 

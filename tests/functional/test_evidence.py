@@ -318,7 +318,7 @@ def test_a_full_device_at_start(scene, pki):
         s.sections["audit"]["file"] = "audit.jsonl"
         s.rewrite()
         s.gate.reload()
-        wait_until(lambda: "the audit file can be written again" in s.gate.stderr)
+        wait_until(lambda: "another clerk writes the audit log" in s.gate.stderr)
         assert s.get("forward").status == 200
         assert s.gate.stop() == 0
         check_all(s)

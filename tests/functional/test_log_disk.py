@@ -13,7 +13,7 @@ import pytest
 
 import wire
 from forgery import make_key
-from gate import BINARY, sanitized
+from gate import BINARY, as_whoever, sanitized
 from logs import check_chain, hash_of, intact, is_checkpoint, lines_of, rotate, written_key
 from refusals import Load, refuse, refuse_many, sources
 from scene import at, scene, wait_until  # noqa: F401 (fixtures)
@@ -300,7 +300,7 @@ def test_standard_output_that_is_a_socket_holds_nobody(start_forward, tmp_path):
         return gates[0]
 
     def start(config, **options):
-        (tmp_path / "sg.ini").write_text(config)
+        (tmp_path / "sg.ini").write_text(as_whoever(config))
         return make(config)
 
     gate = start_forward(start, audit={"file": "-"}, proxy={"drain_timeout": "300ms"})

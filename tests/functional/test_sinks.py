@@ -237,10 +237,10 @@ def test_journald_gives_back_what_verifies(tmp_path, ca_folder):
     if not os.path.ismount("/sys/fs/cgroup"):
         pytest.skip("no control groups here, as in a chroot; journald does not start")
     port = free_port()
-    (tmp_path / "sg.ini").write_text(harness.ini({
+    (tmp_path / "sg.ini").write_text(harness.as_whoever(harness.ini({
         "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
         "audit": {"file": "-", "key": "log.key"},
-        "listen f": {"type": "forward", "address": f"127.0.0.1:{port}"}}))
+        "listen f": {"type": "forward", "address": f"127.0.0.1:{port}"}})))
     run = ["sh", "-c", 'echo $$ > "$0"; exec "$@" 2>"$0.err"', tmp_path / "pid", harness.BINARY,
            "run", "-c", tmp_path / "sg.ini"]
     process = subprocess.Popen(["unshare", "--mount", "--propagation", "private", "sh", "-c",
