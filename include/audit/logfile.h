@@ -12,7 +12,6 @@
 #include "audit/checkpoint.h"
 #include "audit/receipt.h"
 #include "audit/state.h"
-#include "base/snapshot.h"
 #include "base/text.h"
 #include "config/config.h"
 
@@ -81,11 +80,6 @@ WARN_UNUSED bool logfile_cut(struct logfile *l, size_t n);
 void logfile_note(struct logfile *l);
 /* Writes the key and the state again, from memory, if they were deleted or moved. */
 void logfile_restore(struct logfile *l);
-/* The key's and the state's file as this log knows them, for another process that opens the log.
- * False when out of memory. */
-WARN_UNUSED bool logfile_keep(const struct logfile *l, struct snapshot *s);
-/* Writes those of them again that are not there any more: before the log is opened. */
-void logfile_put_back(const struct audit_config *config, struct snapshot *kept);
 /* Syncs the file to the disk. False with errno when that failed. */
 WARN_UNUSED bool logfile_sync(struct logfile *l);
 

@@ -52,7 +52,7 @@ WARN_UNUSED struct writer *writer_new(struct ev_loop *loop, const struct audit_c
  * could not be written. */
 size_t writer_free(struct writer *w);
 /* The same as its first half; then what another writer of this log needs if its folder was deleted
- * or moved (logfile_keep()), in a memory file: the caller's descriptor. -1 with errno. */
+ * or moved (log_keep()), in a memory file: the caller's descriptor. -1 with errno. */
 WARN_UNUSED int writer_conclude(struct writer *w);
 
 /* Queues one open line, which has its receipt, with its stamp; takes the text. reply may be NULL;

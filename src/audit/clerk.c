@@ -2,7 +2,7 @@
 
 #include "clerk_order.h"
 
-#include "audit/logfile.h"
+#include "audit/log_kept.h"
 
 #include "base/confine.h"
 #include "base/diag.h"
@@ -123,7 +123,7 @@ static bool confine(struct clerk *c, const struct audit_config *config)
 static void put_back(const struct audit_config *config, int kept)
 {
     struct snapshot *s = kept >= 0 ? snapshot_open(kept) : NULL;
-    if (s) logfile_put_back(config, s);
+    if (s) log_put_back(config, s);
     snapshot_free(s);
     if (kept >= 0) close(kept);
 }

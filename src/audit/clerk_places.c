@@ -10,7 +10,10 @@
 
 /* What a configuration wants. */
 struct wanted {
-    struct confine_place *items;
+    struct wanted_place {
+        char *path;
+        enum confine_reach reach;
+    } * items;
     size_t n, room;
     bool failed;
 };
@@ -20,7 +23,7 @@ static void want(struct wanted *w, char *path, enum confine_reach reach)
 {
     if (path && w->n == w->room) {
         size_t room = w->room ? 2 * w->room : 16;
-        struct confine_place *more = reallocarray(w->items, room, sizeof *more);
+        struct wanted_place *more = reallocarray(w->items, room, sizeof *more);
         if (more) w->items = more;
         w->room = more ? room : w->room;
     }
@@ -29,7 +32,7 @@ static void want(struct wanted *w, char *path, enum confine_reach reach)
         free(path);
         return;
     }
-    w->items[w->n++] = (struct confine_place){path, reach};
+    w->items[w->n++] = (struct wanted_place){path, reach};
 }
 
 static void want_copy(struct wanted *w, const char *path, enum confine_reach reach)
@@ -81,7 +84,7 @@ static struct wanted wanted_by(const struct audit_config *config)
 
 static void wanted_fini(struct wanted *w)
 {
-    for (size_t i = 0; i < w->n; i++) free((char *)(uintptr_t)w->items[i].path);
+    for (size_t i = 0; i < w->n; i++) free(w->items[i].path);
     free(w->items);
 }
 
@@ -95,19 +98,22 @@ static struct clerk_place look(const char *path)
 bool clerk_places_confine(struct clerk_places *p, const struct audit_config *config)
 {
     struct wanted w = wanted_by(config);
+    struct confine_place *places = calloc(w.n, sizeof *places);
     p->items = calloc(w.n, sizeof *p->items);
-    bool ok = !w.failed && p->items;
+    bool ok = !w.failed && p->items && places;
     for (size_t i = 0; ok && i < w.n; i++) {
+        places[i] = (struct confine_place){w.items[i].path, w.items[i].reach};
         p->items[i] = look(w.items[i].path);
         p->items[i].path = text_copy(w.items[i].path, strlen(w.items[i].path));
         ok = p->items[i].path != NULL;
         p->n++;
     }
     if (ok) {
-        enum confine_answer answer = confine_files(w.items, w.n);
+        enum confine_answer answer = confine_files(places, w.n);
         confine_files_warn("the clerk", answer);
         p->confined = answer == CONFINE_DONE;
     }
+    free(places);
     wanted_fini(&w);
     return ok;
 }

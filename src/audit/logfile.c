@@ -3,7 +3,6 @@
 #include "audit/key_change.h"
 
 #include "base/diag.h"
-#include "base/file.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -461,41 +460,6 @@ void logfile_restore(struct logfile *l)
     int fault = log_key_restore(l->key_path, &l->key);
     if (fault == 0) sync_directory(l->key_path);
     if (fault == 0) diag_warning("log key %s was gone and is written anew", l->key_path);
-}
-
-bool logfile_keep(const struct logfile *l, struct snapshot *s)
-{
-    struct text pem = {0}, is = {0};
-    bool ok = true;
-    if (l->has_key) ok = key_to_pem(&l->key.key, &pem) && snapshot_put(s, l->key_path, &pem);
-    if (ok && state_content(&l->state, &is)) ok = snapshot_put(s, l->state.path, &is);
-    if (pem.data) explicit_bzero(pem.data, pem.size);
-    text_fini(&pem);
-    text_fini(&is);
-    return ok && !is.failed;
-}
-
-/* Takes the path. */
-static void put_back(char *path, mode_t mode, struct snapshot *kept)
-{
-    struct text content = {0};
-    if (path && snapshot_has(kept, path) && access(path, F_OK) < 0 && errno == ENOENT &&
-        snapshot_read(kept, path, TAIL_LIMIT, &content, NULL) == 0) {
-        int fault = file_create(path, mode, &content);
-        if (fault)
-            diag_warning("%s was gone and cannot be written anew: %s", path, strerror(fault));
-        else
-            diag_warning("%s was gone and is written anew", path);
-    }
-    if (content.data) explicit_bzero(content.data, content.size);
-    text_fini(&content);
-    free(path);
-}
-
-void logfile_put_back(const struct audit_config *config, struct snapshot *kept)
-{
-    put_back(logfile_key_path(config), 0600, kept);
-    put_back(logfile_state_path(config), 0640, kept);
 }
 
 bool logfile_sync(struct logfile *l)

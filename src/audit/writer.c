@@ -2,9 +2,9 @@
 
 #include "output.h"
 
+#include "audit/log_kept.h"
 #include "base/clock.h"
 #include "base/diag.h"
-#include "base/snapshot.h"
 #include "pki/keys.h"
 
 #include <pthread.h>
@@ -346,7 +346,7 @@ int writer_conclude(struct writer *w)
 {
     struct snapshot *kept = snapshot_new();
     conclude(w);
-    int fd = kept && logfile_keep(w->output.log, kept) ? snapshot_seal(kept) : -1;
+    int fd = kept && log_keep(w->output.log, kept) ? snapshot_seal(kept) : -1;
     snapshot_free(kept);
     return fd;
 }

@@ -17,7 +17,7 @@
 static const char hosts_path[] = "/etc/hosts";
 static const char settings_name[] = "settings";
 static const int64_t look_again_ns = 1000000000;
-enum { FILE_LIMIT = 16 << 20, DOMAINS_LIMIT = 64 };
+enum { FILE_LIMIT = 16 << 20 };
 
 /* What they say is read again if one of them has changed. */
 static const char *const files[] = {"/etc/resolv.conf", hosts_path, "/etc/nsswitch.conf",
@@ -43,15 +43,13 @@ void names_release(struct names *n)
     free(n);
 }
 
-static bool set_domains(struct names *n, char *const *domains, size_t count)
+static bool add_domain(struct names *n, const char *domain)
 {
-    n->domains = calloc(count + 1, sizeof *n->domains);
-    for (size_t i = 0; n->domains && i < count; i++) {
-        n->domains[i] = text_copy(domains[i], strlen(domains[i]));
-        if (!n->domains[i]) return false;
-        n->domain_count++;
-    }
-    return n->domains != NULL;
+    char **more = reallocarray(n->domains, n->domain_count + 1, sizeof *more);
+    if (!more) return false;
+    n->domains = more;
+    more[n->domain_count] = text_copy(domain, strlen(domain));
+    return more[n->domain_count++] != NULL;
 }
 
 /* ---- from the system's files ---- */
@@ -86,8 +84,8 @@ static bool ask_library(struct names *n)
         n->order = text_copy(options.lookups, strlen(options.lookups));
         n->dots = options.ndots;
         n->rotate = (set & ARES_OPT_ROTATE) != 0;
-        ok = n->order && set_domains(n, options.domains, (size_t)options.ndomains) &&
-             list_servers(n, channel);
+        ok = n->order && list_servers(n, channel);
+        for (int i = 0; ok && i < options.ndomains; i++) ok = add_domain(n, options.domains[i]);
         ares_destroy_options(&options);
     }
     ares_destroy(channel);
@@ -175,19 +173,18 @@ int names_seal(const struct names *n)
 
 static bool take_fields(struct names *n, const struct text *fields)
 {
-    char *domains[DOMAINS_LIMIT];
-    size_t at = 0, count = 0;
+    size_t at = 0;
     const char *order = post_next(fields, &at), *servers = order ? post_next(fields, &at) : NULL;
     const char *dots = servers ? post_next(fields, &at) : NULL;
     const char *rotate = dots ? post_next(fields, &at) : NULL;
     if (!rotate) return false;
-    for (const char *d; count < DOMAINS_LIMIT && (d = post_next(fields, &at));)
-        domains[count++] = (char *)(uintptr_t)d; /* copied */
     n->order = text_copy(order, strlen(order));
     n->servers = text_copy(servers, strlen(servers));
     n->dots = (int)strtoul(dots, NULL, 10);
     n->rotate = *rotate != '\0';
-    return n->order && n->servers && set_domains(n, domains, count);
+    bool ok = n->order && n->servers;
+    for (const char *domain; ok && (domain = post_next(fields, &at));) ok = add_domain(n, domain);
+    return ok;
 }
 
 static struct names *read_sealed(int fd)

@@ -2,7 +2,6 @@
 tunnel is cut, the log is one chain. One that cannot serve changes nothing."""
 
 import contextlib
-import ctypes
 import hashlib
 import os
 import pathlib
@@ -18,7 +17,7 @@ import urllib.request
 import pytest
 
 import wire
-from gate import BINARY, Gate, PATIENCE, free_port, parts_of
+from gate import BINARY, PATIENCE, free_port, parts_of
 from logs import check_chain, intact
 from refusals import Crowd, refuse
 from scene import Scene, talk, wait_until
