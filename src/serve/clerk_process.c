@@ -2,6 +2,7 @@
 
 #include "audit/clerk.h"
 #include "base/clock.h"
+#include "base/confine.h"
 #include "base/diag.h"
 #include "base/post.h"
 #include "base/spawn.h"
@@ -129,6 +130,8 @@ static void on_ended(struct ev_loop *loop, ev_child *child, int events)
     ev_child_stop(loop, child);
     if (WIFSIGNALED(status))
         snprintf(p->how, sizeof p->how, "The clerk was ended by signal %d.", WTERMSIG(status));
+    else if (WEXITSTATUS(status) == CONFINE_STATUS)
+        snprintf(p->how, sizeof p->how, "The clerk made a system call that it never makes.");
     else if (p->post >= 0)
         snprintf(p->how, sizeof p->how, "The clerk ended with status %d.", WEXITSTATUS(status));
     if (p->post >= 0) diag_error("%s", p->how);

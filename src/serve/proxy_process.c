@@ -3,6 +3,7 @@
 #include "proxy_order.h"
 
 #include "audit/recorder.h"
+#include "base/confine.h"
 #include "base/diag.h"
 #include "base/post.h"
 #include "base/spawn.h"
@@ -136,6 +137,9 @@ static void on_ended(struct ev_loop *loop, ev_child *child, int events)
         p->end.orderly = false;
         snprintf(p->end.how, sizeof p->end.how, "The proxy was ended by signal %d.",
                  WTERMSIG(status));
+    } else if (WEXITSTATUS(status) == CONFINE_STATUS) {
+        snprintf(p->end.how, sizeof p->end.how,
+                 "The proxy made a system call that it never makes.");
     } else {
         snprintf(p->end.how, sizeof p->end.how, "The proxy ended with status %d.",
                  WEXITSTATUS(status));
