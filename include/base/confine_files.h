@@ -26,8 +26,8 @@ enum confine_answer {
 };
 
 /* A place that does not exist is left out. Of other processes, only those below this one are within
- * reach of signals and abstract sockets then, where the kernel can do that (6.12). Before the
- * process has threads. */
+ * reach of signals and abstract sockets then, where the kernel can do that (6.12). For this
+ * thread, and those that it starts. */
 WARN_UNUSED enum confine_answer confine_files(const struct confine_place *places, size_t n);
 /* A line about what was not done. who: "the proxy" */
 void confine_files_warn(const char *who, enum confine_answer answer);

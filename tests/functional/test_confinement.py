@@ -87,3 +87,29 @@ def test_files_within_reach(make_log, ca_folder, tmp_path):
     assert inject(clerk, UNLINK, str(gate.config_path).encode()) == NO
     assert inject(clerk, UNLINK, str(made).encode()) == 0
     assert refuse(gate.port)[0] == 403
+
+
+def signers(gate):
+    """The keeper's threads that read what the proxy sends."""
+    threads = {int(t.name) for t in pathlib.Path(f"/proc/{gate.pid}/task").iterdir()} - {gate.pid}
+    assert threads
+    return threads
+
+
+@pytest.mark.skipif(not landlock(), reason="this kernel has no Landlock")
+def test_threads_that_sign_reach_no_file(make_forward, ca_folder):
+    gate = make_forward(proxy={"workers": 2})
+    for thread in signers(gate):
+        for path in ca_folder / "issuing-ecdsa.pem", "/etc/passwd", "/proc/self/maps", "/dev/urandom":
+            assert opens(thread, path) == NO
+
+
+@pytest.mark.parametrize("call", ["execve", "fork", "socket", "ptrace", "openat", "unlink"])
+def test_threads_that_sign_may_do_nothing_else(make_forward, call):
+    """The keeper ends, and with it all: a service manager starts it again."""
+    gate = make_forward(proxy={"workers": 1})
+    assert inject(signers(gate).pop(), *FOR_PROXY[call]) == signal.SIGSYS
+    gate.expected_exit = 159
+    assert gate.wait() == 159
+    assert f"a system call that this process never makes: {call} (" in gate.stderr
+    wait_until(lambda: not gate.has_processes())
