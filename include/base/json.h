@@ -16,7 +16,7 @@ struct json {
 
 struct json json_of(struct text *out);
 
-/* Every call takes the member's key, or NULL inside an array. */
+/* Every call takes the member's key, which needs no escape, or NULL inside an array. */
 void json_put_object(struct json *j, const char *key);
 void json_end_object(struct json *j);
 void json_put_array(struct json *j, const char *key);

@@ -38,26 +38,32 @@ static bool take_escape(struct parser *s)
     return true;
 }
 
-/* The string without its quotes. */
-static bool take_string(struct parser *s, struct span *out)
+/* With bytes that are not plain: the rest of it. */
+static bool take_rest_of_string(struct parser *s)
 {
-    if (!take(s, '"')) return false;
-    const uint8_t *begin = s->p;
-    for (;;) {
-        s->p += json_plain_length(s->p, (size_t)(s->end - s->p));
-        if (s->p == s->end) return false;
+    while (s->p < s->end && *s->p != '"') {
         size_t length = *s->p < 0x80 ? 0 : utf8_length(s->p, (size_t)(s->end - s->p));
         if (length > 0)
             s->p += length;
         else if (*s->p == 0x7f)
             s->p++;
-        else if (!take(s, '\\'))
-            break;
-        else if (!take_escape(s))
+        else if (!take(s, '\\') || !take_escape(s))
             return false;
+        s->p += json_plain_length(s->p, (size_t)(s->end - s->p));
     }
+    return s->p < s->end;
+}
+
+/* The string without its quotes. */
+static inline bool take_string(struct parser *s, struct span *out)
+{
+    if (!take(s, '"')) return false;
+    const uint8_t *begin = s->p;
+    s->p += json_plain_length(begin, (size_t)(s->end - begin));
+    if ((s->p == s->end || *s->p != '"') && !take_rest_of_string(s)) return false;
     *out = (struct span){begin, (size_t)(s->p - begin)};
-    return take(s, '"');
+    s->p++;
+    return true;
 }
 
 static bool take_digits(struct parser *s)
@@ -85,10 +91,18 @@ static bool take_word(struct parser *s, const char *word)
 
 static bool take_value(struct parser *s, unsigned depth);
 
-/* A member's name; one with an escape is none of ours. */
+static bool is(struct span name, const char *s)
+{
+    return name.n == strlen(s) && memcmp(name.p, s, name.n) == 0;
+}
+
+/* A member's name; ours are plain. Only event has a dataset: ledger/entry.c looks for that. */
 static bool take_name(struct parser *s, struct span *name)
 {
-    return take_string(s, name) && !memchr(name->p, '\\', name->n) && take(s, ':');
+    if (!take(s, '"')) return false;
+    *name = (struct span){s->p, json_plain_length(s->p, (size_t)(s->end - s->p))};
+    s->p += name->n;
+    return take(s, '"') && take(s, ':') && !is(*name, "dataset");
 }
 
 static bool take_object(struct parser *s, unsigned depth)
@@ -129,11 +143,6 @@ static bool take_value(struct parser *s, unsigned depth) /* NOLINT(misc-no-recur
     }
 }
 
-static bool is(struct span name, const char *s)
-{
-    return name.n == strlen(s) && memcmp(name.p, s, name.n) == 0;
-}
-
 /* No object: a reader that looks for a member must find none but event's own. */
 static bool take_flat_value(struct parser *s)
 {
@@ -147,26 +156,23 @@ static bool take_flat_value(struct parser *s)
     return s->p < s->end && *s->p != '{' && take_value(s, 1);
 }
 
-/* What event has exactly once; ledger/entry.c looks for it. */
-static const char dataset[] = OPEN_LINE_ACTION;
-
-/* The members of "event", up to the end of the line. *at: where its dataset is. */
-static bool is_open_event(struct parser *s, const char *action, const uint8_t **at)
+/* The members of "event", up to the end of the line. */
+static bool is_open_event(struct parser *s, const char *action)
 {
-    *at = NULL;
+    bool has_action = false;
     do {
         struct span name, value;
-        if (take_word(s, dataset)) {
-            if (*at || !take_string(s, &value) || !is(value, action)) return false;
-            *at = value.p - sizeof dataset; /* and the value's quote */
+        if (take_word(s, OPEN_LINE_ACTION)) {
+            if (has_action || !take_string(s, &value) || !is(value, action)) return false;
+            has_action = true;
             continue;
         }
-        if (!take_name(s, &name) || is(name, "dataset") || is(name, "action")) return false;
+        if (!take_name(s, &name) || is(name, "action")) return false;
         for (size_t i = 0; i < COUNT_OF(clerks); i++)
             if (is(name, clerks[i])) return false;
         if (!take_flat_value(s)) return false;
     } while (take(s, ','));
-    return *at && s->p == s->end;
+    return has_action && s->p == s->end;
 }
 
 /* RFC 3339 in UTC with milliseconds, as clock_format() writes it. */
@@ -185,14 +191,11 @@ bool open_line_is_sound(struct span line, const char *action)
 {
     struct parser s = {line.p, line.p + line.n};
     struct span name, time;
-    const uint8_t *at;
     if (line.n > OPEN_LINE_LIMIT || !take(&s, '{') || !take_name(&s, &name) ||
         !is(name, "@timestamp") || !take_string(&s, &time) || !is_time(time))
         return false;
     while (take(&s, ',') && take_name(&s, &name) && !is(name, "@timestamp")) {
-        if (is(name, "event"))
-            return take(&s, '{') && is_open_event(&s, action, &at) &&
-                   memmem(line.p, line.n, dataset, sizeof dataset - 1) == at;
+        if (is(name, "event")) return take(&s, '{') && is_open_event(&s, action);
         if (!take_value(&s, OPEN_LINE_DEPTH - 1)) return false;
     }
     return false;

@@ -1,5 +1,10 @@
 #include "base/json.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#else
+#include <endian.h>
+#endif
 #include <string.h>
 
 struct json json_of(struct text *out)
@@ -33,20 +38,51 @@ static bool is_plain(uint8_t c)
     return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
 }
 
-/* Eight at a time: nearly no byte of a record needs an escape. A byte of `found` has its high bit
- * set where the byte of v is below 0x20, equal to '"' or '\\', 0x7f or above; a borrow can only
- * mark a byte above one that is marked anyway. */
-size_t json_plain_length(const uint8_t *p, size_t n)
+/* How many of the first bytes are plain, as far as they can be judged many at a time: nearly no
+ * byte of a record needs an escape. *found: was one that is not? */
+#ifdef __SSE2__
+static size_t plain_at_once(const uint8_t *p, size_t n, bool *found)
+{
+    const __m128i space = _mm_set1_epi8(0x20), quote = _mm_set1_epi8('"'),
+                  backslash = _mm_set1_epi8('\\'), delete = _mm_set1_epi8(0x7f);
+    size_t i = 0;
+    for (; n - i >= sizeof space; i += sizeof space) {
+        const __m128i v = _mm_loadu_si128((const void *)(p + i));
+        /* Bytes from 0x80 on are negative here. */
+        const __m128i marks =
+            _mm_or_si128(_mm_or_si128(_mm_cmplt_epi8(v, space), _mm_cmpeq_epi8(v, quote)),
+                         _mm_or_si128(_mm_cmpeq_epi8(v, backslash), _mm_cmpeq_epi8(v, delete)));
+        unsigned marked = (unsigned)_mm_movemask_epi8(marks);
+        *found = marked != 0;
+        if (marked) return i + (size_t)__builtin_ctz(marked);
+    }
+    return i;
+}
+#else
+/* A byte of `marks` has its high bit set where the byte of v is below 0x20, equal to '"' or '\\',
+ * 0x7f or above; a borrow can only mark a byte above one that is marked anyway, so the lowest mark
+ * is the first such byte. */
+static size_t plain_at_once(const uint8_t *p, size_t n, bool *found)
 {
     const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
     size_t i = 0;
     for (uint64_t v; n - i >= sizeof v; i += sizeof v) {
         memcpy(&v, p + i, sizeof v);
+        v = le64toh(v);
         uint64_t quote = v ^ (ones * '"'), backslash = v ^ (ones * '\\');
-        uint64_t found = (v - ones * 0x20) | (v + ones) | (quote - ones) | (backslash - ones) | v;
-        if (found & high) break;
+        uint64_t marks = (v - ones * 0x20) | (v + ones) | (quote - ones) | (backslash - ones) | v;
+        *found = (marks & high) != 0;
+        if (*found) return i + (size_t)__builtin_ctzll(marks & high) / 8;
     }
-    while (i < n && is_plain(p[i])) i++;
+    return i;
+}
+#endif
+
+size_t json_plain_length(const uint8_t *p, size_t n)
+{
+    bool found = false;
+    size_t i = plain_at_once(p, n, &found);
+    while (!found && i < n && is_plain(p[i])) i++;
     return i;
 }
 
@@ -88,13 +124,17 @@ static void json_quote(struct text *out, const uint8_t *p, size_t n)
     text_add_bytes(out, "\"", 1);
 }
 
+/* The comma before it, and its name. */
 static void json_member(struct json *j, const char *key)
 {
-    if (!j->first) text_add_bytes(j->out, ",", 1);
+    const size_t comma = j->first ? 0 : 1, n = key ? strlen(key) : 0, marks = key ? 3 : 0;
+    char *place = comma + marks > 0 ? text_extend(j->out, comma + n + marks) : NULL;
     j->first = false;
-    if (!key) return;
-    json_quote(j->out, (const uint8_t *)key, strlen(key));
-    text_add_bytes(j->out, ":", 1);
+    if (place && comma) *place++ = ',';
+    if (!place || !key) return;
+    place[0] = place[n + 1] = '"';
+    memcpy(place + 1, key, n);
+    place[n + 2] = ':';
 }
 
 static void json_open(struct json *j, const char *key, const char *bracket)
