@@ -1,5 +1,5 @@
 /* What a process sends to the clerk: frames and their lines. What is taken as an open line is JSON
- * once it is closed, as jansson reads it. */
+ * once it is closed, as jansson reads it, and has one dataset. */
 #include "audit/frame.h"
 #include "audit/open_line.h"
 #include "audit/receipt.h"
@@ -16,6 +16,11 @@ static void judge(struct span line)
     struct receipt receipt;
     (void)!receipt_read((const char *)line.p, line.n, &receipt);
     if (!open_line_is_sound(line, "connection-closed")) return;
+    /* A reader finds event's own. */
+    static const char wanted[] = OPEN_LINE_ACTION;
+    const uint8_t *at = memmem(line.p, line.n, wanted, sizeof wanted - 1);
+    if (!at || memmem(at + 1, (size_t)(line.p + line.n - at) - 1, wanted, sizeof wanted - 1))
+        abort();
     char *whole = malloc(line.n + 2);
     if (!whole) return;
     memcpy(whole, line.p, line.n);
