@@ -26,8 +26,8 @@ bool clerk_run(int post);
 /* ---- in the keeper: orders. False with a sentence in errors; if the clerk has not answered, also
  * with *alive false: it has to be ended ---- */
 
-/* For clerk_open() when the log is open, and for clerk_ping() when it cannot be written: a folder
- * is another one than before. */
+/* For clerk_open() when the log is open, and for clerk_ping(): a folder is another one than before.
+ */
 #define CLERK_ELSEWHERE "this clerk reaches other folders only: it needs another one\n"
 
 /* Opens the log: the first order. From then on the clerk reaches only this configuration's files.

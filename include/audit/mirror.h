@@ -20,7 +20,7 @@ enum {
 struct line;
 struct mirror;
 
-/* Called on the mirror's thread with the number of dropped records. */
+/* Called with the number of dropped records, on the mirror's thread or by mirror_free(). */
 struct mirror_report {
     void (*dropped)(void *context, const char *sink, uint64_t count);
     void *context;
@@ -29,9 +29,9 @@ struct mirror_report {
 /* name: as configured, a path or "-", or a syslog address. NULL when out of memory or threads. */
 WARN_UNUSED struct mirror *mirror_new(const char *name, bool is_syslog,
                                       const struct mirror_report *report);
-/* Allows one more second for what is queued; reports nothing after that. */
+/* Allows one more second for what is queued. */
 void mirror_end(struct mirror *m);
-/* Waits for that, at most MIRROR_END_S; warns the operator about the rest. */
+/* Waits for that, at most MIRROR_END_S; reports the rest. */
 void mirror_free(struct mirror *m);
 
 bool mirror_is(const struct mirror *m, const char *name, bool is_syslog);

@@ -22,7 +22,7 @@ struct account {
 /* The user of this name in the system's database. False with a sentence in errors. */
 WARN_UNUSED bool account_find(const char *name, struct account *out, struct text *errors);
 bool account_is_current(const struct account *a);
-/* May this process become another user? */
+/* May this process become another user, and end processes of others? */
 bool account_may_change(void);
 
 /* What the manager gave for programs that this process starts: they get it only by

@@ -19,7 +19,7 @@ void spawn_set_user(const char *part, const struct account *user);
 /* Is there such a part? */
 bool spawn_has_users(void);
 /* part: its one argument. post: becomes its descriptor SPAWN_POST; it has the standard ones
- * besides. -1 with errno. */
+ * besides, but standard output only the clerk. -1 with errno. */
 WARN_UNUSED pid_t spawn_part(const char *part, int post);
 /* The program whose file is at the path of this one by now. argv ends with NULL. It gets the n
  * descriptors as sd_listen_fds(3) says; names: as many, separated by colons. -1 with errno. Such a

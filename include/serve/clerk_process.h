@@ -38,6 +38,7 @@ void clerk_process_revive(struct clerk_process *p);
  * (audit/receipt.h). */
 WARN_UNUSED int clerk_process_connect(struct clerk_process *p, enum audit_sender role,
                                       const char *name);
+pid_t clerk_process_pid(const struct clerk_process *p); /* 0: none */
 /* Does it answer? This keeper's own is ended if not, and another one started. */
 bool clerk_process_ping(struct clerk_process *p);
 /* A proxy has ended: its record says which connections were cut (audit/clerk.h). False: there is no

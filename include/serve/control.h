@@ -1,7 +1,7 @@
 /* The keeper's control socket: by it, other commands of the program and former keepers find the
  * keeper of a configuration's file. An abstract Unix socket (unix(7)) with a name made of the
- * file's path; the messages are in control_order.h. Only root and the keeper's own user are heard.
- * For the keeper's main thread. */
+ * file's path; the messages are in control_order.h. Only root and the keeper's own user are heard,
+ * but not the keeper's clerk and proxy. For the keeper's main thread. */
 #ifndef SERVE_CONTROL_H
 #define SERVE_CONTROL_H
 
@@ -20,6 +20,7 @@ struct control_events {
     void (*upgrade)(void *arg); /* asked for; control_answer() follows */
     int (*clerk)(void *arg);    /* a post to the clerk, for a former keeper; -1: none now */
     void (*left)(void *arg);    /* a former keeper has gone */
+    bool (*is_part)(void *arg, pid_t process); /* one of this keeper's own, which is not heard */
     void *arg;
 };
 

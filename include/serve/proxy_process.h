@@ -35,6 +35,7 @@ proxy_process_new(struct ev_loop *loop, const struct proxy_events *events, struc
 /* Kills it if it has not ended. No effect for NULL. */
 void proxy_process_free(struct proxy_process *p);
 
+pid_t proxy_process_pid(const struct proxy_process *p);
 /* The name of its channel's records. */
 void proxy_process_name(const struct proxy_process *p, unsigned channel, char out[RECEIPT_SENDER]);
 

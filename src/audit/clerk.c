@@ -102,7 +102,7 @@ static const char *const calls[] = {
     "socket", "connect", "bind", "send", "sendto", "sendmsg", "sendmmsg", "recv", "recvfrom",
     "recvmsg", "shutdown", "getsockopt", "setsockopt", "getsockname", "getpeername", "poll",
     "ppoll", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "eventfd2", "pipe2",
-    "ioctl", "uname", "brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "mlock",
+    "uname", "brk", "mmap", "munmap", "mremap", "mprotect", "madvise", "mlock",
     "munlock", "futex", "set_robust_list", "rseq", "sched_yield", "sched_getaffinity", "gettid",
     "getpid", "getppid", "getuid", "geteuid", "getgid", "getegid", "getrandom", "clock_gettime",
     "clock_getres", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "sysinfo", "prctl",
@@ -241,10 +241,9 @@ static bool obey_first(struct link *l, const char *kind, const struct text *orde
     return false;
 }
 
-static bool can_write(const struct clerk *c, struct text *errors)
+static bool is_in_place(const struct clerk *c, struct text *errors)
 {
-    bool elsewhere =
-        c->writer && writer_is_failing(c->writer) && clerk_places_have_changed(&c->places);
+    bool elsewhere = c->writer && clerk_places_have_changed(&c->places);
     if (elsewhere) text_add(errors, CLERK_ELSEWHERE);
     return !elsewhere;
 }
@@ -266,7 +265,7 @@ static void obey(struct link *l, const struct text *order, int fd)
     }
     bool ok = strcmp(kind, ORDER_SENDER) == 0  ? add_sender(l, order, at, fd, &errors)
               : strcmp(kind, ORDER_ENDED) == 0 ? note_end(l->clerk, order, at)
-              : strcmp(kind, ORDER_PING) == 0  ? can_write(l->clerk, &errors)
+              : strcmp(kind, ORDER_PING) == 0  ? is_in_place(l->clerk, &errors)
                                                : obey_first(l, kind, order, at, fd, &errors);
     if (!ok && errors.size == 0) text_add(&errors, "out of memory\n");
     answer_keeper(l, ok ? "" : text_string(&errors), -1);

@@ -72,7 +72,12 @@ static bool has_name(const struct audit_config *config)
 
 static struct wanted wanted_by(const struct audit_config *config)
 {
-    static const char *const for_names[] = {"/etc", "/usr/lib", "/lib"};
+    static const char *const for_names[] = {"/etc",
+                                            "/usr/lib",
+                                            "/lib", /* where links of /etc lead: */
+                                            "/run/systemd/resolve",
+                                            "/run/resolvconf",
+                                            "/run/NetworkManager"};
     struct wanted w = {0};
     want_file(&w, config->file);
     if (config->key) want(&w, folder_of(config->key), CONFINE_CHANGE);

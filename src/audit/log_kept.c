@@ -25,13 +25,14 @@ bool log_keep(const struct logfile *l, struct snapshot *s)
 /* Takes the path. */
 static void put_back(char *path, mode_t mode, struct snapshot *kept)
 {
+    static int64_t last_complaint;
     struct text content = {0};
     if (path && snapshot_has(kept, path) && access(path, F_OK) < 0 && errno == ENOENT &&
         snapshot_read(kept, path, FILE_LIMIT, &content, NULL) == 0) {
         int fault = file_create(path, mode, &content);
-        if (fault)
+        if (fault && diag_due(&last_complaint, (int64_t)10 * 1000000000))
             diag_warning("%s was gone and cannot be written anew: %s", path, strerror(fault));
-        else
+        else if (!fault)
             diag_warning("%s was gone and is written anew", path);
     }
     if (content.data) explicit_bzero(content.data, content.size);

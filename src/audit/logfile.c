@@ -108,7 +108,9 @@ int logfile_open_again(const char *path, struct text *errors)
     int follow = standard ? 0 : O_NOFOLLOW;
     int fd = standard ? -1 : open(name, O_RDWR | O_CREAT | FLAGS | follow, 0640);
     /* Some devices are writable only. */
+    int fault = errno;
     if (fd < 0) fd = open(name, O_WRONLY | FLAGS | follow);
+    if (fd < 0 && errno == ENOENT && !standard) errno = fault;
     if (fd < 0 && standard) fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
     if (fd < 0 && errno == ELOOP)
         text_printf(errors,

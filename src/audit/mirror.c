@@ -206,13 +206,16 @@ void mirror_free(struct mirror *m)
     mirror_end(m);
     pthread_mutex_lock(&m->lock);
     char *name = text_copy(m->sink.name, strlen(m->sink.name));
+    const struct mirror_report report = m->report;
+    uint64_t lost = m->count + m->dropped;
     pthread_mutex_unlock(&m->lock);
-    if (!join(m)) {
-        diag_warning("%s did not get all audit records", name ? name : "a further sink");
-    } else {
-        uint64_t lost = m->count + m->dropped;
-        if (lost) diag_warning("%s did not get %" PRIu64 " audit records", m->sink.name, lost);
+    if (join(m)) {
+        lost = m->count + m->dropped;
         mirror_release(m);
+    }
+    if (lost && name) {
+        diag_warning("%s did not get %" PRIu64 " audit records", name, lost);
+        report.dropped(report.context, name, lost);
     }
     free(name);
 }

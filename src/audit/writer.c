@@ -339,6 +339,16 @@ static void conclude(struct writer *w)
     take_incoming(w);
     output_work(&w->output);
     output_conclude(&w->output, "stop");
+    /* What the further sinks have not got by now is lost to them, on record. */
+    struct mirrors mirrors = w->mirrors;
+    w->mirrors.n = 0;
+    w->mirrors.items = NULL;
+    free_mirrors(mirrors.items, mirrors.n);
+    if (w->reports.head) {
+        take_reports(w);
+        output_work(&w->output);
+        output_conclude(&w->output, "stop");
+    }
     settle(w, true);
 }
 

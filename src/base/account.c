@@ -47,8 +47,8 @@ void account_keep_to_itself(void)
 bool account_may_change(void)
 {
     struct capabilities c;
-    const uint32_t both = bit(CAP_SETUID) | bit(CAP_SETGID);
-    return get(&c) && (c.words[0].effective & both) == both;
+    const uint32_t all = bit(CAP_SETUID) | bit(CAP_SETGID) | bit(CAP_KILL);
+    return get(&c) && (c.words[0].effective & all) == all;
 }
 
 static bool keep_only(bool others)
@@ -114,5 +114,6 @@ bool account_become_only(const struct account *a)
     /* Not the C library's calls: in a new process they would wait for threads that it has not. */
     return syscall(SYS_setgroups, a->count, a->groups) == 0 &&
            syscall(SYS_setresgid, a->group, a->group, a->group) == 0 &&
-           syscall(SYS_setresuid, a->user, a->user, a->user) == 0;
+           syscall(SYS_setresuid, a->user, a->user, a->user) == 0 &&
+           prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
 }

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -70,6 +71,8 @@ static int allow_own(scmp_filter_ctx filter)
 {
     static const int commands[] = {F_GETFL, F_SETFL,         F_GETFD,    F_SETFD,
                                    F_DUPFD, F_DUPFD_CLOEXEC, F_ADD_SEALS};
+    /* Bytes that wait; is it a terminal; names of interfaces. */
+    static const int requests[] = {FIONREAD, FIONBIO, TCGETS, SIOCGIFNAME, SIOCGIFINDEX};
     int fault = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
     if (!fault)
@@ -78,6 +81,9 @@ static int allow_own(scmp_filter_ctx filter)
     for (size_t i = 0; !fault && i < COUNT_OF(commands); i++)
         fault = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1,
                                  SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)commands[i]));
+    for (size_t i = 0; !fault && i < COUNT_OF(requests); i++)
+        fault = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
+                                 SCMP_A1(SCMP_CMP_EQ, (scmp_datum_t)requests[i]));
     return fault;
 }
 

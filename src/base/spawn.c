@@ -116,13 +116,24 @@ static pid_t fork_without_signals(sigset_t *before)
     return pid;
 }
 
+/* The log may go there: only to the process that writes it. */
+static bool silence(void)
+{
+    int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && (fd == STDOUT_FILENO || dup2(fd, STDOUT_FILENO) >= 0);
+    if (fd > STDERR_FILENO && fd != SPAWN_POST) close(fd);
+    return ok;
+}
+
 /* posix_spawn() can change no user. */
-static pid_t start_as(const struct account *user, const char *path, char *const argv[], int post)
+static pid_t start_as(const struct account *user, const char *path, char *const argv[], int post,
+                      bool silent)
 {
     sigset_t before;
     pid_t pid = fork_without_signals(&before);
     if (pid != 0) return pid;
-    if (dup2(post, SPAWN_POST) < 0 || !account_become_only(user)) _exit(SPAWN_FAILED);
+    if (dup2(post, SPAWN_POST) < 0 || (silent && !silence()) || !account_become_only(user))
+        _exit(SPAWN_FAILED);
     reset_signals(false);
     execve(path, argv, environ);
     _exit(SPAWN_FAILED);
@@ -131,6 +142,7 @@ static pid_t start_as(const struct account *user, const char *path, char *const 
 pid_t spawn_part(const char *part, int post)
 {
     const struct account *user = user_of(part);
+    const bool silent = strcmp(part, "clerk") != 0;
     char name[] = "suitegate", *argument = text_copy(part, strlen(part));
     char *const argv[] = {name, argument, NULL};
     char path[sizeof program_path];
@@ -143,13 +155,15 @@ pid_t spawn_part(const char *part, int post)
     sigfillset(&all);
     if (!argument) return -1;
     if (user) {
-        pid = start_as(user, path, argv, post);
+        pid = start_as(user, path, argv, post, silent);
         free(argument);
         return pid;
     }
     int fault = posix_spawn_file_actions_init(&actions);
     if (!fault) fault = posix_spawnattr_init(&attributes);
     if (!fault) fault = posix_spawn_file_actions_adddup2(&actions, post, SPAWN_POST);
+    if (!fault && silent)
+        fault = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     if (!fault) fault = posix_spawnattr_setsigmask(&attributes, &none);
     if (!fault) fault = posix_spawnattr_setsigdefault(&attributes, &all);
     if (!fault)

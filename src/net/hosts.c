@@ -55,6 +55,8 @@ struct hosts *hosts_read(const char *text, size_t n)
     struct hosts *h = calloc(1, sizeof *h);
     bool ok = h && (h->text = text_copy(text, n));
     size_t number = 0;
+    for (size_t i = 0; ok && i < n; i++)
+        if (!h->text[i]) h->text[i] = '#'; /* the rest of such a line is none */
     for (char *rest = ok ? h->text : NULL, *line; ok && (line = strsep(&rest, "\n"));)
         ok = read_line(h, line, number++);
     if (!ok) {

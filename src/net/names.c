@@ -1,6 +1,7 @@
 #include "net/names.h"
 
 #include "base/clock.h"
+#include "base/diag.h"
 #include "base/file.h"
 #include "base/post.h"
 #include "base/snapshot.h"
@@ -97,7 +98,9 @@ static struct names *read_files(void)
     struct names *n = calloc(1, sizeof *n);
     if (!n) return NULL;
     n->users = 1;
-    (void)!file_read_kept(hosts_path, FILE_LIMIT, &n->hosts_file, NULL); /* none: no names */
+    int fault = file_read_kept(hosts_path, FILE_LIMIT, &n->hosts_file, NULL);
+    if (fault) n->hosts_file.size = 0; /* no names */
+    if (fault && fault != ENOENT) diag_warning("%s is not used: %s", hosts_path, strerror(fault));
     n->hosts = hosts_read(text_string(&n->hosts_file), n->hosts_file.size);
     if (n->hosts && ask_library(n)) return n;
     names_release(n);

@@ -305,7 +305,8 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
         ares_freeaddrinfo(info);
     }
     if (l->status == LOOKUP_FOUND && l->n == 0) l->status = LOOKUP_NOT_FOUND;
-    if (l->status != LOOKUP_FOUND && has_after_servers(l->resolver)) (void)!find_in_hosts(l);
+    if (l->status != LOOKUP_FOUND && status != ARES_EDESTRUCTION && has_after_servers(l->resolver))
+        (void)!find_in_hosts(l);
     if (status == ARES_EDESTRUCTION && l->resolver->ending) return; /* resolver_free() frees it */
     l->again = status == ARES_EDESTRUCTION && l->answer;
     if (l->again) return;
@@ -323,6 +324,7 @@ static void ask(struct lookup *l)
     struct ares_addrinfo_hints hints = {
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = ARES_AI_NUMERICSERV};
     l->in_ares = true;
+    l->n = 0;
     l->started_ns = clock_steady_ns();
     snprintf(service, sizeof service, "%u", l->port);
     ares_getaddrinfo(r->channel, l->host, service, &hints, on_answer, l);

@@ -236,6 +236,18 @@ static bool replace(struct clerk_process *p, const struct audit_config *config,
     return false;
 }
 
+static bool has_same_key(const struct clerk_process *p, const struct audit_config *config,
+                         struct text *errors)
+{
+    const char *before = p->config->key ? p->config->key : "";
+    if (strcmp(p->config->file, config->file) != 0 || strcmp(p->config->file, "-") == 0 ||
+        strcmp(before, config->key ? config->key : "") == 0)
+        return true;
+    errors->size = 0;
+    text_add(errors, "[audit] key: another key for the same file needs a restart\n");
+    return false;
+}
+
 bool clerk_process_reopen(struct clerk_process *p, const struct audit_config *config,
                           const struct audit_policy *policy, struct text *errors)
 {
@@ -246,7 +258,7 @@ bool clerk_process_reopen(struct clerk_process *p, const struct audit_config *co
     bool alive, ok = clerk_open(p->post, config, policy, -1, &alive, errors);
     end_hanging(p, alive);
     if (!ok && strcmp(text_string(errors), CLERK_ELSEWHERE) == 0)
-        return replace(p, config, policy, errors);
+        return has_same_key(p, config, errors) && replace(p, config, policy, errors);
     if (!ok) return false;
     p->config = config;
     if (policy) p->policy = policy;
@@ -267,6 +279,11 @@ int clerk_process_connect(struct clerk_process *p, enum audit_sender role, const
     }
     text_fini(&errors);
     return fd;
+}
+
+pid_t clerk_process_pid(const struct clerk_process *p)
+{
+    return p->pid;
 }
 
 bool clerk_process_ping(struct clerk_process *p)
@@ -293,6 +310,7 @@ bool clerk_process_note_end(struct clerk_process *p, const char *name, const cha
 
 bool clerk_process_leave(struct clerk_process *p, const struct clerk_elsewhere *next)
 {
+    (void)!clerk_process_ping(p); /* a log whose folder was made anew begins there first */
     if (p->post < 0) return false;
     send_away(p);
     forget_kept(p);

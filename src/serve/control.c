@@ -63,13 +63,12 @@ static bool name_socket(const char *config_file, struct sockaddr_un *name, sockl
     return true;
 }
 
-static bool is_trusted(int end, uid_t *user)
+static bool is_trusted(int end, struct ucred *peer)
 {
-    struct ucred peer = {.uid = (uid_t)-1};
-    socklen_t n = sizeof peer;
-    bool known = getsockopt(end, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0;
-    *user = peer.uid;
-    return known && (peer.uid == 0 || peer.uid == geteuid());
+    socklen_t n = sizeof *peer;
+    *peer = (struct ucred){.uid = (uid_t)-1};
+    bool known = getsockopt(end, SOL_SOCKET, SO_PEERCRED, peer, &n) == 0;
+    return known && (peer->uid == 0 || peer->uid == geteuid());
 }
 
 /* ---- requests ---- */
@@ -159,15 +158,17 @@ static void on_connection(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)events;
     struct control *c = io->data;
-    uid_t user;
+    struct ucred peer;
     int end = accept4(c->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (end < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
         ev_io_stop(loop, io);
         ev_timer_again(loop, &c->pause);
     }
     if (end < 0) return;
-    struct client *client =
-        is_trusted(end, &user) && c->count < CLIENTS_LIMIT ? calloc(1, sizeof *client) : NULL;
+    struct client *client = is_trusted(end, &peer) && !c->events.is_part(c->events.arg, peer.pid) &&
+                                    c->count < CLIENTS_LIMIT
+                                ? calloc(1, sizeof *client)
+                                : NULL;
     if (!client) {
         close(end);
         return;
@@ -285,17 +286,17 @@ int control_connect(const char *config_file, enum control_trust trust, int secon
 {
     struct sockaddr_un name;
     socklen_t size;
-    uid_t user;
+    struct ucred peer;
     int end = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     bool ok = end >= 0 && name_socket(config_file, &name, &size);
     if (ok) post_set_wait(end, seconds);
     if (ok && connect(end, (const struct sockaddr *)&name, size) == 0) {
-        if (is_trusted(end, &user)) return end;
+        if (is_trusted(end, &peer)) return end;
         if (trust == CONTROL_ASKED && geteuid() == 0) {
-            diag_info("the process that answers belongs to user %u", (unsigned)user);
+            diag_info("the process that answers belongs to user %u", (unsigned)peer.uid);
             return end;
         }
-        text_printf(errors, "user %u runs what answers for %s\n", (unsigned)user, config_file);
+        text_printf(errors, "user %u runs what answers for %s\n", (unsigned)peer.uid, config_file);
     } else {
         text_printf(errors, "no suitegate run with %s is found here: %s\n", config_file,
                     errno == ECONNREFUSED ? "is it running, with the same path?" : strerror(errno));

@@ -178,7 +178,7 @@ static void on_clerk_restarted(void *arg, const char *how)
     struct keeper *k = arg;
     senders_connect(&k->senders);
     if (*how) keeper_record(k, AUDIT_PROCESS_ENDED, how);
-    keeper_go_on(k);
+    if (!k->rejecting) keeper_go_on(k);
 }
 
 static void watch_signal(struct keeper *k, ev_signal *watcher, int signal,
@@ -257,6 +257,8 @@ static bool prepare(struct keeper *k, struct inherited *given, struct text *erro
     if (!k->ready && !inherited_take(given, errors)) return false;
     k->former = given->post;
     given->post = -1;
+    if (!k->ready && !prepare_users(k, errors)) return false;
+    ca_care_begin(k->config_file, time(NULL));
     k->signers = signers_new();
     k->loop = ev_default_loop(EVFLAG_NOENV);
     return k->loop && k->signers && setting_read(&k->now, &from, errors);
@@ -295,9 +297,7 @@ bool keeper_run(const char *config_file, const struct keeper_ready *ready, struc
     confine_signals_of_first(&before);
     confine_process();
     spawn_remember();
-    bool ok = k.ready || prepare_users(&k, errors);
-    if (ok) ca_care_begin(config_file, time(NULL));
-    ok = ok && prepare(&k, &given, errors) && start(&k, &given, &before, errors);
+    bool ok = prepare(&k, &given, errors) && start(&k, &given, &before, errors);
     inherited_fini(&given, ok);
     if (ok) {
         ev_run(k.loop, 0);

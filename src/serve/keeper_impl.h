@@ -37,6 +37,7 @@ struct keeper {
     int64_t proxy_since_ns; /* steady */
     bool announced, start_recorded, failed;
     bool draining;       /* no connection is accepted */
+    bool rejecting;      /* a reload: the next one waits */
     bool stopping;       /* a signal has asked for it */
     bool closing;        /* all connections are told to end */
     enum reload again;   /* when the one under way is done */

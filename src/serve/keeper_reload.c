@@ -26,12 +26,14 @@ void keeper_reject(struct keeper *k, struct text *errors)
 {
     /* The audit file may have been rotated all the same. */
     struct text unused = {0};
+    k->rejecting = true;
     if (!clerk_process_reopen(k->senders.clerk, &k->now.loaded->config->audit, NULL, &unused))
         diag_error("the audit file cannot be opened anew: %s", text_string(&unused));
     text_fini(&unused);
     own_record_rejection(k->senders.own, k->now.loaded, errors);
     if (k->next.loaded) signers_forget(k->signers, k->next.loaded);
     setting_fini(&k->next);
+    k->rejecting = false;
 }
 
 void keeper_reload(struct keeper *k, enum reload what)

@@ -23,6 +23,8 @@ enum { FOLLOW_S = 2 };
  * before RECORDING_WAIT_S are over. */
 enum { SILENCE_LIMIT = 2 };
 static const double look_s = 1;
+/* By then this keeper's proxy accepts no more, unless it hangs. */
+enum { DRAINED_S = 10 };
 static const int64_t second_ns = 1000000000;
 
 /* ---- the clerk of the newest keeper ---- */
@@ -135,6 +137,11 @@ static void on_look(struct ev_loop *loop, ev_timer *timer, int events)
     (void)loop;
     (void)events;
     struct keeper *k = timer->data;
+    if (k->superseded) { /* the former proxy hangs */
+        ev_timer_stop(k->loop, timer);
+        keeper_note_drained(k);
+        return;
+    }
     bool answers = senders_are_connected(&k->senders) && clerk_process_ping(k->senders.clerk);
     k->silences = answers ? 0 : k->silences + 1;
     if (k->silences >= SILENCE_LIMIT) give_up(k, "the next process does not answer\n");
@@ -154,7 +161,9 @@ static void on_serving(void *arg, const char *version)
     upgrade_free(k->upgrade);
     k->upgrade = NULL;
     k->superseded = true;
-    ev_timer_stop(k->loop, &k->look);
+    ev_now_update(k->loop);
+    k->look.repeat = DRAINED_S;
+    ev_timer_again(k->loop, &k->look);
     notify_manager("MAINPID=%ld", (long)next);
     text_printf(&detail, "Process %ld, version %s, serves now.", (long)next, version);
     to_plain_lines(detail.data);
@@ -185,6 +194,17 @@ static void on_failed(void *arg, const char *why)
     give_up(arg, why);
 }
 
+/* Former keepers trust their own user only, and find the next one no more. */
+static bool same_users(const struct keeper *k, struct text *errors)
+{
+    struct text unread = {0};
+    struct config *next = config_load(k->config_file, &unread);
+    bool same = !next || users_are_same(k->now.loaded->config, next, errors); /* else: it says so */
+    config_free(next);
+    text_fini(&unread);
+    return same;
+}
+
 static void begin(struct keeper *k)
 {
     struct text errors = {0};
@@ -192,6 +212,11 @@ static void begin(struct keeper *k)
     if (!k->control) {
         reject(k, "another process has the name of its control socket, by which former processes "
                   "find the next one: it needs a restart\n");
+        return;
+    }
+    if (!same_users(k, &errors)) {
+        reject(k, text_string(&errors));
+        text_fini(&errors);
         return;
     }
     const struct upgrade_events events = {on_checked, on_recording, on_serving, on_failed, k};
@@ -239,6 +264,13 @@ static int on_clerk_wanted(void *arg)
     return clerk_process_add_keeper(k->senders.clerk);
 }
 
+static bool is_part(void *arg, pid_t process)
+{
+    const struct keeper *k = arg;
+    return process == clerk_process_pid(k->senders.clerk) ||
+           (k->proxy && process == proxy_process_pid(k->proxy));
+}
+
 static void on_left(void *arg)
 {
     keeper_end_if_done(arg);
@@ -247,7 +279,7 @@ static void on_left(void *arg)
 void keeper_open_control(struct keeper *k, int given)
 {
     struct text errors = {0};
-    const struct control_events events = {on_asked, on_clerk_wanted, on_left, k};
+    const struct control_events events = {on_asked, on_clerk_wanted, on_left, is_part, k};
     k->control = control_new(k->loop, k->config_file, given, &events, &errors);
     if (!k->control)
         diag_warning("%.*s", (int)strcspn(text_string(&errors), "\n"), text_string(&errors));

@@ -269,6 +269,11 @@ void proxy_process_close(struct proxy_process *p)
 
 /* ---- its life ---- */
 
+pid_t proxy_process_pid(const struct proxy_process *p)
+{
+    return p->pid;
+}
+
 void proxy_process_name(const struct proxy_process *p, unsigned channel, char out[RECEIPT_SENDER])
 {
     receipt_name("proxy", p->pid, p->start, channel, out);

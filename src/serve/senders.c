@@ -135,6 +135,7 @@ size_t senders_end(struct senders *s)
 {
     if (s->own) recorder_watch(s->own, NULL, NULL);
     if (s->loop) ev_timer_stop(s->loop, &s->again);
+    if (s->clerk) (void)!clerk_process_ping(s->clerk); /* its folder may have been made anew */
     if (s->own && s->clerk) settle(s);
     recorder_free(s->own);
     return clerk_process_free(s->clerk) + recording_free(s->recording);

@@ -35,7 +35,6 @@ static bool prepare_part(const char *part, const char *name, const struct accoun
     struct account a;
     if (!name) return true;
     if (!find(name, &a, errors)) return false;
-    file_allow_owner(a.user);
     if (a.user != keeper->user || a.group != keeper->group) spawn_set_user(part, &a);
     return true;
 }
