@@ -47,6 +47,19 @@ static char *folder_of(const char *path)
     return text_copy(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
+/* Of a folder that is not there yet: the one in which it may appear. */
+static void want_folder(struct wanted *w, const char *path)
+{
+    struct stat st;
+    char *folder = folder_of(path);
+    while (folder && strchr(folder, '/') && strcmp(folder, "/") != 0 && stat(folder, &st) < 0) {
+        char *outer = folder_of(folder);
+        free(folder);
+        folder = outer;
+    }
+    want(w, folder, CONFINE_CHANGE);
+}
+
 static void want_file(struct wanted *w, const char *path)
 {
     struct stat st;
@@ -55,7 +68,7 @@ static void want_file(struct wanted *w, const char *path)
     else if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
         want_copy(w, path, CONFINE_WRITE);
     else
-        want(w, folder_of(path), CONFINE_CHANGE);
+        want_folder(w, path);
 }
 
 static bool has_name(const struct audit_config *config)
@@ -70,20 +83,23 @@ static bool has_name(const struct audit_config *config)
     return false;
 }
 
+/* What the C library reads to look up a name. */
+static void want_names(struct wanted *w)
+{
+    static const char *const folders[] = {"/etc", "/usr/lib", "/lib"};
+    char *settings = realpath("/etc/resolv.conf", NULL); /* often a link to a folder in /run */
+    for (size_t i = 0; i < COUNT_OF(folders); i++) want_copy(w, folders[i], CONFINE_READ);
+    if (settings) want(w, folder_of(settings), CONFINE_READ);
+    free(settings);
+}
+
 static struct wanted wanted_by(const struct audit_config *config)
 {
-    static const char *const for_names[] = {"/etc",
-                                            "/usr/lib",
-                                            "/lib", /* where links of /etc lead: */
-                                            "/run/systemd/resolve",
-                                            "/run/resolvconf",
-                                            "/run/NetworkManager"};
     struct wanted w = {0};
     want_file(&w, config->file);
-    if (config->key) want(&w, folder_of(config->key), CONFINE_CHANGE);
+    if (config->key) want_folder(&w, config->key);
     for (size_t i = 0; i < config->copies.n; i++) want_file(&w, config->copies.items[i]);
-    for (size_t i = 0; has_name(config) && i < COUNT_OF(for_names); i++)
-        want_copy(&w, for_names[i], CONFINE_READ);
+    if (has_name(config)) want_names(&w);
     return w;
 }
 

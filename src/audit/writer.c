@@ -346,6 +346,7 @@ static void conclude(struct writer *w)
     free_mirrors(mirrors.items, mirrors.n);
     if (w->reports.head) {
         take_reports(w);
+        take_incoming(w);
         output_work(&w->output);
         output_conclude(&w->output, "stop");
     }

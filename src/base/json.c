@@ -133,7 +133,7 @@ static void json_member(struct json *j, const char *key)
     if (place && comma) *place++ = ',';
     if (!place || !key) return;
     place[0] = place[n + 1] = '"';
-    memcpy(place + 1, key, n);
+    memcpy(place + 1, key, n); /* NOLINT(bugprone-not-null-terminated-result): a quote ends it */
     place[n + 2] = ':';
 }
 

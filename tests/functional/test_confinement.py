@@ -30,9 +30,9 @@ FORBIDDEN = {
     "symlink": (SYMLINK, b"/etc/passwd", b"/tmp/x"), "chmod": (CHMOD, b"/tmp", 0o777),
     "chown": (CHOWN, b"/tmp", 1, 1), "mount": (MOUNT, b"a", b"b", b"c", 0, 0), "bpf": (BPF, 0, 0, 0),
     "keyctl": (KEYCTL, 0), "unshare": (UNSHARE, 0x10000000), "io_uring_setup": (IO_URING, 1, 0),
-    "tkill": (TKILL, 1, 0),
+    "tkill": (TKILL, 1, 0), "ioctl": (16, 3, 0x5452, b"\1"),  # FIOASYNC: signals for others
 }
-FOR_PROXY = {**FORBIDDEN, "socket": (SOCKET, AF_UNIX, 1, 0), "unlink": (UNLINK, b"/tmp/x"),
+FOR_PROXY = {**FORBIDDEN, "socketpair": (53, AF_UNIX, 2, 0, b"12345678"), "socket": (SOCKET, AF_UNIX, 1, 0), "unlink": (UNLINK, b"/tmp/x"),
              "rename": (RENAME, b"/tmp/x", b"/tmp/y"),
              "openat": (257, -100, b"/tmp/x", os.O_RDWR | os.O_CREAT, 0o600)}
 
@@ -113,3 +113,10 @@ def test_threads_that_sign_may_do_nothing_else(make_forward, call):
     assert gate.wait() == 159
     assert f"a system call that this process never makes: {call} (" in gate.stderr
     wait_until(lambda: not gate.has_processes())
+
+
+def test_standard_output_is_the_clerks(make_forward):
+    """The log may go there."""
+    gate = make_forward(audit={"file": "-"})
+    assert os.readlink(f"/proc/{gate.proxy()}/fd/1") == "/dev/null"
+    assert os.readlink(f"/proc/{gate.clerk()}/fd/1") == str(gate.stdout_path)

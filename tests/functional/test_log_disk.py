@@ -265,6 +265,24 @@ def test_a_folder_that_was_moved_away_gets_the_same_key_and_state_again(in_folde
     assert state["hash"].encode() == hash_of(lines_of(gate.audit_path)[-1])
 
 
+@pytest.mark.parametrize("how", ["stop", "wait"])
+def test_a_folder_that_was_moved_away_is_followed_without_a_reload(in_folder, make_log, how):
+    gate, folder = in_folder
+    noted = written_key(gate)
+    refuse_many(gate.port, 3)
+    moved = folder.rename(folder.with_name("moved"))
+    folder.mkdir()
+    refuse_many(gate.port, 3)
+    if how == "wait":
+        wait_until(lambda: (folder / "audit.jsonl").exists(), what="the clerk of the new folder")
+    assert gate.stop() == 0
+    gate = make_log(audit={"file": folder / "audit.jsonl"})
+    refuse_many(gate.port, 3)
+    gate.stop()
+    assert (folder / "audit.key").read_bytes() == (moved / "audit.key").read_bytes()
+    assert intact("--key", noted, moved / "audit.jsonl", gate.audit_path)["complete"]
+
+
 def test_a_deleted_key_and_state_are_written_anew_at_the_next_checkpoint(in_folder):
     gate, folder = in_folder
     kept = (folder / "audit.key").read_bytes()

@@ -13,6 +13,7 @@ import pytest
 import gate as harness
 import wire
 from gate import free_port
+from logs import intact
 from scene import wait_until
 
 RSYSLOG = """
@@ -174,6 +175,30 @@ def test_a_sink_that_is_not_there_holds_nothing_up(make_forward, tmp_path):
     assert len(gate.matching(code="client_plaintext_http")) == 20
     assert gate.stop() == 0
     assert "did not get" in gate.stderr
+    dropped = gate.matching(action="log-dropped")
+    assert {r["suitegate"]["log"]["sink"] for r in dropped} >= {"unix:/nowhere/log"}
+
+
+def test_what_a_sink_has_not_got_at_the_end_is_on_record(make_forward):
+    """At a stop, an upgrade, and when another clerk takes over."""
+    name = f"tcp:127.0.0.1:{free_port()}"
+    gate = make_forward(audit={"syslog": [name]})
+    refuse(gate, 20)
+    assert gate.stop() == 0
+    [record] = gate.matching(action="log-dropped")
+    assert record["suitegate"]["log"]["sink"] == name
+    assert record["suitegate"]["log"]["dropped"] >= 20
+    intact(gate.audit_path)
+
+
+def test_a_copy_whose_folder_comes_later(make_forward, tmp_path):
+    """Such as a late mount: it gets all."""
+    gate = make_forward(audit={"copy": tmp_path / "later/copy.jsonl"})
+    refuse(gate, 5)
+    (tmp_path / "later").mkdir()
+    wait_until(lambda: "go to" in gate.stderr)
+    assert gate.stop() == 0
+    assert len((tmp_path / "later/copy.jsonl").read_text().splitlines()) == len(gate.all_records())
 
 
 def test_a_copy_into_a_pipe_that_nobody_reads_holds_nothing_up(make_forward, tmp_path):
