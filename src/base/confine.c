@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -71,8 +72,8 @@ static int allow_own(scmp_filter_ctx filter)
 {
     static const int commands[] = {F_GETFL, F_SETFL,         F_GETFD,    F_SETFD,
                                    F_DUPFD, F_DUPFD_CLOEXEC, F_ADD_SEALS};
-    /* Bytes that wait; is it a terminal; names of interfaces. */
-    static const int requests[] = {FIONREAD, FIONBIO, TCGETS, SIOCGIFNAME, SIOCGIFINDEX};
+    /* Bytes that wait to be read or are not acknowledged; is it a terminal; names of interfaces. */
+    static const int requests[] = {FIONREAD, SIOCOUTQ, FIONBIO, TCGETS, SIOCGIFNAME, SIOCGIFINDEX};
     int fault = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
                                  SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
     if (!fault)
