@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import socket
+import tempfile
 
 import pytest
 
@@ -54,18 +55,18 @@ def low_port():
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """Reachable by all, with a CA whose keys are root's alone, and folders for the log."""
-    for parent in tmp_path.parents:
-        if parent.stat().st_uid == 0 and parent != pathlib.Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o055)
-    tmp_path.chmod(0o755)
-    (tmp_path / "ca").mkdir()
-    ca_init(tmp_path / "ca")
-    for name in (OWN, CLERK):
-        (tmp_path / name).mkdir()
-        shutil.chown(tmp_path / name, name)
-    yield tmp_path
+def folder():
+    """Reachable by all, with a CA whose keys are root's alone, and folders for the log. Not in
+    pytest's own folder, which each of its processes closes to others."""
+    with tempfile.TemporaryDirectory(prefix="suitegate-users-") as name:
+        folder = pathlib.Path(name)
+        folder.chmod(0o755)
+        (folder / "ca").mkdir()
+        ca_init(folder / "ca")
+        for owner in (OWN, CLERK):
+            (folder / owner).mkdir()
+            shutil.chown(folder / owner, owner)
+        yield folder
 
 
 @pytest.fixture
