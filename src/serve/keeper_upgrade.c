@@ -17,7 +17,7 @@
 
 /* The newest keeper answers at once, unless it hangs. */
 enum { FIND_SECONDS = 1 };
-/* Former keepers have connected to a new one by then. */
+/* Former keepers have connected by then: to a new one, or again to this one. */
 enum { FOLLOW_S = 2 };
 /* A next keeper whose clerk does not answer twice in a row, at tries a second apart, is given up:
  * before RECORDING_WAIT_S are over. */
@@ -104,6 +104,7 @@ static void give_up(struct keeper *k, const char *why)
     }
     k->clerk_left = k->clerk_away = false;
     control_listen(k->control, true);
+    k->may_end_ns = clock_steady_ns() + FOLLOW_S * second_ns; /* they had followed the next one */
     reject(k, why);
     keeper_go_on(k);
 }

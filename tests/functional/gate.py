@@ -5,6 +5,7 @@ Knows the command line, the audit file and /proc, but not TLS. The caller resolv
 """
 
 import contextlib
+import ctypes
 import itertools
 import json
 import os
@@ -94,6 +95,11 @@ def sanitized():
     """Whether the program has a sanitizer, which keeps freed memory for a while and must be the
     first library to be loaded."""
     return re.search(rb"__[at]san_init", pathlib.Path(BINARY).read_bytes()) is not None
+
+
+def landlock():
+    """Its version in this kernel; 0: there is none, or a sanitizer keeps the gate from using it."""
+    return 0 if sanitized() else max(0, ctypes.CDLL(None).syscall(444, None, 0, 1))
 
 
 def ca_init(folder, key_type=None):

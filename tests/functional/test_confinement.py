@@ -1,6 +1,5 @@
 """What a proxy or a clerk that was taken over could do: calls that a test makes in them."""
 
-import ctypes
 import errno
 import os
 import pathlib
@@ -9,7 +8,7 @@ import signal
 
 import pytest
 
-from gate import sanitized
+from gate import landlock, sanitized
 from injection import inject, needs_injection, opens
 from logs import intact
 from refusals import refuse
@@ -39,11 +38,6 @@ FOR_PROXY = {**FORBIDDEN, "socketpair": (53, AF_UNIX, 2, 0, b"12345678"), "socke
 
 def calls_of(part):
     return [(part, call) for call in (FOR_PROXY if part == "proxy" else FORBIDDEN)]
-
-
-def landlock():
-    """The kernel's version of it; 0: none."""
-    return max(0, ctypes.CDLL(None).syscall(444, None, 0, 1))
 
 
 @pytest.mark.parametrize("part, call", [*calls_of("proxy"), *calls_of("clerk")])

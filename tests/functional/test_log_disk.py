@@ -13,7 +13,7 @@ import pytest
 
 import wire
 from forgery import make_key
-from gate import BINARY, as_whoever, sanitized
+from gate import BINARY, as_whoever, landlock, sanitized
 from logs import check_chain, hash_of, intact, is_checkpoint, lines_of, rotate, written_key
 from refusals import Load, refuse, refuse_many, sources
 from scene import at, scene, wait_until  # noqa: F401 (fixtures)
@@ -273,7 +273,7 @@ def test_a_folder_that_was_moved_away_is_followed_without_a_reload(in_folder, ma
     moved = folder.rename(folder.with_name("moved"))
     folder.mkdir()
     refuse_many(gate.port, 3)
-    if how == "wait":
+    if how == "wait" and landlock():  # else it is followed at the end, as before
         wait_until(lambda: (folder / "audit.jsonl").exists(), what="the clerk of the new folder")
     assert gate.stop() == 0
     gate = make_log(audit={"file": folder / "audit.jsonl"})
