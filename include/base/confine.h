@@ -21,11 +21,11 @@ void confine_signals_of_first(sigset_t *before);
 WARN_UNUSED bool confine_is_possible(void);
 
 /* Only these system calls from now on, of this thread and those that it starts, by their names;
- * ends with NULL. Besides, some of fcntl, and tgkill and prlimit64 for this process alone; and by a
- * set of these: open files, to read only; sockets of the Internet's families and netlink. A thread
- * may be started, never a process or a program. Any other call ends the process with the status
- * CONFINE_STATUS, after a line that names it. False when the kernel has no seccomp, or out of
- * memory. Without effect where that is not possible. */
+ * ends with NULL. Besides, some of fcntl and ioctl, and tgkill and prlimit64 for this process
+ * alone; and by a set of these: open files, to read only; sockets of the Internet's families and
+ * netlink. A thread may be started, never a process or a program. Any other call ends the process
+ * with the status CONFINE_STATUS, after a line that names it. False when the kernel has no seccomp,
+ * or out of memory. Without effect where that is not possible. */
 enum { CONFINE_STATUS = 159 /* 128 + SIGSYS */ };
 enum { CONFINE_READS = 1, CONFINE_INTERNET = 2 };
 WARN_UNUSED bool confine_calls(const char *const *names, unsigned besides);

@@ -288,12 +288,17 @@ static void connect_clerk(struct proxy *p, const struct text *order, size_t at, 
 
 /* ---- the workers' news ---- */
 
-/* On a worker's thread, as the others. */
+/* On a worker's thread, as all that use it. */
+static void count_news(struct proxy *p, unsigned *workers)
+{
+    __atomic_add_fetch(workers, 1, __ATOMIC_RELEASE);
+    ev_async_send(p->loop, &p->worker_news);
+}
+
 static void report_runtime_taken(void *arg)
 {
     struct proxy *p = arg;
-    __atomic_add_fetch(&p->taken, 1, __ATOMIC_RELEASE);
-    ev_async_send(p->loop, &p->worker_news);
+    count_news(p, &p->taken);
 }
 
 static void report_clerk_lost(void *arg)
@@ -305,15 +310,13 @@ static void report_clerk_lost(void *arg)
 static void report_drained(void *arg)
 {
     struct proxy *p = arg;
-    __atomic_add_fetch(&p->drained, 1, __ATOMIC_RELEASE);
-    ev_async_send(p->loop, &p->worker_news);
+    count_news(p, &p->drained);
 }
 
 static void report_ended(void *arg)
 {
     struct proxy *p = arg;
-    __atomic_add_fetch(&p->ended, 1, __ATOMIC_RELEASE);
-    ev_async_send(p->loop, &p->worker_news);
+    count_news(p, &p->ended);
 }
 
 static void on_worker_news(struct ev_loop *loop, ev_async *async, int events)
