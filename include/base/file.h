@@ -24,6 +24,9 @@ void file_allow_owner(uid_t user);
  * sentence in errors that says what to do. */
 WARN_UNUSED bool file_is_private(const char *path, const struct stat *st, mode_t others,
                                  bool any_owner, struct text *errors);
+/* Do both describe the same file with the same content? Times have nanoseconds: several changes in
+ * a second are several. */
+bool file_is_same(const struct stat *a, const struct stat *b);
 /* Creates the file with these permissions; 0, or an errno: EEXIST when it exists. */
 WARN_UNUSED int file_create(const char *path, mode_t mode, const struct text *content);
 /* Creates or replaces it; a reader finds the old or the new one, whole. Whoever owned the old one

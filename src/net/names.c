@@ -107,12 +107,6 @@ static struct names *read_files(void)
     return NULL;
 }
 
-static bool same(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
-}
-
 /* Before they are read: what changes meanwhile is read again. */
 static bool files_have_changed(void)
 {
@@ -120,7 +114,7 @@ static bool files_have_changed(void)
     for (size_t i = 0; i < COUNT_OF(files); i++) {
         struct stat now;
         if (stat(files[i], &now) < 0) now = (struct stat){0};
-        changed |= !same(&now, &current.seen[i]);
+        changed |= !file_is_same(&now, &current.seen[i]);
         current.seen[i] = now;
     }
     return changed;

@@ -1,5 +1,6 @@
 #include "serve/list_watch.h"
 
+#include "base/file.h"
 #include "base/text.h"
 #include "runtime/list_files.h"
 
@@ -22,21 +23,13 @@ static struct stat look(const char *path)
     return stat(path, &st) == 0 ? st : (struct stat){0};
 }
 
-/* Times have nanoseconds: several changes in a second are several. */
-static bool same(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-           a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
 /* Has it changed, and been quiet since the last look? */
 static bool has_changed(struct watched_file *f)
 {
     struct stat now = look(f->path);
-    bool quiet = same(&now, &f->last);
+    bool quiet = file_is_same(&now, &f->last);
     f->last = now;
-    if (!quiet || same(&now, &f->known)) return false;
+    if (!quiet || file_is_same(&now, &f->known)) return false;
     f->known = now;
     return true;
 }
