@@ -12,7 +12,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Werror
 HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE -fno-strict-aliasing
 DEFINES := -D_GNU_SOURCE -DSUITEGATE_VERSION='"$(VERSION)"' \
 	-DSUITEGATE_CONFIG='"$(SYSCONFDIR)/suitegate/suitegate.ini"'
-CPPFLAGS_ALL = -Iinclude -isystem $(WOLFSSL)/include $(DEFINES) $(CPPFLAGS)
+CPPFLAGS_ALL = -Iinclude -isystem $(WOLFSSL)/include -isystem /usr/include/p11-kit-1 $(DEFINES) $(CPPFLAGS)
 OPTIMIZE := -O2 -g
 CFLAGS_ALL = -std=c11 $(WARNINGS) $(OPTIMIZE) $(HARDENING) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
@@ -262,7 +262,7 @@ $(filter $(BUILD)/tidy/pki/% $(BUILD)/tidy/tls/%,$(TIDIED)): $(WOLFSSL)/profile.
 $(BUILD)/tidy/%.ok: src/%.c $(HEADERS) .clang-tidy
 	@mkdir -p $(@D)
 	@echo "lint: clang-tidy $<"
-	@clang-tidy --quiet $< -- -std=c11 -D_GNU_SOURCE -Iinclude \
+	@clang-tidy --quiet $< -- -std=c11 -D_GNU_SOURCE -Iinclude -isystem /usr/include/p11-kit-1 \
 	    -isystem $(WOLFSSL)/include 2>/dev/null
 	@touch $@
 lint-documentation: $(BUILD)/docs

@@ -11,7 +11,8 @@ group() {
     build) echo "gcc:gcc make:make libc6-dev:/usr/include/stdlib.h libev-dev:/usr/include/ev.h
         libinih-dev:/usr/include/ini.h libc-ares-dev:/usr/include/ares.h
         libjansson-dev:/usr/include/jansson.h libseccomp-dev:/usr/include/seccomp.h
-        libmicrohttpd-dev:/usr/include/microhttpd.h zlib1g-dev:/usr/include/zlib.h autoconf:autoconf
+        libmicrohttpd-dev:/usr/include/microhttpd.h
+        libp11-kit-dev:/usr/include/p11-kit-1/p11-kit/uri.h zlib1g-dev:/usr/include/zlib.h autoconf:autoconf
         automake:automake libtool:libtoolize dpkg-dev:dpkg-source openssl:openssl
         ca-certificates:/etc/ssl/certs/ca-certificates.crt" ;;
     test) echo "libcmocka-dev:/usr/include/cmocka.h python3:/usr/bin/python3
@@ -37,7 +38,8 @@ group() {
         python3-socks:/usr/lib/python3/dist-packages/socks.py
         gss-ntlmssp:/usr/lib/*/gssntlmssp/gssntlmssp.so
         python3-gssapi:/usr/lib/python3/dist-packages/gssapi/__init__.py mono-mcs:mcs
-        mono-runtime:mono libmono-system4.0-cil:/usr/lib/mono/4.5/System.dll" ;;
+        mono-runtime:mono softhsm2:softhsm2-util
+        libmono-system4.0-cil:/usr/lib/mono/4.5/System.dll" ;;
     lint) echo "clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
         python3:/usr/bin/python3" ;;
     soak) echo "testssl.sh:testssl procps:pgrep

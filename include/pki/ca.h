@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "pki/cert.h"
 #include "pki/keys.h"
+#include "pki/token.h"
 
 #include <time.h>
 
@@ -43,14 +44,22 @@ WARN_UNUSED bool ca_create(enum key_type type, unsigned rsa_bits, int path_lengt
 WARN_UNUSED bool ca_create_issuing(struct ca *root, enum key_type type, const struct ca_urls *urls,
                                    time_t now, struct text *pem);
 
+/* A CA's private key: a text with one in PEM, or one in a token, which the CA then holds; both NULL
+ * for a CA that only describes itself. */
+struct ca_key {
+    const struct text *pem;
+    struct token_key *token;
+};
 /* certificate: the issuing CA first, then its intermediates; a root at the end is not sent to
- * clients. key: NULL for a CA that only describes itself. urls: for what it issues; copied. NULL
- * with a sentence in errors (prefixed by `name`) when it cannot be used. */
-WARN_UNUSED struct ca *ca_new(const struct text *certificate, const struct text *key,
+ * clients. urls: for what it issues; copied. NULL with a sentence in errors (prefixed by `name`)
+ * when it cannot be used. */
+WARN_UNUSED struct ca *ca_new(const struct text *certificate, struct ca_key key,
                               const struct ca_urls *urls, const char *name, struct text *errors);
 void ca_free(struct ca *ca);
 /* Is its key here? Only then may it create, mint and sign. */
 bool ca_can_sign(const struct ca *ca);
+/* Tries whether the key is that of the certificate: ca_new() asks no token. */
+WARN_UNUSED bool ca_key_fits(struct ca *ca);
 /* The issuing certificate; valid as long as the CA. */
 const struct cert *ca_certificate(const struct ca *ca);
 

@@ -5,12 +5,10 @@
 
 #include "base/attr.h"
 #include "base/reader.h"
-#include "pki/keys.h"
+#include "pki/signing.h"
 
 #include <stdbool.h>
 #include <time.h>
-
-struct decoded_key; /* pki/wolfcrypt.h */
 
 enum { ISSUE_LIMIT = 8192, ISSUE_SERIAL = 16, ISSUE_KEY_ID = 20 };
 
@@ -36,7 +34,7 @@ struct issue {
 
 /* Into out, with a random serial number of 128 bits. Returns the size of the DER, 0 when it
  * failed. */
-WARN_UNUSED size_t issue_certificate(const struct issue *t, struct decoded_key *signer,
+WARN_UNUSED size_t issue_certificate(const struct issue *t, struct signing_key *signer,
                                      uint8_t out[ISSUE_LIMIT]);
 
 /* A CRL without entries, with its number (section 5.2.3). As above. */
@@ -45,7 +43,7 @@ struct issue_crl {
     uint64_t number;
     time_t this_update, next_update;
 };
-WARN_UNUSED size_t issue_crl(const struct issue_crl *t, struct decoded_key *signer,
+WARN_UNUSED size_t issue_crl(const struct issue_crl *t, struct signing_key *signer,
                              uint8_t out[ISSUE_LIMIT]);
 
 /* The GeneralNames content of a subjectAltName. False when it does not fit. */

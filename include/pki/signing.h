@@ -4,6 +4,7 @@
 #define PKI_SIGNING_H
 
 #include "pki/keys.h"
+#include "pki/token.h"
 
 enum { SIGNING_DIGEST = 64, SIGNING_SIZE = 512 };
 
@@ -15,11 +16,13 @@ struct signing_request {
     uint8_t digest[SIGNING_DIGEST];
 };
 
-/* A key ready for use, in memory for secrets. It belongs to one thread. NULL when it has no private
- * half, or out of memory. */
+/* A key ready for use, in memory for secrets or in a token, which is held. It belongs to one
+ * thread. NULL when it has no private half, or out of memory. */
 struct signing_key;
 WARN_UNUSED struct signing_key *signing_key_new(const struct private_key *key);
+WARN_UNUSED struct signing_key *signing_key_of_token(struct token_key *token);
 void signing_key_free(struct signing_key *k);
+enum key_type signing_key_type(const struct signing_key *k);
 /* The signature's size; 0 when the request does not fit the key or it failed. */
 WARN_UNUSED size_t signing_key_sign(struct signing_key *k, const struct signing_request *r,
                                     uint8_t out[SIGNING_SIZE]);

@@ -14,7 +14,8 @@
 /* Where they are. */
 struct ca_place {
     char directory[PATH_MAX];
-    const char *certificate, *key; /* paths */
+    const char *certificate,
+        *key; /* paths; the key's may be the URI of one in a token, or of a file with that */
     const char *publish, *crl_url; /* URLs, or NULL */
 };
 /* Borrows from the configuration. */
@@ -28,6 +29,7 @@ struct ca_files {
     struct text certificate;
     struct text
         key; /* of the only CA; that of a root with issuing CAs is not read for a snapshot */
+    struct token_key *token; /* the same, if it is in a token; held */
     struct text issuing[KEY_TYPES];
     struct text crl;                     /* DER: of the root, or the only CA */
     struct text issuing_crls[KEY_TYPES]; /* DER */
@@ -46,6 +48,9 @@ WARN_UNUSED bool ca_files_make_crls(const struct ca_place *place, struct snapsho
 /* Of a CA that signs leaves. */
 bool ca_files_have_key(const struct ca_files *files);
 bool ca_files_have_issuing(const struct ca_files *files);
+/* Can the key of the root, or of the only CA, be used here? What is in a token counts as being
+ * here. */
+bool ca_place_has_key(const struct ca_place *place);
 
 /* The CAs that sign leaves with each type of key; both may be the same. False with a sentence in
  * errors. ca_signers_close() ends them. */

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -125,20 +124,19 @@ static bool silence(void)
     return ok;
 }
 
-/* posix_spawn() can change no user. */
-static pid_t start_as(const struct account *user, const char *path, char *const argv[], int post,
-                      bool silent)
+/* Not what a library has opened in this process, such as a PKCS #11 module. False: a kernel before
+ * 5.11, on which such a library has to close its own. */
+static void keep_descriptors(int below)
 {
-    sigset_t before;
-    pid_t pid = fork_without_signals(&before);
-    if (pid != 0) return pid;
-    if (dup2(post, SPAWN_POST) < 0 || (silent && !silence()) || !account_become_only(user))
-        _exit(SPAWN_FAILED);
-    reset_signals(false);
-    execve(path, argv, environ);
-    _exit(SPAWN_FAILED);
+    (void)!close_range((unsigned)below, ~0U, CLOSE_RANGE_CLOEXEC);
 }
 
+static bool give_post(int post)
+{
+    return post == SPAWN_POST ? fcntl(post, F_SETFD, 0) == 0 : dup2(post, SPAWN_POST) >= 0;
+}
+
+/* posix_spawn() can change no user. */
 pid_t spawn_part(const char *part, int post)
 {
     const struct account *user = user_of(part);
@@ -146,35 +144,20 @@ pid_t spawn_part(const char *part, int post)
     char name[] = "suitegate", *argument = text_copy(part, strlen(part));
     char *const argv[] = {name, argument, NULL};
     char path[sizeof program_path];
-    choose_path(path, sizeof path);
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
-    pid_t pid = -1;
-    sigemptyset(&none);
-    sigfillset(&all);
+    sigset_t before;
     if (!argument) return -1;
-    if (user) {
-        pid = start_as(user, path, argv, post, silent);
+    choose_path(path, sizeof path);
+    pid_t pid = fork_without_signals(&before);
+    if (pid != 0) {
         free(argument);
         return pid;
     }
-    int fault = posix_spawn_file_actions_init(&actions);
-    if (!fault) fault = posix_spawnattr_init(&attributes);
-    if (!fault) fault = posix_spawn_file_actions_adddup2(&actions, post, SPAWN_POST);
-    if (!fault && silent)
-        fault = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    if (!fault) fault = posix_spawnattr_setsigmask(&attributes, &none);
-    if (!fault) fault = posix_spawnattr_setsigdefault(&attributes, &all);
-    if (!fault)
-        fault =
-            posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    if (!fault) fault = posix_spawn(&pid, path, &actions, &attributes, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    free(argument);
-    errno = fault;
-    return fault ? -1 : pid;
+    if (!give_post(post) || (silent && !silence()) || (user && !account_become_only(user)))
+        _exit(SPAWN_FAILED);
+    keep_descriptors(SPAWN_POST + 1);
+    reset_signals(false);
+    execve(path, argv, environ);
+    _exit(SPAWN_FAILED);
 }
 
 /* ---- a successor ---- */
@@ -237,6 +220,7 @@ _Noreturn static void become(char *const argv[], struct environment *e, const in
     while (k > 0) e->pid[at++] = digits[--k];
     for (size_t i = 0; i < n; i++)
         if (dup2(fds[i], FIRST_GIVEN + (int)i) < 0) _exit(SPAWN_FAILED);
+    keep_descriptors(FIRST_GIVEN + (int)n);
     reset_signals(true);
     account_pass_on();
     execve(given_path, argv, e->all);

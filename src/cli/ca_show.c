@@ -105,7 +105,7 @@ static void show_places(const struct ca_place *place, struct text *out)
 {
     struct text crl = {0};
     char path[PATH_MAX];
-    bool here = access(place->key, F_OK) == 0;
+    bool here = token_is_uri(place->key) || access(place->key, F_OK) == 0;
     text_printf(out, "Certificate:  %s\n", place->certificate);
     text_printf(out, "Key:          %s\n",
                 here ? place->key : "not here; without it issuing CAs cannot be renewed");

@@ -46,7 +46,8 @@ static char *resolve_path(const char *text, const char *directory)
 {
     struct text t = {0};
     size_t n = strlen(directory);
-    bool as_is = text[0] == '/' || strcmp(text, "-") == 0 || strcmp(text, "system") == 0;
+    bool as_is = text[0] == '/' || strcmp(text, "-") == 0 || strcmp(text, "system") == 0 ||
+                 strncmp(text, "pkcs11:", 7) == 0;
     while (!as_is && strncmp(text, "../", 3) == 0 && n > 1) {
         text += 3;
         while (n > 0 && directory[--n] != '/')

@@ -1,10 +1,10 @@
 #include "pki/ca.h"
 
 #include "base/clock.h"
-#include "base/secret.h"
 #include "pki/constraints.h"
 #include "pki/issue.h"
-#include "pki/wolfcrypt.h"
+#include "pki/signature.h"
+#include "pki/signing.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +13,8 @@
 
 enum { COMMON_NAME_LIMIT = 64, /* RFC 5280 appendix A.1, ub-common-name */ DAY = 86400 };
 
+static const char out_of_memory[] = "cannot be loaded: out of memory";
+static const uint16_t ecdsa_sha256 = 0x0403, rsa_pkcs1_sha256 = 0x0401; /* RFC 8446 section 4.2.3 */
 static const time_t hour = 3600;
 static const time_t leaf_lifetime = (time_t)30 * DAY;
 static const time_t root_lifetime = (time_t)3650 * DAY;
@@ -20,8 +22,8 @@ static const time_t root_lifetime = (time_t)3650 * DAY;
 struct ca {
     uint8_t *der; /* the issuing certificate */
     struct cert certificate;
-    struct text chain; /* PEM of it and its intermediates; empty for a root */
-    struct decoded_key key;
+    struct text chain;            /* PEM of it and its intermediates; empty for a root */
+    struct signing_key *key;      /* NULL: not here */
     uint8_t key_id[ISSUE_KEY_ID]; /* its own, if its certificate has none */
     char *crl_url, *issuer_url;
 };
@@ -45,10 +47,10 @@ bool ca_create(enum key_type type, unsigned rsa_bits, int path_length, struct sp
                time_t now, struct text *certificate, struct text *key)
 {
     struct private_key private = {0};
-    struct decoded_key decoded;
     uint8_t der[ISSUE_LIMIT];
     char name[COMMON_NAME_LIMIT + 1];
     if (!key_generate(type, rsa_bits, &private)) return false;
+    struct signing_key *signer = signing_key_new(&private);
     struct issue t = {.spki = key_spki(&private),
                       .not_before = now - hour,
                       .not_after = now + root_lifetime,
@@ -57,13 +59,11 @@ bool ca_create(enum key_type type, unsigned rsa_bits, int path_length, struct sp
                       .is_ca = true,
                       .path_length = path_length,
                       .constraints = constraints};
-    bool ok = name_ca("local CA", now, name) && decoded_key_init(&decoded, &private);
-    if (ok) {
-        size_t size = issue_certificate(&t, &decoded, der);
-        decoded_key_fini(&decoded);
-        ok = size > 0 && pem_add_certificate((struct span){der, size}, certificate) &&
-             key_to_pem(&private, key);
-    }
+    bool ok = signer && name_ca("local CA", now, name);
+    size_t size = ok ? issue_certificate(&t, signer, der) : 0;
+    ok = size > 0 && pem_add_certificate((struct span){der, size}, certificate) &&
+         key_to_pem(&private, key);
+    signing_key_free(signer);
     key_fini(&private);
     return ok;
 }
@@ -107,7 +107,7 @@ bool ca_create_issuing(struct ca *root, enum key_type type, const struct ca_urls
     t.issuer_url = urls->issuer;
     const char *what = type == KEY_ECDSA ? "issuing CA (ECDSA)" : "issuing CA (RSA)";
     bool ok = t.not_after > now && name_ca(what, now, name);
-    size_t size = ok ? issue_certificate(&t, &root->key, der) : 0;
+    size_t size = ok ? issue_certificate(&t, root->key, der) : 0;
     ok =
         size > 0 && pem_add_certificate((struct span){der, size}, pem) && key_to_pem(&private, pem);
     key_fini(&private);
@@ -142,10 +142,28 @@ static bool copy_url(const char *url, char **out)
     return *out || !url;
 }
 
-static const char *load(struct ca *ca, const struct text *certificate, const struct text *key)
+static const char *load_key(struct ca *ca, const struct ca_key *key)
+{
+    const struct cert *c = &ca->certificate;
+    struct private_key private;
+    if (key->token) {
+        ca->key = signing_key_of_token(key->token);
+        bool alike = (token_key_type(key->token) == KEY_RSA) == (c->key == CERT_KEY_RSA);
+        return !alike ? "and its key do not belong together" : ca->key ? NULL : out_of_memory;
+    }
+    if (!key->pem) return NULL;
+    if (!key_from_pem(text_string(key->pem), key->pem->size, &private))
+        return "has a key file that holds no usable private key (PEM, not encrypted)";
+    bool same = span_equal(key_spki(&private), c->spki);
+    ca->key = signing_key_new(&private);
+    key_fini(&private);
+    if (!ca->key) return "has a key that cannot be used";
+    return same ? NULL : "and its key do not belong together";
+}
+
+static const char *load(struct ca *ca, const struct text *certificate, const struct ca_key *key)
 {
     struct ca_loading loading = {.ca = ca};
-    struct private_key private;
     if (!pem_each(text_string(certificate), certificate->size, PEM_CERTIFICATE, load_certificate,
                   &loading) ||
         loading.count == 0)
@@ -155,28 +173,17 @@ static const char *load(struct ca *ca, const struct text *certificate, const str
     if (c->key == CERT_KEY_RSA ? c->bits < POLICY_RSA_BITS_FLOOR : c->group == 0)
         return "has a key that the policy does not allow";
     if (!issue_key_id(c->spki, ca->key_id)) return "has a key that cannot be used";
-    if (!key) return NULL;
-    if (!key_from_pem(text_string(key), key->size, &private))
-        return "has a key file that holds no usable private key (PEM, not encrypted)";
-    bool same = span_equal(key_spki(&private), c->spki);
-    bool decoded = decoded_key_init(&ca->key, &private);
-    key_fini(&private);
-    if (!decoded) {
-        ca->key.type = KEY_NONE;
-        return "has a key that cannot be used";
-    }
-    return same ? NULL : "and its key do not belong together";
+    return load_key(ca, key);
 }
 
-struct ca *ca_new(const struct text *certificate, const struct text *key,
-                  const struct ca_urls *urls, const char *name, struct text *errors)
+struct ca *ca_new(const struct text *certificate, struct ca_key key, const struct ca_urls *urls,
+                  const char *name, struct text *errors)
 {
-    struct ca *ca = secret_new(sizeof *ca); /* its key is in it */
+    struct ca *ca = calloc(1, sizeof *ca);
     if (!ca) return NULL;
-    ca->key.type = KEY_NONE;
-    const char *fault = load(ca, certificate, key);
+    const char *fault = load(ca, certificate, &key);
     if (!fault && !(copy_url(urls->crl, &ca->crl_url) && copy_url(urls->issuer, &ca->issuer_url)))
-        fault = "cannot be loaded: out of memory";
+        fault = out_of_memory;
     time_t now = time(NULL);
     if (!fault && now > ca->certificate.not_after) fault = "has expired";
     if (!fault && now < ca->certificate.not_before) fault = "is not yet valid";
@@ -189,17 +196,29 @@ struct ca *ca_new(const struct text *certificate, const struct text *key,
 void ca_free(struct ca *ca)
 {
     if (!ca) return;
-    if (ca->key.type != KEY_NONE) decoded_key_fini(&ca->key);
+    signing_key_free(ca->key);
     text_fini(&ca->chain);
     free(ca->crl_url);
     free(ca->issuer_url);
     free(ca->der);
-    secret_free(ca, sizeof *ca);
+    free(ca);
 }
 
 bool ca_can_sign(const struct ca *ca)
 {
-    return ca->key.type != KEY_NONE;
+    return ca->key != NULL;
+}
+
+bool ca_key_fits(struct ca *ca)
+{
+    static const uint8_t data[] = "suitegate tries this key";
+    uint8_t signature[SIGNING_SIZE];
+    struct signing_request request = {.key = signing_key_type(ca->key), .size = 32};
+    if (!digest_sha256(data, sizeof data, request.digest)) return false;
+    size_t n = signing_key_sign(ca->key, &request, signature);
+    const uint16_t scheme = request.key == KEY_ECDSA ? ecdsa_sha256 : rsa_pkcs1_sha256;
+    return n > 0 && signature_of_scheme_valid(scheme, (struct span){data, sizeof data},
+                                              (struct span){signature, n}, &ca->certificate);
 }
 
 const struct cert *ca_certificate(const struct ca *ca)
@@ -236,7 +255,7 @@ bool ca_mint(struct ca *ca, const char *identity, bool is_ip, const char *also,
     t.also = also;
     t.is_ip = is_ip;
     *lifetime = (struct lifetime){t.not_before, t.not_after};
-    size_t size = t.not_after > now ? issue_certificate(&t, &ca->key, der) : 0;
+    size_t size = t.not_after > now ? issue_certificate(&t, ca->key, der) : 0;
     if (size == 0 || !pem_add_certificate((struct span){der, size}, chain)) return false;
     text_add_bytes(chain, text_string(&ca->chain), ca->chain.size);
     return !chain->failed;
@@ -251,7 +270,7 @@ bool ca_crl(struct ca *ca, time_t now, unsigned days, struct text *out)
                           .number = (uint64_t)now,
                           .this_update = now - hour,
                           .next_update = ends};
-    size_t size = issue_crl(&t, &ca->key, der);
+    size_t size = issue_crl(&t, ca->key, der);
     text_add_bytes(out, der, size);
     return size > 0 && !out->failed;
 }

@@ -240,30 +240,36 @@ bool issue_key_id(struct span spki, uint8_t out[ISSUE_KEY_ID])
 }
 
 /* A certificate and a CRL have the same form around what is signed. */
-static size_t sign(const struct der *d, struct decoded_key *signer, uint8_t out[ISSUE_LIMIT])
+static size_t sign(const struct der *d, struct signing_key *signer, uint8_t out[ISSUE_LIMIT])
 {
-    struct span tbs = der_result(d);
-    if (tbs.n == 0) return 0;
-    memcpy(out, tbs.p, tbs.n);
-    bool ecc = signer->type == KEY_ECDSA;
-    int size = wc_SignCert_ex((int)tbs.n, ecc ? CTC_SHA256wECDSA : CTC_SHA256wRSA, out, ISSUE_LIMIT,
-                              ecc ? ECC_TYPE : RSA_TYPE,
-                              ecc ? (void *)&signer->ecc : (void *)&signer->rsa, random_thread());
-    return size > 0 ? (size_t)size : 0;
+    uint8_t buffer[ISSUE_LIMIT], bits[1 + SIGNING_SIZE] = {0}; /* none of them unused */
+    struct signing_request request = {.key = signing_key_type(signer), .size = 32};
+    struct der all = der_of(buffer, sizeof buffer);
+    const struct span tbs = der_result(d);
+    if (tbs.n == 0 || !digest_sha256(tbs.p, tbs.n, request.digest)) return 0;
+    size_t n = signing_key_sign(signer, &request, bits + 1);
+    if (n == 0) return 0;
+    der_element(&all, DER_BIT_STRING, bits, 1 + n);
+    put_algorithm(&all, request.key);
+    der_bytes(&all, tbs.p, tbs.n);
+    der_wrap(&all, DER_SEQUENCE, sizeof buffer);
+    const struct span done = der_result(&all);
+    if (done.n > 0) memcpy(out, done.p, done.n);
+    return done.n;
 }
 
-size_t issue_certificate(const struct issue *t, struct decoded_key *signer,
+size_t issue_certificate(const struct issue *t, struct signing_key *signer,
                          uint8_t out[ISSUE_LIMIT])
 {
     uint8_t buffer[ISSUE_LIMIT];
     struct der d = der_of(buffer, sizeof buffer);
-    return put_certificate(&d, t, signer->type) ? sign(&d, signer, out) : 0;
+    return put_certificate(&d, t, signing_key_type(signer)) ? sign(&d, signer, out) : 0;
 }
 
-size_t issue_crl(const struct issue_crl *t, struct decoded_key *signer, uint8_t out[ISSUE_LIMIT])
+size_t issue_crl(const struct issue_crl *t, struct signing_key *signer, uint8_t out[ISSUE_LIMIT])
 {
     uint8_t buffer[ISSUE_LIMIT];
     struct der d = der_of(buffer, sizeof buffer);
-    put_crl(&d, t, signer->type);
+    put_crl(&d, t, signing_key_type(signer));
     return sign(&d, signer, out);
 }

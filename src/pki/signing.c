@@ -6,7 +6,8 @@
 #include <string.h>
 
 struct signing_key {
-    struct decoded_key key;
+    struct decoded_key key;  /* with a token only its type */
+    struct token_key *token; /* NULL: the key is here */
 };
 
 static const struct {
@@ -31,11 +32,26 @@ struct signing_key *signing_key_new(const struct private_key *key)
     return NULL;
 }
 
+struct signing_key *signing_key_of_token(struct token_key *token)
+{
+    struct signing_key *k = secret_new(sizeof *k);
+    if (!k) return NULL;
+    k->key.type = token_key_type(token);
+    k->token = token_key_hold(token);
+    return k;
+}
+
 void signing_key_free(struct signing_key *k)
 {
     if (!k) return;
-    decoded_key_fini(&k->key);
+    if (!k->token) decoded_key_fini(&k->key);
+    token_key_release(k->token);
     secret_free(k, sizeof *k);
+}
+
+enum key_type signing_key_type(const struct signing_key *k)
+{
+    return k->key.type;
 }
 
 /* A fault of the computation would tell the key (Boneh, DeMillo and Lipton 1997): nothing that does
@@ -63,6 +79,20 @@ static size_t sign_pss(RsaKey *key, const struct signing_request *r, enum wc_Has
     return good ? (size_t)n : 0;
 }
 
+static size_t sign_in_token(struct token_key *key, const struct signing_request *r, int oid,
+                            uint8_t out[SIGNING_SIZE])
+{
+    uint8_t info[INFO_LIMIT], raw[TOKEN_SIGNATURE];
+    word32 size = SIGNING_SIZE;
+    if (token_key_type(key) == KEY_RSA) {
+        word32 n = r->pss ? 0 : wc_EncodeSignature(info, r->digest, r->size, oid);
+        return n > 0 ? token_key_sign(key, (struct span){info, n}, out) : 0;
+    }
+    word32 half = (word32)token_key_sign(key, (struct span){r->digest, r->size}, raw) / 2;
+    bool ok = half > 0 && wc_ecc_rs_raw_to_sig(raw, half, raw + half, half, out, &size) == 0;
+    return ok ? size : 0;
+}
+
 size_t signing_key_sign(struct signing_key *k, const struct signing_request *r,
                         uint8_t out[SIGNING_SIZE])
 {
@@ -71,6 +101,7 @@ size_t signing_key_sign(struct signing_key *k, const struct signing_request *r,
     if (!rng || r->key != k->key.type) return 0;
     for (size_t i = 0; i < COUNT_OF(hashes); i++) {
         if (hashes[i].size != r->size) continue;
+        if (k->token) return sign_in_token(k->token, r, hashes[i].oid, out);
         if (k->key.type == KEY_RSA && r->pss)
             return sign_pss(&k->key.rsa, r, hashes[i].hash, hashes[i].mgf, rng, out);
         if (k->key.type == KEY_RSA) return sign_pkcs1(&k->key.rsa, r, hashes[i].oid, rng, out);

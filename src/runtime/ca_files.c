@@ -53,7 +53,7 @@ bool ca_files_have_issuing(const struct ca_files *files)
 
 bool ca_files_have_key(const struct ca_files *files)
 {
-    return files->key.size > 0 || ca_files_have_issuing(files);
+    return files->key.size > 0 || files->token || ca_files_have_issuing(files);
 }
 
 static void wipe(struct text *secret)
@@ -67,6 +67,8 @@ void ca_files_fini(struct ca_files *files)
     text_fini(&files->certificate);
     text_fini(&files->crl);
     wipe(&files->key);
+    token_key_release(files->token);
+    files->token = NULL;
     for (int k = 0; k < KEY_TYPES; k++) {
         wipe(&files->issuing[k]);
         text_fini(&files->issuing_crls[k]);
@@ -96,8 +98,8 @@ struct ca *ca_root_open(const struct ca_files *files, const struct ca_place *pla
 {
     struct urls urls;
     set_urls(&urls, place, "ca");
-    return ca_new(&files->certificate, files->key.size > 0 ? &files->key : NULL, &urls.use,
-                  place->certificate, errors);
+    const struct ca_key key = {files->key.size > 0 ? &files->key : NULL, files->token};
+    return ca_new(&files->certificate, key, &urls.use, place->certificate, errors);
 }
 
 /* Its own name is known only once it is open. */
@@ -108,12 +110,13 @@ static struct ca *open_issuing(const struct ca_files *files, const struct ca_pla
     struct urls urls = {.use = {NULL, NULL}};
     char path[PATH_MAX], name[CA_NAME_SIZE] = "";
     ca_place_issuing(place, type, path);
-    struct ca *ca = ca_new(pem, NULL, &urls.use, path, errors);
+    struct ca *ca = ca_new(pem, (struct ca_key){NULL, NULL}, &urls.use, path, errors);
     if (!ca) return NULL;
     ca_short_name(ca_certificate(ca), name);
     ca_free(ca);
     set_urls(&urls, place, name);
-    return ca_new(pem, files->without_keys ? NULL : pem, &urls.use, path, errors);
+    const struct ca_key key = {files->without_keys ? NULL : pem, NULL};
+    return ca_new(pem, key, &urls.use, path, errors);
 }
 
 static bool issued(const struct ca *root, const struct cert *c)
@@ -219,21 +222,56 @@ static bool read_issuing(const struct ca_place *place, bool any_owner, struct sn
     return false;
 }
 
+bool ca_place_has_key(const struct ca_place *place)
+{
+    return token_is_uri(place->key) || access(place->key, R_OK) == 0;
+}
+
+/* Is it the certificate's key? One signature tells. */
+static bool try_token(const struct ca_place *place, const struct ca_files *files,
+                      struct text *errors)
+{
+    struct ca *ca = ca_root_open(files, place, errors);
+    bool ok = ca && ca_key_fits(ca);
+    if (ca && !ok)
+        text_printf(errors, "%s and its key %s do not belong together\n", place->certificate,
+                    place->key);
+    ca_free(ca);
+    return ok;
+}
+
+/* A line of a configuration is too short for many a URI: a file may have it. */
+static bool read_root_key(const struct ca_place *place, bool any_owner, struct ca_files *out,
+                          struct text *errors)
+{
+    struct text *key = &out->key;
+    if (token_is_uri(place->key))
+        text_add(key, place->key);
+    else if (!load_key(NULL, place->key, MODE_ALL_BUT_OWNER, any_owner, key, errors))
+        return false;
+    if (!token_is_uri(text_string(key))) return true;
+    key->data[strcspn(key->data, "\r\n")] = '\0';
+    out->token = load_token(key->data, any_owner, errors);
+    text_fini(key);
+    return out->token && try_token(place, out, errors);
+}
+
 /* A service need not be able to read the root's key, and does not: but nobody else may. */
 static bool judge_root_key(const struct ca_place *place, bool any_owner, struct ca_files *out,
                            struct text *errors)
 {
     struct stat st;
-    out->renews = access(place->key, R_OK) == 0 && stat(place->key, &st) == 0;
-    return !out->renews || file_is_private(place->key, &st, MODE_ALL_BUT_OWNER, any_owner, errors);
+    out->renews = ca_place_has_key(place);
+    return !out->renews || token_is_uri(place->key) || stat(place->key, &st) < 0 ||
+           file_is_private(place->key, &st, MODE_ALL_BUT_OWNER, any_owner, errors);
 }
 
 static bool read_key(const struct ca_place *place, bool any_owner, const struct snapshot *from,
                      struct ca_files *out, struct text *errors)
 {
     if (out->without_keys) return true;
-    if (!ca_files_have_issuing(out) || (!from && access(place->key, R_OK) == 0))
-        return load_key(NULL, place->key, MODE_ALL_BUT_OWNER, any_owner, &out->key, errors);
+    if (!ca_files_have_issuing(out) || (!from && ca_place_has_key(place)))
+        return read_root_key(place, any_owner, out, errors);
     return judge_root_key(place, any_owner, out, errors);
 }
 
@@ -444,8 +482,8 @@ void ca_files_renew(const struct ca_place *place, bool all, time_t now, struct t
         ca_place_issuing(place, (enum key_type)k, path);
         if (snapshot_has(NULL, path)) ok = load_pem(NULL, path, &files.issuing[k], NULL, &unread);
     }
-    ok = ok && (all || ca_files_have_issuing(&files)) && access(place->key, R_OK) == 0 &&
-         load_key(NULL, place->key, MODE_ALL_BUT_OWNER, true, &files.key, &unread);
+    ok = ok && (all || ca_files_have_issuing(&files)) && ca_place_has_key(place) &&
+         read_root_key(place, true, &files, &unread);
     if (ok) root = ca_root_open(&files, place, &unread);
     bool new_crls = false;
     for (int k = 0; root && k < KEY_TYPES; k++)

@@ -2,6 +2,7 @@
 #ifndef RUNTIME_LOAD_H
 #define RUNTIME_LOAD_H
 
+#include "pki/token.h"
 #include "pki/trust.h"
 #include "runtime/loaded_config.h"
 
@@ -23,6 +24,10 @@ void load_key_name(const char *path, char out[LOAD_KEY_NAME]);
  * in a snapshot: the caller puts there what others may have. */
 WARN_UNUSED bool load_key(struct snapshot *from, const char *path, mode_t forbidden, bool any_owner,
                           struct text *out, struct text *errors);
+
+/* load_token.c: a key in a token, logged into with the PIN from its file. NULL with a sentence in
+ * errors. */
+WARN_UNUSED struct token_key *load_token(const char *uri, bool any_owner, struct text *errors);
 
 /* What loaded_config_warnings() will warn of. */
 void load_note_end(struct loaded_config *loaded, const char *what, time_t end, time_t warn_from);

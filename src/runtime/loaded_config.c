@@ -120,7 +120,8 @@ static void load_ca(struct loaded_config *loaded, struct text *errors)
     time_t made, expires;
     if (!config_needs_ca(loaded->config)) return;
     if (!ca_files_read(&place, loaded->any_owner, loaded->files, &loaded->ca, errors)) {
-        if (loaded->ca.certificate.size == 0 || !ca_files_have_key(&loaded->ca))
+        if (loaded->ca.certificate.size == 0 ||
+            !(ca_files_have_key(&loaded->ca) || ca_place_has_key(&place)))
             text_printf(errors, "make a local CA with: suitegate ca init --out DIR\n");
         return;
     }

@@ -9,7 +9,7 @@ static struct ca *opened(const struct text *certificate, const struct text *key,
                          const struct ca_urls *of_issued)
 {
     struct text errors = {0};
-    struct ca *ca = ca_new(certificate, key, of_issued, "ca.pem", &errors);
+    struct ca *ca = ca_new(certificate, (struct ca_key){key, NULL}, of_issued, "ca.pem", &errors);
     if (!ca) fail_msg("%s", text_string(&errors));
     text_fini(&errors);
     return ca;
@@ -195,7 +195,8 @@ static void intermediate(void **state)
         "openssl x509 -req -in int.csr -CA root.pem -CAkey root.key -days 20 -extfile int.ext "
         "-out int.pem && cat int.pem root.pem >chain.pem");
     struct text certificate = load("chain.pem"), key = load("int.key");
-    struct ca *ca = ca_new(&certificate, &key, &(struct ca_urls){NULL, NULL}, "chain.pem", &errors);
+    struct ca *ca = ca_new(&certificate, (struct ca_key){&key, NULL}, &(struct ca_urls){NULL, NULL},
+                           "chain.pem", &errors);
     if (!ca) fail_msg("%s", text_string(&errors));
     mint(ca, "gate.example", false, KEY_RSA, time(NULL));
     run("openssl verify -x509_strict -CAfile root.pem -untrusted leaf.pem leaf.pem");
@@ -239,7 +240,8 @@ static void unusable(void **state)
         struct text errors = {0};
         run(makers[i]);
         struct text certificate = load("x.pem"), key = load("x.key");
-        struct ca *ca = ca_new(&certificate, &key, &(struct ca_urls){NULL, NULL}, "x.pem", &errors);
+        struct ca *ca = ca_new(&certificate, (struct ca_key){&key, NULL},
+                               &(struct ca_urls){NULL, NULL}, "x.pem", &errors);
         if (ca) fail_msg("accepted: %s", makers[i]);
         assert_true(strncmp(text_string(&errors), "x.pem ", 6) == 0);
         text_fini(&errors);

@@ -546,7 +546,8 @@ static int begin(void **state)
     signers_add(proxy.signers, proxy.loaded);
     leaf_keys_init(&proxy.keys);
     assert_non_null(leaf_keys_get(&proxy.keys, KEY_ECDSA));
-    struct ca *ca = ca_new(&certificate, &key, &(struct ca_urls){NULL, NULL}, "ca.pem", &errors);
+    struct ca *ca = ca_new(&certificate, (struct ca_key){&key, NULL}, &(struct ca_urls){NULL, NULL},
+                           "ca.pem", &errors);
     assert_non_null(ca);
     assert_true(ca_mint(ca, "127.0.0.1", true, NULL, &proxy.keys.keys[KEY_ECDSA], time(NULL),
                         &proxy.upstream_chain, &lifetime));

@@ -3,12 +3,11 @@
 
 #include "pki/der.h"
 #include "pki/issue.h"
-#include "pki/wolfcrypt.h"
 
 enum { URL_LIMIT = 1000 };
 
 static struct private_key keys[KEY_TYPES], subject_key;
-static struct decoded_key signers[KEY_TYPES];
+static struct signing_key *signers[KEY_TYPES];
 
 static const time_t begins = 1700000000, ends = 1900000000;
 
@@ -28,7 +27,7 @@ static size_t write_certificate(const char *name, const struct issue *t, enum ke
     uint8_t der[ISSUE_LIMIT];
     char file[64];
     struct text pem = {0};
-    size_t n = issue_certificate(t, &signers[type], der);
+    size_t n = issue_certificate(t, signers[type], der);
     if (n == 0) return 0;
     assert_true(pem_add_certificate((struct span){der, n}, &pem));
     snprintf(file, sizeof file, "%s.pem", name);
@@ -170,7 +169,7 @@ static void too_large(void **state)
     for (size_t i = 0; i < N_OF(near); i++) {
         uint8_t *out = malloc(ISSUE_LIMIT);
         t.constraints.n = near[i];
-        assert_true(issue_certificate(&t, &signers[KEY_RSA], out) <= ISSUE_LIMIT);
+        assert_true(issue_certificate(&t, signers[KEY_RSA], out) <= ISSUE_LIMIT);
         free(out);
     }
 }
@@ -203,7 +202,7 @@ static void serials(void **state)
     uint8_t der[ISSUE_LIMIT], seen[64][ISSUE_SERIAL];
     for (size_t i = 0; i < N_OF(seen); i++) {
         struct cert c;
-        size_t n = issue_certificate(&t, &signers[KEY_ECDSA], der);
+        size_t n = issue_certificate(&t, signers[KEY_ECDSA], der);
         assert_true(n > 0 && cert_parse((struct span){der, n}, &c));
         /* Behind the version: an INTEGER of 16 bytes, positive. */
         const uint8_t *serial = memmem(der, n, "\xa0\x03\x02\x01\x02\x02\x10", 7);
@@ -284,7 +283,7 @@ static size_t write_crl(struct issue_crl *t, enum key_type type, uint8_t der[ISS
     struct cert c = certificate("root.pem", &root_der);
     t->issuer = c.subject;
     t->issuer_key_id = c.subject_key_id;
-    size_t n = issue_crl(t, &signers[type], der);
+    size_t n = issue_crl(t, signers[type], der);
     if (n > 0) save("list.crl", der, n);
     return n;
 }
@@ -352,14 +351,14 @@ static int begin(void **state)
     bool ok = key_generate(KEY_ECDSA, 0, &subject_key);
     for (int type = 0; type < KEY_TYPES; type++)
         ok = ok && key_generate((enum key_type)type, 2048, &keys[type]) &&
-             decoded_key_init(&signers[type], &keys[type]);
+             (signers[type] = signing_key_new(&keys[type])) != NULL;
     return ok ? openssl_begin("") : 1;
 }
 
 static int end(void **state)
 {
     for (int type = 0; type < KEY_TYPES; type++) {
-        decoded_key_fini(&signers[type]);
+        signing_key_free(signers[type]);
         key_fini(&keys[type]);
     }
     key_fini(&subject_key);

@@ -176,11 +176,12 @@ static struct ca *limited_ca(const struct case_of *c)
     assert_true(encode(c->patterns, c->n, buffer, &constraints) > 0);
     assert_true(ca_create(KEY_ECDSA, 0, 1, constraints, time(NULL), &pem, &key));
     save_text("ca.pem", &pem);
-    struct ca *root = ca_new(&pem, &key, &none, "ca.pem", &errors);
+    struct ca *root = ca_new(&pem, (struct ca_key){&key, NULL}, &none, "ca.pem", &errors);
     assert_non_null(root);
     assert_true(ca_create_issuing(root, KEY_ECDSA, &none, time(NULL), &issuing));
     save_text("issuing.pem", &issuing);
-    struct ca *ca = ca_new(&issuing, &issuing, &none, "issuing.pem", &errors);
+    struct ca *ca =
+        ca_new(&issuing, (struct ca_key){&issuing, NULL}, &none, "issuing.pem", &errors);
     assert_non_null(ca);
     ca_free(root);
     text_fini(&pem);

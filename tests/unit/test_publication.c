@@ -134,7 +134,7 @@ static void issuing_path(char path[32])
     assert_non_null(f);
     for (int c; (c = fgetc(f)) != EOF;) text_add_bytes(&pem, &(char){(char)c}, 1);
     fclose(f);
-    struct ca *ca = ca_new(&pem, NULL, &(struct ca_urls){0}, file, &errors);
+    struct ca *ca = ca_new(&pem, (struct ca_key){NULL, NULL}, &(struct ca_urls){0}, file, &errors);
     assert_non_null(ca);
     ca_short_name(ca_certificate(ca), name);
     snprintf(path, 32, "/%s.crl", name);

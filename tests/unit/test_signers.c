@@ -61,7 +61,7 @@ static void make_files(void)
     assert_true(ca_create(KEY_ECDSA, 0, -1, constraints, time(NULL), &pem, &key));
     put("ca.pem", &pem);
     put("ca.key", &key);
-    ca = ca_new(&pem, &key, &none, "ca.pem", &errors);
+    ca = ca_new(&pem, (struct ca_key){&key, NULL}, &none, "ca.pem", &errors);
     assert_non_null(ca);
     assert_true(ca_mint(ca, "own.example.test", false, NULL, &keys[KEY_RSA], time(NULL), &chain,
                         &lifetime));

@@ -58,7 +58,8 @@ static struct text new_ca(struct ca **ca)
 {
     struct text certificate = {0}, key = {0}, errors = {0};
     assert_true(ca_create(KEY_ECDSA, 0, -1, (struct span){0}, time(NULL), &certificate, &key));
-    *ca = ca_new(&certificate, &key, &(struct ca_urls){NULL, NULL}, "ca.pem", &errors);
+    *ca = ca_new(&certificate, (struct ca_key){&key, NULL}, &(struct ca_urls){NULL, NULL}, "ca.pem",
+                 &errors);
     if (!*ca) fail_msg("%s", text_string(&errors));
     text_fini(&key);
     text_fini(&errors);
