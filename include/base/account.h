@@ -33,6 +33,9 @@ void account_keep_to_itself(void);
  * errno. */
 WARN_UNUSED bool account_become(const struct account *a, bool others);
 
+/* The calling thread keeps nothing of root's rights, nor do those that it starts from now on. */
+void account_give_up(void);
+
 /* In a new process, before its program is started; signal-safety(7). Becomes that user with nothing
  * else; or passes on what this one has kept. False with errno. */
 WARN_UNUSED bool account_become_only(const struct account *a);

@@ -1,4 +1,5 @@
-/* Starts this very program again, as another process with a part of its own. */
+/* Starts this very program again, as another process with a part of its own. An errand
+ * (base/errand.h): what is started has none of the limits of the thread that asks. */
 #ifndef BASE_SPAWN_H
 #define BASE_SPAWN_H
 
@@ -21,6 +22,8 @@ bool spawn_has_users(void);
 /* part: its one argument. post: becomes its descriptor SPAWN_POST; it has the standard ones
  * besides, but standard output only the clerk. -1 with errno. */
 WARN_UNUSED pid_t spawn_part(const char *part, int post);
+/* As kill(2), for a process that was started here. */
+void spawn_signal(pid_t pid, int number);
 /* The program whose file is at the path of this one by now. argv ends with NULL. It gets the n
  * descriptors as sd_listen_fds(3) says; names: as many, separated by colons. -1 with errno. Such a
  * program that cannot be started exits with SPAWN_FAILED. */

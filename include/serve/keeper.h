@@ -17,7 +17,8 @@ struct keeper_ready {
 };
 
 /* Runs until a signal ends it. False with sentences in errors when it could not start; false also
- * when records could not be written. ready may be NULL. The TLS library must be started. */
+ * when records could not be written. ready may be NULL. The TLS library must be started. Afterwards
+ * the calling thread has the keeper's limits: what needs files is an errand (base/errand.h). */
 WARN_UNUSED bool keeper_run(const char *config_file, const struct keeper_ready *ready,
                             struct text *errors);
 

@@ -272,6 +272,16 @@ static void obey(struct link *l, const struct text *order, int fd)
     text_fini(&errors);
 }
 
+/* It has given no order to end: it was killed, or has ended itself. */
+static void note_keeper_gone(struct clerk *c)
+{
+    if (c->writer && !c->asked)
+        writer_submit_own(c->writer, AUDIT_PROCESS_ENDED,
+                          "The keeper has ended without notice. The proxy and the clerk end, too.",
+                          NULL);
+    begin_end(c);
+}
+
 static void on_post(struct ev_loop *loop, ev_io *io, int events)
 {
     (void)loop;
@@ -285,7 +295,7 @@ static void on_post(struct ev_loop *loop, ev_io *io, int events)
     } else if (errno != 0 && errno != ECONNRESET) {
         answer_keeper(l, "the clerk has no descriptor or no memory\n", -1);
     } else { /* the keeper is gone */
-        if (l->first) begin_end(c);
+        if (l->first) note_keeper_gone(c);
         drop_link(l);
     }
     text_fini(&order);

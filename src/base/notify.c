@@ -1,5 +1,7 @@
 #include "base/notify.h"
 
+#include "base/errand.h"
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -9,9 +11,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-void notify_manager(const char *format, ...)
+/* Its socket is one of another process. */
+static void send_to_manager(void *arg)
 {
-    char message[512];
+    const char *message = arg;
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     const char *name = getenv("NOTIFY_SOCKET");
     size_t n = name ? strlen(name) : 0;
@@ -21,11 +24,17 @@ void notify_manager(const char *format, ...)
     socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n);
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0) return;
+    (void)sendto(fd, message, strlen(message), MSG_DONTWAIT | MSG_NOSIGNAL,
+                 (const struct sockaddr *)&to, size);
+    close(fd);
+}
+
+void notify_manager(const char *format, ...)
+{
+    char message[512];
     va_list values;
     va_start(values, format);
     vsnprintf(message, sizeof message, format, values);
     va_end(values);
-    (void)sendto(fd, message, strlen(message), MSG_DONTWAIT | MSG_NOSIGNAL,
-                 (const struct sockaddr *)&to, size);
-    close(fd);
+    errand_run(send_to_manager, message);
 }

@@ -1,5 +1,6 @@
 #include "base/spawn.h"
 
+#include "base/errand.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -137,7 +138,7 @@ static bool give_post(int post)
 }
 
 /* posix_spawn() can change no user. */
-pid_t spawn_part(const char *part, int post)
+static pid_t start_part(const char *part, int post)
 {
     const struct account *user = user_of(part);
     const bool silent = strcmp(part, "clerk") != 0;
@@ -158,6 +159,44 @@ pid_t spawn_part(const char *part, int post)
     reset_signals(false);
     execve(path, argv, environ);
     _exit(SPAWN_FAILED);
+}
+
+struct part_errand {
+    const char *part;
+    int post, fault;
+    pid_t pid;
+};
+
+static void on_part(void *arg)
+{
+    struct part_errand *e = arg;
+    e->pid = start_part(e->part, e->post);
+    e->fault = errno;
+}
+
+pid_t spawn_part(const char *part, int post)
+{
+    struct part_errand e = {.part = part, .post = post};
+    errand_run(on_part, &e);
+    errno = e.fault;
+    return e.pid;
+}
+
+struct signal_errand {
+    pid_t pid;
+    int number;
+};
+
+static void on_signal(void *arg)
+{
+    const struct signal_errand *e = arg;
+    kill(e->pid, e->number);
+}
+
+void spawn_signal(pid_t pid, int number)
+{
+    struct signal_errand e = {pid, number};
+    errand_run(on_signal, &e);
 }
 
 /* ---- a successor ---- */
@@ -235,7 +274,7 @@ static pid_t start_successor(char *const argv[], struct environment *e, const in
     return pid;
 }
 
-pid_t spawn_successor(char *const argv[], const int *fds, size_t n, const char *names)
+static pid_t start_next(char *const argv[], const int *fds, size_t n, const char *names)
 {
     struct environment e = {0};
     int *copies = calloc(n, sizeof *copies);
@@ -253,6 +292,30 @@ pid_t spawn_successor(char *const argv[], const int *fds, size_t n, const char *
     free(e.all);
     errno = fault;
     return pid;
+}
+
+struct next_errand {
+    char *const *argv;
+    const int *fds;
+    size_t n;
+    const char *names;
+    int fault;
+    pid_t pid;
+};
+
+static void on_next(void *arg)
+{
+    struct next_errand *e = arg;
+    e->pid = start_next(e->argv, e->fds, e->n, e->names);
+    e->fault = errno;
+}
+
+pid_t spawn_successor(char *const argv[], const int *fds, size_t n, const char *names)
+{
+    struct next_errand e = {.argv = argv, .fds = fds, .n = n, .names = names};
+    errand_run(on_next, &e);
+    errno = e.fault;
+    return e.pid;
 }
 
 const char *spawn_path(void)

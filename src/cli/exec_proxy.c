@@ -1,5 +1,6 @@
 #include "cli/exec.h"
 
+#include "base/errand.h"
 #include "base/file.h"
 #include "pki/ca.h"
 #include "pki/pkcs12.h"
@@ -203,6 +204,11 @@ static bool leave_terminal(const struct exec_proxy *p, struct text *errors)
     return ok;
 }
 
+static void on_end(void *arg)
+{
+    exec_proxy_end(arg);
+}
+
 static int serve(struct exec_proxy *p, const struct cli_options *options, int pipe_end,
                  pid_t parent)
 {
@@ -225,9 +231,9 @@ static int serve(struct exec_proxy *p, const struct cli_options *options, int pi
     }
     if (!ready_pipe.done) {
         (void)!write_all(pipe_end, text_string(&errors), errors.size);
-        exec_proxy_end(p);
+        errand_run(on_end, p);
     } else if (getppid() != parent) {
-        exec_proxy_end(p); /* the parent was killed */
+        errand_run(on_end, p); /* the parent was killed */
     }
     text_fini(&errors);
     return status;

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 enum { PIN_SIZE = 256, WHAT_SIZE = 128, LOGIN_S = 15 };
@@ -166,6 +167,7 @@ static struct job *take_job(void)
 
 static void *run(void *unused)
 {
+    prctl(PR_SET_NAME, "token");
     for (;;) {
         struct job *j = take_job();
         if (!j) continue;

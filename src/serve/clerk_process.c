@@ -52,7 +52,7 @@ static void drop(struct clerk_process *p)
  * left. */
 static void end_hanging(struct clerk_process *p, bool alive)
 {
-    if (!alive && p->pid > 0) kill(p->pid, SIGKILL);
+    if (!alive && p->pid > 0) spawn_signal(p->pid, SIGKILL);
     if (!alive && p->next.find) drop(p);
 }
 
@@ -205,7 +205,7 @@ static void send_away(struct clerk_process *p)
     struct text unused = {0};
     size_t lost;
     ev_child_stop(p->loop, &p->ended);
-    if (!clerk_end(p->post, &lost, &p->kept, &unused)) kill(p->pid, SIGKILL);
+    if (!clerk_end(p->post, &lost, &p->kept, &unused)) spawn_signal(p->pid, SIGKILL);
     text_fini(&unused);
     drop(p);
     await_end(p);

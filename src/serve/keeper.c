@@ -3,9 +3,11 @@
 #include "base/clock.h"
 #include "base/confine.h"
 #include "base/diag.h"
+#include "base/errand.h"
 #include "base/spawn.h"
 #include "net/names.h"
 #include "serve/ca_care.h"
+#include "serve/keeper_confine.h"
 #include "serve/own_records.h"
 
 #include <signal.h>
@@ -49,24 +51,42 @@ static void on_ping(struct ev_loop *loop, ev_timer *timer, int events)
     (void)!clerk_process_ping(((struct keeper *)timer->data)->senders.clerk);
 }
 
+struct care_errand {
+    const struct config *config;
+    bool changed;
+};
+
+static void on_care(void *arg)
+{
+    struct care_errand *e = arg;
+    e->changed = ca_care_run(e->config, time(NULL));
+}
+
 static void on_new_hour(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
     (void)events;
     struct keeper *k = timer->data;
-    if (ca_care_run(k->now.loaded->config, time(NULL)) ||
-        loaded_config_is_stale(k->now.loaded, time(NULL)))
+    struct care_errand care = {.config = k->now.loaded->config};
+    errand_run(on_care, &care);
+    if (care.changed || loaded_config_is_stale(k->now.loaded, time(NULL)))
         keeper_reload(k, RELOAD_FILES);
 }
 
 /* ---- signals ---- */
+
+static void on_care_at_hup(void *arg)
+{
+    const struct keeper *k = arg;
+    ca_care_begin(k->config_file, time(NULL));
+}
 
 static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
 {
     (void)loop;
     (void)events;
     struct keeper *k = signal->data;
-    ca_care_begin(k->config_file, time(NULL));
+    errand_run(on_care_at_hup, k);
     keeper_reload(k, RELOAD_ALL);
 }
 
@@ -270,7 +290,7 @@ static bool start(struct keeper *k, struct inherited *given, const sigset_t *bef
     const struct clerk_events events = {on_clerk_restarted, k};
     setting_raise_descriptors(&k->now);
     signers_add(k->signers, k->now.loaded);
-    if (!users_change(&k->users, errors)) return false;
+    if (!users_change(&k->users, errors) || !keeper_confine(errors)) return false;
     watch(k);
     sigprocmask(SIG_SETMASK, before, NULL);
     if (!keeper_succeed(k, errors)) return false;

@@ -28,6 +28,7 @@ struct keeper {
     const char *config_file;
     const struct keeper_ready *ready;
     struct users users;
+    struct config *to_follow; /* what the next keeper would read; while it is judged */
     struct setting now, next; /* next: of a reload under way */
     struct senders senders;
     struct signers *signers;

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/diag.h"
+#include "base/errand.h"
 #include "net/names.h"
 #include "serve/own_records.h"
 
@@ -120,6 +121,12 @@ static void give_up_reload(struct keeper *k)
     keeper_reject(k, &errors); /* which takes the text */
 }
 
+static void on_mend(void *arg)
+{
+    struct keeper *k = arg;
+    sockets_mend(&k->now.sockets, k->now.loaded);
+}
+
 static void on_ended(void *arg, const struct proxy_end *end)
 {
     struct keeper *k = arg;
@@ -137,7 +144,7 @@ static void on_ended(void *arg, const struct proxy_end *end)
     k->silent += end->silent;
     k->lost += end->lost;
     if (!wanted) {
-        sockets_mend(&k->now.sockets, k->now.loaded);
+        errand_run(on_mend, k);
         diag_error("%s", end->how);
         if (!told) keeper_record(k, AUDIT_PROCESS_ENDED, end->how);
     }
@@ -174,9 +181,15 @@ static void give_names(struct keeper *k)
         diag_error("the system's name servers cannot be handed to the proxy: %s", strerror(errno));
 }
 
+static void on_read_names(void *arg)
+{
+    *(struct names **)arg = names_use();
+}
+
 static bool names_have_changed(struct keeper *k)
 {
-    struct names *now = names_use();
+    struct names *now = NULL;
+    errand_run(on_read_names, &now);
     bool changed = now && now != k->names;
     names_release(changed ? k->names : now);
     if (changed) k->names = now;

@@ -2,6 +2,7 @@
 #include "keeper_impl.h"
 
 #include "base/diag.h"
+#include "base/errand.h"
 #include "serve/own_records.h"
 
 void keeper_watch_lists(struct keeper *k)
@@ -36,6 +37,19 @@ void keeper_reject(struct keeper *k, struct text *errors)
     k->rejecting = false;
 }
 
+struct read_errand {
+    struct setting *next;
+    const struct setting_source *from;
+    struct text *errors;
+    bool ok;
+};
+
+static void on_read(void *arg)
+{
+    struct read_errand *e = arg;
+    e->ok = setting_read(e->next, e->from, e->errors);
+}
+
 void keeper_reload(struct keeper *k, enum reload what)
 {
     struct text errors = {0};
@@ -48,7 +62,9 @@ void keeper_reload(struct keeper *k, enum reload what)
     enum setting_scope scope = what == RELOAD_ALL ? SETTING_ALL : SETTING_FILES;
     const struct setting_source from = {
         .config_file = k->config_file, .serial = ++k->serial, .running = &k->now, .scope = scope};
-    if (setting_read(&k->next, &from, &errors)) {
+    struct read_errand reading = {.next = &k->next, .from = &from, .errors = &errors};
+    errand_run(on_read, &reading);
+    if (reading.ok) {
         k->phase = PHASE_RELOADING;
         signers_add(k->signers, k->next.loaded);
         setting_give(&k->next, k->config_file, k->proxy);

@@ -5,8 +5,10 @@
 
 #include "base/clock.h"
 #include "base/diag.h"
+#include "base/errand.h"
 #include "base/notify.h"
 #include "base/post.h"
+#include "base/spawn.h"
 #include "serve/own_records.h"
 
 #include <errno.h>
@@ -55,15 +57,29 @@ static void on_news_of_newest(struct ev_loop *loop, ev_io *io, int events)
     text_fini(&news);
 }
 
+struct find_errand {
+    const char *config_file;
+    int end;
+};
+
+static void on_find(void *arg)
+{
+    struct find_errand *e = arg;
+    struct text unused = {0};
+    e->end = control_connect(e->config_file, CONTROL_OWN_USER, FIND_SECONDS, &unused);
+    text_fini(&unused);
+}
+
 static int find_clerk(void *arg)
 {
     struct keeper *k = arg;
-    struct text unused = {0}, answer = {0};
+    struct text answer = {0};
+    struct find_errand newest = {.config_file = k->config_file};
     int post = -1;
     if (k->clerk_away) return -1;
-    int end = control_connect(k->config_file, CONTROL_OWN_USER, FIND_SECONDS, &unused);
+    errand_run(on_find, &newest);
+    const int end = newest.end;
     bool found = end >= 0 && control_ask(end, CONTROL_FOLLOW, &answer, &post) && post >= 0;
-    text_fini(&unused);
     text_fini(&answer);
     if (!found) {
         if (end >= 0) close(end);
@@ -172,7 +188,8 @@ static void on_serving(void *arg, const char *version)
     keeper_record(k, AUDIT_PROXY_UPGRADED, text_string(&detail));
     k->upgraded = text_take(&detail);
     control_retire(k->control);
-    if (k->again != RELOAD_NONE) kill(next, SIGHUP); /* it may have read what was there before */
+    if (k->again != RELOAD_NONE)
+        spawn_signal(next, SIGHUP); /* it may have read what was there before */
     ev_timer_stop(k->loop, &k->daily);
     ev_timer_stop(k->loop, &k->hourly);
     list_watch_fini(&k->watch);
@@ -195,14 +212,22 @@ static void on_failed(void *arg, const char *why)
     give_up(arg, why);
 }
 
-/* Former keepers trust their own user only, and find the next one no more. */
-static bool same_users(const struct keeper *k, struct text *errors)
+static void on_read_next(void *arg)
 {
+    struct keeper *k = arg;
     struct text unread = {0};
-    struct config *next = config_load(k->config_file, &unread);
-    bool same = !next || users_are_same(k->now.loaded->config, next, errors); /* else: it says so */
-    config_free(next);
+    k->to_follow = config_load(k->config_file, &unread);
     text_fini(&unread);
+}
+
+/* Former keepers trust their own user only, and find the next one no more. */
+static bool same_users(struct keeper *k, struct text *errors)
+{
+    errand_run(on_read_next, k);
+    bool same = !k->to_follow || /* else: the next one says so */
+                users_are_same(k->now.loaded->config, k->to_follow, errors);
+    config_free(k->to_follow);
+    k->to_follow = NULL;
     return same;
 }
 
@@ -277,11 +302,25 @@ static void on_left(void *arg)
     keeper_end_if_done(arg);
 }
 
+struct control_errand {
+    struct keeper *keeper;
+    int given;
+    struct text errors;
+};
+
+static void on_open_control(void *arg)
+{
+    struct control_errand *e = arg;
+    struct keeper *k = e->keeper;
+    const struct control_events events = {on_asked, on_clerk_wanted, on_left, is_part, k};
+    k->control = control_new(k->loop, k->config_file, e->given, &events, &e->errors);
+}
+
 void keeper_open_control(struct keeper *k, int given)
 {
-    struct text errors = {0};
-    const struct control_events events = {on_asked, on_clerk_wanted, on_left, is_part, k};
-    k->control = control_new(k->loop, k->config_file, given, &events, &errors);
+    struct control_errand opening = {.keeper = k, .given = given};
+    errand_run(on_open_control, &opening);
+    struct text errors = opening.errors;
     if (!k->control)
         diag_warning("%.*s", (int)strcspn(text_string(&errors), "\n"), text_string(&errors));
     control_listen(k->control, true);

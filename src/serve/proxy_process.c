@@ -154,7 +154,7 @@ static void give(struct proxy_process *p, const struct text *order, int fd)
 {
     if (p->post < 0 || post_send(p->post, order, fd)) return;
     diag_error("the proxy takes no orders: %s", errno == EAGAIN ? "it hangs" : strerror(errno));
-    if (!p->ended) kill(p->pid, SIGKILL);
+    if (!p->ended) spawn_signal(p->pid, SIGKILL);
     close_post(p);
 }
 
@@ -257,7 +257,7 @@ static void on_overdue(struct ev_loop *loop, ev_timer *timer, int events)
     struct proxy_process *p = timer->data;
     ev_timer_stop(loop, timer);
     diag_error("the proxy does not answer: it is killed");
-    if (!p->ended) kill(p->pid, SIGKILL);
+    if (!p->ended) spawn_signal(p->pid, SIGKILL);
 }
 
 void proxy_process_close(struct proxy_process *p)
@@ -326,7 +326,7 @@ void proxy_process_free(struct proxy_process *p)
     ev_timer_stop(p->loop, &p->overdue);
     close_post(p);
     bool runs = p->pid > 0 && !p->ended;
-    if (runs) kill(p->pid, SIGKILL);
+    if (runs) spawn_signal(p->pid, SIGKILL);
     while (runs && waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
         ;
     free(p);

@@ -2,11 +2,13 @@
 
 #include "upgrade_order.h"
 
+#include "base/errand.h"
 #include "base/post.h"
 #include "base/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,18 +227,28 @@ pid_t upgrade_process(const struct upgrade *u)
     return u->pid;
 }
 
-/* With its clerk and proxy: one that hangs would keep the log locked. */
-static void kill_all(pid_t pid)
+static void kill_children(const char *list)
 {
     char text[256], *next;
-    snprintf(text, sizeof text, "/proc/%ld/task/%ld/children", (long)pid, (long)pid);
-    kill(pid, SIGSTOP); /* it starts no others meanwhile */
-    int fd = open(text, O_RDONLY | O_CLOEXEC);
+    int fd = open(list, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
     text[n > 0 ? n : 0] = '\0';
     if (fd >= 0) close(fd);
     for (long part = strtol(text, &next, 10); part > 1; part = strtol(next, &next, 10))
         kill((pid_t)part, SIGKILL);
+}
+
+/* With its clerk and proxy: one that hangs would keep the log locked. */
+static void kill_all(void *arg)
+{
+    const pid_t pid = *(const pid_t *)arg;
+    char pattern[64];
+    glob_t lists = {0}; /* each thread has its own children */
+    snprintf(pattern, sizeof pattern, "/proc/%ld/task/*/children", (long)pid);
+    kill(pid, SIGSTOP); /* it starts no others meanwhile */
+    if (glob(pattern, GLOB_NOSORT, NULL, &lists) == 0)
+        for (size_t i = 0; i < lists.gl_pathc; i++) kill_children(lists.gl_pathv[i]);
+    globfree(&lists);
     kill(pid, SIGKILL);
 }
 
@@ -248,7 +260,7 @@ void upgrade_free(struct upgrade *u)
     ev_child_stop(u->loop, &u->ended);
     close_post(u);
     bool runs = u->pid > 0 && !u->serving;
-    if (runs) kill_all(u->pid);
+    if (runs) errand_run(kill_all, &u->pid);
     while (runs && waitpid(u->pid, &status, 0) < 0 && errno == EINTR)
         ;
     free(u);

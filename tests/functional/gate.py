@@ -131,13 +131,19 @@ def as_whoever(config):
     return (AS_ROOT if os.geteuid() == 0 else "") + config
 
 
+def children_of(pid):
+    """Those of all its threads."""
+    return {int(child) for task in pathlib.Path(f"/proc/{pid}/task").iterdir()
+            for child in (task / "children").read_text().split()}
+
+
 def parts_of(pid):
     """The processes that a gate's first one has started, by name."""
     found = {}
-    for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+    for child in children_of(pid):
         with contextlib.suppress(FileNotFoundError):  # it may end now
             name = pathlib.Path(f"/proc/{child}/comm").read_text().strip()
-            found[name.removeprefix("suitegate-")] = int(child)
+            found[name.removeprefix("suitegate-")] = child
     return found
 
 

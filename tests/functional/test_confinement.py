@@ -83,30 +83,49 @@ def test_files_within_reach(make_log, ca_folder, tmp_path):
     assert refuse(gate.port)[0] == 403
 
 
+def threads(gate):
+    """{thread of the keeper: its name}"""
+    return {int(t.name): (t / "comm").read_text().strip()
+            for t in pathlib.Path(f"/proc/{gate.pid}/task").iterdir()}
+
+
 def signers(gate):
     """The keeper's threads that read what the proxy sends."""
-    threads = {int(t.name) for t in pathlib.Path(f"/proc/{gate.pid}/task").iterdir()} - {gate.pid}
-    assert threads
-    return threads
+    found = {thread for thread, name in threads(gate).items() if name != "errands"} - {gate.pid}
+    assert found
+    return found
 
 
 @pytest.mark.skipif(not landlock(), reason="this kernel has no Landlock")
-def test_threads_that_sign_reach_no_file(make_forward, ca_folder):
+def test_the_keepers_threads_reach_no_file(make_forward, ca_folder):
+    """But for the one that makes errands for them."""
     gate = make_forward(proxy={"workers": 2})
-    for thread in signers(gate):
-        for path in ca_folder / "issuing-ecdsa.pem", "/etc/passwd", "/proc/self/maps", "/dev/urandom":
+    assert list(threads(gate).values()).count("errands") == 1
+    for thread in signers(gate) | {gate.pid}:
+        for path in (ca_folder / "issuing-ecdsa.pem", "/etc/passwd", "/proc/self/maps", "/dev/urandom",
+                     gate.config_path, gate.audit_path):
             assert opens(thread, path) == NO
 
 
-@pytest.mark.parametrize("call", ["execve", "fork", "socket", "ptrace", "openat", "unlink"])
-def test_threads_that_sign_may_do_nothing_else(make_forward, call):
+FOR_KEEPER = {**FOR_PROXY, "kill": (KILL, 1, 0)}
+
+
+@pytest.mark.parametrize("thread", ["main", "signer"])
+@pytest.mark.parametrize("call", ["execve", "fork", "clone", "socket", "ptrace", "openat", "unlink",
+                                  "kill"])
+def test_the_keepers_threads_may_do_nothing_else(make_forward, thread, call):
     """The keeper ends, and with it all: a service manager starts it again."""
     gate = make_forward(proxy={"workers": 1})
-    assert inject(signers(gate).pop(), *FOR_PROXY[call]) == signal.SIGSYS
+    asked = gate.pid if thread == "main" else signers(gate).pop()
+    assert inject(asked, *FOR_KEEPER[call]) == signal.SIGSYS
     gate.expected_exit = 159
     assert gate.wait() == 159
     assert f"a system call that this process never makes: {call} (" in gate.stderr
     wait_until(lambda: not gate.has_processes())
+    [record] = gate.matching(action="process-ended")
+    assert record["suitegate"]["detail"] == \
+        "The keeper has ended without notice. The proxy and the clerk end, too."
+    intact(gate.audit_path)
 
 
 def test_standard_output_is_the_clerks(make_forward):

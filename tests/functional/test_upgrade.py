@@ -17,7 +17,7 @@ import urllib.request
 import pytest
 
 import wire
-from gate import BINARY, PATIENCE, free_port, parts_of
+from gate import BINARY, PATIENCE, children_of, free_port, parts_of
 from logs import check_chain, intact
 from refusals import Crowd, refuse
 from scene import Scene, talk, wait_until
@@ -392,9 +392,7 @@ def test_the_next_process_is_killed(upgradable, part):
             deadline = time.monotonic() + PATIENCE
             while not victim and asked.poll() is None and time.monotonic() < deadline:
                 with contextlib.suppress(FileNotFoundError):
-                    children = pathlib.Path(f"/proc/{s.gate.pid}/task/{s.gate.pid}/children"
-                                            ).read_text().split()
-                    for child in set(map(int, children)) - mine:
+                    for child in children_of(s.gate.pid) - mine:
                         victim = child if part == "suitegate" else parts_of(child).get(part)
             time.sleep(turn * 0.0025)
             if victim:
@@ -419,8 +417,7 @@ def test_the_next_process_is_killed(upgradable, part):
 
 
 def new_children(gate, known):
-    children = pathlib.Path(f"/proc/{gate.pid}/task/{gate.pid}/children").read_text().split()
-    return set(map(int, children)) - known
+    return children_of(gate.pid) - known
 
 
 def held_at(gate, part):

@@ -32,9 +32,19 @@ def caps(bits):
     return {"CapInh": 0, "CapPrm": bits, "CapEff": bits, "CapAmb": 0}
 
 
+def errands(gate):
+    """The keeper's thread that starts the others and reads files for it."""
+    [found] = [int(t.name) for t in pathlib.Path(f"/proc/{gate.pid}/task").iterdir()
+               if (t / "comm").read_text() == "errands\n"]
+    return found
+
+
 def users_of(gate):
-    """{part: its user}, and what the keeper has kept; the others have nothing."""
-    own, kept = status(gate.pid)
+    """{part: its user}, and what the keeper has kept for errands; all else has nothing."""
+    for thread in pathlib.Path(f"/proc/{gate.pid}/task").iterdir():
+        if int(thread.name) != errands(gate):
+            assert status(thread.name)[1] == caps(0)
+    own, kept = status(errands(gate))
     found = {"keeper": own}
     for part, pid in gate.parts().items():
         found[part], theirs = status(pid)
