@@ -7,10 +7,12 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { PIN_SIZE = 256, WHAT_SIZE = 128, LOGIN_S = 15 };
 static const int64_t second_ns = 1000000000;
@@ -129,14 +131,28 @@ static void sign(struct job *j)
     text_fini(&errors);
 }
 
+/* Of exit(), before the libraries' own parts of it: their memory goes while the thread hangs in
+ * them. */
+static void leave_at_once(int status, void *unused)
+{
+    (void)unused;
+    pthread_mutex_lock(&desk.lock);
+    bool busy = desk.busy_ns > 0;
+    pthread_mutex_unlock(&desk.lock);
+    if (!busy) return;
+    (void)!fflush(NULL);
+    _exit(status);
+}
+
 static void carry_out(struct job *j)
 {
-    if (j->kind == JOB_OPEN)
+    static bool registered;
+    if (j->kind == JOB_OPEN) {
         open_session(j->key, &j->errors);
-    else if (j->kind == JOB_SIGN)
-        sign(j);
-    else
-        token_session_close(j->key->session);
+        registered = registered || on_exit(leave_at_once, NULL) == 0;
+    }
+    if (j->kind == JOB_SIGN) sign(j);
+    if (j->kind == JOB_CLOSE) token_session_close(j->key->session);
 }
 
 static void free_job(struct job *j)

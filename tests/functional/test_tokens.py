@@ -26,8 +26,6 @@ PIN, TOKEN = "4321", "suitegate test"
 SHIM = pathlib.Path(__file__).parent / "clients" / "token.c"
 KINDS = {"ecdsa": "ec256", "rsa": "rsa3072"}
 
-pytestmark = pytest.mark.skipif(sanitized(), reason="the module is no code of ours, and it leaks")
-
 
 class Token:
     """folder: with ca.pem and the PIN's file; the key is only in the token, by this name."""
@@ -86,6 +84,8 @@ class Token:
 def token(tmp_path, pki, monkeypatch):
     """token(kind) -> Token"""
     def make(kind="ecdsa"):
+        if sanitized():  # the module's libraries leak
+            monkeypatch.setenv("ASAN_OPTIONS", os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0")
         (tmp_path / "tokens").mkdir()
         (tmp_path / "softhsm2.conf").write_text(f"directories.tokendir = {tmp_path}/tokens\n")
         monkeypatch.setenv("SOFTHSM2_CONF", str(tmp_path / "softhsm2.conf"))
@@ -122,7 +122,7 @@ def test_leaves_are_signed_in_the_token(token, make_gate, kind):
     gate = make_gate(made.configuration(port))
     served(made, port)
     served(made, port, "b.corp.example")
-    for part, pid in gate.parts().items():
+    for part, pid in gate.parts().items() if not sanitized() else ():  # whose memory is huge
         assert memory.found_in(pid, made.root.key) == set(), part
     assert gate.stop() == 0
     assert intact(gate.audit_path)
