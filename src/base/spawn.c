@@ -125,13 +125,6 @@ static bool silence(void)
     return ok;
 }
 
-/* Not what a library has opened in this process, such as a PKCS #11 module. False: a kernel before
- * 5.11, on which such a library has to close its own. */
-static void keep_descriptors(int below)
-{
-    (void)!close_range((unsigned)below, ~0U, CLOSE_RANGE_CLOEXEC);
-}
-
 static bool give_post(int post)
 {
     return post == SPAWN_POST ? fcntl(post, F_SETFD, 0) == 0 : dup2(post, SPAWN_POST) >= 0;
@@ -155,7 +148,6 @@ static pid_t start_part(const char *part, int post)
     }
     if (!give_post(post) || (silent && !silence()) || (user && !account_become_only(user)))
         _exit(SPAWN_FAILED);
-    keep_descriptors(SPAWN_POST + 1);
     reset_signals(false);
     execve(path, argv, environ);
     _exit(SPAWN_FAILED);
@@ -249,6 +241,13 @@ static bool copy_descriptors(const int *fds, size_t n, int *copies)
     return true;
 }
 
+/* Not what a library has opened in this process, such as a PKCS #11 module. A kernel before 5.11
+ * cannot do that. */
+static void pass_on_only(size_t n)
+{
+    (void)!close_range(FIRST_GIVEN + (unsigned)n, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
 /* In the new process: only what signal-safety(7) allows. */
 _Noreturn static void become(char *const argv[], struct environment *e, const int *fds, size_t n)
 {
@@ -259,7 +258,7 @@ _Noreturn static void become(char *const argv[], struct environment *e, const in
     while (k > 0) e->pid[at++] = digits[--k];
     for (size_t i = 0; i < n; i++)
         if (dup2(fds[i], FIRST_GIVEN + (int)i) < 0) _exit(SPAWN_FAILED);
-    keep_descriptors(FIRST_GIVEN + (int)n);
+    pass_on_only(n);
     reset_signals(true);
     account_pass_on();
     execve(given_path, argv, e->all);
