@@ -4,6 +4,7 @@ wait are not refused, and the log says what was cut."""
 import contextlib
 import ctypes
 import os
+import random
 import signal
 import socket
 import time
@@ -229,3 +230,35 @@ def test_the_keeper_takes_no_descriptors(make_forward):
     assert gate.stop() == 0
     assert "\x1b" not in gate.stderr
     assert gate.records()[-1]["suitegate"]["detail"].startswith("0 connections")
+
+
+WORDS = [b"loaded", b"refused", b"missed", b"used", b"drained", b"ended", b"socket", b"load", b"", b"x"]
+NUMBERS = [b"0", b"1", b"-1", b"18446744073709551616", b"4294967296", b"1e9", b" 1", b"", b"\xff" * 64]
+
+
+def any_message(rng):
+    fields = [rng.choice(WORDS), *(rng.choice(NUMBERS) for _ in range(rng.randrange(6)))]
+    message = b"\0".join(fields) + rng.choice([b"\0", b""])
+    if rng.random() < 0.2:
+        message += rng.randbytes(rng.choice([1, 100, 5000, 70000]))
+    return message or b"\0"
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_a_proxy_tells_the_keeper(make_forward, seed):
+    """The keeper goes on, with another proxy if need be, reloads, and stops in order."""
+    gate = make_forward(proxy={"workers": 2})
+    rng = random.Random(seed)
+    for _ in range(4):
+        post = post_of(gate.proxy())
+        post.settimeout(1)
+        with post, contextlib.suppress(OSError):  # the keeper may have ended this proxy
+            for _ in range(200):
+                post.sendall(any_message(rng))
+        wait_until(lambda: "proxy" in gate.parts())
+        kill(gate, "proxy")
+        wait_until(lambda: refuse(gate.port)[0] == 403)
+    assert gate.reload()["event"]["action"] == "configuration-loaded"
+    assert refuse(gate.port)[0] == 403
+    assert gate.stop() == 0, gate.stderr
+    intact(gate.audit_path)
