@@ -33,7 +33,8 @@ void account_keep_to_itself(void);
  * errno. */
 WARN_UNUSED bool account_become(const struct account *a, bool others);
 
-/* The calling thread keeps nothing of root's rights, nor do those that it starts from now on. */
+/* The calling thread keeps nothing of root's rights but to lock memory (base/secret.h), nor do
+ * those that it starts from now on. */
 void account_give_up(void);
 
 /* In a new process, before its program is started; signal-safety(7). Becomes that user with nothing

@@ -14,5 +14,7 @@ WARN_UNUSED bool errand_begin(void);
 /* Makes the call there and waits until it is done; without that thread, and within an errand, at
  * once. */
 void errand_run(void (*call)(void *arg), void *arg);
+/* exit(3), there: libraries have parts of it that may need what the caller has given up. */
+_Noreturn void errand_exit(int status);
 
 #endif

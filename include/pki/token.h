@@ -1,7 +1,7 @@
 /* Private keys in PKCS #11 tokens (hardware security modules, smart cards), named by URIs (RFC
  * 7512). A thread of its own makes all calls to them, which begins with the first key that is
- * opened: it needs files and sockets of the module's, which the callers may not have, and no
- * signature is waited for longer than TOKEN_PATIENCE_S. Any thread may call. */
+ * opened: it needs files and sockets of the module's, which the callers may not have, and no caller
+ * waits longer than TOKEN_PATIENCE_S. Any thread may call. */
 #ifndef PKI_TOKEN_H
 #define PKI_TOKEN_H
 
@@ -19,6 +19,8 @@ struct token_key;
 
 /* Is this such a URI, and no path? */
 bool token_is_uri(const char *text);
+/* For messages: without the query, which may have a PIN. The caller's; NULL when out of memory. */
+WARN_UNUSED char *token_uri_name(const char *uri);
 /* The file with the token's PIN, or "". False with a clause in errors: it is no URI of a private
  * key, or has its PIN elsewhere than in a file. */
 WARN_UNUSED bool token_pin_file(const char *uri, char out[PATH_MAX], struct text *errors);

@@ -53,8 +53,10 @@ bool account_may_change(void)
 
 void account_give_up(void)
 {
-    const struct capabilities none = {0};
-    (void)!set(&none);
+    struct capabilities c, now = {0};
+    if (!get(&c)) return;
+    now.words[0].permitted = now.words[0].effective = c.words[0].permitted & bit(CAP_IPC_LOCK);
+    (void)!set(&now);
 }
 
 static bool keep_only(bool others)

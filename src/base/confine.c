@@ -19,10 +19,15 @@
 
 void confine_process(void)
 {
-    const struct rlimit none = {0, 0};
+    const struct rlimit none = {0, 0}, all = {RLIM_INFINITY, RLIM_INFINITY};
+    struct rlimit lockable;
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
     prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     (void)setrlimit(RLIMIT_CORE, &none);
+    /* For keys, see base/secret.h: as root without a limit, else up to the one that is set. */
+    if (setrlimit(RLIMIT_MEMLOCK, &all) == 0 || getrlimit(RLIMIT_MEMLOCK, &lockable) < 0) return;
+    lockable.rlim_cur = lockable.rlim_max;
+    (void)setrlimit(RLIMIT_MEMLOCK, &lockable);
 }
 
 void confine_signals(void)

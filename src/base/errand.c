@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 
 static struct {
@@ -64,4 +65,15 @@ void errand_run(void (*call)(void *arg), void *arg)
     while (desk.call) pthread_cond_wait(&desk.changed, &desk.lock);
     pthread_mutex_unlock(&desk.lock);
     pthread_mutex_unlock(&desk.one);
+}
+
+static void on_exit_wanted(void *arg)
+{
+    exit(*(const int *)arg);
+}
+
+_Noreturn void errand_exit(int status)
+{
+    errand_run(on_exit_wanted, &status);
+    abort(); /* not reached */
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@ static int read_all(const char *path, int flags, size_t limit, struct text *out,
         if (out->size > limit) fault = EFBIG;
         if (out->failed) fault = ENOMEM;
     }
+    explicit_bzero(block, sizeof block); /* it may be a secret */
     close(fd);
     return fault;
 }

@@ -109,7 +109,7 @@ static pid_t fork_without_signals(sigset_t *before)
     sigset_t all;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, before);
-    pid_t pid = fork();
+    pid_t pid = _Fork(); /* no handlers of a library, which may wait for a lock of its own */
     int fault = errno;
     if (pid != 0) sigprocmask(SIG_SETMASK, before, NULL);
     errno = fault;

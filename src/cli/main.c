@@ -1,3 +1,4 @@
+#include "base/errand.h"
 #include "cli/cli.h"
 #include "pki/keys.h"
 #include "tls/library.h"
@@ -65,5 +66,5 @@ int main(int argc, char **argv)
     int status = dispatch(argc, argv);
     random_thread_fini();
     tls_library_fini();
-    return status;
+    errand_exit(status);
 }

@@ -14,20 +14,23 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PIN_SIZE = 256, WHAT_SIZE = 128, LOGIN_S = 15 };
+enum { WHAT_SIZE = 128 };
 static const int64_t second_ns = 1000000000;
 static const int64_t told_each_ns = 10 * second_ns;
 
 struct token_key {
     int references; /* atomic */
-    char *uri;
-    char *pin; /* secret, PIN_SIZE bytes; NULL: none */
+    char *uri, *name;
+    char *pin; /* secret, TOKEN_PIN bytes; NULL: none */
     enum key_type type;
     int64_t told_ns; /* diag_due() */
     /* Of the thread alone. */
+    struct token_key *next;
     struct token_session *session; /* NULL: lost */
     int64_t lost_ns;               /* when it was last looked for */
 };
+
+static struct token_key *keys; /* of the thread alone: those that it has opened */
 
 enum job_kind { JOB_OPEN, JOB_SIGN, JOB_CLOSE };
 
@@ -51,52 +54,44 @@ static struct {
     pthread_t thread;
 } desk = {.lock = PTHREAD_MUTEX_INITIALIZER, .asked = PTHREAD_COND_INITIALIZER};
 
-/* The thread's: a PIN that a token has refused is not tried again, as it locks itself after a few
- * attempts. */
-static struct {
-    char *uri;
-    char *pin; /* secret, PIN_SIZE bytes */
-} refused;
-
 /* ---- the thread ---- */
-
-static void note_refused(const struct token_key *k)
-{
-    if (!k->pin) return;
-    if (!refused.pin) refused.pin = secret_new(PIN_SIZE);
-    free(refused.uri);
-    refused.uri = text_copy(k->uri, strlen(k->uri));
-    if (refused.pin) memcpy(refused.pin, k->pin, PIN_SIZE);
-}
-
-static bool was_refused(const struct token_key *k)
-{
-    return refused.uri && refused.pin && k->pin && strcmp(refused.uri, k->uri) == 0 &&
-           strcmp(refused.pin, k->pin) == 0;
-}
 
 static void free_key(struct token_key *k)
 {
-    secret_free(k->pin, PIN_SIZE);
+    secret_free(k->pin, TOKEN_PIN);
     free(k->uri);
+    free(k->name);
     free(k);
 }
 
 static void open_session(struct token_key *k, struct text *errors)
 {
-    if (was_refused(k)) {
-        text_add(errors,
-                 "the token has refused this PIN, which is not tried again before a restart");
-        return;
-    }
-    enum token_answer answer = token_session_open(k->uri, k->pin, &k->session, errors);
     k->lost_ns = clock_steady_ns();
-    if (answer == TOKEN_PIN_WRONG) note_refused(k);
-    if (answer != TOKEN_DONE) return;
+    k->session = token_session_open(k->uri, k->pin, errors);
+    if (!k->session) return;
     enum key_type type = token_session_key(k->session);
     if (k->type == KEY_NONE) k->type = type;
     if (k->type == type) return;
     text_add(errors, "it names another key now");
+    token_session_close(k->session);
+    k->session = NULL;
+}
+
+/* Its module may have to begin anew, which it does once nobody uses it any more. */
+static void close_all(void)
+{
+    for (struct token_key *k = keys; k; k = k->next) {
+        token_session_close(k->session);
+        k->session = NULL;
+        k->lost_ns = 0;
+    }
+}
+
+static void forget(struct token_key *k)
+{
+    struct token_key **at = &keys;
+    while (*at && *at != k) at = &(*at)->next;
+    if (*at) *at = k->next;
     token_session_close(k->session);
     k->session = NULL;
 }
@@ -117,17 +112,16 @@ static void sign(struct job *j)
     sign_once(j, &why);
     if (j->size > 0) return;
     struct text errors = {0};
-    token_session_close(k->session);
-    k->session = NULL;
+    if (had) close_all();
     if (had || clock_steady_ns() - k->lost_ns >= second_ns) {
         open_session(k, &errors);
         if (k->session) sign_once(j, &why);
     }
     if (j->size == 0 && diag_due(&k->told_ns, told_each_ns))
-        diag_error("the key %s does not sign: %s", k->uri,
+        diag_error("the key %s does not sign: %s", k->name,
                    errors.size > 0 ? text_string(&errors) : why);
     else if (j->size > 0)
-        diag_info("the token of the key %s was logged into again", k->uri);
+        diag_info("the token of the key %s was logged into again", k->name);
     text_fini(&errors);
 }
 
@@ -149,10 +143,12 @@ static void carry_out(struct job *j)
     static bool registered;
     if (j->kind == JOB_OPEN) {
         open_session(j->key, &j->errors);
+        j->key->next = keys;
+        keys = j->key;
         registered = registered || on_exit(leave_at_once, NULL) == 0;
     }
     if (j->kind == JOB_SIGN) sign(j);
-    if (j->kind == JOB_CLOSE) token_session_close(j->key->session);
+    if (j->kind == JOB_CLOSE) forget(j->key);
 }
 
 static void free_job(struct job *j)
@@ -218,32 +214,36 @@ static bool start(void)
     return desk.started;
 }
 
+/* Under the lock. */
+static bool hangs(void)
+{
+    return desk.busy_ns > 0 && clock_steady_ns() - desk.busy_ns >= TOKEN_PATIENCE_S * second_ns;
+}
+
 /* Under the lock. False: the thread hangs in a call to a token, or cannot start. */
 static bool hand_over(struct job *j)
 {
-    bool hangs =
-        desk.busy_ns > 0 && clock_steady_ns() - desk.busy_ns > TOKEN_PATIENCE_S * second_ns;
-    if (!start() || (hangs && j->kind != JOB_CLOSE)) return false;
+    if (!start() || (hangs() && j->kind != JOB_CLOSE)) return false;
     *desk.last = j;
     desk.last = &j->next;
     pthread_cond_signal(&desk.asked);
     return true;
 }
 
-static struct timespec later(enum job_kind kind)
+static struct timespec later(void)
 {
-    int64_t at = clock_steady_ns() + (kind == JOB_OPEN ? LOGIN_S : TOKEN_PATIENCE_S) * second_ns;
+    int64_t at = clock_steady_ns() + TOKEN_PATIENCE_S * second_ns;
     return (struct timespec){.tv_sec = (time_t)(at / second_ns), .tv_nsec = (long)(at % second_ns)};
 }
 
 /* False: no answer in time; the job is the thread's then. */
 static bool wait_for(struct job *j)
 {
-    const struct timespec until = later(j->kind);
+    const struct timespec until = later();
     int fault = 0;
     pthread_mutex_lock(&desk.lock);
     bool asked = hand_over(j);
-    while (asked && !j->done && !fault)
+    while (asked && !j->done && !fault && !hangs())
         fault = pthread_cond_timedwait(&desk.answered, &desk.lock, &until);
     bool done = j->done;
     j->left = asked && !done;
@@ -266,6 +266,11 @@ bool token_is_uri(const char *text)
     return strncmp(text, "pkcs11:", 7) == 0;
 }
 
+char *token_uri_name(const char *uri)
+{
+    return text_copy(uri, strcspn(uri, "?"));
+}
+
 bool token_pin_file(const char *uri, char out[PATH_MAX], struct text *errors)
 {
     static const char scheme[] = "file:";
@@ -283,13 +288,18 @@ bool token_pin_file(const char *uri, char out[PATH_MAX], struct text *errors)
 
 struct token_key *token_key_open(const char *uri, const char *pin, struct text *errors)
 {
+    if (pin && strlen(pin) >= TOKEN_PIN) {
+        text_add(errors, "the PIN is too long");
+        return NULL;
+    }
     struct token_key *k = calloc(1, sizeof *k);
     if (!k) return NULL;
     *k = (struct token_key){.references = 1, .type = KEY_NONE};
     k->uri = text_copy(uri, strlen(uri));
-    if (pin) k->pin = secret_new(PIN_SIZE);
-    if (k->pin) strncpy(k->pin, pin, PIN_SIZE - 1);
-    struct job *j = k->uri && (!pin || k->pin) ? new_job(JOB_OPEN, k) : NULL;
+    k->name = token_uri_name(uri);
+    if (pin) k->pin = secret_new(TOKEN_PIN);
+    if (k->pin) strncpy(k->pin, pin, TOKEN_PIN - 1);
+    struct job *j = k->uri && k->name && (!pin || k->pin) ? new_job(JOB_OPEN, k) : NULL;
     bool done = j && wait_for(j);
     bool ok = done && k->type != KEY_NONE && k->session;
     if (done) {
@@ -315,7 +325,7 @@ void token_key_release(struct token_key *k)
 {
     if (!k || __atomic_sub_fetch(&k->references, 1, __ATOMIC_ACQ_REL) > 0) return;
     if (desk.started && pthread_equal(pthread_self(), desk.thread)) {
-        token_session_close(k->session);
+        forget(k);
         free_key(k);
         return;
     }
@@ -340,7 +350,7 @@ size_t token_key_sign(struct token_key *k, struct span what, uint8_t out[TOKEN_S
         memcpy(out, j->answer, size);
         free_job(j);
     } else if (diag_due(&k->told_ns, told_each_ns)) {
-        diag_error("the key %s does not sign: its token does not answer", k->uri);
+        diag_error("the key %s does not sign: its token does not answer", k->name);
     }
     return size;
 }

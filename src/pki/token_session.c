@@ -1,5 +1,7 @@
 #include "token_session.h"
 
+#include "base/secret.h"
+
 #include <dlfcn.h>
 #define P11_KIT_FUTURE_UNSTABLE_API 1
 #include <p11-kit/p11-kit.h>
@@ -24,6 +26,9 @@ static struct {
     __typeof__(p11_kit_uri_get_attributes) *uri_attributes;
     __typeof__(p11_kit_uri_match_module_info) *uri_match_module;
     __typeof__(p11_kit_uri_match_token_info) *uri_match_token;
+    __typeof__(p11_kit_uri_match_slot_info) *uri_match_slot;
+    __typeof__(p11_kit_uri_get_slot_id) *uri_slot;
+    __typeof__(p11_kit_uri_get_module_name) *uri_module_name;
     __typeof__(p11_kit_module_load) *module_load;
     __typeof__(p11_kit_module_initialize) *module_initialize;
     __typeof__(p11_kit_module_finalize) *module_finalize;
@@ -51,6 +56,9 @@ static const struct {
     {"p11_kit_uri_get_attributes", &p11.uri_attributes},
     {"p11_kit_uri_match_module_info", &p11.uri_match_module},
     {"p11_kit_uri_match_token_info", &p11.uri_match_token},
+    {"p11_kit_uri_match_slot_info", &p11.uri_match_slot},
+    {"p11_kit_uri_get_slot_id", &p11.uri_slot},
+    {"p11_kit_uri_get_module_name", &p11.uri_module_name},
     {"p11_kit_module_load", &p11.module_load},
     {"p11_kit_module_initialize", &p11.module_initialize},
     {"p11_kit_module_finalize", &p11.module_finalize},
@@ -60,7 +68,7 @@ static const struct {
     {"p11_kit_strerror", &p11.strerror},
 };
 
-enum { SLOTS = 64, SIGN_SIZE = 4096 };
+enum { SLOTS = 64, SIGN_SIZE = 4096, REFUSED = 16 };
 
 struct token_session {
     P11KitUri *uri;
@@ -97,6 +105,7 @@ static const char *uri_fault(P11KitUri *uri, const char *text)
     if (p11.uri_any_unrecognized(uri)) return "it has an attribute that is not known";
     if (p11.uri_pin_value(uri))
         return "pin-value is not allowed, as others can read it here: use pin-source";
+    if (p11.uri_module_name(uri)) return "module-name is not supported: give module-path";
     const CK_ATTRIBUTE *given = p11.uri_attribute(uri, CKA_CLASS);
     if (given &&
         (given->ulValueLen != sizeof wanted || memcmp(given->pValue, &wanted, sizeof wanted) != 0))
@@ -135,6 +144,42 @@ struct search {
     struct text *errors;
 };
 
+/* Which PINs have tokens refused, in memory for secrets. */
+struct refused {
+    unsigned count;
+    struct {
+        CK_TOKEN_INFO token;
+        char pin[TOKEN_PIN];
+    } each[REFUSED];
+};
+static struct refused *refused;
+
+static bool is_same_token(const CK_TOKEN_INFO *a, const CK_TOKEN_INFO *b)
+{
+    return memcmp(a->label, b->label, sizeof a->label) == 0 &&
+           memcmp(a->manufacturerID, b->manufacturerID, sizeof a->manufacturerID) == 0 &&
+           memcmp(a->model, b->model, sizeof a->model) == 0 &&
+           memcmp(a->serialNumber, b->serialNumber, sizeof a->serialNumber) == 0;
+}
+
+/* Also if there is no room to note that it is refused. */
+static bool must_not_try(const CK_TOKEN_INFO *token, const char *pin)
+{
+    if (!refused) refused = secret_new(sizeof *refused);
+    if (!refused || refused->count == REFUSED) return true;
+    for (unsigned i = 0; i < refused->count; i++)
+        if (is_same_token(&refused->each[i].token, token) && strcmp(refused->each[i].pin, pin) == 0)
+            return true;
+    return false;
+}
+
+static void note_refused(const CK_TOKEN_INFO *token, const char *pin)
+{
+    refused->each[refused->count].token = *token;
+    strncpy(refused->each[refused->count].pin, pin, TOKEN_PIN - 1);
+    refused->count++;
+}
+
 static bool failed(struct search *s, const char *what, CK_RV rv)
 {
     if (s->errors->size > 0) text_add(s->errors, "; ");
@@ -142,17 +187,25 @@ static bool failed(struct search *s, const char *what, CK_RV rv)
     return false;
 }
 
-static bool log_in(struct search *s, CK_FUNCTION_LIST *m, CK_SESSION_HANDLE session)
+static bool log_in(struct search *s, CK_FUNCTION_LIST *m, CK_SESSION_HANDLE session,
+                   const CK_TOKEN_INFO *token)
 {
     size_t n = s->pin ? strlen(s->pin) : 0;
     if (!s->pin) {
         text_add(s->errors, "the token wants a PIN: give pin-source=file:/PATH in the URI");
         return false;
     }
+    if (must_not_try(token, s->pin)) {
+        s->pin_wrong = true;
+        text_add(s->errors,
+                 "the token has refused this PIN, which is not tried again before a restart");
+        return false;
+    }
     CK_RV rv = m->C_Login(session, CKU_USER, (CK_UTF8CHAR_PTR)s->pin, n);
     if (rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN) return true;
     s->pin_wrong = rv == CKR_PIN_INCORRECT || rv == CKR_PIN_LOCKED || rv == CKR_PIN_LEN_RANGE ||
                    rv == CKR_PIN_INVALID || rv == CKR_PIN_EXPIRED;
+    if (s->pin_wrong) note_refused(token, s->pin);
     return failed(s, "the token refuses the PIN", rv);
 }
 
@@ -190,11 +243,20 @@ static bool find_keys(struct search *s, CK_FUNCTION_LIST *m, CK_SESSION_HANDLE s
     return kept;
 }
 
+static bool is_meant(const P11KitUri *uri, CK_FUNCTION_LIST *m, CK_SLOT_ID slot)
+{
+    CK_SLOT_INFO info;
+    CK_SLOT_ID wanted = p11.uri_slot((P11KitUri *)uri);
+    if (wanted != (CK_SLOT_ID)-1 && wanted != slot) return false;
+    return m->C_GetSlotInfo(slot, &info) == CKR_OK && p11.uri_match_slot(uri, &info);
+}
+
 static void search_token(struct search *s, CK_FUNCTION_LIST *m, CK_SLOT_ID slot)
 {
     CK_TOKEN_INFO info;
     CK_SESSION_HANDLE session;
-    if (m->C_GetTokenInfo(slot, &info) != CKR_OK || !p11.uri_match_token(s->found->uri, &info))
+    if (!is_meant(s->found->uri, m, slot) || m->C_GetTokenInfo(slot, &info) != CKR_OK ||
+        !p11.uri_match_token(s->found->uri, &info))
         return;
     if (!(info.flags & CKF_TOKEN_INITIALIZED)) return;
     s->tokens++;
@@ -203,7 +265,7 @@ static void search_token(struct search *s, CK_FUNCTION_LIST *m, CK_SLOT_ID slot)
         failed(s, "the token opens no session", rv);
         return;
     }
-    bool in = !(info.flags & CKF_LOGIN_REQUIRED) || log_in(s, m, session);
+    bool in = !(info.flags & CKF_LOGIN_REQUIRED) || log_in(s, m, session, &info);
     if (!in || !find_keys(s, m, session)) m->C_CloseSession(session);
 }
 
@@ -253,13 +315,11 @@ static const char *search_fault(const struct search *s)
                          : "it names no token that is here";
 }
 
-enum token_answer token_session_open(const char *uri, const char *pin, struct token_session **out,
-                                     struct text *errors)
+struct token_session *token_session_open(const char *uri, const char *pin, struct text *errors)
 {
     struct token_session *t = calloc(1, sizeof *t);
     struct search s = {.found = t, .pin = pin, .errors = errors};
-    *out = NULL;
-    if (!t) return TOKEN_FAILED;
+    if (!t) return NULL;
     t->uri = parse(uri, errors);
     bool begun = t->uri && begin_modules(&s);
     if (begun && t->one) search_module(&s, t->one);
@@ -268,12 +328,11 @@ enum token_answer token_session_open(const char *uri, const char *pin, struct to
     const char *fault = begun && !s.pin_wrong ? search_fault(&s) : NULL;
     if (begun && !s.pin_wrong && !fault) {
         text_fini(errors); /* of other tokens */
-        *out = t;
-        return TOKEN_DONE;
+        return t;
     }
     if (fault && errors->size == 0) text_add(errors, fault);
     token_session_close(t);
-    return s.pin_wrong ? TOKEN_PIN_WRONG : TOKEN_FAILED;
+    return NULL;
 }
 
 void token_session_close(struct token_session *t)

@@ -13,19 +13,16 @@
 
 struct token_session;
 
-enum token_answer {
-    TOKEN_DONE,
-    TOKEN_FAILED,   /* it may work later */
-    TOKEN_PIN_WRONG /* it must not be tried again: after a few attempts a token locks itself */
-};
+enum { TOKEN_PIN = 256 };
 
 /* The value of pin-source, for the caller to free: NULL if there is none, or with a sentence in
  * errors when this is no URI of a private key. */
 char *token_uri_pin_source(const char *uri, struct text *errors);
 
-/* pin: NULL for a token without. Anything but TOKEN_DONE: with why not in errors, a clause. */
-WARN_UNUSED enum token_answer token_session_open(const char *uri, const char *pin,
-                                                 struct token_session **out, struct text *errors);
+/* pin: shorter than TOKEN_PIN; NULL for a token without. One that a token has refused is not tried
+ * again there: after a few attempts it locks itself. NULL with a clause in errors. */
+WARN_UNUSED struct token_session *token_session_open(const char *uri, const char *pin,
+                                                     struct text *errors);
 void token_session_close(struct token_session *s);
 enum key_type token_session_key(const struct token_session *s);
 /* ECDSA over a digest, r and s in one row (PKCS #11 section 6.3.12), or RSASSA-PKCS1-v1_5 over a

@@ -22,7 +22,9 @@ struct token_key *load_token(const char *uri, bool any_owner, struct text *error
     bool ok = token_pin_file(uri, file, &fault);
     if (ok && !read_pin(file, any_owner, &pin, errors)) return NULL;
     if (ok) key = token_key_open(uri, pin, &fault);
-    if (!key) text_printf(errors, "the key %s cannot be used: %s\n", uri, text_string(&fault));
+    char *name = key ? NULL : token_uri_name(uri);
+    if (name) text_printf(errors, "the key %s cannot be used: %s\n", name, text_string(&fault));
+    free(name);
     if (pin) explicit_bzero(pin, strlen(pin));
     free(pin);
     text_fini(&fault);

@@ -1,5 +1,6 @@
 #include "serve/list_watch.h"
 
+#include "base/errand.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "runtime/list_files.h"
@@ -34,14 +35,26 @@ static bool has_changed(struct watched_file *f)
     return true;
 }
 
+struct look_errand {
+    struct watched_file *files;
+    bool changed;
+};
+
+static void on_look(void *arg)
+{
+    struct look_errand *e = arg;
+    for (struct watched_file *f = e->files; f; f = f->next)
+        if (has_changed(f)) e->changed = true;
+}
+
 static void on_interval(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
     (void)events;
     struct list_watch *w = timer->data;
-    bool changed = false;
-    for (struct watched_file *f = w->files; f; f = f->next) changed |= has_changed(f);
-    if (changed) w->changed(w->arg);
+    struct look_errand looking = {.files = w->files};
+    errand_run(on_look, &looking);
+    if (looking.changed) w->changed(w->arg);
 }
 
 void list_watch_init(struct list_watch *w, struct ev_loop *loop, void (*changed)(void *arg),
@@ -54,6 +67,7 @@ void list_watch_init(struct list_watch *w, struct ev_loop *loop, void (*changed)
 
 struct wanted {
     struct list_watch *watch;
+    const struct config *config;
     bool ok;
 };
 
@@ -94,10 +108,16 @@ static void drop_unwanted(struct list_watch *w)
     }
 }
 
+static void on_want(void *arg)
+{
+    struct wanted *wanted = arg;
+    list_files_each(wanted->config, want, wanted);
+}
+
 bool list_watch_use(struct list_watch *w, const struct config *c)
 {
-    struct wanted wanted = {w, true};
-    list_files_each(c, want, &wanted);
+    struct wanted wanted = {w, c, true};
+    errand_run(on_want, &wanted);
     drop_unwanted(w);
     if (w->files)
         ev_timer_start(w->loop, &w->timer);

@@ -2,6 +2,8 @@
 when the root's key is elsewhere."""
 
 import concurrent.futures
+import contextlib
+import fcntl
 import os
 import shutil
 import urllib.error
@@ -54,6 +56,33 @@ def test_urls_that_are_no_longer_published_are_dropped(tmp_path):
     assert renew(tmp_path, ca).returncode == 0
     assert not any("URI" in points(ca / name) for name in cas.ISSUING)
     assert renew(tmp_path, ca).stdout == "Nothing is due.\n"
+
+
+def test_a_folder_that_somebody_keeps_locked(pki, make_gate, tmp_path):
+    """Whoever may read it can: the proxy goes on, and says so."""
+    cas.aged(pki, tmp_path / "ca", **OLD)
+    port = free_port()
+    with open_folder(tmp_path / "ca") as folder:
+        fcntl.flock(folder, fcntl.LOCK_SH)
+        done = renew(tmp_path, tmp_path / "ca")
+        assert done.returncode == 2 and "is locked by another process" in done.stderr
+        gate = make_gate(cas.configuration(tmp_path / "ca", port))
+        assert gate.reload()["event"]["action"] == "configuration-loaded"
+        assert gate.stderr.count("cannot be renewed") == 2
+        cas.check_served(port, tmp_path / "ca", tmp_path)
+    before = (tmp_path / "ca" / "issuing-rsa.pem").read_bytes()
+    gate.reload()
+    assert (tmp_path / "ca" / "issuing-rsa.pem").read_bytes() != before
+    assert gate.stop() == 0
+
+
+@contextlib.contextmanager
+def open_folder(path):
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
 
 
 def test_a_new_issuing_ca_has_its_list_where_the_old_one_had_one(pki, tmp_path):

@@ -169,6 +169,19 @@ def test_a_change_is_read_by_itself(make_forward, tmp_path, how):
     gate.write_config(gate.config)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root reaches other users' folders")
+def test_a_change_in_a_folder_of_another_user(make_forward, tmp_path):
+    folder = tmp_path / "theirs"
+    folder.mkdir(mode=0o700)
+    path = folder / "clients.txt"
+    path.write_text("127.0.0.8\n")
+    os.chown(folder, 65534, 65534)
+    gate = make_forward(listen={"allow_clients": f"file:{path}"})
+    path.write_text("127.0.0.9\n")
+    wait_for(gate, "configuration-loaded", 1)
+    assert accepted(gate, SOURCES) == [False, True, False, False]
+
+
 def test_a_broken_change_is_rejected_as_a_whole(make_forward, tmp_path):
     path = tmp_path / "clients.txt"
     path.write_text("127.0.0.8\n")
