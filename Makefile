@@ -12,7 +12,9 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Werror
 HARDENING := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE -fno-strict-aliasing
 DEFINES := -D_GNU_SOURCE -DSUITEGATE_VERSION='"$(VERSION)"' \
 	-DSUITEGATE_CONFIG='"$(SYSCONFDIR)/suitegate/suitegate.ini"'
-CPPFLAGS_ALL = -Iinclude -isystem $(WOLFSSL)/include -isystem /usr/include/p11-kit-1 $(DEFINES) $(CPPFLAGS)
+# Libraries whose headers are not where the compiler looks.
+SYSTEM_HEADERS = -isystem $(WOLFSSL)/include -isystem /usr/include/p11-kit-1
+CPPFLAGS_ALL = -Iinclude $(SYSTEM_HEADERS) $(DEFINES) $(CPPFLAGS)
 OPTIMIZE := -O2 -g
 CFLAGS_ALL = -std=c11 $(WARNINGS) $(OPTIMIZE) $(HARDENING) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack $(LDFLAGS)
@@ -184,7 +186,7 @@ mutants: all
 # Fuzz targets: clang's libFuzzer over the pure rooms; fuzz_log and fuzz_cert over pki too, fuzz_log
 # over audit and ledger, fuzz_smtp, fuzz_pac, fuzz_list_file, fuzz_open_line and
 # fuzz_certificate_request over a file or two.
-FUZZ_CC = clang -std=c11 $(DEFINES) -Iinclude -Isrc -isystem $(WOLFSSL)/include -g -O1 \
+FUZZ_CC = clang -std=c11 $(DEFINES) -Iinclude -Isrc $(SYSTEM_HEADERS) -g -O1 \
     -fno-sanitize-recover=all
 fuzz_objects = $(patsubst src/%.c,$(BUILD)/fuzz/obj/%.o,$(sort $(wildcard $(1))))
 $(FUZZ_PROGRAMS): $(call fuzz_objects,src/base/*.c src/policy/*.c src/config/*.c)
@@ -262,8 +264,8 @@ $(filter $(BUILD)/tidy/pki/% $(BUILD)/tidy/tls/%,$(TIDIED)): $(WOLFSSL)/profile.
 $(BUILD)/tidy/%.ok: src/%.c $(HEADERS) .clang-tidy
 	@mkdir -p $(@D)
 	@echo "lint: clang-tidy $<"
-	@clang-tidy --quiet $< -- -std=c11 -D_GNU_SOURCE -Iinclude -isystem /usr/include/p11-kit-1 \
-	    -isystem $(WOLFSSL)/include 2>/dev/null
+	@clang-tidy --quiet $< -- -std=c11 -D_GNU_SOURCE -Iinclude \
+	    $(SYSTEM_HEADERS) 2>/dev/null
 	@touch $@
 lint-documentation: $(BUILD)/docs
 	@echo 'lint: documentation'

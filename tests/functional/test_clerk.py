@@ -15,13 +15,14 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 import types
 
 import pytest
 
 import wire
-from gate import BINARY, free_port, ini, parts_of, run, sanitized
+from gate import Gate, BINARY, free_port, ini, parts_of, run, sanitized
 from logs import intact
 from memory import memory_of, private_numbers
 from refusals import Crowd, Load, refuse, refuse_many, sources
@@ -363,27 +364,27 @@ def test_the_processes_have_no_more_rights_to_get(make_forward):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_the_user_that_runs_it_cannot_look_into_it(make_gate, tmp_path, ca_folder):
+def test_the_user_that_runs_it_cannot_look_into_it(ca_folder):
     """As one process of that user, taken over, would into the next."""
-    gate = as_nobody(make_gate, tmp_path, ca_folder)
-    for pid in gate.pid, *gate.parts().values():
-        done = subprocess.run(["cat", f"/proc/{pid}/maps"], user=NOBODY, group=NOBODY,
-                              capture_output=True, check=False)
-        assert done.returncode != 0 and b"Permission denied" in done.stderr
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folder is closed to others
+        gate = as_nobody(pathlib.Path(name), ca_folder)
+        try:
+            for pid in gate.pid, *gate.parts().values():
+                done = subprocess.run(["cat", f"/proc/{pid}/maps"], user=NOBODY, group=NOBODY,
+                                      capture_output=True, check=False)
+                assert done.returncode != 0 and b"Permission denied" in done.stderr
+        finally:
+            gate.finish()
 
 
-def as_nobody(make_gate, tmp_path, ca_folder):
-    folder = tmp_path / "nobody"
-    shutil.copytree(ca_folder, folder)
+def as_nobody(folder, ca_folder):
+    shutil.copytree(ca_folder, folder, dirs_exist_ok=True)
     for path in folder, *folder.iterdir():
         os.chown(path, NOBODY, NOBODY)
-    for parent in folder.parents:
-        if parent.stat().st_uid == os.geteuid() and parent != pathlib.Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o055)
-    return make_gate(ini({"ca": {"certificate": folder / "ca.pem", "key": folder / "ca.key"},
-                          "audit": {"file": folder / "audit.jsonl"},
-                          "listen x": {"type": "forward", "address": f"127.0.0.1:{free_port()}"}}),
-                     popen={"user": NOBODY, "group": NOBODY})
+    return Gate(folder, ini({"ca": {"certificate": folder / "ca.pem", "key": folder / "ca.key"},
+                             "audit": {"file": folder / "audit.jsonl"},
+                             "listen x": {"type": "forward", "address": f"127.0.0.1:{free_port()}"}}),
+                popen={"user": NOBODY, "group": NOBODY})
 
 
 def sockets_to_the_clerk(gate):
