@@ -65,12 +65,16 @@ WARN_UNUSED struct ca *ca_root_open(const struct ca_files *files, const struct c
 enum { CA_NAME_SIZE = 17 };
 void ca_short_name(const struct cert *c, char out[CA_NAME_SIZE]);
 
+enum ca_renewal {
+    CA_RENEW_IN_PASSING, /* no key is read and no token asked unless something is due */
+    CA_RENEW,            /* what is wrong with the files is told, even if nothing is due */
+    CA_RENEW_ALL         /* an issuing CA that is missing is made, even if there is none yet */
+};
 /* With the root's key: makes the issuing CAs that are missing, that are in the last third of their
- * life, or that lack the URL of publish; `all`: any that is missing, even if there is none yet.
- * Then renews the CRLs that are files and past half their life. One line per file in done, and per
- * failure in errors. */
-void ca_files_renew(const struct ca_place *place, bool all, time_t now, struct text *done,
-                    struct text *errors);
+ * life, or that lack the URL of publish. Then renews the CRLs that are files and past half their
+ * life. One line per file in done, and per failure in errors. */
+void ca_files_renew(const struct ca_place *place, enum ca_renewal how, time_t now,
+                    struct text *done, struct text *errors);
 /* Writes the CRL of each CA whose key is here into this directory. As above. */
 void ca_files_write_crls(const struct ca_place *place, const char *directory, time_t now,
                          struct text *done, struct text *errors);

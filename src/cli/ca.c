@@ -104,7 +104,7 @@ static int write_all(const char *directory, const struct text *certificate, cons
         return undo(&place);
     }
     int status = CLI_DONE;
-    ca_files_renew(&place, true, time(NULL), &done, &errors);
+    ca_files_renew(&place, CA_RENEW_ALL, time(NULL), &done, &errors);
     /* Last, so that a CA without its issuing CAs is never taken for one that signs leaves itself.
      */
     if (errors.size == 0 && rename(next, pem) < 0)

@@ -87,7 +87,7 @@ int cli_ca_renew(int argc, char **argv)
     struct config *config = begin(argc, argv, &syntax, &options, &status);
     if (!config) return status;
     const struct ca_place place = ca_place_of(config);
-    ca_files_renew(&place, false, time(NULL), &done, &errors);
+    ca_files_renew(&place, CA_RENEW, time(NULL), &done, &errors);
     bool here = access(place.key, F_OK) == 0;
     config_free(config);
     return report(&done, &errors,

@@ -237,15 +237,6 @@ static bool read_certificates(const struct ca_place *place, struct ca_files *fil
     return ok;
 }
 
-/* Without their keys. */
-static void judge_certificates(const struct ca_place *place, struct ca_files *files,
-                               struct text *errors)
-{
-    struct ca *signers[KEY_TYPES];
-    files->without_keys = true;
-    if (ca_signers_open(files, place, signers, errors)) ca_signers_close(signers);
-}
-
 /* Is there something that the root has to sign? */
 static bool root_is_needed(const struct ca_place *place, const struct ca_files *files, time_t now,
                            struct text *unread)
@@ -282,8 +273,8 @@ static bool renew_by_root(const struct ca_place *place, struct ca_files *files, 
     return new_lists;
 }
 
-void ca_files_renew(const struct ca_place *place, bool all, time_t now, struct text *done,
-                    struct text *errors)
+void ca_files_renew(const struct ca_place *place, enum ca_renewal how, time_t now,
+                    struct text *done, struct text *errors)
 {
     struct ca_files files = {0};
     struct text unread = {0};
@@ -293,13 +284,11 @@ void ca_files_renew(const struct ca_place *place, bool all, time_t now, struct t
         return;
     }
     bool ok = read_certificates(place, &files, &unread), new_lists = false;
-    if (ok && (all || ca_files_have_issuing(&files)))
+    if (ok && (how == CA_RENEW_ALL || ca_files_have_issuing(&files)))
         new_lists = renew_by_root(place, &files, now, done, errors);
     struct crl_writing w = {place->directory, now, new_lists, done, errors};
-    if (new_lists || !ok || lists_are_due(place, &files, now))
+    if (how != CA_RENEW_IN_PASSING || new_lists || lists_are_due(place, &files, now))
         each_signer(place, write_one, &w, errors);
-    else
-        judge_certificates(place, &files, errors);
     text_fini(&unread);
     ca_files_fini(&files);
     if (lock >= 0) close(lock);

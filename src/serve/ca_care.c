@@ -19,7 +19,7 @@ bool ca_care_run(const struct config *c, time_t now)
     struct text done = {0}, errors = {0};
     if (!config_needs_ca(c)) return false;
     const struct ca_place place = ca_place_of(c);
-    ca_files_renew(&place, false, now, &done, &errors);
+    ca_files_renew(&place, CA_RENEW_IN_PASSING, now, &done, &errors);
     bool changed = done.size > 0;
     tell("renewed", &done, diag_info);
     tell("the local CA cannot be renewed:", &errors, diag_warning);

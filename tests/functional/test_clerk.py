@@ -22,7 +22,7 @@ import types
 import pytest
 
 import wire
-from gate import Gate, BINARY, free_port, ini, parts_of, run, sanitized
+from gate import BINARY, Gate, free_port, ini, parts_of, run, sanitized
 from logs import intact
 from memory import memory_of, private_numbers
 from refusals import Crowd, Load, refuse, refuse_many, sources

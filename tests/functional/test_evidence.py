@@ -315,7 +315,7 @@ def test_a_full_device_at_start(scene, pki):
             return
         # The writer learns this from its first write, in parallel to the workers.
         wait_until(lambda: "new connections are refused until it can" in s.gate.stderr)
-        assert wire.connect(s.forward, f"127.0.0.1:{s.upstream}")[1].status == 503
+        wait_until(lambda: wire.connect(s.forward, f"127.0.0.1:{s.upstream}")[1].status == 503)
         s.sections["audit"]["file"] = "audit.jsonl"
         s.rewrite()
         s.gate.reload()

@@ -45,7 +45,7 @@ static void make_cas(void)
     snprintf(key_path, sizeof key_path, "%s/ca.key", directory);
     struct ca_place place = {.certificate = certificate_path, .key = key_path};
     snprintf(place.directory, sizeof place.directory, "%s", directory);
-    ca_files_renew(&place, true, now, &done, &errors);
+    ca_files_renew(&place, CA_RENEW_ALL, now, &done, &errors);
     assert_string_equal(text_string(&errors), "");
     text_fini(&certificate);
     text_fini(&key);
