@@ -15,6 +15,8 @@ enum cli_status { CLI_DONE = 0, CLI_NO = 1, CLI_CANNOT = 2, CLI_FINDINGS = 3, CL
 
 int cli_run(int argc, char **argv);
 int cli_upgrade(int argc, char **argv);
+int cli_reload(int argc, char **argv);
+int cli_stop(int argc, char **argv);
 int cli_clerk(int argc, char **argv);
 int cli_proxy(int argc, char **argv);
 int cli_config(int argc, char **argv);

@@ -18,8 +18,10 @@ struct control;
 
 struct control_events {
     void (*upgrade)(void *arg); /* asked for; control_answer() follows */
-    int (*clerk)(void *arg);    /* a post to the clerk, for a former keeper; -1: none now */
-    void (*left)(void *arg);    /* a former keeper has gone */
+    void (*reload)(void *arg);  /* likewise */
+    void (*stop)(void *arg);
+    int (*clerk)(void *arg); /* a post to the clerk, for a former keeper; -1: none now */
+    void (*left)(void *arg); /* a former keeper has gone */
     bool (*is_part)(void *arg, pid_t process); /* one of this keeper's own, which is not heard */
     void *arg;
 };
@@ -32,8 +34,8 @@ WARN_UNUSED struct control *control_new(struct ev_loop *loop, const char *config
 /* Hears new requests from now on, or does not. No effect for NULL. */
 void control_listen(struct control *c, bool on);
 int control_socket(const struct control *c); /* -1 for NULL */
-/* To all that have asked for an upgrade. */
-void control_answer(struct control *c, bool done, const char *text);
+/* To all that have asked for it: CONTROL_UPGRADE or CONTROL_RELOAD. */
+void control_answer(struct control *c, const char *what, bool done, const char *text);
 /* How many former keepers there are. */
 size_t control_followers(const struct control *c);
 /* Tells them to close their connections. */
@@ -53,6 +55,8 @@ enum control_trust { CONTROL_OWN_USER, CONTROL_ASKED };
  * in errors. */
 WARN_UNUSED int control_connect(const char *config_file, enum control_trust trust, int seconds,
                                 struct text *errors);
+/* The process at the other end; 0: unknown. */
+pid_t control_process(int end);
 /* The keeper's answer; *fd: what it has given, the caller's; NULL: nothing is wanted. False: there
  * is none, or not yet. */
 WARN_UNUSED bool control_ask(int end, const char *what, struct text *answer, int *fd);

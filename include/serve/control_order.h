@@ -5,6 +5,8 @@
 
 /* To the keeper. */
 #define CONTROL_UPGRADE "upgrade"
+#define CONTROL_RELOAD "reload"
+#define CONTROL_STOP "stop"     /* answered at once; then the process ends */
 #define CONTROL_FOLLOW "follow" /* of a former keeper, which stays connected */
 
 /* Its answers. */

@@ -20,7 +20,8 @@ struct client {
     struct control *control;
     int end;
     ev_io io;
-    bool waits, follows;
+    const char *waits_for; /* CONTROL_UPGRADE, CONTROL_RELOAD or NULL */
+    bool follows;
 };
 
 struct control {
@@ -122,8 +123,14 @@ static void obey(struct client *client, const struct text *order)
     if (what && strcmp(what, CONTROL_FOLLOW) == 0) {
         follow(client);
     } else if (what && strcmp(what, CONTROL_UPGRADE) == 0) {
-        client->waits = true;
+        client->waits_for = CONTROL_UPGRADE;
         events->upgrade(events->arg);
+    } else if (what && strcmp(what, CONTROL_RELOAD) == 0) {
+        client->waits_for = CONTROL_RELOAD;
+        events->reload(events->arg);
+    } else if (what && strcmp(what, CONTROL_STOP) == 0) {
+        answer(client, CONTROL_DONE, "", -1);
+        events->stop(events->arg);
     } else {
         answer(client, CONTROL_REFUSED, "this keeper does not know the command\n", -1);
     }
@@ -232,11 +239,11 @@ int control_socket(const struct control *c)
     return c ? c->fd : -1;
 }
 
-void control_answer(struct control *c, bool done, const char *text)
+void control_answer(struct control *c, const char *what, bool done, const char *text)
 {
     for (struct client *client = c ? c->clients : NULL; client; client = client->next) {
-        if (!client->waits) continue;
-        client->waits = false;
+        if (!client->waits_for || strcmp(client->waits_for, what) != 0) continue;
+        client->waits_for = NULL;
         answer(client, done ? CONTROL_DONE : CONTROL_REFUSED, text, -1);
     }
 }
@@ -262,7 +269,7 @@ void control_retire(struct control *c)
     control_listen(c, false);
     for (struct client *client = c->clients, *next; client; client = next) {
         next = client->next;
-        if (!client->waits) drop(client);
+        if (!client->waits_for) drop(client);
     }
 }
 
@@ -303,6 +310,13 @@ int control_connect(const char *config_file, enum control_trust trust, int secon
     }
     if (end >= 0) close(end);
     return -1;
+}
+
+pid_t control_process(int end)
+{
+    struct ucred peer = {.pid = 0};
+    socklen_t n = sizeof peer;
+    return getsockopt(end, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 ? peer.pid : 0;
 }
 
 bool control_ask(int end, const char *what, struct text *answer, int *fd)

@@ -4,6 +4,7 @@
 #include "base/confine.h"
 #include "base/diag.h"
 #include "base/errand.h"
+#include "base/notify.h"
 #include "base/spawn.h"
 #include "net/names.h"
 #include "serve/ca_care.h"
@@ -75,19 +76,11 @@ static void on_new_hour(struct ev_loop *loop, ev_timer *timer, int events)
 
 /* ---- signals ---- */
 
-static void on_care_at_hup(void *arg)
-{
-    const struct keeper *k = arg;
-    ca_care_begin(k->config_file, time(NULL));
-}
-
 static void on_hup(struct ev_loop *loop, ev_signal *signal, int events)
 {
     (void)loop;
     (void)events;
-    struct keeper *k = signal->data;
-    errand_run(on_care_at_hup, k);
-    keeper_reload(k, RELOAD_ALL);
+    keeper_reload_all(signal->data);
 }
 
 static void on_usr2(struct ev_loop *loop, ev_signal *signal, int events)
@@ -172,11 +165,8 @@ static uint64_t stop_ms(const struct keeper *k)
     return ms ? ms : STOP_MS;
 }
 
-static void on_term(struct ev_loop *loop, ev_signal *signal, int events)
+void keeper_stop(struct keeper *k)
 {
-    (void)loop;
-    (void)events;
-    struct keeper *k = signal->data;
     if (k->former >= 0) { /* the one before serves, and goes on */
         keeper_fail(k, "it was told to stop\n");
         return;
@@ -188,7 +178,15 @@ static void on_term(struct ev_loop *loop, ev_signal *signal, int events)
     k->stopping = true;
     keeper_end_upgrade(k);
     diag_info("stopping: open connections have %llu ms to end", (unsigned long long)stop_ms(k));
+    notify_manager("STOPPING=1");
     keeper_drain(k, stop_ms(k));
+}
+
+static void on_term(struct ev_loop *loop, ev_signal *signal, int events)
+{
+    (void)loop;
+    (void)events;
+    keeper_stop(signal->data);
 }
 
 /* ---- its life ---- */

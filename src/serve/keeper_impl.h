@@ -85,6 +85,9 @@ void keeper_close(struct keeper *k);
 /* Ends when nothing is left: no proxy, no former keeper. */
 void keeper_end_if_done(struct keeper *k);
 
+/* As SIGTERM: a second time, it waits for no connection any more. */
+void keeper_stop(struct keeper *k);
+
 /* keeper_proxy.c */
 
 void keeper_start_proxy(struct keeper *k);
@@ -95,6 +98,8 @@ void keeper_watch_proxy(struct keeper *k); /* its timer; before the first start 
 void keeper_watch_lists(struct keeper *k);
 /* Now, or when what is under way is done. */
 void keeper_reload(struct keeper *k, enum reload what);
+/* As SIGHUP: all anew; what is due of the local CA is renewed first. */
+void keeper_reload_all(struct keeper *k);
 /* Whatever was under way is done: what was wanted meanwhile begins. */
 void keeper_go_on(struct keeper *k);
 /* The proxy has loaded it: from here on there is no way back. */

@@ -1,8 +1,12 @@
 /* Reloads: one at a time, while the proxy serves. */
 #include "keeper_impl.h"
 
+#include "base/clock.h"
 #include "base/diag.h"
 #include "base/errand.h"
+#include "base/notify.h"
+#include "serve/ca_care.h"
+#include "serve/control_order.h"
 #include "serve/own_records.h"
 
 void keeper_watch_lists(struct keeper *k)
@@ -23,6 +27,16 @@ void keeper_go_on(struct keeper *k)
     keeper_reload(k, again);
 }
 
+/* Whoever has asked meanwhile gets the answer of the next one, which has read what is there by now.
+ */
+static void answer(struct keeper *k, bool done, const char *text)
+{
+    if (k->again == RELOAD_ALL) return;
+    control_answer(k->control, CONTROL_RELOAD, done, text);
+    notify_manager("READY=1\nSTATUS=Serving.%s",
+                   done ? "" : " The last configuration was rejected.");
+}
+
 void keeper_reject(struct keeper *k, struct text *errors)
 {
     /* The audit file may have been rotated all the same. */
@@ -31,6 +45,7 @@ void keeper_reject(struct keeper *k, struct text *errors)
     if (!clerk_process_reopen(k->senders.clerk, &k->now.loaded->config->audit, NULL, &unused))
         diag_error("the audit file cannot be opened anew: %s", text_string(&unused));
     text_fini(&unused);
+    answer(k, false, text_string(errors));
     own_record_rejection(k->senders.own, k->now.loaded, errors);
     if (k->next.loaded) signers_forget(k->signers, k->next.loaded);
     setting_fini(&k->next);
@@ -48,6 +63,23 @@ static void on_read(void *arg)
 {
     struct read_errand *e = arg;
     e->ok = setting_read(e->next, e->from, e->errors);
+}
+
+static void on_care(void *arg)
+{
+    const struct keeper *k = arg;
+    ca_care_begin(k->config_file, time(NULL));
+}
+
+void keeper_reload_all(struct keeper *k)
+{
+    if (k->draining) {
+        control_answer(k->control, CONTROL_RELOAD, false, "it is stopping\n");
+        return;
+    }
+    notify_manager("RELOADING=1\nMONOTONIC_USEC=%lld", (long long)(clock_steady_ns() / 1000));
+    errand_run(on_care, k);
+    keeper_reload(k, RELOAD_ALL);
 }
 
 void keeper_reload(struct keeper *k, enum reload what)
@@ -130,6 +162,7 @@ void keeper_note_changed(struct keeper *k)
         if (addr_port(&l->address) == 0) diag_info("listening on %s (%s)", where, l->name);
     }
     own_record_with_warnings(k->senders.own, k->now.loaded, AUDIT_CONFIGURATION_LOADED);
+    answer(k, true, "");
 }
 
 void keeper_watch_former_keys(struct keeper *k)

@@ -105,7 +105,7 @@ static void reject(struct keeper *k, const char *why)
     if (faults) to_one_line(faults);
     diag_error("upgrade rejected, this process goes on: %s", faults ? faults : "no memory");
     keeper_record(k, AUDIT_UPGRADE_REJECTED, faults);
-    control_answer(k->control, false, why);
+    control_answer(k->control, CONTROL_UPGRADE, false, why);
     free(faults);
 }
 
@@ -188,8 +188,10 @@ static void on_serving(void *arg, const char *version)
     keeper_record(k, AUDIT_PROXY_UPGRADED, text_string(&detail));
     k->upgraded = text_take(&detail);
     control_retire(k->control);
-    if (k->again != RELOAD_NONE)
-        spawn_signal(next, SIGHUP); /* it may have read what was there before */
+    if (k->again != RELOAD_NONE) { /* it may have read what was there before */
+        spawn_signal(next, SIGHUP);
+        control_answer(k->control, CONTROL_RELOAD, false, "an upgrade came first: ask again\n");
+    }
     ev_timer_stop(k->loop, &k->daily);
     ev_timer_stop(k->loop, &k->hourly);
     list_watch_fini(&k->watch);
@@ -200,7 +202,7 @@ static void on_serving(void *arg, const char *version)
 void keeper_note_drained(struct keeper *k)
 {
     if (!k->superseded || !k->control) return;
-    control_answer(k->control, true, k->upgraded ? k->upgraded : "");
+    control_answer(k->control, CONTROL_UPGRADE, true, k->upgraded ? k->upgraded : "");
     control_free(k->control);
     k->control = NULL;
     free(k->upgraded);
@@ -263,7 +265,7 @@ void keeper_upgrade(struct keeper *k)
     if (k->ready || k->upgrade || k->superseded)
         return; /* not for exec; whoever asks gets the answer of this one */
     if (k->draining)
-        control_answer(k->control, false, "it is stopping\n");
+        control_answer(k->control, CONTROL_UPGRADE, false, "it is stopping\n");
     else if (k->phase != PHASE_SERVING || !clerk_process_runs(k->senders.clerk))
         k->upgrade_wanted = true;
     else
@@ -274,14 +276,25 @@ void keeper_end_upgrade(struct keeper *k)
 {
     keeper_note_drained(k);
     if (k->upgrade) give_up(k, "it was stopped\n");
-    control_answer(k->control, false, "it is stopping\n");
+    control_answer(k->control, CONTROL_UPGRADE, false, "it is stopping\n");
+    control_answer(k->control, CONTROL_RELOAD, false, "it is stopping\n");
 }
 
 /* ---- the control socket ---- */
 
-static void on_asked(void *arg)
+static void on_upgrade_asked(void *arg)
 {
     keeper_upgrade(arg);
+}
+
+static void on_reload_asked(void *arg)
+{
+    keeper_reload_all(arg);
+}
+
+static void on_stop_asked(void *arg)
+{
+    keeper_stop(arg);
 }
 
 static int on_clerk_wanted(void *arg)
@@ -312,7 +325,8 @@ static void on_open_control(void *arg)
 {
     struct control_errand *e = arg;
     struct keeper *k = e->keeper;
-    const struct control_events events = {on_asked, on_clerk_wanted, on_left, is_part, k};
+    const struct control_events events = {
+        on_upgrade_asked, on_reload_asked, on_stop_asked, on_clerk_wanted, on_left, is_part, k};
     k->control = control_new(k->loop, k->config_file, e->given, &events, &e->errors);
 }
 
@@ -361,7 +375,7 @@ bool keeper_succeed(struct keeper *k, struct text *errors)
 
 void keeper_note_serving(struct keeper *k)
 {
-    notify_manager("READY=1");
+    notify_manager("READY=1\nSTATUS=%s", "Serving.");
     if (k->former < 0) return;
     k->may_end_ns = clock_steady_ns() + FOLLOW_S * second_ns;
     successor_serving(k->former);

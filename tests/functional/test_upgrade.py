@@ -539,10 +539,11 @@ def manager(tmp_path):
 
 def test_the_manager_learns_the_main_process(upgradable, manager, tmp_path):
     s = upgradable(options={"env": {"NOTIFY_SOCKET": str(tmp_path / "notify")}})
-    assert manager.recv(512) == b"READY=1"
+    ready = b"READY=1\nSTATUS=Serving."
+    assert manager.recv(512) == ready
     s.gate.upgrade()
     said = {manager.recv(512), manager.recv(512)}
-    assert said == {b"READY=1", f"MAINPID={s.gate.pid}".encode()}
+    assert said == {ready, f"MAINPID={s.gate.pid}".encode()}
 
 
 def listening(*ports):
