@@ -6,13 +6,9 @@
 #include "pki/crl.h"
 #include "pki/signature.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
-
-enum { DAY = 86400, CRL_LIMIT = 1 << 20 };
 
 static const char *const issuing_files[KEY_TYPES] = {
     [KEY_ECDSA] = "issuing-ecdsa.pem", [KEY_RSA] = "issuing-rsa.pem"};
@@ -182,7 +178,7 @@ static void read_root_crl(const struct ca_place *place, struct snapshot *from, s
     struct text unread = {0};
     struct ca *root = ca_root_open(out, place, &unread);
     ca_place_file(place, "ca.crl", path);
-    bool ok = root && snapshot_read(from, path, CRL_LIMIT, &out->crl, NULL) == 0 &&
+    bool ok = root && snapshot_read(from, path, CA_CRL_LIMIT, &out->crl, NULL) == 0 &&
               is_crl_of(&out->crl, root);
     if (!ok) text_fini(&out->crl);
     ca_free(root);
@@ -243,10 +239,11 @@ bool ca_read_root_key(const struct ca_place *place, bool any_owner, struct ca_fi
         text_add(key, place->key);
     else if (!load_key(NULL, place->key, MODE_ALL_BUT_OWNER, any_owner, key, errors))
         return false;
+    if (key->failed) return false;
     if (!token_is_uri(text_string(key))) return true;
     key->data[strcspn(key->data, "\r\n")] = '\0';
     out->token = load_token(key->data, any_owner, errors);
-    text_fini(key);
+    ca_wipe(key);
     return out->token && try_token(place, out, errors);
 }
 

@@ -4,6 +4,8 @@
 
 #include "runtime/ca_files.h"
 
+enum { CA_CRL_LIMIT = 1 << 20 /* bytes of a list's file */ };
+
 /* The URLs of what a CA issues, which is published under this name. */
 struct issued_urls {
     char crl[PATH_MAX], issuer[PATH_MAX];

@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CRL_LIMIT = 1 << 20, LOCK_TRIES = 10, LOCK_PAUSE_NS = 100000000 };
+enum { LOCK_TRIES = 10, LOCK_PAUSE_NS = 100000000 };
 
 static bool save(const char *path, mode_t mode, const struct text *content, struct text *done,
                  struct text *errors)
@@ -68,12 +68,18 @@ static bool is_due(const struct text *pem, struct freshness *f)
            !f->fresh;
 }
 
+static void crl_path(const struct ca_place *place, const char *name, char out[PATH_MAX])
+{
+    char file[CA_NAME_SIZE + 8];
+    snprintf(file, sizeof file, "%s.crl", name);
+    ca_place_file(place, file, out);
+}
+
 /* Is this CA's CRL one of the files beside it? */
 static bool has_crl_file(const struct ca_place *place, const char *name)
 {
-    char file[CA_NAME_SIZE + 8], path[PATH_MAX];
-    snprintf(file, sizeof file, "%s.crl", name);
-    ca_place_file(place, file, path);
+    char path[PATH_MAX];
+    crl_path(place, name, path);
     return name[0] && snapshot_has(NULL, path);
 }
 
@@ -113,7 +119,7 @@ static bool is_past_half(const char *path, time_t now)
     struct text der = {0};
     time_t made = 0, expires = 0;
     bool past =
-        file_read_kept(path, CRL_LIMIT, &der, NULL) == 0 &&
+        file_read_kept(path, CA_CRL_LIMIT, &der, NULL) == 0 &&
         (!crl_times((struct span){(const uint8_t *)text_string(&der), der.size}, &made, &expires) ||
          now > made + (expires - made) / 2);
     text_fini(&der);
@@ -196,10 +202,9 @@ static bool lists_are_due(const struct ca_place *place, const struct ca_files *f
     bool due = is_past_half(path, now);
     for (int k = 0; k < KEY_TYPES && !due; k++) {
         const struct text *pem = &files->issuing[k];
-        char name[CA_NAME_SIZE] = "", file[CA_NAME_SIZE + 8];
+        char name[CA_NAME_SIZE] = "";
         (void)!pem_each(text_string(pem), pem->size, PEM_CERTIFICATE, note_name, name);
-        snprintf(file, sizeof file, "%s.crl", name);
-        ca_place_file(place, file, path);
+        crl_path(place, name, path);
         due = name[0] && is_past_half(path, now);
     }
     return due;
