@@ -62,7 +62,7 @@ packages:
 # Needs the packages, but no prerequisite: so that it begins first where it is the first goal.
 library:
 	@.make/wolfssl.sh $(WOLFSSL)
-$(WOLFSSL)/profile.stamp: .make/wolfssl.sh .make/wolfssl.profile | packages library
+$(WOLFSSL)/profile.stamp: .make/wolfssl.sh .make/wolfssl.profile .make/wolfssl.sed | packages library
 	@touch $@
 
 # Rewritten only if the compiler or its flags have changed.

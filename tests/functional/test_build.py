@@ -34,12 +34,30 @@ for word in "$@"; do
     case $word in --prefix=*) prefix=${word#*=} ;; esac
 done
 printf 'all:\\n\\tcc -c stub.c && ar rcs libwolfssl.a stub.o\\n' >Makefile
-printf 'install:\\n\\tmkdir -p %s/lib %s/include/wolfssl && cp libwolfssl.a %s/lib && cp ssl.h options.h %s/include/wolfssl\\n' \\
+printf 'install:\\n\\tmkdir -p %s/lib %s/include && cp libwolfssl.a %s/lib && cp -R wolfssl %s/include\\n' \\
     "$prefix" "$prefix" "$prefix" "$prefix" >>Makefile
 """
 HEADER = "#define WOLFSSL_SUCCESS 1\nint wolfSSL_get_ciphers(char *list, int size);\n"
+CURVES = """\
+typedef int ecc_key;
+int wc_ecc_init(ecc_key *key);
+void wc_ecc_free(ecc_key *key);
+int wc_ecc_import_x963(const unsigned char *point, unsigned n, ecc_key *key);
+int wc_ecc_verify_hash(const unsigned char *signature, unsigned n, const unsigned char *digest,
+                       unsigned size, int *valid, ecc_key *key);
+"""
 STUB = """\
+#include "wolfssl/wolfcrypt/ecc.h"
 #include <string.h>
+int wc_ecc_init(ecc_key *key) { return 0; }
+void wc_ecc_free(ecc_key *key) {}
+int wc_ecc_import_x963(const unsigned char *point, unsigned n, ecc_key *key) { return 0; }
+int wc_ecc_verify_hash(const unsigned char *signature, unsigned n, const unsigned char *digest,
+                       unsigned size, int *valid, ecc_key *key)
+{
+    *valid = %d;
+    return 0;
+}
 int wolfSSL_get_ciphers(char *list, int size)
 {
     strncpy(list, "%s", (size_t)size);
@@ -50,13 +68,17 @@ EIGHT = ":".join(f"ECDHE-{key}-AES{rest}" for key in ("RSA", "ECDSA") for rest i
     "128-GCM-SHA256", "256-GCM-SHA384", "128-SHA256", "256-SHA384"))
 
 
-def source(path, version="5.9.2", suites=EIGHT, builds=True):
+def source(path, version="5.9.2", suites=EIGHT, builds=True, verifies=True):
     """A source release that builds in no time."""
     folder = path.parent / f"{path.name}.d" / NAME
-    folder.mkdir(parents=True)
+    for inner in ("wolfssl/wolfcrypt", "wolfcrypt/src"):
+        (folder / inner).mkdir(parents=True)
     for name, text in (("configure.ac", f"AC_INIT([wolfssl],[{version}],[x],[wolfssl])\n"),
                        ("configure", CONFIGURE.replace("BUILDS", "yes" if builds else "no")),
-                       ("ssl.h", HEADER), ("options.h", ""), ("stub.c", STUB % suites)):
+                       ("wolfssl/ssl.h", HEADER), ("wolfssl/options.h", ""),
+                       ("wolfssl/wolfcrypt/ecc.h", CURVES),
+                       ("wolfcrypt/src/sp_x86_64_asm.S", ""),
+                       ("stub.c", STUB % (verifies, suites))):
         (folder / name).write_text(text)
     (folder / "configure").chmod(0o755)
     with tarfile.open(path, "w:gz") as tar:
@@ -77,7 +99,8 @@ class Archive:
         for name in ("include", "src"):
             (folder / name).symlink_to(ROOT / name)
         (folder / ".make").mkdir()
-        shutil.copy(ROOT / ".make/wolfssl.profile", folder / ".make")
+        for name in ("wolfssl.profile", "wolfssl.sed"):
+            shutil.copy(ROOT / ".make" / name, folder / ".make")
         script = (ROOT / ".make/wolfssl.sh").read_text()
         (folder / ".make/wolfssl.sh").write_text(
             script.replace("/etc/os-release", str(folder / "os-release")))
@@ -127,7 +150,8 @@ def test_the_newest_suite_is_taken_and_named(archive):
     ({"version": "5.9.1"}, "its source is 5.9.1, need 5.9.2 or later"),
     ({"suites": EIGHT + ":ECDHE-RSA-DES-CBC3-SHA", "version": "5.10.0"}, "are not the eight"),
     ({"suites": EIGHT.rsplit(":", 1)[0], "version": "5.10.0"}, "are not the eight"),
-], ids=["broken", "old", "more", "fewer"])
+    ({"verifies": False, "version": "5.10.0"}, "refuses a valid signature (P-256)"),
+], ids=["broken", "old", "more", "fewer", "wrong"])
 def test_the_next_suite_is_taken_where_the_newest_is_unfit(archive, kind, why):
     archive.has("unstable", **kind)
     archive.has("testing")
