@@ -1,6 +1,5 @@
-/* The publish listeners: plain HTTP with fixed paths (serve/publication.h), each served by
- * libmicrohttpd in a thread of its own. That library is loaded only if there is such a listener.
- * For the main thread. */
+/* The publish listeners: plain HTTP with fixed paths (serve/publication.h), each served by a thread
+ * of its own (serve/http.h). For the main thread. */
 #ifndef SERVE_PUBLISHER_H
 #define SERVE_PUBLISHER_H
 
