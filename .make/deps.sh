@@ -38,7 +38,7 @@ group() {
         python3-socks:/usr/lib/python3/dist-packages/socks.py
         gss-ntlmssp:/usr/lib/*/gssntlmssp/gssntlmssp.so
         python3-gssapi:/usr/lib/python3/dist-packages/gssapi/__init__.py mono-mcs:mcs
-        mono-runtime:mono softhsm2:softhsm2-util
+        mono-runtime:mono softhsm2:softhsm2-util prometheus:promtool
         libmono-system4.0-cil:/usr/lib/mono/4.5/System.dll" ;;
     lint) echo "clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
         python3:/usr/bin/python3" ;;

@@ -22,7 +22,8 @@ EDGES = {
     "conn": "audit base net page pki policy runtime tls",
     "front": "config conn net page policy",
     "route": "base conn policy",
-    "serve": "audit base config conn front net page pki policy route runtime",
+    "operate": "audit base conn page runtime",
+    "serve": "audit base config conn front net operate page pki policy route runtime",
     "cli": "audit base check config ledger pki policy runtime serve tls",
 }
 # Headers without a source file of the same name: inline only, tables, or shared by a room.

@@ -39,8 +39,8 @@ WARN_UNUSED bool clerk_open(int post, const struct audit_config *config,
 /* Adds a sender. name: of its records (receipt_name()). *fd: its recorder's end. */
 WARN_UNUSED bool clerk_add_sender(int post, enum audit_sender role, const char *name, int *fd,
                                   bool *alive, struct text *errors);
-/* Does it answer? */
-WARN_UNUSED bool clerk_ping(int post, bool *alive, struct text *errors);
+/* Does it answer? Replaces the text by its state (audit/log_state.h). */
+WARN_UNUSED bool clerk_ping(int post, struct text *state, bool *alive, struct text *errors);
 /* The process with this sender has ended. how: a sentence; empty: as it was told to. A record says
  * which of its connections were cut. */
 WARN_UNUSED bool clerk_note_end(int post, const char *name, const char *how, bool *alive,

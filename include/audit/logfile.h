@@ -12,6 +12,7 @@
 #include "audit/checkpoint.h"
 #include "audit/receipt.h"
 #include "audit/state.h"
+#include "base/histogram.h"
 #include "base/text.h"
 #include "config/config.h"
 
@@ -35,9 +36,10 @@ struct logfile {
     struct state_file state;
     ino_t inode;
     bool is_socket;
-    bool regular;          /* a regular file: can be synced, locked and truncated */
-    struct chain written;  /* the last line in the file */
-    struct chain previous; /* the previous run's last line, until named; sequence 0: none */
+    bool regular;           /* a regular file: can be synced, locked and truncated */
+    struct histogram syncs; /* how long they took */
+    struct chain written;   /* the last line in the file */
+    struct chain previous;  /* the previous run's last line, until named; sequence 0: none */
     bool has_key;
     struct log_key key;
     struct logfile_findings findings;

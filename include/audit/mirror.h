@@ -4,6 +4,7 @@
 #ifndef AUDIT_MIRROR_H
 #define AUDIT_MIRROR_H
 
+#include "audit/log_state.h"
 #include "base/attr.h"
 
 #include <stdbool.h>
@@ -37,6 +38,7 @@ void mirror_free(struct mirror *m);
 bool mirror_is(const struct mirror *m, const char *name, bool is_syslog);
 /* Never waits. Holds its own reference to the line. */
 void mirror_add(struct mirror *m, struct line *line);
+void mirror_describe(struct mirror *m, struct log_sink *out);
 /* Opens the file or the connection again (rotation). */
 void mirror_reopen(struct mirror *m);
 

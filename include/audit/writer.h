@@ -9,6 +9,7 @@
 #ifndef AUDIT_WRITER_H
 #define AUDIT_WRITER_H
 
+#include "audit/log_state.h"
 #include "audit/receipt.h"
 #include "audit/record.h"
 #include "base/attr.h"
@@ -67,6 +68,7 @@ void writer_note_lost(struct writer *w, const char *sender, size_t count);
 
 bool writer_is_failing(const struct writer *w);
 bool writer_has_room(const struct writer *w);
+void writer_describe(const struct writer *w, struct log_state *out);
 /* The last receipt of each sender near the end of the log, as it was when it was opened. Borrowed
  * until the log is opened again. */
 const struct receipt *writer_last_receipts(const struct writer *w, size_t *n);

@@ -17,6 +17,7 @@ int cli_run(int argc, char **argv);
 int cli_upgrade(int argc, char **argv);
 int cli_reload(int argc, char **argv);
 int cli_stop(int argc, char **argv);
+int cli_status(int argc, char **argv);
 int cli_clerk(int argc, char **argv);
 int cli_proxy(int argc, char **argv);
 int cli_config(int argc, char **argv);

@@ -69,6 +69,15 @@ struct identity_config {
 /* Of [proxy] workers: the most. */
 enum { CONFIG_WORKERS = 256 };
 
+/* Where somebody listens: an address, or the path of a Unix socket. */
+struct endpoint {
+    struct addr address; /* length 0: not given */
+    char *path;          /* NULL: not given */
+};
+bool endpoint_is_given(const struct endpoint *p);
+/* As in the file: "127.0.0.1:9180", "unix:/run/x"; "" if it is not given. */
+void endpoint_format(const struct endpoint *p, struct text *out);
+
 /* Of [ca] publish, and of a publish listener's `only`: each client gets all of them. */
 enum { PUBLISH_URL_LIMIT = 280, PUBLISHED_DESTINATIONS = 1000 };
 
@@ -127,6 +136,10 @@ struct config {
         bool resume;
     } upstream;
     struct audit_config audit;
+    struct {
+        struct endpoint address;
+        struct cidr_list allow_clients;
+    } operate;
     struct listen_config *listeners;
     size_t listener_count;
     struct parent_config *parents;

@@ -57,6 +57,7 @@ struct setup {
     struct peer_check client_check;          /* of a client that is asked for a certificate */
     const struct own_certificate *presented; /* to an upstream that asked for one, or NULL */
     bool requested;                          /* it has asked */
+    int64_t handshake_ns;                    /* when the handshake under way began, steady */
     int64_t verified_ns;                /* when the upstream's certificate was verified, steady */
     struct cert_facts known_facts;      /* of the session offered for resumption */
     char alpn[ALPN_LIMIT];              /* offered upstream, comma-separated */
@@ -304,6 +305,8 @@ void evidence_refused(struct conn *c, bool wait);
 void evidence_opened(struct conn *c);
 void evidence_observed(struct conn *c);
 void evidence_closed(struct conn *c);
+/* A handshake of this leg (COUNTS_CLIENT or COUNTS_UPSTREAM) has succeeded: it is counted. */
+void evidence_handshake(struct conn *c, unsigned leg, const struct agreed *agreed);
 /* For a test listener's operator (page/recent.h); no effect for other listeners. */
 void evidence_recent(const struct conn *c);
 

@@ -21,6 +21,7 @@ enum lookup_status {
     LOOKUP_UNANSWERED, /* no name server answered at all: they are down or not configured */
     LOOKUP_NO_MEMORY,
 };
+enum { LOOKUP_STATUSES = LOOKUP_NO_MEMORY + 1 };
 
 struct resolver;
 struct lookup;

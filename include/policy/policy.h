@@ -37,6 +37,12 @@ enum {
 };
 #undef SUITE
 _Static_assert(SUITE_COUNT == 8, "the policy is exactly eight suites");
+#define GROUP(...) +1
+enum {
+    GROUP_COUNT = 0
+#include "policy/groups.def"
+};
+#undef GROUP
 /* In the server's order of preference. */
 extern const struct suite suites[SUITE_COUNT];
 
@@ -76,8 +82,7 @@ const char *group_name(uint16_t id); /* NULL when unknown */
 bool group_allowed(uint16_t id);
 /* Below 112 bits of security: a curve of less than 224 bits (NIST SP 800-57 part 1, table 2). */
 bool group_weak(uint16_t id);
-size_t group_count(void);
-uint16_t group_at(size_t i); /* allowed groups in order */
+uint16_t group_at(size_t i); /* of GROUP_COUNT allowed ones, in order */
 
 enum scheme_verdict { SCHEME_ALLOWED, SCHEME_WEAK, SCHEME_OTHER };
 struct scheme {

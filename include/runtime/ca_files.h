@@ -22,6 +22,7 @@ struct ca_place {
 struct ca_place ca_place_of(const struct config *c);
 /* The file of the issuing CA for leaves with such keys. */
 void ca_place_issuing(const struct ca_place *place, enum key_type type, char out[PATH_MAX]);
+extern const char *const ca_issuing_files[KEY_TYPES]; /* their names */
 void ca_place_file(const struct ca_place *place, const char *name, char out[PATH_MAX]);
 
 /* What they hold. Texts are empty for what is not there. */

@@ -31,9 +31,10 @@ struct client_cas {
     struct text anchors, crls;
 };
 
-/* Something that expires. */
+/* Something that expires. remark: static, or NULL. */
 struct expiry {
     char *what;
+    const char *remark;
     time_t end, warn_from;
 };
 

@@ -26,7 +26,8 @@ struct worker;
 /* What all workers share. */
 struct worker_shared {
     struct recording *recording;
-    struct recent *recent; /* of test listeners */
+    struct recent *recent;   /* of test listeners */
+    struct recent *refusals; /* of all */
     struct sources *sources;
     struct own_hellos *own_hellos;
     unsigned active; /* atomic: connections of all workers */

@@ -20,6 +20,8 @@ struct control_events {
     void (*upgrade)(void *arg); /* asked for; control_answer() follows */
     void (*reload)(void *arg);  /* likewise */
     void (*stop)(void *arg);
+    /* Written into the pipe, which stays the caller's. False: there is no proxy now. */
+    bool (*status)(void *arg, const char *form, int pipe);
     int (*clerk)(void *arg); /* a post to the clerk, for a former keeper; -1: none now */
     void (*left)(void *arg); /* a former keeper has gone */
     bool (*is_part)(void *arg, pid_t process); /* one of this keeper's own, which is not heard */
@@ -60,5 +62,7 @@ pid_t control_process(int end);
 /* The keeper's answer; *fd: what it has given, the caller's; NULL: nothing is wanted. False: there
  * is none, or not yet. */
 WARN_UNUSED bool control_ask(int end, const char *what, struct text *answer, int *fd);
+/* Asks for the status, in this form, into this pipe, which stays the caller's. */
+WARN_UNUSED bool control_ask_status(int end, const char *form, int pipe, struct text *answer);
 
 #endif

@@ -7,6 +7,7 @@
 #define CONTROL_UPGRADE "upgrade"
 #define CONTROL_RELOAD "reload"
 #define CONTROL_STOP "stop"     /* answered at once; then the process ends */
+#define CONTROL_STATUS "status" /* json or text; with a pipe for it: answered at once */
 #define CONTROL_FOLLOW "follow" /* of a former keeper, which stays connected */
 
 /* Its answers. */

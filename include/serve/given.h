@@ -15,6 +15,9 @@ struct given {
 
 /* Takes fd. One for which there is no memory will be missing. */
 void given_add(struct given *g, size_t listener, size_t worker, int fd);
+/* One of them, which becomes the caller's; -1: there is none. That of [operate] is behind the last
+ * listener. */
+WARN_UNUSED int given_take(struct given *g, size_t listener, size_t worker);
 /* Closes what nobody has taken. */
 void given_drop(struct given *g);
 

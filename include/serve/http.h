@@ -34,16 +34,18 @@ struct http_site {
     void *arg;
 };
 
-/* False with a sentence in errors: the library is not there. Before the next one. */
-WARN_UNUSED bool http_load(struct text *errors);
+/* False with a sentence in errors: the library that `who` needs is not there. Before the next one.
+ */
+WARN_UNUSED bool http_load(const char *who, struct text *errors);
 /* Takes the socket. NULL with errno. connections: the most at once. */
 WARN_UNUSED struct http_server *http_start(int fd, const struct http_site *site,
                                            unsigned connections);
 /* Instead of a page; frees the body that is there. */
 void http_answer_words(struct http_response *out, unsigned status, const char *words);
-unsigned http_connections(const struct http_server *s);
 /* Accepts no more; requests that have begun are answered. */
 void http_quiesce(struct http_server *s);
+/* After that: gives them a moment. */
+void http_settle(const struct http_server *s);
 /* No effect for NULL. */
 void http_stop(struct http_server *s);
 

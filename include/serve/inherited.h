@@ -15,6 +15,7 @@
 #define INHERITED_KEPT "+"
 #define INHERITED_POST "=post"
 #define INHERITED_CONTROL "=control"
+#define INHERITED_OPERATE "=operate"
 
 /* -1: none, or taken. */
 struct inherited_socket {
@@ -27,7 +28,7 @@ struct inherited_socket {
 struct inherited {
     struct inherited_socket *sockets;
     size_t n;
-    int post, control;
+    int post, control, operate;
     bool managed; /* from a service manager, not from a keeper */
 };
 

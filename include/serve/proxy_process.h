@@ -49,6 +49,10 @@ void proxy_process_give_names(struct proxy_process *p, int fd);
  * follows. */
 void proxy_process_load(struct proxy_process *p, const char *config_file, uint32_t serial,
                         int files, const struct sockets *sockets);
+/* For an operator: texts of operate/keeper_state.h and audit/log_state.h. */
+void proxy_process_tell_state(struct proxy_process *p, const char *keeper, const char *clerk);
+/* The status is written into this pipe, which stays the caller's; form: "json" or "text". */
+void proxy_process_show(struct proxy_process *p, const char *form, int fd);
 /* `used` follows. */
 void proxy_process_use(struct proxy_process *p);
 void proxy_process_forget(struct proxy_process *p);

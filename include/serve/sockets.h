@@ -16,10 +16,12 @@ struct listening {
     int fds[];
 };
 
-/* One element per listener of a configuration. */
+/* One element per listener of a configuration. operate: of [operate], which has one socket; its
+ * address is not set. NULL: none. */
 struct sockets {
     struct listening **items;
     size_t n;
+    struct listening *operate;
 };
 
 /* What is open already: of the running configuration, or when the process was started. NULL: none.

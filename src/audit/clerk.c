@@ -158,11 +158,20 @@ static bool open_log(struct clerk *c, const struct text *order, size_t at, int k
     return ok;
 }
 
-/* fd: or -1. */
-static void answer_keeper(const struct link *l, const char *field, int fd)
+static void describe(const struct clerk *c, struct text *out)
+{
+    struct log_state state;
+    if (!c->writer) return;
+    writer_describe(c->writer, &state);
+    log_state_put(&state, out);
+}
+
+/* more: or NULL; fd: or -1. */
+static void answer_keeper(const struct link *l, const char *field, const char *more, int fd)
 {
     struct text answer = {0};
     post_put(&answer, field);
+    if (more) post_put(&answer, more);
     if (answer.size > ANSWER_LIMIT) { /* many faults: the first ones */
         answer.size = ANSWER_LIMIT;
         answer.data[ANSWER_LIMIT - 1] = '\0';
@@ -250,7 +259,7 @@ static bool is_in_place(const struct clerk *c, struct text *errors)
 
 static void obey(struct link *l, const struct text *order, int fd)
 {
-    struct text errors = {0};
+    struct text errors = {0}, state = {0};
     size_t at = 0;
     const char *kind = post_next(order, &at);
     if (!kind) return;
@@ -268,8 +277,10 @@ static void obey(struct link *l, const struct text *order, int fd)
               : strcmp(kind, ORDER_PING) == 0  ? is_in_place(l->clerk, &errors)
                                                : obey_first(l, kind, order, at, fd, &errors);
     if (!ok && errors.size == 0) text_add(&errors, "out of memory\n");
-    answer_keeper(l, ok ? "" : text_string(&errors), -1);
+    if (strcmp(kind, ORDER_PING) == 0) describe(l->clerk, &state);
+    answer_keeper(l, ok ? "" : text_string(&errors), text_string(&state), -1);
     text_fini(&errors);
+    text_fini(&state);
 }
 
 /* It has given no order to end: it was killed, or has ended itself. */
@@ -293,7 +304,7 @@ static void on_post(struct ev_loop *loop, ev_io *io, int events)
     if (post_receive(l->post, &order, &fd)) {
         obey(l, &order, fd);
     } else if (errno != 0 && errno != ECONNRESET) {
-        answer_keeper(l, "the clerk has no descriptor or no memory\n", -1);
+        answer_keeper(l, "the clerk has no descriptor or no memory\n", NULL, -1);
     } else { /* the keeper is gone */
         if (l->first) note_keeper_gone(c);
         drop_link(l);
@@ -333,7 +344,7 @@ bool clerk_run(int post)
     char count[TEXT_DECIMAL_SIZE];
     text_decimal(lost, count);
     if (c.asked)
-        answer_keeper(c.asked, count, kept);
+        answer_keeper(c.asked, count, NULL, kept);
     else if (lost)
         diag_error("%zu audit records could not be written", lost);
     if (kept >= 0) close(kept);

@@ -23,7 +23,9 @@ static bool give(int post, struct text *order, int fd, struct text *answer, int 
     return ok;
 }
 
-static bool obey(int post, struct text *order, int fd, bool *alive, struct text *errors)
+/* more: the second field, or NULL. */
+static bool obey_for(int post, struct text *order, int fd, struct text *more, bool *alive,
+                     struct text *errors)
 {
     struct text answer = {0};
     size_t at = 0;
@@ -34,8 +36,16 @@ static bool obey(int post, struct text *order, int fd, bool *alive, struct text 
     const char *fault = ok ? post_next(&answer, &at) : NULL;
     bool done = fault && !*fault;
     if (fault && *fault) text_add(errors, fault);
+    const char *second = done ? post_next(&answer, &at) : NULL;
+    if (more) more->size = 0;
+    if (more && second) text_add(more, second);
     text_fini(&answer);
     return done;
+}
+
+static bool obey(int post, struct text *order, int fd, bool *alive, struct text *errors)
+{
+    return obey_for(post, order, fd, NULL, alive, errors);
 }
 
 static void put_list(struct text *order, const char *kind, const struct string_list *list)
@@ -123,11 +133,11 @@ bool clerk_add_sender(int post, enum audit_sender role, const char *name, int *f
     return give_end(post, &order, ends, fd, alive, errors);
 }
 
-bool clerk_ping(int post, bool *alive, struct text *errors)
+bool clerk_ping(int post, struct text *state, bool *alive, struct text *errors)
 {
     struct text order = {0};
     post_put(&order, ORDER_PING);
-    return obey(post, &order, -1, alive, errors);
+    return obey_for(post, &order, -1, state, alive, errors);
 }
 
 bool clerk_note_end(int post, const char *name, const char *how, bool *alive, struct text *errors)

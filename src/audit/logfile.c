@@ -2,6 +2,7 @@
 
 #include "audit/key_change.h"
 
+#include "base/clock.h"
 #include "base/diag.h"
 
 #include <dirent.h>
@@ -467,9 +468,11 @@ void logfile_restore(struct logfile *l)
 bool logfile_sync(struct logfile *l)
 {
     int result = 0;
+    int64_t began = clock_steady_ns();
     if (l->regular) do
             result = fdatasync(l->fd);
         while (result < 0 && errno == EINTR);
     if (result == 0) state_sync(&l->state);
+    if (l->regular) histogram_add(&l->syncs, clock_steady_ns() - began);
     return result == 0;
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +23,8 @@ struct mirror {
     /* Under lock: */
     struct line *queue[MIRROR_QUEUE_LIMIT]; /* a ring */
     size_t first, count, bytes;
-    uint64_t dropped;
+    uint64_t dropped; /* and not reported yet */
+    unsigned long written, dropped_total;
     int64_t dropped_since;
     bool reopen, closing;
     int64_t closing_at;
@@ -47,6 +49,7 @@ static void count_dropped(struct mirror *m, const struct line *line)
 {
     /* Do not count log-dropped records: they would cause more of themselves. */
     if (line->stamp.action == AUDIT_LOG_DROPPED) return;
+    m->dropped_total++;
     if (m->dropped++ == 0) m->dropped_since = clock_steady_ns();
 }
 
@@ -123,6 +126,7 @@ static void deliver(struct mirror *m)
     pthread_mutex_lock(&m->lock);
     if (reopen && result == SINK_LATER) m->reopen = true;
     if (result == SINK_IMPOSSIBLE) count_dropped(m, line);
+    m->written += result == SINK_DONE;
     if (result == SINK_DONE || result == SINK_IMPOSSIBLE) drop_first(m);
     line_release(line);
     report_dropped(m, result == SINK_DONE);
@@ -223,6 +227,16 @@ void mirror_free(struct mirror *m)
 bool mirror_is(const struct mirror *m, const char *name, bool is_syslog)
 {
     return m->sink.is_syslog == is_syslog && strcmp(m->sink.name, name) == 0;
+}
+
+void mirror_describe(struct mirror *m, struct log_sink *out)
+{
+    snprintf(out->name, sizeof out->name, "%s", m->sink.name);
+    pthread_mutex_lock(&m->lock);
+    out->written = m->written;
+    out->waiting = m->count;
+    out->dropped = m->dropped_total;
+    pthread_mutex_unlock(&m->lock);
 }
 
 void mirror_reopen(struct mirror *m)

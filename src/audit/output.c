@@ -178,6 +178,7 @@ static void account(struct output *o)
         o->log->written = i->line->sealed;
         any = true;
         counters_remove_queued(o->counters, i);
+        o->counters->written++;
         queued_answer(i, true);
         add_to_mirrors(o, i->line);
         queued_free(i);

@@ -33,6 +33,7 @@ struct counters {
     bool failing;                /* the file cannot be written */
     size_t queued, queued_bytes; /* records that are not yet in the file */
     size_t lost;                 /* because memory ran out */
+    unsigned long written;
 };
 
 void counters_add_queued(struct counters *c, const struct queued *i);

@@ -229,6 +229,21 @@ static void on_reported(struct ev_loop *loop, ev_async *async, int events)
     take_reports(async->data);
 }
 
+void writer_describe(const struct writer *w, struct log_state *out)
+{
+    const struct logfile *log = w->output.log;
+    *out = (struct log_state){.written = w->counters.written,
+                              .waiting = w->counters.queued,
+                              .failing = w->counters.failing};
+    if (log) {
+        out->sequence = log->written.sequence;
+        out->syncs = log->syncs;
+        memcpy(out->head, log->written.hash, sizeof out->head);
+    }
+    for (size_t i = 0; i < w->mirrors.n && i < LOG_STATE_SINKS; i++)
+        mirror_describe(w->mirrors.items[i], &out->sinks[out->sink_count++]);
+}
+
 static struct mirror *take_mirror(struct mirrors *from, const char *name, bool is_syslog)
 {
     for (size_t i = 0; i < from->n; i++) {

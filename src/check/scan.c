@@ -35,8 +35,8 @@ void scan_run(struct probe_target *t, const struct scan_trust *trust, unsigned t
     init_asking(&g->asking);
     for (size_t i = 0; i < SUITE_COUNT; i++) g->ciphers[g->cipher_count++] = suites[i].id;
     g->cipher_count += other_ciphers(g->ciphers + g->cipher_count, OTHER_CIPHERS);
-    g->group_count = other_curves(g->groups, OTHER_CURVES - group_count());
-    for (size_t i = 0; i < group_count(); i++) g->groups[g->group_count++] = group_at(i);
+    g->group_count = other_curves(g->groups, OTHER_CURVES - GROUP_COUNT);
+    for (size_t i = 0; i < GROUP_COUNT; i++) g->groups[g->group_count++] = group_at(i);
     if (contact_make(g)) {
         versions_find(g, threads);
         detail_find(g, threads);

@@ -11,6 +11,7 @@ static const char help[] =
     "through, on both legs, refuses everything else, and writes down why.\n\n"
     "Usage: suitegate COMMAND [OPTIONS]\n\n"
     "  run [-c FILE]      run the proxy\n"
+    "  status [-c FILE]   what the running proxy is doing\n"
     "  reload [-c FILE]   have the running proxy read its configuration anew\n"
     "  upgrade [-c FILE]  have the running proxy go on as the program's file is by now\n"
     "  stop [-c FILE]     have the running proxy end, and wait until it has\n"
@@ -48,10 +49,11 @@ static int print_version(void)
 static int dispatch(int argc, char **argv)
 {
     static const struct cli_command commands[] = {
-        {"run", cli_run},       {"upgrade", cli_upgrade}, {"reload", cli_reload},
-        {"stop", cli_stop},     {"config", cli_config},   {"ca", cli_ca},
-        {"policy", cli_policy}, {"check", cli_check},     {"exec", cli_exec},
-        {"log", cli_log},       {"clerk", cli_clerk},     {"proxy", cli_proxy}};
+        {"run", cli_run},    {"upgrade", cli_upgrade}, {"reload", cli_reload},
+        {"stop", cli_stop},  {"status", cli_status},   {"config", cli_config},
+        {"ca", cli_ca},      {"policy", cli_policy},   {"check", cli_check},
+        {"exec", cli_exec},  {"log", cli_log},         {"clerk", cli_clerk},
+        {"proxy", cli_proxy}};
     if (argc > 1 && strcmp(argv[1], "--version") == 0) return print_version();
     return cli_dispatch(commands, COUNT_OF(commands), help, argc, argv);
 }

@@ -368,6 +368,25 @@ static void finish_listener(struct parser *p, struct listen_config *l)
         l->client_certificate = CLIENT_CERTIFICATE_NONE;
 }
 
+static void finish_operate(struct parser *p)
+{
+    struct config *c = p->config;
+    const struct addr *a = &c->operate.address.address;
+    if (a->length == 0) return;
+    if (!addr_is_loopback(a) && c->operate.allow_clients.texts.n == 0)
+        complain(p, p->line,
+                 "[operate] address: one that is not on loopback needs allow_clients, or anybody "
+                 "could see what this proxy does",
+                 "");
+    for (size_t i = 0; i < c->listener_count; i++) {
+        const struct listen_config *l = &c->listeners[i];
+        if (addr_port(a) && addr_same_ip(a, &l->address) && addr_port(a) == addr_port(&l->address))
+            complain(p, l->line, "[operate] has the same address", l->name);
+    }
+    if (c->operate.allow_clients.texts.n == 0 && !value_allow_loopback(&c->operate.allow_clients))
+        complain(p, p->line, "out of memory", "");
+}
+
 /* The file's directory, as an absolute path if it exists. */
 static char *directory_of(const char *file)
 {
@@ -403,6 +422,7 @@ struct config *config_parse(const char *text, size_t n, const char *file, struct
         check_identities(&p);
         for (size_t i = 0; i < p.config->listener_count; i++)
             finish_listener(&p, &p.config->listeners[i]);
+        finish_operate(&p);
         if (p.config->listener_count == 0)
             complain(&p, p.line, "no listener: add a section such as [listen forward]", "");
     } else {
@@ -430,53 +450,4 @@ struct config *config_load(const char *file, struct text *errors)
                            : NULL;
     text_fini(&content);
     return c;
-}
-
-bool listen_relays(const struct listen_config *l)
-{
-    return l->type != LISTEN_TEST && l->type != LISTEN_PUBLISH;
-}
-
-bool config_needs_ca(const struct config *c)
-{
-    for (size_t i = 0; i < c->listener_count; i++)
-        if (c->listeners[i].certificates.n == 0) return true;
-    return false;
-}
-
-bool listen_asks_certificate(const struct listen_config *l)
-{
-    return l->client_certificate >= CLIENT_CERTIFICATE_OPTIONAL;
-}
-
-bool listen_allows_client(const struct listen_config *l, const struct addr *client)
-{
-    return list_has_address(&l->allow_clients, client);
-}
-
-bool listen_expects_header(const struct listen_config *l, const struct addr *sender)
-{
-    return list_has_address(&l->proxy_protocol_from, sender);
-}
-
-/* An empty file allows nothing; only without the option everything is allowed. */
-bool listen_allows_upstream(const struct listen_config *l, const struct target *t)
-{
-    return l->allow_upstreams.texts.n == 0 || list_has_target(&l->allow_upstreams, t, false);
-}
-
-bool listen_names_upstream(const struct listen_config *l, const struct target *t)
-{
-    return list_has_target(&l->allow_upstreams, t, true);
-}
-
-bool listen_names_address(const struct listen_config *l, const struct addr *a)
-{
-    struct target t = target_of_addr(a);
-    return listen_names_upstream(l, &t);
-}
-
-bool parent_is_bypassed(const struct parent_config *p, const struct target *t)
-{
-    return list_has_target(&p->no_proxy, t, false);
 }

@@ -252,6 +252,32 @@ static const char *parse_parent_url(const char *text, struct parent_url *out)
     return "http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, without a user name";
 }
 
+bool endpoint_is_given(const struct endpoint *p)
+{
+    return p->path || p->address.length;
+}
+
+void endpoint_format(const struct endpoint *p, struct text *out)
+{
+    char where[ADDR_TEXT_SIZE];
+    if (p->path) text_printf(out, "unix:%s", p->path);
+    if (!p->address.length) return;
+    addr_format(&p->address, where);
+    text_add(out, where);
+}
+
+static const char *parse_endpoint(const char *text, const char *directory, struct endpoint *out)
+{
+    enum { PATH_SIZE = 108 }; /* unix(7), sun_path */
+    static const char scheme[] = "unix:", what[] = "an IP address and a port, or unix:PATH";
+    size_t n = sizeof scheme - 1;
+    if (strncmp(text, scheme, n) != 0) return addr_from_text(text, &out->address) ? NULL : what;
+    char *path = text[n] ? resolve_path(text + n, directory) : NULL;
+    if (path && strlen(path) < PATH_SIZE) return set_string(&out->path, path);
+    free(path);
+    return text[n] ? "a shorter path: a Unix socket's has at most 107 characters" : what;
+}
+
 static const char *parse_resolver(const char *text, struct string_list *list)
 {
     enum { DNS_PORT = 53 };
@@ -336,6 +362,8 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
         return addr_from_text(text, member)
                    ? NULL
                    : "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080";
+    case KIND_ENDPOINT:
+        return parse_endpoint(text, directory, member);
     case KIND_IP:
         return addr_from_ip(text, 0, member) && !addr_is_unspecified(member)
                    ? NULL
@@ -358,6 +386,15 @@ static void print_url(const struct parent_url *url, char out[PRINTED])
     if (!url->target.host[0]) return;
     target_format(&url->target, target);
     snprintf(out, PRINTED, "%s%s", schemes[url->kind], target);
+}
+
+static void print_endpoint(const struct endpoint *p, void (*each)(void *arg, const char *text),
+                           void *arg)
+{
+    struct text out = {0};
+    endpoint_format(p, &out);
+    if (out.size > 0) each(arg, text_string(&out));
+    text_fini(&out);
 }
 
 void value_print(enum value_kind kind, const void *member,
@@ -393,6 +430,9 @@ void value_print(enum value_kind kind, const void *member,
     case KIND_ADDRESS:
         addr_format(member, s);
         break;
+    case KIND_ENDPOINT:
+        print_endpoint(member, each, arg);
+        return;
     case KIND_IP:
         if (((const struct addr *)member)->length) addr_format_ip(member, s);
         break;
@@ -430,6 +470,10 @@ void value_free(enum value_kind kind, void *member)
     case KIND_USER:
         free(*(char **)member);
         *(char **)member = NULL;
+        break;
+    case KIND_ENDPOINT:
+        free(((struct endpoint *)member)->path);
+        ((struct endpoint *)member)->path = NULL;
         break;
     case KIND_SUITE_LIST:
     case KIND_PATH_LIST:

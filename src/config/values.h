@@ -32,6 +32,7 @@ enum value_kind {
     KIND_PUBLISH_URL,
     KIND_LISTEN_TYPE,
     KIND_ADDRESS,
+    KIND_ENDPOINT,
     KIND_IP,
     KIND_CIDR_LIST,
     KIND_PATTERN_LIST,

@@ -271,6 +271,7 @@ static enum step start_handshake(struct conn *c)
         return conn_refuse(c, REASON_INTERNAL_ERROR);
     mutual_ask(c);
     c->client.readable = true; /* a client that left has not seen our certificate */
+    c->setup->handshake_ns = clock_steady_ns();
     conn_set_state(c, CONN_CLIENT_HANDSHAKE);
     return STEP_AGAIN;
 }
@@ -280,7 +281,10 @@ static enum step start_handshake(struct conn *c)
 enum step client_start_handshake(struct conn *c, const char *alpn)
 {
     snprintf(c->setup->agreed_alpn, sizeof c->setup->agreed_alpn, "%s", alpn);
-    if (!has_to_mint(c)) return start_handshake(c);
+    if (!has_to_mint(c)) {
+        counts_add_one(&c->worker->counts.leaf_hits);
+        return start_handshake(c);
+    }
     c->setup->mint.failed = false;
     conn_set_state(c, CONN_CERTIFICATE);
     return STEP_AGAIN;
@@ -316,6 +320,7 @@ enum step client_certificate_step(struct conn *c)
     }
     if (!mints_begin(mints, c->worker->signer, c->runtime, &leaf))
         return conn_refuse(c, REASON_INTERNAL_ERROR);
+    counts_add_one(&c->worker->counts.mints);
     mints_await(mints, wait, &leaf);
     return STEP_WAIT;
 }
@@ -400,6 +405,7 @@ enum step client_handshake_step(struct conn *c)
         if (!agreed_is_allowed(&agreed, conn_config(c)->policy.allowed, true) ||
             agreed.suite != c->setup->verdict.suite->id)
             return conn_refuse(c, REASON_INTERNAL_ERROR);
+        evidence_handshake(c, COUNTS_CLIENT, &agreed);
         /* In a resumed handshake the client sends the last flight, then its request. */
         if (agreed.resumed) leg_acknowledge(&c->client);
         if (c->reason != REASON_OK)

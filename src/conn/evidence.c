@@ -157,16 +157,16 @@ static void on_written(void *context, void *token, bool written)
     worker_post(context, &c->mail);
 }
 
-void evidence_recent(const struct conn *c)
+static void add_recent(const struct conn *c, struct recent *recent)
 {
     const struct setup *a = c->setup;
-    struct recent *recent = c->worker->shared->recent;
     struct recent_entry e = {.source = c->peer,
                              .reason = c->reason,
                              .alert_sent = c->alert_sent,
                              .alert_received = c->alert_received};
-    if (!c->front->responder || !recent) return;
+    if (!recent) return;
     clock_gettime(CLOCK_REALTIME, &e.at);
+    if (c->target.host[0]) target_format(&c->target, e.destination);
     if (c->client.tls) {
         struct agreed facts = session_agreed(c->client.tls);
         e.version = facts.version;
@@ -185,6 +185,11 @@ void evidence_recent(const struct conn *c)
     recent_add(recent, &e);
 }
 
+void evidence_recent(const struct conn *c)
+{
+    if (c->front->responder) add_recent(c, c->worker->shared->recent);
+}
+
 void evidence_refused(struct conn *c, bool wait)
 {
     if (c->recorded) return;
@@ -197,8 +202,10 @@ void evidence_refused(struct conn *c, bool wait)
     c->waiting_for_audit = wait;
     if (!recorder_count_refusal(c->worker->recorder, &c->peer, c->listener->config->name,
                                 destination, c->reason, &c->runtime->loaded->audit_policy,
-                                wait ? &reply : NULL))
+                                wait ? &reply : NULL)) {
+        add_recent(c, c->worker->shared->refusals);
         submit(c, AUDIT_CONNECTION_REFUSED, wait ? &reply : NULL);
+    }
 }
 
 /* Once per listener and load of the configuration: all its connections have the same cause. */
@@ -235,13 +242,31 @@ void evidence_opened(struct conn *c)
     tell_of_binding(c);
 }
 
+void evidence_handshake(struct conn *c, unsigned leg, const struct agreed *agreed)
+{
+    struct counts *counts = &c->worker->counts;
+    const struct suite *suite = suite_by_id(agreed->suite);
+    int64_t took = clock_steady_ns() - c->setup->handshake_ns;
+    size_t group = 0;
+    while (group < GROUP_COUNT && group_at(group) != agreed->group) group++;
+    group = group < GROUP_COUNT ? group + 1 : 0;
+    if (suite) counts_add_one(&counts->handshakes[leg][suite - suites][group][agreed->resumed]);
+    histogram_add(&counts->handshake_time[leg], took);
+}
+
 void evidence_observed(struct conn *c)
 {
+    const struct outlook *outlook = &c->observer->outlook;
+    enum reason reason = outlook->kind == OUTLOOK_REFUSE ? outlook->reason : REASON_OK;
+    counts_add_one(&c->worker->counts.outlook[reason]);
     submit(c, AUDIT_CONNECTION_OBSERVED, NULL);
 }
 
 void evidence_closed(struct conn *c)
 {
-    counts_add_one(&c->worker->counts.closed[c->reason]);
+    struct counts *counts = &c->worker->counts;
+    counts_add_one(&counts->closed[c->reason]);
+    counts_add(&counts->bytes[COUNTS_CLIENT], c->to_upstream.bytes);
+    counts_add(&counts->bytes[COUNTS_UPSTREAM], c->to_client.bytes);
     submit(c, AUDIT_CONNECTION_CLOSED, NULL);
 }

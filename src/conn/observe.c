@@ -115,6 +115,7 @@ static void on_name_found(void *arg, enum lookup_status status, const struct add
 {
     struct conn *c = arg;
     bool answered = status == LOOKUP_FOUND || status == LOOKUP_NOT_FOUND;
+    counts_add_one(&c->worker->counts.lookups[status]);
     c->setup->lookup = NULL;
     c->observer->name_pending = false;
     if (reach_original_among(c, addresses, n))

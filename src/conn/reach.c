@@ -133,7 +133,9 @@ static enum step lookup_failed(struct conn *c, enum lookup_status status)
 
 void reach_lookup_overdue(struct conn *c)
 {
-    lookup_failed(c, lookup_overdue(c->setup->lookup));
+    enum lookup_status status = lookup_overdue(c->setup->lookup);
+    counts_add_one(&c->worker->counts.lookups[status]);
+    lookup_failed(c, status);
 }
 
 void reach_dial_overdue(struct conn *c)
@@ -160,6 +162,7 @@ static void on_hop_found(void *arg, enum lookup_status status, const struct addr
                          size_t n)
 {
     struct conn *c = arg;
+    counts_add_one(&c->worker->counts.lookups[status]);
     keep_answer(c, addresses, n);
     if (status == LOOKUP_FOUND)
         dial_allowed(c);
@@ -192,6 +195,7 @@ static void on_name_found(void *arg, enum lookup_status status, const struct add
                           size_t n)
 {
     struct conn *c = arg;
+    counts_add_one(&c->worker->counts.lookups[status]);
     const struct addr *original = reach_original_among(c, addresses, n);
     c->setup->lookup = NULL;
     if (original)

@@ -135,6 +135,7 @@ enum step upstream_start_handshake(struct conn *c)
         c->upstream.tls = session_client(c->runtime->upstream, &c->upstream.stream, server_name,
                                          a->alpn, &offer, &a->check, NULL);
     if (!c->upstream.tls) return conn_refuse(c, REASON_INTERNAL_ERROR);
+    a->handshake_ns = clock_steady_ns();
     conn_set_state(c, CONN_UPSTREAM_HANDSHAKE);
     (void)judge(c, buf_size(&c->upstream.stream.in)); /* received before the session existed */
     return STEP_AGAIN;
@@ -205,6 +206,7 @@ static enum step handshake_done(struct conn *c)
     }
     if (!agreed_is_allowed(&agreed, conn_config(c)->policy.allowed, proved))
         return conn_refuse(c, REASON_INTERNAL_ERROR);
+    evidence_handshake(c, COUNTS_UPSTREAM, &agreed);
     remember_session(c, &agreed);
     const char *own = runtime_own_digest(c->runtime, c->listener, a->verdict.key);
     bool same = own && strcmp(own, a->check.facts.sha256) == 0;

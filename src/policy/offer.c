@@ -88,7 +88,7 @@ static void put_groups(struct hello_writer *w, const struct offer *o)
 {
     uint16_t usual[8];
     size_t n = 0, start = begin_extension(w, EXTENSION_GROUPS);
-    for (size_t i = 0; i < group_count() && i < COUNT_OF(usual); i++) usual[n++] = group_at(i);
+    for (size_t i = 0; i < GROUP_COUNT && i < COUNT_OF(usual); i++) usual[n++] = group_at(i);
     if (o->group_count)
         put_list(w, o->groups, o->group_count);
     else

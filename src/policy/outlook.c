@@ -25,7 +25,7 @@ static struct outlook unknown(const char *why)
 static bool offers_all(const struct hello *h, suite_set allowed)
 {
     if (verdict_offered(h, allowed) != allowed) return false;
-    for (size_t i = 0; i < group_count(); i++)
+    for (size_t i = 0; i < GROUP_COUNT; i++)
         if (!span_has_u16(h->groups, group_at(i))) return false;
     return true;
 }

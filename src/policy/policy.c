@@ -186,11 +186,6 @@ bool group_weak(uint16_t id)
     return false;
 }
 
-size_t group_count(void)
-{
-    return COUNT_OF(groups);
-}
-
 uint16_t group_at(size_t i)
 {
     return groups[i].id;

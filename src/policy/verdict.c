@@ -58,7 +58,7 @@ static bool offers_group(const struct hello *h, uint16_t wanted)
 
 static bool offers_any_group(const struct hello *h)
 {
-    for (size_t i = 0; i < group_count(); i++)
+    for (size_t i = 0; i < GROUP_COUNT; i++)
         if (offers_group(h, group_at(i))) return true;
     return false;
 }

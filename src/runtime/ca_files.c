@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const issuing_files[KEY_TYPES] = {
+const char *const ca_issuing_files[KEY_TYPES] = {
     [KEY_ECDSA] = "issuing-ecdsa.pem", [KEY_RSA] = "issuing-rsa.pem"};
 
 void ca_place_file(const struct ca_place *place, const char *name, char out[PATH_MAX])
@@ -20,7 +20,7 @@ void ca_place_file(const struct ca_place *place, const char *name, char out[PATH
 
 void ca_place_issuing(const struct ca_place *place, enum key_type type, char out[PATH_MAX])
 {
-    ca_place_file(place, issuing_files[type], out);
+    ca_place_file(place, ca_issuing_files[type], out);
 }
 
 struct ca_place ca_place_of(const struct config *c)

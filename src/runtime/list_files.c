@@ -215,6 +215,7 @@ static void each_list(const struct config *c, void (*each)(struct list list, voi
         each((struct list){.patterns = &l->allow_upstreams}, arg);
         each((struct list){.patterns = &l->only}, arg);
     }
+    each((struct list){.cidrs = &((struct config *)c)->operate.allow_clients}, arg);
     for (size_t i = 0; i < c->parent_count; i++)
         each((struct list){.patterns = &c->parents[i].no_proxy}, arg);
     for (size_t i = 0; i < c->identity_count; i++)

@@ -63,7 +63,7 @@ void load_note_end(struct loaded_config *loaded, const char *what, time_t end, t
     if (!more) return;
     loaded->ends = more;
     char *copy = text_copy(what, strlen(what));
-    if (copy) more[loaded->end_count++] = (struct expiry){copy, end, warn_from};
+    if (copy) more[loaded->end_count++] = (struct expiry){copy, NULL, end, warn_from};
 }
 
 /* Warn 30 days ahead, or for short-lived certificates at a third of the lifetime, at least 7
@@ -83,21 +83,23 @@ void loaded_config_warnings(const struct loaded_config *loaded, time_t now, stru
         const struct expiry *e = &loaded->ends[i];
         if (now < e->warn_from) continue;
         clock_format_seconds(e->end, when);
-        text_printf(out, "%s %s %s.\n", e->what, e->end < now ? "expired on" : "expires soon, on",
-                    when);
+        text_printf(out, "%s %s %s%s.\n", e->what, e->end < now ? "expired on" : "expires soon, on",
+                    when, e->remark ? e->remark : "");
     }
     text_add(out, text_string(&loaded->notes));
 }
 
 /* Who renews an issuing CA: this program, if the root's key is here. */
-static void note_issuing(struct loaded_config *loaded, const struct cert *c)
+static void note_issuing(struct loaded_config *loaded, const struct cert *c, enum key_type key)
 {
     bool renews = loaded->ca.renews;
     time_t lifetime = c->not_after - c->not_before;
-    load_note_end(loaded,
-                  renews ? "An issuing CA"
-                         : "An issuing CA, which this process has no root's key to renew,",
-                  c->not_after, c->not_after - lifetime / (renews ? 6 : 3));
+    size_t before = loaded->end_count;
+    char what[64];
+    snprintf(what, sizeof what, "The issuing CA %s", ca_issuing_files[key]);
+    load_note_end(loaded, what, c->not_after, c->not_after - lifetime / (renews ? 6 : 3));
+    if (!renews && loaded->end_count > before)
+        loaded->ends[before].remark = " (this process has no root's key to renew it)";
 }
 
 static bool publishes(const struct config *c)
@@ -127,7 +129,8 @@ static void load_ca(struct loaded_config *loaded, struct text *errors)
     }
     if (ca_signers_open(&loaded->ca, &place, signers, errors)) {
         for (int k = 0; k < KEY_TYPES; k++)
-            if (loaded->ca.issuing[k].size > 0) note_issuing(loaded, ca_certificate(signers[k]));
+            if (loaded->ca.issuing[k].size > 0)
+                note_issuing(loaded, ca_certificate(signers[k]), (enum key_type)k);
         ca_signers_close(signers);
     }
     if (publishes(loaded->config))

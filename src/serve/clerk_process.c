@@ -31,6 +31,7 @@ struct clerk_process {
     char how[64];     /* the former one ended */
     ev_child ended;
     ev_timer again;
+    struct text state;           /* of the last ping that was answered */
     struct clerk_elsewhere next; /* find NULL: the clerk is this keeper's */
 };
 
@@ -289,12 +290,17 @@ pid_t clerk_process_pid(const struct clerk_process *p)
 bool clerk_process_ping(struct clerk_process *p)
 {
     struct text errors = {0};
-    bool alive = true, answers = p->post >= 0 && clerk_ping(p->post, &alive, &errors);
+    bool alive = true, answers = p->post >= 0 && clerk_ping(p->post, &p->state, &alive, &errors);
     end_hanging(p, alive);
     if (strcmp(text_string(&errors), CLERK_ELSEWHERE) == 0 && !p->next.find)
         answers = replace(p, p->config, p->policy, &errors);
     text_fini(&errors);
     return answers;
+}
+
+const char *clerk_process_state(const struct clerk_process *p)
+{
+    return text_string(&p->state);
 }
 
 bool clerk_process_note_end(struct clerk_process *p, const char *name, const char *how)
@@ -364,6 +370,7 @@ size_t clerk_process_free(struct clerk_process *p)
     await_end(p);
     forget_kept(p);
     text_fini(&unused);
+    text_fini(&p->state);
     free(p);
     return lost;
 }

@@ -115,7 +115,17 @@ static void follow(struct client *client)
     if (client->follows && client->control->closing) answer(client, CONTROL_CLOSE, "", -1);
 }
 
-static void obey(struct client *client, const struct text *order)
+/* pipe: what came with it; -1: none. */
+static void show_status(const struct client *client, const char *form, int pipe)
+{
+    const struct control_events *events = &client->control->events;
+    if (form && pipe >= 0 && events->status(events->arg, form, pipe))
+        answer(client, CONTROL_DONE, "", -1);
+    else
+        answer(client, CONTROL_REFUSED, "the proxy does not run now\n", -1);
+}
+
+static void obey(struct client *client, const struct text *order, int fd)
 {
     const struct control_events *events = &client->control->events;
     size_t at = 0;
@@ -128,6 +138,8 @@ static void obey(struct client *client, const struct text *order)
     } else if (what && strcmp(what, CONTROL_RELOAD) == 0) {
         client->waits_for = CONTROL_RELOAD;
         events->reload(events->arg);
+    } else if (what && strcmp(what, CONTROL_STATUS) == 0) {
+        show_status(client, post_next(order, &at), fd);
     } else if (what && strcmp(what, CONTROL_STOP) == 0) {
         answer(client, CONTROL_DONE, "", -1);
         events->stop(events->arg);
@@ -143,8 +155,10 @@ static void on_client(struct ev_loop *loop, ev_io *io, int events)
     struct client *client = io->data;
     struct control *c = client->control;
     struct text order = {0};
-    if (post_receive(client->end, &order, NULL)) {
-        obey(client, &order);
+    int fd = -1;
+    if (post_receive(client->end, &order, &fd)) {
+        obey(client, &order, fd);
+        if (fd >= 0) close(fd);
     } else if (errno != EAGAIN && errno != ENOMEM) {
         bool followed = client->follows;
         drop(client);
@@ -324,6 +338,16 @@ bool control_ask(int end, const char *what, struct text *answer, int *fd)
     struct text order = {0};
     post_put(&order, what);
     bool ok = post_send(end, &order, -1) && post_receive(end, answer, fd);
+    text_fini(&order);
+    return ok;
+}
+
+bool control_ask_status(int end, const char *form, int pipe, struct text *answer)
+{
+    struct text order = {0};
+    post_put(&order, CONTROL_STATUS);
+    post_put(&order, form);
+    bool ok = post_send(end, &order, pipe) && post_receive(end, answer, NULL);
     text_fini(&order);
     return ok;
 }

@@ -38,6 +38,13 @@ static int *find(const struct given *g, size_t listener, size_t worker)
     return NULL;
 }
 
+int given_take(struct given *g, size_t listener, size_t worker)
+{
+    int *place = find(g, listener, worker), fd = place ? *place : -1;
+    if (place) *place = -1;
+    return fd;
+}
+
 bool given_set_addresses(const struct given *g, struct loaded_config *loaded, struct text *errors)
 {
     for (size_t i = 0; i < loaded->config->listener_count; i++) {

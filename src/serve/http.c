@@ -5,6 +5,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <microhttpd.h>
 #include <pthread.h>
 #include <signal.h>
@@ -12,8 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 /* What one client may cost. */
@@ -21,6 +24,8 @@ enum {
     CONNECTIONS_PER_SOURCE = 64,
     TIMEOUT_S = 15,
     MEMORY = 16 << 10, /* of a connection, for its request */
+    SETTLE_STEPS = 20,
+    SETTLE_STEP_NS = 10000000,
 };
 
 /* It brings a dozen libraries with it, which no other listener needs: so it is not linked. */
@@ -45,7 +50,7 @@ static bool find(void *library, const char *name, void *place)
     return found != NULL;
 }
 
-bool http_load(struct text *errors)
+bool http_load(const char *who, struct text *errors)
 {
     if (http.start_daemon) return true;
     void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
@@ -60,8 +65,7 @@ bool http_load(struct text *errors)
         find(library, "MHD_get_connection_values", &http.connection_values) &&
         find(library, "MHD_start_daemon", &http.start_daemon))
         return true;
-    text_add(errors,
-             "a publish listener and [operate] need " LIBRARY ": install libmicrohttpd12\n");
+    text_printf(errors, "%s needs " LIBRARY ": install libmicrohttpd12\n", who);
     return false;
 }
 
@@ -69,7 +73,8 @@ struct http_server {
     struct http_site site;
     struct sources *sources;
     struct source *entering; /* accepted, but not begun yet */
-    int fd;                  /* the library closes it */
+    int fd;                  /* the library closes it, */
+    int former_fd;           /* but not after http_quiesce() */
     struct MHD_Daemon *daemon;
 };
 
@@ -261,7 +266,7 @@ struct http_server *http_start(int fd, const struct http_site *site, unsigned co
         if (fd >= 0) close(fd);
         return NULL;
     }
-    *s = (struct http_server){.site = *site, .fd = fd, .sources = sources_new(1)};
+    *s = (struct http_server){.site = *site, .fd = fd, .former_fd = -1, .sources = sources_new(1)};
     if (s->sources && start(s, connections)) return s;
     int fault = errno;
     http_stop(s);
@@ -269,17 +274,28 @@ struct http_server *http_start(int fd, const struct http_site *site, unsigned co
     return NULL;
 }
 
-unsigned http_connections(const struct http_server *s)
+static unsigned connections(const struct http_server *s)
 {
     const union MHD_DaemonInfo *info =
         http.daemon_info(s->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
     return info ? info->num_connections : 0;
 }
 
+/* The library's thread may be about to use the socket's number: something else takes its place. */
 void http_quiesce(struct http_server *s)
 {
-    int fd = http.quiesce_daemon(s->daemon);
-    if (fd >= 0) close(fd);
+    int fd = http.quiesce_daemon(s->daemon), other = eventfd(0, EFD_CLOEXEC);
+    s->former_fd = fd;
+    if (fd >= 0 && other >= 0) (void)!dup3(other, fd, O_CLOEXEC);
+    if (other >= 0) close(other);
+}
+
+void http_settle(const struct http_server *s)
+{
+    int steps = 0;
+    do /* one that was just accepted does not count yet */
+        nanosleep(&(struct timespec){.tv_nsec = SETTLE_STEP_NS}, NULL);
+    while (++steps < SETTLE_STEPS && connections(s) > 0);
 }
 
 void http_stop(struct http_server *s)
@@ -289,6 +305,7 @@ void http_stop(struct http_server *s)
         http.stop_daemon(s->daemon);
     else
         close(s->fd);
+    if (s->former_fd >= 0) close(s->former_fd);
     sources_leave(s->sources, s->entering);
     sources_free(s->sources);
     free(s);

@@ -48,6 +48,7 @@ static void take_one(struct inherited *i, int fd, const char *name, size_t lengt
     }
     int *own = strcmp(s.name, INHERITED_POST) == 0      ? &i->post
                : strcmp(s.name, INHERITED_CONTROL) == 0 ? &i->control
+               : strcmp(s.name, INHERITED_OPERATE) == 0 ? &i->operate
                                                         : NULL;
     if (own && *own < 0) {
         *own = fd;
@@ -66,7 +67,7 @@ bool inherited_take(struct inherited *i, struct text *errors)
 {
     long count = variable("LISTEN_PID") == getpid() ? variable("LISTEN_FDS") : 0;
     const char *names = getenv("LISTEN_FDNAMES");
-    *i = (struct inherited){.post = -1, .control = -1};
+    *i = (struct inherited){.post = -1, .control = -1, .operate = -1};
     if (count > 0 && count <= MOST) i->sockets = calloc((size_t)count, sizeof *i->sockets);
     for (long k = 0; i->sockets && k < count && errors->size == 0; k++) {
         size_t length = names ? strcspn(names, ":") : 0;
@@ -128,5 +129,6 @@ void inherited_fini(struct inherited *i, bool warn)
     free(i->sockets);
     if (i->post >= 0) close(i->post);
     if (i->control >= 0) close(i->control);
-    *i = (struct inherited){.post = -1, .control = -1};
+    if (i->operate >= 0) close(i->operate);
+    *i = (struct inherited){.post = -1, .control = -1, .operate = -1};
 }

@@ -49,7 +49,9 @@ static void on_ping(struct ev_loop *loop, ev_timer *timer, int events)
 {
     (void)loop;
     (void)events;
-    (void)!clerk_process_ping(((struct keeper *)timer->data)->senders.clerk);
+    struct keeper *k = timer->data;
+    (void)!clerk_process_ping(k->senders.clerk);
+    keeper_tell_state(k);
 }
 
 struct care_errand {
@@ -194,6 +196,7 @@ static void on_term(struct ev_loop *loop, ev_signal *signal, int events)
 static void on_clerk_restarted(void *arg, const char *how)
 {
     struct keeper *k = arg;
+    k->state.clerk_starts++;
     senders_connect(&k->senders);
     if (*how) keeper_record(k, AUDIT_PROCESS_ENDED, how);
     if (!k->rejecting) keeper_go_on(k);
@@ -306,11 +309,12 @@ bool keeper_run(const char *config_file, const struct keeper_ready *ready, struc
     struct keeper k = {.config_file = config_file,
                        .ready = ready,
                        .errors = errors,
+                       .state = {.started = (unsigned long)time(NULL), .clerk_starts = 1},
                        .now.files = -1,
                        .next.files = -1,
                        .following = -1,
                        .former = -1};
-    struct inherited given = {.post = -1, .control = -1};
+    struct inherited given = {.post = -1, .control = -1, .operate = -1};
     sigset_t before;
     confine_signals_of_first(&before);
     confine_process();

@@ -3,6 +3,7 @@
 #ifndef SERVE_KEEPER_IMPL_H
 #define SERVE_KEEPER_IMPL_H
 
+#include "operate/keeper_state.h"
 #include "serve/control.h"
 #include "serve/keeper.h"
 #include "serve/list_watch.h"
@@ -44,7 +45,8 @@ struct keeper {
     enum reload again;   /* when the one under way is done */
     bool upgrade_wanted; /* likewise */
     unsigned long silent, lost;
-    struct text *errors; /* of the start */
+    struct keeper_state state; /* for an operator */
+    struct text *errors;       /* of the start */
     struct list_watch watch;
     struct control *control; /* NULL: none */
     /* The next keeper, while it starts (struct upgrade), and what this one knows of it then. */
@@ -91,6 +93,8 @@ void keeper_stop(struct keeper *k);
 /* keeper_proxy.c */
 
 void keeper_start_proxy(struct keeper *k);
+/* Tells the proxy what it shows an operator. */
+void keeper_tell_state(struct keeper *k);
 void keeper_watch_proxy(struct keeper *k); /* its timer; before the first start */
 
 /* keeper_reload.c */

@@ -80,7 +80,13 @@ static void on_used(void *arg)
         k->ready->report(k->ready->arg, loaded->listener_addresses, loaded->config->listener_count);
     else
         setting_announce(&k->now);
-    if (!k->announced) keeper_note_serving(k);
+    if (!k->announced) {
+        k->state.loads = 1;
+        k->state.loaded = (unsigned long)loaded->at;
+        keeper_note_serving(k);
+    }
+    (void)!clerk_process_ping(k->senders.clerk);
+    keeper_tell_state(k);
     k->announced = true;
     keeper_go_on(k);
 }
@@ -204,6 +210,15 @@ static void on_look_at_names(struct ev_loop *loop, ev_timer *timer, int events)
     if (names_have_changed(k)) give_names(k);
 }
 
+void keeper_tell_state(struct keeper *k)
+{
+    struct text own = {0};
+    if (!k->proxy) return;
+    keeper_state_put(&k->state, &own);
+    proxy_process_tell_state(k->proxy, text_string(&own), clerk_process_state(k->senders.clerk));
+    text_fini(&own);
+}
+
 void keeper_start_proxy(struct keeper *k)
 {
     struct text errors = {0};
@@ -212,6 +227,7 @@ void keeper_start_proxy(struct keeper *k)
     k->proxy_since_ns = clock_steady_ns();
     k->proxy = proxy_process_new(k->loop, &events, &errors);
     if (k->proxy) {
+        k->state.proxy_starts++;
         k->phase = PHASE_LOADING;
         give_signers(k);
         (void)names_have_changed(k);

@@ -45,6 +45,7 @@ void keeper_reject(struct keeper *k, struct text *errors)
     if (!clerk_process_reopen(k->senders.clerk, &k->now.loaded->config->audit, NULL, &unused))
         diag_error("the audit file cannot be opened anew: %s", text_string(&unused));
     text_fini(&unused);
+    k->state.rejections++;
     answer(k, false, text_string(errors));
     own_record_rejection(k->senders.own, k->now.loaded, errors);
     if (k->next.loaded) signers_forget(k->signers, k->next.loaded);
@@ -154,6 +155,8 @@ void keeper_change(struct keeper *k)
 void keeper_note_changed(struct keeper *k)
 {
     const struct loaded_config *loaded = k->now.loaded;
+    k->state.loads++;
+    k->state.loaded = (unsigned long)loaded->at;
     diag_info("configuration reloaded");
     for (size_t i = 0; i < loaded->config->listener_count; i++) {
         const struct listen_config *l = &loaded->config->listeners[i];

@@ -303,6 +303,15 @@ static int on_clerk_wanted(void *arg)
     return clerk_process_add_keeper(k->senders.clerk);
 }
 
+static bool on_status_asked(void *arg, const char *form, int pipe)
+{
+    struct keeper *k = arg;
+    if (!k->proxy || !k->announced) return false;
+    keeper_tell_state(k);
+    proxy_process_show(k->proxy, form, pipe);
+    return true;
+}
+
 static bool is_part(void *arg, pid_t process)
 {
     const struct keeper *k = arg;
@@ -326,7 +335,8 @@ static void on_open_control(void *arg)
     struct control_errand *e = arg;
     struct keeper *k = e->keeper;
     const struct control_events events = {
-        on_upgrade_asked, on_reload_asked, on_stop_asked, on_clerk_wanted, on_left, is_part, k};
+        on_upgrade_asked, on_reload_asked, on_stop_asked, on_status_asked,
+        on_clerk_wanted,  on_left,         is_part,       k};
     k->control = control_new(k->loop, k->config_file, e->given, &events, &e->errors);
 }
 

@@ -1,17 +1,13 @@
-#include "serve/proxy.h"
+#include "proxy_impl.h"
 
 #include "proxy_order.h"
 
 #include "base/clock.h"
 #include "base/confine.h"
 #include "base/diag.h"
-#include "base/post.h"
 #include "front/fronts.h"
 #include "net/names.h"
 #include "route/routes.h"
-#include "serve/given.h"
-#include "serve/publisher.h"
-#include "serve/worker_thread.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -23,35 +19,9 @@
 
 static const int64_t second_ns = 1000000000;
 
-/* One load of the configuration, and what is made of it. */
-struct load {
-    struct loaded_config *loaded; /* NULL: none */
-    struct runtime **runtimes;    /* one per worker, which takes it */
-    struct publisher *publisher;
-};
-
-struct proxy {
-    int post; /* -1: the keeper is gone */
-    struct ev_loop *loop;
-    ev_io orders;
-    struct worker_shared shared;
-    struct worker_events events;
-    struct leaf_keys leaf_keys;
-    struct worker_thread **workers;
-    unsigned count, started;
-    unsigned drained, ended, taken; /* atomic: workers; taken: since the last use */
-    ev_async worker_news;
-    ev_timer hourly;
-    struct given given;
-    int signers[CONFIG_WORKERS]; /* sockets for signatures; -1: none, or given away */
-    struct load next, current;   /* of current, only the publisher */
-    struct kept kept;            /* at the drain */
-    bool draining, drained_told;
-};
-
 /* ---- news ---- */
 
-static void tell(struct proxy *p, const char *kind, const char *field, const char *more)
+void proxy_tell(struct proxy *p, const char *kind, const char *field, const char *more)
 {
     struct text news = {0};
     post_put(&news, kind);
@@ -63,117 +33,6 @@ static void tell(struct proxy *p, const char *kind, const char *field, const cha
     }
     if (p->post >= 0) (void)!post_send(p->post, &news, -1);
     text_fini(&news);
-}
-
-/* ---- loading ---- */
-
-/* Takes fd. */
-static void take_socket(struct proxy *p, const struct text *order, size_t at, int fd)
-{
-    const char *listener = post_next(order, &at), *worker = listener ? post_next(order, &at) : NULL;
-    if (worker)
-        given_add(&p->given, strtoul(listener, NULL, 10), strtoul(worker, NULL, 10), fd);
-    else if (fd >= 0)
-        close(fd);
-}
-
-static void forget(struct load *l, unsigned count)
-{
-    for (unsigned i = 0; l->runtimes && i < count; i++) runtime_release(l->runtimes[i]);
-    free(l->runtimes);
-    publisher_free(l->publisher);
-    loaded_config_release(l->loaded);
-    *l = (struct load){NULL, NULL, NULL};
-}
-
-/* Takes fd. */
-static void take_signer(struct proxy *p, const struct text *order, size_t at, int fd)
-{
-    const char *digits = post_next(order, &at);
-    unsigned long worker = digits ? strtoul(digits, NULL, 10) : CONFIG_WORKERS;
-    if (worker < CONFIG_WORKERS && p->signers[worker] < 0)
-        p->signers[worker] = fd;
-    else if (fd >= 0)
-        close(fd);
-}
-
-static struct worker_thread *make_worker(struct proxy *p, unsigned i, const struct ticket_key *key)
-{
-    int signer = p->signers[i];
-    p->signers[i] = -1;
-    return signer < 0 ? NULL : worker_thread_new(i, &p->shared, &p->events, key, signer);
-}
-
-static bool make_workers(struct proxy *p, unsigned count)
-{
-    struct ticket_key key;
-    if (p->workers) return count == p->count;
-    p->workers = calloc(count, sizeof(struct worker_thread *));
-    p->count = p->workers ? count : 0;
-    p->shared.sources = sources_new(count);
-    bool ok = p->workers && p->shared.sources && ticket_key_generate(&key);
-    for (unsigned i = 0; ok && i < count; i++)
-        ok = (p->workers[i] = make_worker(p, i, &key)) != NULL;
-    explicit_bzero(&key, sizeof key);
-    return ok;
-}
-
-static bool build(struct proxy *p, struct load *l, struct text *errors)
-{
-    size_t n = l->loaded->config->listener_count;
-    int *sockets = calloc(n, sizeof(int));
-    l->runtimes = calloc(p->count, sizeof(struct runtime *));
-    bool ok = sockets && l->runtimes;
-    for (unsigned k = 0; ok && k < p->count; k++) {
-        given_lend(&p->given, k, sockets, n);
-        l->runtimes[k] = runtime_new(l->loaded, &p->leaf_keys, worker_thread_loop(p->workers[k]),
-                                     sockets, errors);
-        ok = l->runtimes[k] != NULL;
-        given_return(&p->given, k, sockets, n);
-    }
-    if (ok) {
-        given_lend(&p->given, 0, sockets, n);
-        l->publisher = publisher_new(l->loaded, sockets, p->current.publisher, errors);
-        given_return(&p->given, 0, sockets, n);
-    }
-    free(sockets);
-    return ok && l->publisher;
-}
-
-/* Takes fd. */
-static bool load(struct proxy *p, const char *config_file, uint32_t serial, int fd,
-                 struct text *errors)
-{
-    struct load *l = &p->next;
-    forget(l, p->count);
-    struct snapshot *files = config_file && fd >= 0 ? snapshot_open(fd) : NULL;
-    if (fd >= 0) close(fd);
-    if (!files) {
-        text_printf(errors, "the proxy cannot read its configuration: %s\n", strerror(errno));
-        return false;
-    }
-    l->loaded = loaded_config_read(config_file, false, files, errors);
-    snapshot_free(files);
-    if (l->loaded) l->loaded->serial = serial;
-    return l->loaded && given_set_addresses(&p->given, l->loaded, errors) &&
-           make_workers(p, l->loaded->config->proxy.workers) && build(p, l, errors);
-}
-
-/* Takes fd. */
-static void obey_load(struct proxy *p, const struct text *order, size_t at, int fd)
-{
-    struct text errors = {0};
-    const char *config_file = post_next(order, &at);
-    const char *serial = config_file ? post_next(order, &at) : NULL;
-    if (load(p, config_file, serial ? (uint32_t)strtoul(serial, NULL, 10) : 0, fd, &errors)) {
-        tell(p, NEWS_LOADED, NULL, NULL);
-    } else {
-        if (errors.size == 0) text_add(&errors, "the proxy is out of memory\n");
-        tell(p, NEWS_REFUSED, text_string(&errors), NULL);
-        forget(&p->next, p->count);
-    }
-    given_drop(&p->given);
-    text_fini(&errors);
 }
 
 /* ---- using ---- */
@@ -212,8 +71,25 @@ static void use(struct proxy *p)
     publisher_take_over(p->next.publisher, p->current.publisher);
     p->current.publisher = p->next.publisher;
     p->next.publisher = NULL;
-    forget(&p->next, p->count);
-    if (first) tell(p, NEWS_USED, NULL, NULL);
+    lookout_use(p->lookout, p->next.loaded);
+    p->listeners = p->next.loaded->config->listener_count;
+    if (first) lookout_watch(p->lookout, p->workers, p->count);
+    if (first) lookout_sample(p->lookout);
+    if (!p->next.keeps_operate) {
+        operate_server_free(p->current.operate);
+        p->current.operate = p->next.operate;
+        p->next.operate = NULL;
+        operate_server_begin(p->current.operate);
+    }
+    proxy_forget(&p->next, p->count);
+    if (first) proxy_tell(p, NEWS_USED, NULL, NULL);
+}
+
+static void on_sampling(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    lookout_sample(((struct proxy *)timer->data)->lookout);
 }
 
 static void on_new_hour(struct ev_loop *loop, ev_timer *timer, int events)
@@ -237,6 +113,8 @@ static void drain(struct proxy *p)
     p->draining = true;
     for (unsigned i = 0; i < p->started; i++) worker_thread_drain(p->workers[i], &p->kept);
     publisher_drain(p->current.publisher);
+    if (p->superseded) operate_server_leave(p->current.operate);
+    if (!p->superseded) lookout_note_drain(p->lookout);
     if (p->started == 0) ev_break(p->loop, EVBREAK_ALL);
 }
 
@@ -248,6 +126,7 @@ static void drain_but(struct proxy *p, const struct text *order, size_t at)
         if (!more) break; /* they are served */
         for (p->kept.items = more; p->kept.n <= i; p->kept.n++) more[p->kept.n] = false;
         more[i] = true;
+        if (i == p->listeners) p->superseded = true;
     }
     drain(p);
 }
@@ -264,7 +143,7 @@ static void tell_missed(struct proxy *p, unsigned channel)
 {
     char digits[TEXT_DECIMAL_SIZE];
     text_decimal(channel, digits);
-    tell(p, NEWS_MISSED, digits, NULL);
+    proxy_tell(p, NEWS_MISSED, digits, NULL);
 }
 
 static void tell_lost(struct proxy *p)
@@ -326,16 +205,29 @@ static void on_worker_news(struct ev_loop *loop, ev_async *async, int events)
     tell_lost(p);
     if (__atomic_load_n(&p->taken, __ATOMIC_ACQUIRE) == p->count) {
         __atomic_store_n(&p->taken, 0, __ATOMIC_RELAXED);
-        tell(p, NEWS_USED, NULL, NULL);
+        proxy_tell(p, NEWS_USED, NULL, NULL);
     }
     if (!p->drained_told && __atomic_load_n(&p->drained, __ATOMIC_ACQUIRE) == p->started) {
         p->drained_told = true;
-        tell(p, NEWS_DRAINED, NULL, NULL);
+        proxy_tell(p, NEWS_DRAINED, NULL, NULL);
     }
     if (__atomic_load_n(&p->ended, __ATOMIC_ACQUIRE) == p->started) ev_break(loop, EVBREAK_ALL);
 }
 
 /* ---- orders ---- */
+
+static void note_state(struct proxy *p, const struct text *order, size_t at)
+{
+    const char *keeper = post_next(order, &at), *clerk = keeper ? post_next(order, &at) : NULL;
+    if (clerk) lookout_note_state(p->lookout, keeper, clerk);
+}
+
+/* Takes fd. */
+static void show(struct proxy *p, const struct text *order, size_t at, int fd)
+{
+    const char *form = post_next(order, &at);
+    if (fd >= 0) operate_server_show_status(p->lookout, form && strcmp(form, "json") == 0, fd);
+}
 
 static void obey(struct proxy *p, const struct text *order, int fd)
 {
@@ -343,7 +235,7 @@ static void obey(struct proxy *p, const struct text *order, int fd)
     const char *kind = post_next(order, &at);
     if (!kind) kind = "";
     if (strcmp(kind, ORDER_SOCKET) == 0) {
-        take_socket(p, order, at, fd);
+        proxy_take_socket(p, order, at, fd);
         return;
     }
     if (strcmp(kind, ORDER_CLERK) == 0) {
@@ -351,19 +243,24 @@ static void obey(struct proxy *p, const struct text *order, int fd)
         return;
     }
     if (strcmp(kind, ORDER_LOAD) == 0) {
-        obey_load(p, order, at, fd);
+        proxy_load(p, order, at, fd);
         return;
     }
     if (strcmp(kind, ORDER_SIGNER) == 0) {
-        take_signer(p, order, at, fd);
+        proxy_take_signer(p, order, at, fd);
         return;
     }
+    if (strcmp(kind, ORDER_SHOW) == 0) {
+        show(p, order, at, fd);
+        return;
+    }
+    if (strcmp(kind, ORDER_STATE) == 0) note_state(p, order, at);
     if (strcmp(kind, ORDER_NAMES) == 0 && !(fd >= 0 && names_give(fd)))
         diag_error("the proxy cannot read what the system says of names: %s", strerror(errno));
     if (strcmp(kind, ORDER_USE) == 0)
         use(p);
     else if (strcmp(kind, ORDER_FORGET) == 0)
-        forget(&p->next, p->count);
+        proxy_forget(&p->next, p->count);
     else if (strcmp(kind, ORDER_DRAIN) == 0)
         drain_but(p, order, at);
     else if (strcmp(kind, ORDER_CLOSE) == 0)
@@ -416,6 +313,9 @@ static void watch(struct proxy *p)
     ev_timer_init(&p->hourly, on_new_hour, TICKET_LIFETIME_S, TICKET_LIFETIME_S);
     p->hourly.data = p;
     ev_timer_start(p->loop, &p->hourly);
+    ev_timer_init(&p->sampling, on_sampling, OVERVIEW_SAMPLE_S, OVERVIEW_SAMPLE_S);
+    p->sampling.data = p;
+    ev_timer_start(p->loop, &p->sampling);
 }
 
 /* Without the loop: the records of a worker that has lost its clerk go to the next one. */
@@ -450,8 +350,11 @@ static size_t end(struct proxy *p)
 {
     struct counts total = {0};
     char silent[TEXT_DECIMAL_SIZE], lost_records[TEXT_DECIMAL_SIZE];
-    forget(&p->next, p->count);
+    proxy_forget(&p->next, p->count);
+    operate_server_free(p->current.operate);
+    if (p->lookout) lookout_watch(p->lookout, NULL, 0);
     end_workers(p, &total);
+    lookout_free(p->lookout);
     free(p->kept.items);
     given_drop(&p->given);
     for (unsigned i = 0; i < CONFIG_WORKERS; i++)
@@ -462,8 +365,9 @@ static size_t end(struct proxy *p)
     size_t lost = p->shared.recording ? recording_free(p->shared.recording) : 0;
     text_decimal(total.silent, silent);
     text_decimal(lost, lost_records);
-    tell(p, NEWS_ENDED, silent, lost_records);
+    proxy_tell(p, NEWS_ENDED, silent, lost_records);
     recent_free(p->shared.recent);
+    recent_free(p->shared.refusals);
     sources_free(p->shared.sources);
     own_hellos_free(p->shared.own_hellos);
     if (p->post >= 0) close(p->post);
@@ -483,9 +387,12 @@ bool proxy_run(int post)
     p.shared.front_of = front_of;
     p.shared.route_of = route_of;
     p.shared.recent = recent_new();
+    p.shared.refusals = recent_new();
+    p.lookout = lookout_new(&p.shared);
     p.shared.own_hellos = own_hellos_new();
     p.shared.recording = recording_new();
-    bool ok = p.loop && p.shared.recent && p.shared.own_hellos && p.shared.recording;
+    bool ok = p.loop && p.lookout && p.shared.recent && p.shared.refusals && p.shared.own_hellos &&
+              p.shared.recording;
     if (ok) {
         watch(&p);
         ev_run(p.loop, 0);

@@ -17,7 +17,7 @@ static const struct confine_place places[] = {
 };
 /* clang-format off */
 static const char *const calls[] = {
-    "read", "pread64", "readv", "write", "writev", "lseek", "close", "dup", "fstat",
+    "read", "pread64", "readv", "write", "writev", "lseek", "close", "dup", "dup3", "fstat",
     "stat", "lstat", "newfstatat", "statx", "statfs", "fstatfs", "access", "faccessat",
     "faccessat2", "readlink", "readlinkat", "getcwd", "getdents64",
     "connect", "bind", "listen", "accept", "accept4", "send", "sendto",

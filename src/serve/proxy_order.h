@@ -3,7 +3,8 @@
 #ifndef SERVE_PROXY_ORDER_H
 #define SERVE_PROXY_ORDER_H
 
-/* Keeper to proxy. A socket is a listening one, for the next load; a proxy that has got all of them
+/* Keeper to proxy. A socket is a listening one, for the next load, that of [operate] as one more
+ * listener's; a proxy that has got all of them
  * loads the configuration, says so, and serves it when it is told to use it. */
 #define ORDER_SOCKET "socket" /* listener, worker; with the socket */
 #define ORDER_SIGNER \
@@ -12,7 +13,9 @@
     "load" /* the configuration's path, serial; with a snapshot (base/snapshot.h) \
             */
 #define ORDER_USE "use"
-#define ORDER_NAMES "names"   /* with what the system says of names (net/names.h) */
+#define ORDER_NAMES "names" /* with what the system says of names (net/names.h) */
+#define ORDER_STATE "state" /* of the keeper, of the clerk: texts (serve/lookout.h) */
+#define ORDER_SHOW "show"   /* json or text; with a pipe for the status (serve/operate_server.h) */
 #define ORDER_FORGET "forget" /* what was loaded */
 #define ORDER_CLERK "clerk"   /* channel; with a recorder's socket */
 /* Accept no more, end with the last connection. Listeners whose queues are others'. */

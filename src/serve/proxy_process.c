@@ -206,6 +206,7 @@ void proxy_process_load(struct proxy_process *p, const char *config_file, uint32
     for (size_t i = 0; i < sockets->n; i++)
         for (unsigned k = 0; k < sockets->items[i]->n; k++)
             give_socket(p, i, k, sockets->items[i]->fds[k]);
+    if (sockets->operate) give_socket(p, sockets->n, 0, sockets->operate->fds[0]);
     post_put(&order, ORDER_LOAD);
     post_put(&order, config_file);
     put_number(&order, serial);
@@ -229,6 +230,25 @@ void proxy_process_give_names(struct proxy_process *p, int fd)
     close(fd);
 }
 
+void proxy_process_tell_state(struct proxy_process *p, const char *keeper, const char *clerk)
+{
+    struct text order = {0};
+    post_put(&order, ORDER_STATE);
+    post_put(&order, keeper);
+    post_put(&order, clerk);
+    give(p, &order, -1);
+    text_fini(&order);
+}
+
+void proxy_process_show(struct proxy_process *p, const char *form, int fd)
+{
+    struct text order = {0};
+    post_put(&order, ORDER_SHOW);
+    post_put(&order, form);
+    give(p, &order, fd);
+    text_fini(&order);
+}
+
 void proxy_process_forget(struct proxy_process *p)
 {
     give_word(p, ORDER_FORGET);
@@ -247,6 +267,7 @@ void proxy_process_drain(struct proxy_process *p, const struct sockets *sockets,
     post_put(&order, ORDER_DRAIN);
     for (size_t i = 0; i < sockets->n; i++)
         if (all || sockets->items[i]->kept) put_number(&order, i);
+    if (all) put_number(&order, sockets->n);
     give(p, &order, -1);
     text_fini(&order);
 }

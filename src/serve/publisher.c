@@ -7,12 +7,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-enum {
-    SETTLE_STEPS = 20,
-    SETTLE_STEP_NS = 10000000,
-};
 
 struct published_listener {
     struct addr address;
@@ -105,7 +99,7 @@ static bool open_all(struct publisher *p, struct loaded_config *loaded, int *soc
     if (!p->places) return false;
     for (size_t i = 0; i < c->listener_count; i++) {
         if (c->listeners[i].type != LISTEN_PUBLISH) continue;
-        if (!http_load(errors)) return false;
+        if (!http_load("a publish listener", errors)) return false;
         if (!p->publication && !(p->publication = publication_new(loaded, errors))) return false;
         const struct addr *a = &loaded->listener_addresses[i];
         const struct place *before = find_place(old, a);
@@ -146,13 +140,6 @@ void publisher_take_over(struct publisher *p, struct publisher *old)
     publisher_free(old);
 }
 
-static unsigned connections(const struct publisher *p)
-{
-    unsigned sum = 0;
-    for (size_t i = 0; i < p->n; i++) sum += http_connections(p->places[i].listener->server);
-    return sum;
-}
-
 void publisher_drain(struct publisher *p)
 {
     for (size_t i = 0; p && i < p->n; i++) http_quiesce(p->places[i].listener->server);
@@ -160,8 +147,7 @@ void publisher_drain(struct publisher *p)
 
 void publisher_settle(const struct publisher *p)
 {
-    for (int i = 0; p && p->n > 0 && i < SETTLE_STEPS && connections(p) > 0; i++)
-        nanosleep(&(struct timespec){.tv_nsec = SETTLE_STEP_NS}, NULL);
+    for (size_t i = 0; p && i < p->n; i++) http_settle(p->places[i].listener->server);
 }
 
 void publisher_free(struct publisher *p)

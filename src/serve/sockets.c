@@ -2,6 +2,7 @@
 
 #include "base/diag.h"
 #include "net/listener.h"
+#include "serve/operate_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -166,11 +167,37 @@ static bool open_all(struct sockets *s, struct loaded_config *loaded, struct inh
     return true;
 }
 
+/* The running one's, the former keeper's, or a new one. */
+static bool open_operate(struct sockets *s, const struct loaded_config *loaded,
+                         const struct sockets_there *there, struct text *errors)
+{
+    const struct endpoint *place = &loaded->config->operate.address;
+    if (!endpoint_is_given(place)) return true;
+    struct listening *running = there->running ? there->running->operate : NULL;
+    if (running && operate_socket_is(running->fds[0], place)) {
+        running->references++;
+        s->operate = running;
+        return true;
+    }
+    struct listening *l = calloc(1, sizeof *l + sizeof l->fds[0]);
+    if (!l) return false;
+    int *given = there->inherited ? &there->inherited->operate : NULL;
+    bool take = given && operate_socket_is(*given, place);
+    *l = (struct listening){.n = 1, .references = 1};
+    l->fds[0] = take ? *given : operate_socket_open(place, errors);
+    if (take) *given = -1;
+    if (l->fds[0] >= 0)
+        s->operate = l;
+    else
+        free(l);
+    return s->operate != NULL;
+}
+
 bool sockets_open(struct sockets *s, struct loaded_config *loaded,
                   const struct sockets_there *there, struct text *errors)
 {
     size_t n = loaded->config->listener_count;
-    *s = (struct sockets){calloc(n, sizeof(struct listening *)), n};
+    *s = (struct sockets){calloc(n, sizeof(struct listening *)), n, NULL};
     bool ok = s->items != NULL;
     for (size_t i = 0; ok && i < n; i++) {
         s->items[i] = find_running(there, loaded, i);
@@ -178,7 +205,8 @@ bool sockets_open(struct sockets *s, struct loaded_config *loaded,
         complain(loaded, i, errno, errors);
         ok = false;
     }
-    ok = ok && probe(s, loaded, there, errors) && open_all(s, loaded, there->inherited, errors);
+    ok = ok && probe(s, loaded, there, errors) && open_all(s, loaded, there->inherited, errors) &&
+         open_operate(s, loaded, there, errors);
     if (ok) return true;
     if (errors->size == 0) text_add(errors, "out of memory\n");
     sockets_close(s);
@@ -215,5 +243,6 @@ void sockets_close(struct sockets *s)
 {
     for (size_t i = 0; s->items && i < s->n; i++) drop(s->items[i]);
     free(s->items);
-    *s = (struct sockets){NULL, 0};
+    drop(s->operate);
+    *s = (struct sockets){NULL, 0, NULL};
 }

@@ -141,12 +141,13 @@ static void pack(struct baggage *b, int fd, const char *mark, const char *name)
 
 static bool pack_all(struct baggage *b, const struct upgrade_with *with, int post)
 {
-    size_t count = 2;
+    size_t count = 3;
     for (size_t i = 0; i < with->sockets->n; i++) count += with->sockets->items[i]->n;
     b->fds = calloc(count, sizeof *b->fds);
     if (!b->fds) return false;
     pack(b, post, "", INHERITED_POST);
     if (with->control >= 0) pack(b, with->control, "", INHERITED_CONTROL);
+    if (with->sockets->operate) pack(b, with->sockets->operate->fds[0], "", INHERITED_OPERATE);
     for (size_t i = 0; i < with->sockets->n; i++)
         for (unsigned k = 0; k < with->sockets->items[i]->n; k++)
             pack(b, with->sockets->items[i]->fds[k],

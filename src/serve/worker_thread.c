@@ -14,22 +14,29 @@
 
 static const int64_t second_ns = 1000000000;
 
+/* A call for the worker: who takes it from ON_WAY to FREE makes it, or takes it back. */
+enum call_state { CALL_FREE, CALL_PREPARED, CALL_ON_WAY };
+
 struct worker_thread {
     struct worker worker;
     struct acceptor acceptor;
     pthread_t thread;
     const struct worker_events *events;
-    struct runtime *runtime;                 /* in use */
-    struct runtime *next_runtime;            /* sent, not yet taken */
-    struct ticket_key next_ticket_key;       /* for the worker while it is pending */
-    bool ticket_key_on_way;                  /* atomic */
-    int next_clerk;                          /* atomic: a socket to be taken; -1: none */
-    bool lost_clerk;                         /* atomic */
+    struct runtime *runtime;           /* in use */
+    struct runtime *next_runtime;      /* sent, not yet taken */
+    struct ticket_key next_ticket_key; /* for the worker while it is pending */
+    bool ticket_key_on_way;            /* atomic */
+    int next_clerk;                    /* atomic: a socket to be taken; -1: none */
+    bool lost_clerk;                   /* atomic */
+    bool over;                         /* atomic */
+    enum call_state call_state;        /* atomic */
+    void (*call)(void *arg, const struct worker *w);
+    void *call_arg;
     bool asked_to_drain, asked_to_shut_down; /* for the controlling thread */
     bool started;                            /* for the controlling thread */
     const struct kept *kept;                 /* at the drain */
     ev_async clerk_changed;
-    struct mail runtime_mail, ticket_mail, drain_mail, shut_down_mail;
+    struct mail runtime_mail, ticket_mail, call_mail, drain_mail, shut_down_mail;
 };
 
 static struct worker_thread *thread_of(struct worker *w)
@@ -61,6 +68,22 @@ static void change_ticket_key(struct worker *w, struct mail *mail)
     ticket_keys_rotate(&w->ticket_keys, &t->next_ticket_key);
     explicit_bzero(&t->next_ticket_key, sizeof t->next_ticket_key);
     __atomic_store_n(&t->ticket_key_on_way, false, __ATOMIC_RELEASE);
+}
+
+static bool take_call(struct worker_thread *t)
+{
+    enum call_state from = CALL_ON_WAY;
+    return __atomic_compare_exchange_n(&t->call_state, &from, CALL_FREE, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_RELAXED);
+}
+
+static void make_call(struct worker *w, struct mail *mail)
+{
+    (void)mail;
+    struct worker_thread *t = thread_of(w);
+    void (*call)(void *arg, const struct worker *w) = t->call;
+    void *arg = t->call_arg;
+    if (take_call(t)) call(arg, w);
 }
 
 /* May be sent again before it was taken, unlike mail. */
@@ -105,6 +128,8 @@ static void *run(void *arg)
     struct worker_thread *t = arg;
     acceptor_use(&t->acceptor, t->runtime);
     ev_run(t->worker.loop, 0);
+    __atomic_store_n(&t->over, true, __ATOMIC_SEQ_CST);
+    make_call(&t->worker, NULL); /* one that came too late for the loop */
     recorder_submit_counts(t->worker.recorder, &t->runtime->loaded->audit_policy, INT64_MAX);
     (void)!recorder_finish(t->worker.recorder, clock_steady_ns() + RECORDING_END_S * second_ns);
     signer_free(t->worker.signer); /* a leaf under way has a runtime */
@@ -139,6 +164,27 @@ bool worker_thread_change_ticket_key(struct worker_thread *t, const struct ticke
     t->ticket_mail = (struct mail){.deliver = change_ticket_key};
     worker_post(&t->worker, &t->ticket_mail);
     return true;
+}
+
+bool worker_thread_call(struct worker_thread *t, void (*call)(void *arg, const struct worker *w),
+                        void *arg)
+{
+    enum call_state from = CALL_FREE;
+    if (__atomic_load_n(&t->over, __ATOMIC_ACQUIRE)) return false;
+    if (!__atomic_compare_exchange_n(&t->call_state, &from, CALL_PREPARED, false, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED))
+        return true;
+    t->call = call;
+    t->call_arg = arg;
+    t->call_mail = (struct mail){.deliver = make_call};
+    __atomic_store_n(&t->call_state, CALL_ON_WAY, __ATOMIC_SEQ_CST);
+    worker_post(&t->worker, &t->call_mail);
+    return !(__atomic_load_n(&t->over, __ATOMIC_SEQ_CST) && take_call(t));
+}
+
+const struct counts *worker_thread_counts(const struct worker_thread *t)
+{
+    return &t->worker.counts;
 }
 
 void worker_thread_connect(struct worker_thread *t, int fd)

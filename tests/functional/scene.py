@@ -42,6 +42,7 @@ class Scene:
             "ca": {"certificate": self.ca, "key": ca_folder / "ca.key"},
             "upstream": {"trust": pki.trust, **sections.pop("upstream_leg", {})},
             "audit": {"file": "audit.jsonl", **sections.pop("audit", {})},
+            "operate": sections.pop("operate", {}),
             "listen forward": {"type": "forward", "address": f"127.0.0.1:{self.forward}"},
             "listen front": listener,
         }

@@ -1,8 +1,9 @@
 /* Prints the generated tables: suites for README.md, options for conf/options.md, reasons for
- * conf/verdicts.md (docs NAME), the option keys with their defaults for checking the sample file
- * (docs keys), and the enumerations of the record's schema, one "name TAB value" per line (docs
- * enumerations). */
+ * conf/verdicts.md, metrics for conf/metrics.md (docs NAME), the option keys with their defaults
+ * for checking the sample file (docs keys), and the enumerations of the record's schema, one "name
+ * TAB value" per line (docs enumerations). */
 #include "config/config.h"
+#include "operate/overview.h"
 #include "policy/policy.h"
 #include "policy/reasons.h"
 
@@ -43,6 +44,12 @@ static void print_reasons(void)
     }
 }
 
+static void metric_row(void *arg, const char *name, const char *type, const char *help)
+{
+    (void)arg;
+    printf("| `%s` | %s | %s |\n", name, type, help);
+}
+
 static void print_suites(void)
 {
     for (int i = 0; i < SUITE_COUNT; i++) printf("%d. `%s`\n", i + 1, suites[i].iana);
@@ -79,6 +86,9 @@ int main(int argc, char **argv)
         config_describe(option_row, NULL);
     } else if (strcmp(what, "reasons") == 0) {
         print_reasons();
+    } else if (strcmp(what, "metrics") == 0) {
+        printf("| metric | type | meaning |\n|---|---|---|\n");
+        metrics_describe(metric_row, NULL);
     } else if (strcmp(what, "suites") == 0) {
         print_suites();
     } else if (strcmp(what, "enumerations") == 0) {

@@ -474,7 +474,7 @@ static void described(void **state)
     (void)state;
     unsigned n = 0;
     config_describe(count_option, &n);
-    assert_int_equal(n, 58);
+    assert_int_equal(n, 60);
 }
 
 int main(void)
