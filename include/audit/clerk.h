@@ -39,7 +39,7 @@ WARN_UNUSED bool clerk_open(int post, const struct audit_config *config,
 /* Adds a sender. name: of its records (receipt_name()). *fd: its recorder's end. */
 WARN_UNUSED bool clerk_add_sender(int post, enum audit_sender role, const char *name, int *fd,
                                   bool *alive, struct text *errors);
-/* Does it answer? Replaces the text by its state (audit/log_state.h). */
+/* Does it answer? state: replaced by how its work goes (audit/log_state.h), or NULL. */
 WARN_UNUSED bool clerk_ping(int post, struct text *state, bool *alive, struct text *errors);
 /* The process with this sender has ended. how: a sentence; empty: as it was told to. A record says
  * which of its connections were cut. */

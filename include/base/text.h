@@ -46,6 +46,8 @@ WARN_UNUSED char *text_take(struct text *t);
 
 /* A NUL-terminated copy, or NULL when out of memory. */
 WARN_UNUSED char *text_copy(const char *s, size_t n);
+/* Copies s, or as much of it as fits, with a NUL. */
+void text_fill(char *out, size_t size, const char *s);
 /* Lower-case ASCII; everything else as it is. */
 void text_lower(char *s);
 /* A number in decimal and a NUL into out; returns how many digits. */

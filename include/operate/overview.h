@@ -6,8 +6,8 @@
 #include "audit/log_state.h"
 #include "conn/census.h"
 #include "operate/keeper_state.h"
-#include "page/recent.h"
 #include "runtime/loaded_config.h"
+#include "runtime/refusals.h"
 
 enum {
     OVERVIEW_SAMPLE_S = 10,
@@ -32,7 +32,7 @@ struct overview {
     const struct census *census;
     const struct overview_sample *samples; /* the oldest first */
     size_t sample_count;
-    struct recent *refusals;
+    struct refusals *refusals;
     const struct log_state *log;
     const struct keeper_state *keeper;
     int64_t state_age_s;                    /* of the last two; -1: there is none yet */
@@ -54,6 +54,8 @@ size_t overview_upstreams(const struct overview *o, const struct census_upstream
                           unsigned *others);
 /* Refused codes, the most frequent first. */
 size_t overview_refusals(const struct overview *o, enum reason out[REASON_COUNT]);
+/* Where it wanted to go: host:port; "": not known. */
+void overview_destination(const struct refusal *e, char out[TARGET_TEXT_SIZE]);
 /* Open connections of a listener. */
 unsigned overview_connections(const struct overview *o, const char *listener);
 

@@ -1,6 +1,5 @@
-/* The latest attempts, for an operator who wants to know why one just failed: those at test
- * listeners, and the refusals of all listeners. Fed by all workers; bounded, in memory only. The
- * evidence is the audit log. */
+/* The latest attempts at test listeners, for an operator who wants to know why one just failed. One
+ * per process, fed by all workers; bounded, in memory only. The evidence is the audit log. */
 #ifndef PAGE_RECENT_H
 #define PAGE_RECENT_H
 
@@ -8,7 +7,6 @@
 #include "base/text.h"
 #include "policy/policy.h"
 #include "policy/reasons.h"
-#include "policy/target.h"
 
 #include <time.h>
 
@@ -23,8 +21,7 @@ struct recent_entry {
     char listener[RECENT_NAME], connection_id[RECENT_NAME];
     char offered[RECENT_TEXT]; /* what the client offered, "" before a hello */
     char detail[RECENT_TEXT];
-    char destination[TARGET_TEXT_SIZE]; /* host:port; "": unknown, or a test listener */
-    int alert_sent, alert_received;     /* -1: none */
+    int alert_sent, alert_received; /* -1: none */
 };
 
 struct recent;
@@ -33,9 +30,6 @@ WARN_UNUSED struct recent *recent_new(void);
 void recent_free(struct recent *r);
 /* From any thread. */
 void recent_add(struct recent *r, const struct recent_entry *entry);
-/* The newest refusals first, at most so many, with a lock held. */
-void recent_each_refusal(struct recent *r, size_t most,
-                         void (*put)(void *arg, const struct recent_entry *e), void *arg);
 /* Newest first. */
 void recent_put_html(struct recent *r, struct text *out);
 void recent_put_json(struct recent *r, struct text *out);

@@ -11,6 +11,7 @@
 #include "runtime/counts.h"
 #include "runtime/mints.h"
 #include "runtime/own_hellos.h"
+#include "runtime/refusals.h"
 #include "runtime/run_queue.h"
 #include "runtime/sources.h"
 #include "tls/ticket.h"
@@ -26,8 +27,8 @@ struct worker;
 /* What all workers share. */
 struct worker_shared {
     struct recording *recording;
-    struct recent *recent;   /* of test listeners */
-    struct recent *refusals; /* of all */
+    struct recent *recent; /* of test listeners */
+    struct refusals *refusals;
     struct sources *sources;
     struct own_hellos *own_hellos;
     unsigned active; /* atomic: connections of all workers */

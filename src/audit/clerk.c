@@ -277,7 +277,7 @@ static void obey(struct link *l, const struct text *order, int fd)
               : strcmp(kind, ORDER_PING) == 0  ? is_in_place(l->clerk, &errors)
                                                : obey_first(l, kind, order, at, fd, &errors);
     if (!ok && errors.size == 0) text_add(&errors, "out of memory\n");
-    if (strcmp(kind, ORDER_PING) == 0) describe(l->clerk, &state);
+    if (strcmp(kind, ORDER_PING) == 0 && post_next(order, &at)) describe(l->clerk, &state);
     answer_keeper(l, ok ? "" : text_string(&errors), text_string(&state), -1);
     text_fini(&errors);
     text_fini(&state);

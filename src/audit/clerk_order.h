@@ -20,7 +20,7 @@ void clerk_order_free_config(struct audit_config *config);
 #define ORDER_SENDER "sender"
 /* name of a channel, how its process ended (audit/clerk.h). */
 #define ORDER_ENDED "ended"
-/* Nothing: does it live? Its answer has a second field, a log_state. */
+/* Nothing: does it live? Or "state": its answer then has a second field (audit/log_state.h). */
 #define ORDER_PING "ping"
 /* Nothing; with the post of a former keeper, which may give the three orders before this one. */
 #define ORDER_KEEPER "keeper"

@@ -137,6 +137,7 @@ bool clerk_ping(int post, struct text *state, bool *alive, struct text *errors)
 {
     struct text order = {0};
     post_put(&order, ORDER_PING);
+    if (state) post_put(&order, "state");
     return obey_for(post, &order, -1, state, alive, errors);
 }
 

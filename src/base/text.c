@@ -181,6 +181,11 @@ char *text_copy(const char *s, size_t n)
     return copy;
 }
 
+void text_fill(char *out, size_t size, const char *s)
+{
+    if (!memccpy(out, s, '\0', size)) out[size - 1] = '\0';
+}
+
 void text_lower(char *s)
 {
     for (; *s; s++)

@@ -266,6 +266,13 @@ void endpoint_format(const struct endpoint *p, struct text *out)
     text_add(out, where);
 }
 
+static const char *parse_address(const char *text, struct addr *out)
+{
+    return addr_from_text(text, out)
+               ? NULL
+               : "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080";
+}
+
 static const char *parse_endpoint(const char *text, const char *directory, struct endpoint *out)
 {
     enum { PATH_SIZE = 108 }; /* unix(7), sun_path */
@@ -359,9 +366,7 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
     case KIND_RESOLVER_LIST:
         return parse_resolver(text, member);
     case KIND_ADDRESS:
-        return addr_from_text(text, member)
-                   ? NULL
-                   : "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080";
+        return parse_address(text, member);
     case KIND_ENDPOINT:
         return parse_endpoint(text, directory, member);
     case KIND_IP:
@@ -406,10 +411,9 @@ void value_print(enum value_kind kind, const void *member,
     case KIND_COUNT:
     case KIND_SOURCE_COUNT:
     case KIND_RSA_BITS:
-        snprintf(s, sizeof s, "%u", *(const unsigned *)member);
-        break;
     case KIND_PORT:
-        if (*(const unsigned *)member) snprintf(s, sizeof s, "%u", *(const unsigned *)member);
+        if (kind == KIND_PORT && *(const unsigned *)member == 0) return; /* not given */
+        snprintf(s, sizeof s, "%u", *(const unsigned *)member);
         break;
     case KIND_RATE:
         units_format_rate(*(const unsigned *)member, s);

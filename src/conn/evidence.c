@@ -157,16 +157,16 @@ static void on_written(void *context, void *token, bool written)
     worker_post(context, &c->mail);
 }
 
-static void add_recent(const struct conn *c, struct recent *recent)
+void evidence_recent(const struct conn *c)
 {
     const struct setup *a = c->setup;
+    struct recent *recent = c->worker->shared->recent;
     struct recent_entry e = {.source = c->peer,
                              .reason = c->reason,
                              .alert_sent = c->alert_sent,
                              .alert_received = c->alert_received};
-    if (!recent) return;
+    if (!c->front->responder || !recent) return;
     clock_gettime(CLOCK_REALTIME, &e.at);
-    if (c->target.host[0]) target_format(&c->target, e.destination);
     if (c->client.tls) {
         struct agreed facts = session_agreed(c->client.tls);
         e.version = facts.version;
@@ -185,9 +185,22 @@ static void add_recent(const struct conn *c, struct recent *recent)
     recent_add(recent, &e);
 }
 
-void evidence_recent(const struct conn *c)
+static void keep_refusal(const struct conn *c)
 {
-    if (c->front->responder) add_recent(c, c->worker->shared->recent);
+    struct refusals *refusals = c->worker->shared->refusals;
+    if (!refusals) return;
+    struct refusal *e = refusals_begin(refusals);
+    clock_gettime(CLOCK_REALTIME, &e->at);
+    e->source = c->peer;
+    e->reason = c->reason;
+    e->alert_received = c->alert_received;
+    text_fill(e->listener, sizeof e->listener, c->listener->config->name);
+    text_fill(e->connection_id, sizeof e->connection_id, c->id);
+    text_fill(e->host, sizeof e->host, c->target.host);
+    e->port = c->target.port;
+    e->is_ip = c->target.is_ip;
+    text_fill(e->detail, sizeof e->detail, c->detail ? c->detail : "");
+    refusals_end(refusals);
 }
 
 void evidence_refused(struct conn *c, bool wait)
@@ -203,7 +216,7 @@ void evidence_refused(struct conn *c, bool wait)
     if (!recorder_count_refusal(c->worker->recorder, &c->peer, c->listener->config->name,
                                 destination, c->reason, &c->runtime->loaded->audit_policy,
                                 wait ? &reply : NULL)) {
-        add_recent(c, c->worker->shared->refusals);
+        keep_refusal(c);
         submit(c, AUDIT_CONNECTION_REFUSED, wait ? &reply : NULL);
     }
 }

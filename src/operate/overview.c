@@ -68,6 +68,15 @@ size_t overview_refusals(const struct overview *o, enum reason out[REASON_COUNT]
     return n;
 }
 
+void overview_destination(const struct refusal *e, char out[TARGET_TEXT_SIZE])
+{
+    struct target t = {.port = e->port, .is_ip = e->is_ip};
+    out[0] = '\0';
+    if (!e->host[0]) return;
+    memcpy(t.host, e->host, sizeof t.host);
+    target_format(&t, out);
+}
+
 unsigned overview_connections(const struct overview *o, const char *listener)
 {
     unsigned sum = 0;

@@ -159,11 +159,12 @@ static void put_refusals(const struct overview *o, struct text *out)
     end_table(out);
 }
 
-static void put_newest(void *arg, const struct recent_entry *e)
+static void put_newest(void *arg, const struct refusal *e)
 {
     struct text *out = arg;
-    char when[CLOCK_TEXT_SIZE], from[ADDR_TEXT_SIZE];
+    char when[CLOCK_TEXT_SIZE], from[ADDR_TEXT_SIZE], destination[TARGET_TEXT_SIZE];
     clock_format(e->at, when);
+    overview_destination(e, destination);
     addr_format_ip(&e->source, from);
     text_printf(out, "<tr><th scope=\"row\">%.10s<br>%.8s<br><span class=\"dim\">%s<br>at ", when,
                 *when ? when + 11 : "", from);
@@ -171,9 +172,9 @@ static void put_newest(void *arg, const struct recent_entry *e)
     text_add(out, "</span></th><td><strong class=\"bad\">");
     html_add_name(out, reason_row(e->reason)->code);
     text_add(out, "</strong><br>");
-    if (e->destination[0]) {
+    if (destination[0]) {
         text_add(out, "to ");
-        text_add_html(out, e->destination);
+        text_add_html(out, destination);
         text_add(out, "<br>");
     }
     text_add_html(out, reason_row(e->reason)->sentence);
@@ -191,7 +192,7 @@ static void put_all_newest(const struct overview *o, struct text *out)
 {
     if (overview_refused(o->counts) == 0) return;
     begin_table(out, "Newest refusals", "<th>When and who</th><th>What</th><th>What to do</th>");
-    recent_each_refusal(o->refusals, OVERVIEW_ROWS, put_newest, out);
+    refusals_each(o->refusals, OVERVIEW_ROWS, put_newest, out);
     end_table(out);
 }
 

@@ -45,17 +45,18 @@ static void put_refusals(const struct overview *o, struct json *j)
     json_end_array(j);
 }
 
-static void put_newest(void *arg, const struct recent_entry *e)
+static void put_newest(void *arg, const struct refusal *e)
 {
     struct json *j = arg;
-    char when[CLOCK_TEXT_SIZE], from[ADDR_TEXT_SIZE];
+    char when[CLOCK_TEXT_SIZE], from[ADDR_TEXT_SIZE], destination[TARGET_TEXT_SIZE];
     clock_format(e->at, when);
+    overview_destination(e, destination);
     addr_format_ip(&e->source, from);
     json_put_object(j, NULL);
     json_put_string(j, "time", when);
     json_put_string(j, "ip", from);
     json_put_string(j, "listener", e->listener);
-    json_put_optional(j, "destination", e->destination);
+    json_put_optional(j, "destination", destination);
     json_put_string(j, "code", reason_row(e->reason)->code);
     json_put_string(j, "sentence", reason_row(e->reason)->sentence);
     json_put_string(j, "remedy", reason_remedy(e->reason, e->alert_received));
@@ -158,7 +159,7 @@ void status_put_json(const struct overview *o, struct text *out)
     put_listeners(o, &j);
     put_refusals(o, &j);
     json_put_array(&j, "newest_refusals");
-    recent_each_refusal(o->refusals, OVERVIEW_ROWS, put_newest, &j);
+    refusals_each(o->refusals, OVERVIEW_ROWS, put_newest, &j);
     json_end_array(&j);
     put_upstreams(o, &j);
     put_ends(o, &j);
@@ -169,16 +170,17 @@ void status_put_json(const struct overview *o, struct text *out)
 
 /* ---- text ---- */
 
-static void say_newest(void *arg, const struct recent_entry *e)
+static void say_newest(void *arg, const struct refusal *e)
 {
     struct text *out = arg;
-    char when[CLOCK_TEXT_SIZE], from[ADDR_TEXT_SIZE];
+    char when[CLOCK_TEXT_SIZE], from[ADDR_TEXT_SIZE], destination[TARGET_TEXT_SIZE];
     clock_format(e->at, when);
+    overview_destination(e, destination);
     addr_format_ip(&e->source, from);
     text_printf(out, "  %.19sZ  %s at %s", when, from, e->listener);
-    if (e->destination[0]) {
+    if (destination[0]) {
         text_add(out, " to ");
-        text_add_visible(out, e->destination, 80);
+        text_add_visible(out, destination, 80);
     }
     text_printf(out, ": %s\n", reason_row(e->reason)->code);
     text_add_wrapped(out, 4, reason_remedy(e->reason, e->alert_received));
@@ -261,5 +263,5 @@ void status_put_text(const struct overview *o, struct text *out)
         text_printf(out, "refused       %lu %s (blame: %s)\n", o->counts->refused[codes[i]],
                     reason_row(codes[i])->code, reason_blame_name(reason_row(codes[i])->blame));
     if (n > 0) text_add(out, "newest refusals\n");
-    recent_each_refusal(o->refusals, OVERVIEW_ROWS / 2, say_newest, out);
+    refusals_each(o->refusals, OVERVIEW_ROWS / 2, say_newest, out);
 }

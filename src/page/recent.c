@@ -55,14 +55,6 @@ static bool is_later(const struct recent_entry *a, const struct recent_entry *b)
     return a->at.tv_nsec > b->at.tv_nsec;
 }
 
-void recent_each_refusal(struct recent *r, size_t most,
-                         void (*put)(void *arg, const struct recent_entry *e), void *arg)
-{
-    pthread_mutex_lock(&r->lock);
-    for (size_t i = 0; i < r->refused.n && i < most; i++) put(arg, newest(&r->refused, i));
-    pthread_mutex_unlock(&r->lock);
-}
-
 /* Both rings, newest first, with the lock held. */
 static void each(const struct recent *r, void (*put)(void *arg, const struct recent_entry *e),
                  void *arg)

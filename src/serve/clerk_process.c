@@ -287,10 +287,10 @@ pid_t clerk_process_pid(const struct clerk_process *p)
     return p->pid;
 }
 
-bool clerk_process_ping(struct clerk_process *p)
+static bool ping(struct clerk_process *p, struct text *state)
 {
     struct text errors = {0};
-    bool alive = true, answers = p->post >= 0 && clerk_ping(p->post, &p->state, &alive, &errors);
+    bool alive = true, answers = p->post >= 0 && clerk_ping(p->post, state, &alive, &errors);
     end_hanging(p, alive);
     if (strcmp(text_string(&errors), CLERK_ELSEWHERE) == 0 && !p->next.find)
         answers = replace(p, p->config, p->policy, &errors);
@@ -298,8 +298,14 @@ bool clerk_process_ping(struct clerk_process *p)
     return answers;
 }
 
-const char *clerk_process_state(const struct clerk_process *p)
+bool clerk_process_ping(struct clerk_process *p)
 {
+    return ping(p, NULL);
+}
+
+const char *clerk_process_ask_state(struct clerk_process *p)
+{
+    (void)ping(p, &p->state);
     return text_string(&p->state);
 }
 

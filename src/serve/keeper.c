@@ -50,8 +50,10 @@ static void on_ping(struct ev_loop *loop, ev_timer *timer, int events)
     (void)loop;
     (void)events;
     struct keeper *k = timer->data;
-    (void)!clerk_process_ping(k->senders.clerk);
-    keeper_tell_state(k);
+    if (endpoint_is_given(&k->now.loaded->config->operate.address))
+        keeper_tell_state(k);
+    else
+        (void)!clerk_process_ping(k->senders.clerk);
 }
 
 struct care_errand {

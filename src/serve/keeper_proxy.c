@@ -85,7 +85,6 @@ static void on_used(void *arg)
         k->state.loaded = (unsigned long)loaded->at;
         keeper_note_serving(k);
     }
-    (void)!clerk_process_ping(k->senders.clerk);
     keeper_tell_state(k);
     k->announced = true;
     keeper_go_on(k);
@@ -213,9 +212,10 @@ static void on_look_at_names(struct ev_loop *loop, ev_timer *timer, int events)
 void keeper_tell_state(struct keeper *k)
 {
     struct text own = {0};
+    const char *clerk = clerk_process_ask_state(k->senders.clerk);
     if (!k->proxy) return;
     keeper_state_put(&k->state, &own);
-    proxy_process_tell_state(k->proxy, text_string(&own), clerk_process_state(k->senders.clerk));
+    proxy_process_tell_state(k->proxy, text_string(&own), clerk);
     text_fini(&own);
 }
 

@@ -367,7 +367,7 @@ static size_t end(struct proxy *p)
     text_decimal(lost, lost_records);
     proxy_tell(p, NEWS_ENDED, silent, lost_records);
     recent_free(p->shared.recent);
-    recent_free(p->shared.refusals);
+    refusals_free(p->shared.refusals);
     sources_free(p->shared.sources);
     own_hellos_free(p->shared.own_hellos);
     if (p->post >= 0) close(p->post);
@@ -387,7 +387,7 @@ bool proxy_run(int post)
     p.shared.front_of = front_of;
     p.shared.route_of = route_of;
     p.shared.recent = recent_new();
-    p.shared.refusals = recent_new();
+    p.shared.refusals = refusals_new();
     p.lookout = lookout_new(&p.shared);
     p.shared.own_hellos = own_hellos_new();
     p.shared.recording = recording_new();
