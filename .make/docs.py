@@ -69,7 +69,7 @@ for line in open(sample, encoding="utf-8"):
         found.setdefault((section, m[2]), []).append((m[1], m[3].strip()))
 chosen = {("ca", "certificate"), ("ca", "key"), ("audit", "file")}  # the values for make run
 for row in table("keys").splitlines():
-    section, key, default = row.split("\t")
+    section, key, default = row.split("\t")[:3]
     if (section, key) not in found:
         faults.append(f"{sample}: [{section}] {key} is missing")
     elif default and (section, key) not in chosen and ("", default) not in found[section, key]:

@@ -1,6 +1,7 @@
 /* Prints the generated tables: suites for README.md, options for conf/options.md, reasons for
- * conf/verdicts.md, metrics for conf/metrics.md (docs NAME), the option keys with their defaults
- * for checking the sample file (docs keys), and the enumerations of the record's schema, one "name
+ * conf/verdicts.md, metrics for conf/metrics.md (docs NAME); the options for checking the sample
+ * file and for the man page, with tabs between section, key, default, NAME if the section has one,
+ * whether it repeats, and text (docs keys); and the enumerations of the record's schema, one "name
  * TAB value" per line (docs enumerations). */
 #include "config/config.h"
 #include "operate/overview.h"
@@ -18,13 +19,24 @@ static void option_row(void *arg, const char *section, const char *key, const ch
            standard ? "`" : "", standard ? standard : "", standard ? "`" : "", text);
 }
 
+/* What follows the section's word in the file. */
+static const char *name_of(const char *section)
+{
+#define SECTION(...)
+#define NAMED_SECTION(id, text, holder) \
+    if (strcmp(section, text) == 0) return "NAME";
+#include "config/sections.def"
+#undef SECTION
+#undef NAMED_SECTION
+    return "";
+}
+
 static void key_row(void *arg, const char *section, const char *key, const char *standard,
                     bool repeats, const char *text)
 {
     (void)arg;
-    (void)repeats;
-    (void)text;
-    printf("%s\t%s\t%s\n", section, key, standard ? standard : "");
+    printf("%s\t%s\t%s\t%s\t%s\t%s\n", section, key, standard ? standard : "", name_of(section),
+           repeats ? "repeats" : "", text);
 }
 
 static void print_reasons(void)
