@@ -36,7 +36,7 @@ FUZZ_SECONDS ?= 600
 HEADERS := $(sort $(wildcard include/*/*.h include/*/*.def src/*/*.h src/*/*.def))
 FORMATTED := $(SOURCES) $(filter %.h,$(HEADERS)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c tests/tools/*.c)
 
-.PHONY: FORCE all packages library run test programs unit functional fuzz fuzz-short asan covered mutants soak bench bench-instructions lint lint-format lint-layering lint-cppcheck lint-documentation format docs install clean help
+.PHONY: FORCE all packages library run test programs unit functional fuzz fuzz-short asan covered mutants soak bench bench-instructions lint lint-format lint-layering lint-cppcheck lint-documentation format docs install uninstall deb clean help
 .DEFAULT_GOAL := all
 
 # One process per processor, unless the caller gives -j.
@@ -55,7 +55,8 @@ help:
 	@echo 'make soak     the long tests      make fuzz   fuzz for FUZZ_SECONDS each (600)'
 	@echo 'make bench    cost beside nginx, HAProxy, sslsplit, Squid and mitmproxy (ten minutes)'
 	@echo 'make bench-instructions   instructions a connection and a MiB, and how they changed'
-	@echo 'make install DESTDIR= PREFIX=/usr/local   make format   make docs   make clean'
+	@echo 'make install DESTDIR= PREFIX=/usr/local   make uninstall   make deb   a Debian package'
+	@echo 'make format   make docs   make clean'
 
 packages:
 	@.make/deps.sh build
@@ -281,14 +282,26 @@ $(BUILD)/docs: tests/tools/docs.c $(BUILD)/libcore.a
 	@echo "cc $<"
 	@$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $< $(CORE_LIBS) -o $@
 
-install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(SYSCONFDIR)/suitegate
-	install -m 755 $(BUILD)/suitegate $(DESTDIR)$(PREFIX)/bin/suitegate
-	sed -e 's|\.\./certs/|$(SYSCONFDIR)/suitegate/|' -e 's|\.\./build/|/var/log/suitegate/|' \
-	    conf/suitegate.ini >$(BUILD)/suitegate.ini
-	[ -e $(DESTDIR)$(SYSCONFDIR)/suitegate/suitegate.ini ] || \
-	    install -m 644 $(BUILD)/suitegate.ini $(DESTDIR)$(SYSCONFDIR)/suitegate/suitegate.ini
-	install -d -m 750 $(DESTDIR)/var/log/suitegate
+# Man pages and completions.
+SHARE := $(BUILD)/share
+EPOCH = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null || date +%s))
+$(SHARE)/made: $(BUILD)/suitegate $(BUILD)/docs $(wildcard .make/*.py) conf/suitegate.ini
+	@.make/deps.sh install
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@/usr/bin/python3 -B .make/manual.py $(BUILD)/suitegate $(BUILD)/docs conf/suitegate.ini \
+	    $$(date -ud @$(EPOCH) +%F) $(@D)
+	@/usr/bin/python3 -B .make/completion.py $(BUILD)/suitegate $(@D)
+	@gzip -9n $(@D)/*.[15]
+	@touch $@
+
+INSTALL = DESTDIR='$(DESTDIR)' PREFIX='$(PREFIX)' SYSCONFDIR='$(SYSCONFDIR)' BUILD='$(BUILD)' .make/install.sh
+install: all $(SHARE)/made
+	@$(INSTALL) put
+uninstall:
+	@$(INSTALL) take
+
+deb: all $(SHARE)/made
+	@BUILD='$(BUILD)' SOURCE_DATE_EPOCH=$(EPOCH) MAINTAINER='$(MAINTAINER)' .make/deb.sh $(VERSION)
 
 clean:
 	rm -rf $(BUILD)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what a make target needs from the distribution's packages.
-# usage: deps.sh GROUP...   groups: build test lint soak bench instructions
+# usage: deps.sh GROUP...   groups: build install test lint soak bench instructions
 # A package counts as present if its file (or pattern of files), command or function of this script
 # is found: a tool from elsewhere on PATH (nodejs, java) is good enough, in any version. Without
 # root and without a password-less sudo it prints the missing packages in one line and stops.
@@ -15,6 +15,7 @@ group() {
         libp11-kit-dev:/usr/include/p11-kit-1/p11-kit/uri.h zlib1g-dev:/usr/include/zlib.h autoconf:autoconf
         automake:automake libtool:libtoolize dpkg-dev:dpkg-source openssl:openssl
         ca-certificates:/etc/ssl/certs/ca-certificates.crt" ;;
+    install) echo "python3:/usr/bin/python3" ;;
     test) echo "libcmocka-dev:/usr/include/cmocka.h python3:/usr/bin/python3
         python3-pytest:/usr/lib/python3/dist-packages/pytest/__init__.py
         curl:curl
