@@ -36,7 +36,7 @@ FUZZ_SECONDS ?= 600
 HEADERS := $(sort $(wildcard include/*/*.h include/*/*.def src/*/*.h src/*/*.def))
 FORMATTED := $(SOURCES) $(filter %.h,$(HEADERS)) $(wildcard tests/unit/*.[ch] tests/fuzz/*.c tests/tools/*.c)
 
-.PHONY: FORCE all packages library run test programs unit functional fuzz fuzz-short asan covered mutants soak bench bench-instructions lint lint-format lint-layering lint-cppcheck lint-documentation format docs install uninstall deb clean help
+.PHONY: FORCE all packages library run test programs unit functional fuzz fuzz-short asan covered mutants soak bench bench-instructions lint lint-format lint-layering lint-cppcheck lint-documentation format docs install uninstall deb base clean help
 .DEFAULT_GOAL := all
 
 # One process per processor, unless the caller gives -j.
@@ -134,6 +134,7 @@ run: all certs/ca.pem
 test: all
 	@.make/deps.sh test
 	+@$(PARALLEL) programs $(FUZZ_PROGRAMS)
+	@$(MAKE) --no-print-directory base
 	@$(MAKE) --no-print-directory unit
 	@$(MAKE) --no-print-directory fuzz-short
 	@$(MAKE) --no-print-directory functional
@@ -302,6 +303,9 @@ uninstall:
 
 deb: all $(SHARE)/made
 	@BUILD='$(BUILD)' SOURCE_DATE_EPOCH=$(EPOCH) MAINTAINER='$(MAINTAINER)' .make/deb.sh $(VERSION)
+# A Debian for the package's tests, which only root can make and enter.
+base: deb
+	@[ "$$(id -u)" != 0 ] || .make/base.sh $(BUILD)/suitegate_$(VERSION)_*.deb $(BUILD)/base
 
 clean:
 	rm -rf $(BUILD)

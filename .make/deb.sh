@@ -38,7 +38,8 @@ Architecture: $architecture
 Maintainer: $maintainer
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
 Depends: $linked, ca-certificates, systemd-standalone-sysusers | systemd-sysusers
-Recommends: $loaded, logrotate
+Recommends: $loaded
+Suggests: logrotate
 Section: net
 Priority: optional
 Description: TLS-terminating compliance proxy

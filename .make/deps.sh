@@ -40,11 +40,12 @@ group() {
         gss-ntlmssp:/usr/lib/*/gssntlmssp/gssntlmssp.so
         python3-gssapi:/usr/lib/python3/dist-packages/gssapi/__init__.py mono-mcs:mcs
         mono-runtime:mono softhsm2:softhsm2-util prometheus:promtool
-        libmono-system4.0-cil:/usr/lib/mono/4.5/System.dll" ;;
+        libmono-system4.0-cil:/usr/lib/mono/4.5/System.dll
+        groff-base:groff lintian:lintian mmdebstrap:mmdebstrap zsh:zsh fish:fish" ;;
     lint) echo "clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
         python3:/usr/bin/python3" ;;
     soak) echo "testssl.sh:testssl procps:pgrep
-        bsdextrautils:hexdump dnsutils:dig" ;;
+        bsdextrautils:hexdump dnsutils:dig buildah:buildah" ;;
     bench) echo "hey:hey libnginx-mod-stream:/usr/lib/nginx/modules/ngx_stream_module.so
         sslsplit:sslsplit squid-openssl:/usr/lib/squid/security_file_certgen
         mitmproxy:mitmdump" ;;

@@ -327,8 +327,8 @@ def test_systemd_takes_the_unit(tmp_path):
     unit = (CONF / "suitegate.service").read_text()
     path = tmp_path / "suitegate.service"
     path.write_text(unit.replace("/usr/local/bin/suitegate ", f"{BINARY} "))
-    done = subprocess.run(["systemd-analyze", "verify", "--man=no", path], capture_output=True, text=True,
-                          check=False, timeout=50)
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", path], capture_output=True,
+                          text=True, check=False, timeout=50)
     assert done.returncode == 0 and not done.stderr, done.stderr
 
 
