@@ -233,8 +233,9 @@ fuzz: all
 soak: all
 	@.make/deps.sh test soak
 	SUITEGATE=$(abspath $(BUILD)/suitegate) /usr/bin/python3 -B tests/soak/soak.py all
-	SUITEGATE=$(abspath $(BUILD)/suitegate) SUITEGATE_TESTSSL=1 \
-	    /usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/functional/test_check_servers.py
+	SUITEGATE=$(abspath $(BUILD)/suitegate) SUITEGATE_TESTSSL=1 SUITEGATE_BUILDAH=1 \
+	    /usr/bin/python3 -B -m pytest -q -p no:cacheprovider tests/functional/test_check_servers.py \
+	    tests/functional/test_package.py
 
 bench: all
 	@.make/deps.sh test bench

@@ -18,7 +18,7 @@ import pytest
 
 AT_ONCE = min(3 * os.cpu_count(), 8)  # at most as many as have ports of their own: gate.py
 SLOW = re.compile("test_(build|ca_install|chains|check_(faults|limits|servers)|clerk|deadlines|"
-                  "ordinary|records|sources)$")
+                  "ordinary|package|records|sources)$")
 GOOD = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)  # none: none is for this build
 
 

@@ -1,5 +1,7 @@
 """What is installed: by make install and by the Debian package, which is put into a small Debian,
-started, upgraded, removed and purged there. In it a script answers for systemctl."""
+started, upgraded, removed and purged there. In it a script answers for systemctl.
+
+SUITEGATE_BUILDAH=1 also builds an image of it, which takes packages from Debian's archive."""
 
 import gzip
 import os
@@ -428,3 +430,48 @@ def test_a_ca_that_replaced_the_packages_own_is_not_purged(debian, package):
     before = debian.ca()
     debian.run("dpkg", "--purge", "suitegate")
     assert debian.ca() == before
+
+
+# ---- the image --------------------------------------------------------------------------
+
+SERVES = """\
+ip link set lo up
+$BUILDAH run image suitegate ca init --out /etc/suitegate
+$BUILDAH run image suitegate run >"$FOLDER/output" 2>&1 &
+until grep -q ready "$FOLDER/output"; do kill -0 $!; sleep 0.1; done
+curl -sS --proxy http://127.0.0.1:8080 https://localhost:9/ 2>&1 || true
+$BUILDAH run image suitegate stop
+wait $!
+$BUILDAH run image suitegate log verify /var/log/suitegate/audit.jsonl
+"""
+
+
+@pytest.mark.skipif(not os.environ.get("SUITEGATE_BUILDAH"),
+                    reason="takes packages from the network: SUITEGATE_BUILDAH=1")
+def test_the_image_has_no_key_and_serves_with_a_ca_made_in_it(base, tmp_path):
+    store = [f"--root={tmp_path / 'store'}", f"--runroot={tmp_path / 'run'}"]
+    environment = {**os.environ, "BUILDAH_ISOLATION": "chroot", "FOLDER": str(tmp_path),
+                   "BUILDAH": " ".join(("buildah", *store))}
+
+    def buildah(*arguments):
+        done = subprocess.run(["buildah", *store, *arguments], cwd=ROOT, env=environment,
+                              capture_output=True, text=True, check=False, timeout=200)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    try:
+        buildah("from", "--name", "base", "scratch")
+        buildah("add", "base", str(base), "/")
+        buildah("commit", "base", "localhost/base")
+        buildah("bud", "--pull-never", "--build-arg", "BASE=localhost/base", "-t", "localhost/made",
+                "-f", "conf/Containerfile", ".")
+        buildah("from", "--pull-never", "--name", "image", "localhost/made")
+        assert not list((tmp_path / "store").rglob("ca.key"))
+        done = subprocess.run([*unshare("--net"), "sh", "-ec", SERVES], env=environment,
+                              capture_output=True, text=True, check=False, timeout=PATIENCE)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "CONNECT tunnel failed, response 502" in done.stdout
+        assert "INTACT" in done.stdout
+    finally:
+        buildah("rm", "--all")
+        buildah("rmi", "--all", "--force")
