@@ -15,6 +15,6 @@ echo "base: making a Debian to install $(basename "$deb") in"
 apt-config dump | grep '^Acquire::https\?::Proxy' >"$out.apt" || true
 rm -rf "$out" "$out.new" "$out.has"
 mmdebstrap --quiet --variant=minbase --include="$wanted" --format=directory --aptopt="$out.apt" \
-    "$codename" "$out.new" "$archive"
+    "$codename" "$out.new" ${archive:+"$archive"}
 mv "$out.new" "$out"
 echo "$wanted" >"$out.has"
