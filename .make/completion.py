@@ -32,7 +32,7 @@ BASH = r"""# bash completion for suitegate, made from its help texts
 _suitegate()
 {{
     local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD - 1]}}
-    local command=${{COMP_WORDS[1]}} first=2 options= i
+    local command=${{COMP_WORDS[1]}} first=2 options='' i
     COMPREPLY=()
     case $COMP_CWORD:$command in
     1:*) mapfile -t COMPREPLY < <(compgen -W '{commands}' -- "$word"); return ;;

@@ -19,7 +19,7 @@ class Option:
 
 
 class Command:
-    """words: ("ca", "init"); usage: its lines; parts: paragraphs (text) and lists of (term, text)."""
+    """words: ("ca", "init"); usage: its lines; parts: paragraphs (text), lists of (term, text)."""
 
     def __init__(self, program, *words):
         self.words, self.subcommands = words, []

@@ -3,7 +3,8 @@
 # usage: BUILD= PREFIX= SYSCONFDIR= DESTDIR= install.sh put | take | list KIND
 set -eu
 what=$1 kind_wanted=${2:-}
-zsh=site-functions # the folder that zsh itself searches below /usr/local; below /usr Debian has another
+# The folder that zsh itself searches below /usr/local; below /usr Debian has another.
+zsh=site-functions
 [ "$PREFIX" = /usr ] && zsh=vendor-completions
 fitted=$(mktemp)
 trap 'rm -f "$fitted"' EXIT

@@ -90,8 +90,8 @@ def configuration_page():
         if of != section:
             section = of
             yield f".SH [{of}{name and ' ' + name}]"
-        yield from (".TP", f".BR {key}{default and words(' = ' + default).replace(' ', chr(92) + ' ')}"
-                    + (' " (repeats)"' if repeats else ""), roff(text))
+        shown = words(f"{key} = {default}" if default else key).replace(" ", "\\ ")
+        yield from (".TP", f".BR {shown}" + (' " (repeats)"' if repeats else ""), roff(text))
     yield from (".SH SEE ALSO", ".BR suitegate (1)")
 
 
