@@ -141,7 +141,7 @@ def options_of(*words):
     table = (ROOT / "include/cli/options.def").read_text()
     known = re.findall(r'"([\w-]+)",\s+(?:0|\'.\'),', table)
     taken = [name for name in known
-             if "unrecognized option" not in run(*words, f"--{name}", "--help").stderr]
+             if "unrecognized option" not in run(*words, f"--{name}=x", "--help").stderr]
     return {name for name in taken
             if not any(other != name and other.startswith(name) for other in taken)}
 
