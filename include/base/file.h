@@ -16,6 +16,8 @@ WARN_UNUSED int file_read(const char *path, size_t limit, struct text *out, stru
 WARN_UNUSED int file_read_kept(const char *path, size_t limit, struct text *out, struct stat *st);
 /* The same for a file that this program creates itself: ELOOP for a symbolic link. */
 WARN_UNUSED int file_read_own(const char *path, size_t limit, struct text *out, struct stat *st);
+/* Why it cannot be read, as a sentence; for want of permission also who would have to own it. */
+void file_explain(const char *path, int fault, struct text *errors);
 /* Private keys may belong to this user, too: this process, or one that it starts, is about to
  * become that one. */
 void file_allow_owner(uid_t user);

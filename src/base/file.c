@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,6 +44,21 @@ int file_read_kept(const char *path, size_t limit, struct text *out, struct stat
 int file_read_own(const char *path, size_t limit, struct text *out, struct stat *st)
 {
     return read_all(path, O_NOFOLLOW, limit, out, st);
+}
+
+void file_explain(const char *path, int fault, struct text *errors)
+{
+    text_printf(errors, "%s: %s", path, strerror(fault));
+    if (fault == EACCES) {
+        const struct passwd *own = getpwuid(geteuid());
+        text_add(errors, ": chown it to ");
+        if (own)
+            text_add(errors, own->pw_name);
+        else
+            text_printf(errors, "user %u", (unsigned)geteuid());
+        text_add(errors, ", the user of this process, whom its folders have to let in");
+    }
+    text_add(errors, "\n");
 }
 
 static uid_t owners[4];

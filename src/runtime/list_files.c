@@ -1,5 +1,7 @@
 #include "runtime/list_files.h"
 
+#include "base/file.h"
+
 #include <errno.h>
 
 #include <jansson.h>
@@ -187,7 +189,7 @@ static void read_file(struct list list, struct snapshot *files, const char *text
     struct text content = {0};
     int fault = path ? snapshot_read(files, path, FILE_LIMIT, &content, NULL) : ENOMEM;
     if (fault)
-        text_printf(errors, "%s: %s\n", text, strerror(fault));
+        file_explain(text, fault, errors);
     else
         read_content(list, path, tag, &content, errors);
     text_fini(&content);

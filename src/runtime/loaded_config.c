@@ -32,7 +32,7 @@ bool load_pem(struct snapshot *from, const char *path, struct text *out, struct 
     bool given = snapshot_is_given(from);
     int fault = given ? snapshot_read(from, path, pem_limit, out, st)
                       : file_read_kept(path, pem_limit, out, st);
-    if (fault) text_printf(errors, "%s: %s\n", path, strerror(fault));
+    if (fault) file_explain(path, fault, errors);
     if (!fault && !given && !keep_public(from, path, out)) {
         text_printf(errors, "%s has a block that cannot be read (PEM is expected)\n", path);
         return false;

@@ -11,14 +11,26 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* What the system does not say. */
+static const char *hint(const struct listen_config *l, const struct addr *where, int fault)
+{
+    enum { FIRST_FREE_PORT = 1024 };
+    if (fault == EPERM && l->transparent == TRANSPARENT_TPROXY)
+        return " (tproxy needs CAP_NET_RAW or CAP_NET_ADMIN)";
+    if (fault == EACCES && addr_port(where) < FIRST_FREE_PORT)
+        return " (a port below 1024 needs CAP_NET_BIND_SERVICE: let root start it, with [process] "
+               "user, or give the service that capability, as conf/suitegate.service does)";
+    return "";
+}
+
 static void complain(const struct loaded_config *loaded, size_t i, int fault, struct text *errors)
 {
     char where[ADDR_TEXT_SIZE];
     const struct listen_config *l = &loaded->config->listeners[i];
-    bool forbidden = fault == EPERM && l->transparent == TRANSPARENT_TPROXY;
-    addr_format(&loaded->listener_addresses[i], where);
+    const struct addr *a = &loaded->listener_addresses[i];
+    addr_format(a, where);
     text_printf(errors, "listener %s cannot listen on %s: %s%s\n", l->name, where, strerror(fault),
-                forbidden ? " (tproxy needs CAP_NET_RAW or CAP_NET_ADMIN)" : "");
+                hint(l, a, fault));
 }
 
 /* One on port 0 is found by its name, and keeps its port. */

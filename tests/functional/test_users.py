@@ -124,6 +124,28 @@ def test_a_user_that_there_is_not(folder, key):
     assert done.returncode == 2 and "user no-such-user: there is none" in done.stderr
 
 
+def test_a_low_port_that_is_not_allowed_names_the_capability(folder):
+    ca_init(folder / OWN)
+    for path in (folder / OWN).iterdir():
+        shutil.chown(path, PROXY)
+    (folder / "x.ini").write_text(ini({
+        "ca": {"certificate": folder / OWN / "ca.pem"},
+        "listen f": {"type": "forward", "address": f"127.0.0.1:{low_port()}"}}))
+    done = run("run", "-c", folder / "x.ini", user=PROXY)
+    assert done.returncode == 2
+    assert "Permission denied (a port below 1024 needs CAP_NET_BIND_SERVICE: " in done.stderr
+
+
+def test_a_key_that_cannot_be_read_names_whose_it_has_to_be(folder):
+    (folder / "x.ini").write_text(ini({
+        "ca": {"certificate": folder / "ca/ca.pem"},
+        "listen f": {"type": "forward", "address": "127.0.0.1:0"}}))
+    done = run("run", "-c", folder / "x.ini", user=PROXY)
+    assert done.returncode == 2
+    assert (f"issuing-ecdsa.pem: Permission denied: chown it to {PROXY}, the user of this process, "
+            "whom its folders have to let in") in done.stderr
+
+
 def test_who_is_not_root_cannot_become_another_one(folder):
     (folder / "x.ini").write_text(ini({"process": {"user": OWN}, "listen f": {
         "type": "forward", "address": "127.0.0.1:0"}}))
