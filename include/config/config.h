@@ -165,6 +165,10 @@ void config_describe(void (*each)(void *arg, const char *section, const char *ke
                                   const char *standard, bool repeats, const char *text),
                      void *arg);
 
+/* Calls `each` with every path of a file that is only read, those of [audit] are written: absolute,
+ * but for "system", "-" and URIs. */
+void config_each_path(const struct config *c, void (*each)(void *arg, const char *path), void *arg);
+
 /* Does it have upstreams? */
 bool listen_relays(const struct listen_config *l);
 /* Does any listener need the local CA? */

@@ -79,6 +79,10 @@ WARN_UNUSED struct loaded_config *loaded_config_read(const char *file, bool any_
 WARN_UNUSED struct loaded_config *loaded_config_reread(const struct loaded_config *loaded,
                                                        const char *file, struct snapshot *files,
                                                        struct text *errors);
+/* Calls `each` with the path of each file that a configuration has read, but for lists
+ * (runtime/list_files.h). */
+void loaded_config_each_file(const struct config *c, void (*each)(void *arg, const char *path),
+                             void *arg);
 /* The CAs of a listener's clients, for one thread. NULL with a sentence in errors. */
 WARN_UNUSED struct trust *loaded_config_client_trust(const struct loaded_config *loaded,
                                                      size_t listener, struct text *errors);

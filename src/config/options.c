@@ -135,3 +135,15 @@ void config_describe(void (*each)(void *arg, const char *section, const char *ke
         text_fini(&text);
     }
 }
+
+void config_each_path(const struct config *c, void (*each)(void *arg, const char *path), void *arg)
+{
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        const struct option *o = &options[i];
+        bool is_path = o->kind == KIND_PATH || o->kind == KIND_PATH_LIST;
+        for (size_t k = 0;
+             is_path && o->section != SECTION_AUDIT && k < section_count(c, o->section); k++)
+            value_print(o->kind, (const char *)section_holder(c, o->section, k) + o->offset, each,
+                        arg);
+    }
+}

@@ -341,3 +341,29 @@ void loaded_config_release(struct loaded_config *loaded)
     config_free(loaded->config);
     free(loaded);
 }
+
+struct each_file {
+    void (*each)(void *arg, const char *path);
+    void *arg;
+};
+
+static void pass_on(void *arg, const char *path)
+{
+    const struct each_file *e = arg;
+    if (strcmp(path, "system") == 0) path = TRUST_SYSTEM_BUNDLE;
+    if (path[0] == '/') e->each(e->arg, path);
+}
+
+void loaded_config_each_file(const struct config *c, void (*each)(void *arg, const char *path),
+                             void *arg)
+{
+    struct each_file e = {each, arg};
+    config_each_path(c, pass_on, &e);
+    if (!c->ca.certificate || !config_needs_ca(c)) return;
+    const struct ca_place place = ca_place_of(c);
+    for (int k = 0; k < KEY_TYPES; k++) {
+        char path[PATH_MAX];
+        ca_place_issuing(&place, (enum key_type)k, path);
+        pass_on(&e, path);
+    }
+}

@@ -94,9 +94,9 @@ static void on_usr2(struct ev_loop *loop, ev_signal *signal, int events)
     keeper_upgrade(signal->data);
 }
 
-static void on_list_changed(void *arg)
+static void on_file_changed(void *arg, const char *path)
 {
-    diag_info("a file of addresses or destinations has changed");
+    diag_info("%s has changed: the configuration's files are read again", path);
     keeper_reload(arg, RELOAD_FILES);
 }
 
@@ -232,8 +232,8 @@ static void watch(struct keeper *k)
     k->drain_over.data = k->daily.data = k->hourly.data = k;
     ev_timer_start(k->loop, &k->daily);
     ev_timer_start(k->loop, &k->hourly);
-    list_watch_init(&k->watch, k->loop, on_list_changed, k);
-    keeper_watch_lists(k);
+    file_watch_init(&k->watch, k->loop, on_file_changed, k);
+    keeper_watch_files(k);
 }
 
 static void end(struct keeper *k)
@@ -253,7 +253,7 @@ static void end(struct keeper *k)
     control_free(k->control);
     free(k->upgraded);
     if (k->lost) diag_error("%lu audit records could not be written", k->lost);
-    list_watch_fini(&k->watch);
+    file_watch_fini(&k->watch);
     names_release(k->names);
     setting_fini(&k->next);
     setting_fini(&k->now);

@@ -5,8 +5,8 @@
 
 #include "operate/keeper_state.h"
 #include "serve/control.h"
+#include "serve/file_watch.h"
 #include "serve/keeper.h"
-#include "serve/list_watch.h"
 #include "serve/senders.h"
 #include "serve/setting.h"
 #include "serve/signers.h"
@@ -47,7 +47,7 @@ struct keeper {
     unsigned long silent, lost;
     struct keeper_state state; /* for an operator */
     struct text *errors;       /* of the start */
-    struct list_watch watch;
+    struct file_watch watch;
     struct control *control; /* NULL: none */
     /* The next keeper, while it starts (struct upgrade), and what this one knows of it then. */
     struct upgrade *upgrade;
@@ -99,7 +99,7 @@ void keeper_watch_proxy(struct keeper *k); /* its timer; before the first start 
 
 /* keeper_reload.c */
 
-void keeper_watch_lists(struct keeper *k);
+void keeper_watch_files(struct keeper *k);
 /* Now, or when what is under way is done. */
 void keeper_reload(struct keeper *k, enum reload what);
 /* As SIGHUP: all anew; what is due of the local CA is renewed first. */

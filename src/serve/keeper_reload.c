@@ -9,10 +9,10 @@
 #include "serve/control_order.h"
 #include "serve/own_records.h"
 
-void keeper_watch_lists(struct keeper *k)
+void keeper_watch_files(struct keeper *k)
 {
-    if (!list_watch_use(&k->watch, k->now.loaded->config))
-        diag_error("no memory to watch the files of addresses: send SIGHUP after a change");
+    if (!file_watch_use(&k->watch, k->now.loaded->config))
+        diag_error("no memory to watch the configuration's files: send SIGHUP after a change");
 }
 
 void keeper_go_on(struct keeper *k)
@@ -145,7 +145,7 @@ void keeper_change(struct keeper *k)
     k->next = (struct setting){.files = -1};
     keep_former(k, old.loaded->config);
     setting_fini(&old); /* first: the proxy leaves what nobody else has any more */
-    keeper_watch_lists(k);
+    keeper_watch_files(k);
     k->phase = PHASE_CHANGING;
     proxy_process_use(k->proxy);
     text_fini(&errors);

@@ -194,7 +194,7 @@ static void on_serving(void *arg, const char *version)
     }
     ev_timer_stop(k->loop, &k->daily);
     ev_timer_stop(k->loop, &k->hourly);
-    list_watch_fini(&k->watch);
+    file_watch_fini(&k->watch);
     keeper_drain(k, k->now.loaded->config->proxy.drain_timeout);
     if (!k->proxy) keeper_note_drained(k);
 }

@@ -1,8 +1,8 @@
-/* Files of addresses that change: reported once, when they are quiet. A test looks itself, in place
- * of the timer. */
+/* Files of the configuration that change: reported once, when they are quiet. A test looks itself,
+ * in place of the timer. */
 #include "helper.h"
 
-#include "serve/list_watch.h"
+#include "serve/file_watch.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -10,12 +10,13 @@
 
 static char folder[] = "/tmp/suitegate-test-XXXXXX";
 static char one[64], two[64];
-static struct list_watch watch;
+static struct file_watch watch;
 static unsigned changes;
 
-static void on_changed(void *arg)
+static void on_changed(void *arg, const char *path)
 {
     (void)arg;
+    assert_true(strcmp(path, one) == 0 || strcmp(path, two) == 0);
     changes++;
 }
 
@@ -37,7 +38,7 @@ static void use(const char *path)
     struct listen_config listener = {.allow_clients.texts = {items, path ? 1 : 0}};
     struct config config = {.listeners = &listener, .listener_count = 1};
     snprintf(text, sizeof text, "file:%s", path ? path : "");
-    assert_true(list_watch_use(&watch, &config));
+    assert_true(file_watch_use(&watch, &config));
 }
 
 static void use_both(void)
@@ -48,7 +49,7 @@ static void use_both(void)
     struct config config = {.listeners = &listener, .listener_count = 1};
     snprintf(texts[0], sizeof texts[0], "file:%s", one);
     snprintf(texts[1], sizeof texts[1], "file:%s", two);
-    assert_true(list_watch_use(&watch, &config));
+    assert_true(file_watch_use(&watch, &config));
 }
 
 static unsigned looked(unsigned times)
@@ -63,7 +64,7 @@ static int begin(void **state)
     changes = 0;
     write_file(one);
     write_file(two);
-    list_watch_init(&watch, ev_loop_new(EVFLAG_AUTO), on_changed, NULL);
+    file_watch_init(&watch, ev_loop_new(EVFLAG_AUTO), on_changed, NULL);
     return 0;
 }
 
@@ -71,7 +72,7 @@ static int end(void **state)
 {
     (void)state;
     struct ev_loop *loop = watch.loop;
-    list_watch_fini(&watch);
+    file_watch_fini(&watch);
     ev_loop_destroy(loop);
     return 0;
 }
@@ -115,6 +116,22 @@ static void each_of_several(void **state)
     assert_int_equal(looked(3), 3); /* one reload for both */
 }
 
+/* One that never is quiet does not hold the other one for ever. */
+static void among_one_that_always_changes(void **state)
+{
+    (void)state;
+    use_both();
+    write_file(two);
+    for (int i = 0; i < 9; i++) {
+        write_file(one);
+        assert_int_equal(looked(1), 0);
+    }
+    write_file(one);
+    assert_int_equal(looked(1), 1);
+    assert_int_equal(looked(2), 2); /* the first one, once it is quiet */
+    assert_int_equal(looked(3), 2);
+}
+
 static void only_those_of_the_configuration(void **state)
 {
     (void)state;
@@ -153,7 +170,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(reported_once_when_it_is_quiet, begin, end),
         cmocka_unit_test_setup_teardown(one_that_goes_and_comes_back, begin, end),
         cmocka_unit_test_setup_teardown(each_of_several, begin, end),
+        cmocka_unit_test_setup_teardown(among_one_that_always_changes, begin, end),
         cmocka_unit_test_setup_teardown(only_those_of_the_configuration, begin, end),
     };
-    return cmocka_run_group_tests_name("list_watch", tests, make_folder, remove_folder);
+    return cmocka_run_group_tests_name("file_watch", tests, make_folder, remove_folder);
 }
