@@ -8,4 +8,8 @@
  * without it; a message that cannot be sent is dropped. */
 void notify_manager(const char *format, ...) PRINTF(1, 2);
 
+/* How often, in seconds, a service manager wants to hear WATCHDOG=1 at least (WATCHDOG_USEC,
+ * sd_watchdog_enabled(3)); 0: never. */
+double notify_watchdog_seconds(void);
+
 #endif

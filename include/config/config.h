@@ -81,12 +81,24 @@ void endpoint_format(const struct endpoint *p, struct text *out);
 /* Of [ca] publish, and of a publish listener's `only`: each client gets all of them. */
 enum { PUBLISH_URL_LIMIT = 280, PUBLISHED_DESTINATIONS = 1000 };
 
+/* An address, or the name of a socket that systemd hands over. */
+struct listen_address {
+    struct addr address;
+    char *systemd;
+};
+
 struct listen_config {
     char *name;
     unsigned line; /* of its section header */
     enum listen_type type;
     enum listen_mode mode;
-    struct addr address;        /* length 0: not given */
+    union {
+        struct listen_address where;
+        struct {
+            struct addr address; /* length 0: not given */
+            char *systemd;       /* or the name of a socket that is handed over; NULL: none */
+        };
+    };
     struct addr source_address; /* of connections to upstreams; length 0: the system's choice */
     struct cidr_list allow_clients;
     struct pattern_list allow_upstreams;

@@ -7,6 +7,7 @@
 #include "base/addr.h"
 #include "base/attr.h"
 #include "base/text.h"
+#include "config/config.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,11 +37,13 @@ struct inherited {
  * sentences in errors, when out of memory or for a descriptor that is no listening TCP socket;
  * inherited_fini() all the same. */
 WARN_UNUSED bool inherited_take(struct inherited *i, struct text *errors);
-/* How many are for this address; port 0: of this name, with any port. */
-size_t inherited_count(const struct inherited *i, const struct addr *address, const char *name);
+/* How many are for a listener with this address and name. With port 0 the name counts; the name of
+ * systemd:NAME if they are from it. */
+size_t inherited_count(const struct inherited *i, const struct listen_address *where,
+                       const char *name);
 /* The next one of these, the caller's, ready for use. -1: there is none. *kept: see above. */
-WARN_UNUSED int inherited_next(struct inherited *i, const struct addr *address, const char *name,
-                               bool *kept);
+WARN_UNUSED int inherited_next(struct inherited *i, const struct listen_address *where,
+                               const char *name, bool *kept);
 /* Closes what was not taken. warn: with a warning for each address. */
 void inherited_fini(struct inherited *i, bool warn);
 

@@ -38,3 +38,11 @@ void notify_manager(const char *format, ...)
     va_end(values);
     errand_run(send_to_manager, message);
 }
+
+double notify_watchdog_seconds(void)
+{
+    const char *interval = getenv("WATCHDOG_USEC"), *process = getenv("WATCHDOG_PID");
+    if (!interval || (process && strtol(process, NULL, 10) != (long)getpid())) return 0;
+    long long us = strtoll(interval, NULL, 10);
+    return us > 0 ? (double)us / 1e6 : 0;
+}

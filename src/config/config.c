@@ -290,7 +290,8 @@ static void check_listener(struct parser *p, const struct listen_config *l)
     if (l->type == LISTEN_SNI && l->allow_upstreams.texts.n == 0)
         complain(p, l->line, "an sni listener needs allow_upstreams: its clients name the upstream",
                  l->name);
-    if (l->type == LISTEN_SNI && !l->upstream_port && l->address.length && !addr_port(&l->address))
+    bool port_is_open = l->systemd || (l->address.length && !addr_port(&l->address));
+    if (l->type == LISTEN_SNI && !l->upstream_port && port_is_open)
         complain(p, l->line, "an sni listener on a free port needs upstream_port", l->name);
     if (l->certificates.n != l->keys.n)
         complain(p, l->line, "as many key lines as certificate lines are needed", l->name);
@@ -344,7 +345,8 @@ static void finish_parent_of(struct parser *p, struct listen_config *l)
 static void finish_listener(struct parser *p, struct listen_config *l)
 {
     if (l->type == LISTEN_UNSET) complain(p, l->line, "the listener needs a type", l->name);
-    if (!l->address.length) complain(p, l->line, "the listener needs an address", l->name);
+    if (!l->address.length && !l->systemd)
+        complain(p, l->line, "the listener needs an address", l->name);
     check_listener(p, l);
     if (l->address.length && !addr_is_loopback(&l->address) && l->allow_clients.texts.n == 0)
         complain(p, l->line,
@@ -352,8 +354,9 @@ static void finish_listener(struct parser *p, struct listen_config *l)
                  "proxy",
                  l->name);
     for (struct listen_config *o = p->config->listeners; o < l; o++)
-        if (o->address.length && l->address.length && addr_same_ip(&o->address, &l->address) &&
-            addr_port(&l->address) && addr_port(&o->address) == addr_port(&l->address))
+        if ((o->systemd && l->systemd && strcmp(o->systemd, l->systemd) == 0) ||
+            (o->address.length && l->address.length && addr_same_ip(&o->address, &l->address) &&
+             addr_port(&l->address) && addr_port(&o->address) == addr_port(&l->address)))
             complain(p, l->line, "another listener has the same address", o->name);
     if (l->allow_clients.texts.n == 0 && !value_allow_loopback(&l->allow_clients))
         complain(p, l->line, "out of memory", l->name);

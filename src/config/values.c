@@ -266,11 +266,15 @@ void endpoint_format(const struct endpoint *p, struct text *out)
     text_add(out, where);
 }
 
-static const char *parse_address(const char *text, struct addr *out)
+static const char *parse_listen_address(const char *text, struct listen_address *out)
 {
-    return addr_from_text(text, out)
+    static const char scheme[] = "systemd:";
+    size_t n = sizeof scheme - 1;
+    if (strncmp(text, scheme, n) == 0 && label_is_valid(text + n))
+        return set_string(&out->systemd, text_copy(text + n, strlen(text + n)));
+    return addr_from_text(text, &out->address)
                ? NULL
-               : "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080";
+               : "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080, or systemd:NAME";
 }
 
 static const char *parse_endpoint(const char *text, const char *directory, struct endpoint *out)
@@ -365,8 +369,8 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
         return parse_syslog(text, member);
     case KIND_RESOLVER_LIST:
         return parse_resolver(text, member);
-    case KIND_ADDRESS:
-        return parse_address(text, member);
+    case KIND_LISTEN_ADDRESS:
+        return parse_listen_address(text, member);
     case KIND_ENDPOINT:
         return parse_endpoint(text, directory, member);
     case KIND_IP:
@@ -391,6 +395,14 @@ static void print_url(const struct parent_url *url, char out[PRINTED])
     if (!url->target.host[0]) return;
     target_format(&url->target, target);
     snprintf(out, PRINTED, "%s%s", schemes[url->kind], target);
+}
+
+static void print_listen_address(const struct listen_address *a, char out[PRINTED])
+{
+    if (a->systemd)
+        snprintf(out, PRINTED, "systemd:%s", a->systemd);
+    else if (a->address.length)
+        addr_format(&a->address, out);
 }
 
 static void print_endpoint(const struct endpoint *p, void (*each)(void *arg, const char *text),
@@ -431,8 +443,8 @@ void value_print(enum value_kind kind, const void *member,
         else
             units_format_duration(*(const uint64_t *)member, s);
         break;
-    case KIND_ADDRESS:
-        addr_format(member, s);
+    case KIND_LISTEN_ADDRESS:
+        print_listen_address(member, s);
         break;
     case KIND_ENDPOINT:
         print_endpoint(member, each, arg);
@@ -474,6 +486,10 @@ void value_free(enum value_kind kind, void *member)
     case KIND_USER:
         free(*(char **)member);
         *(char **)member = NULL;
+        break;
+    case KIND_LISTEN_ADDRESS:
+        free(((struct listen_address *)member)->systemd);
+        ((struct listen_address *)member)->systemd = NULL;
         break;
     case KIND_ENDPOINT:
         free(((struct endpoint *)member)->path);

@@ -82,25 +82,30 @@ bool inherited_take(struct inherited *i, struct text *errors)
     return errors->size == 0;
 }
 
-static bool fits(const struct inherited_socket *s, const struct addr *address, const char *name)
+static bool fits(const struct inherited *i, const struct inherited_socket *s,
+                 const struct listen_address *where, const char *name)
 {
-    if (s->fd < 0 || !addr_same_ip(&s->address, address)) return false;
-    return addr_port(address) ? addr_port(&s->address) == addr_port(address)
-                              : strcmp(s->name, name) == 0;
+    if (s->fd < 0) return false;
+    if (where->systemd) return strcmp(s->name, i->managed ? where->systemd : name) == 0;
+    if (!addr_same_ip(&s->address, &where->address)) return false;
+    return addr_port(&where->address) ? addr_port(&s->address) == addr_port(&where->address)
+                                      : strcmp(s->name, name) == 0;
 }
 
-size_t inherited_count(const struct inherited *i, const struct addr *address, const char *name)
+size_t inherited_count(const struct inherited *i, const struct listen_address *where,
+                       const char *name)
 {
     size_t count = 0;
-    for (size_t k = 0; i && k < i->n; k++) count += fits(&i->sockets[k], address, name);
+    for (size_t k = 0; i && k < i->n; k++) count += fits(i, &i->sockets[k], where, name);
     return count;
 }
 
-int inherited_next(struct inherited *i, const struct addr *address, const char *name, bool *kept)
+int inherited_next(struct inherited *i, const struct listen_address *where, const char *name,
+                   bool *kept)
 {
     for (size_t k = 0; i && k < i->n; k++) {
         struct inherited_socket *s = &i->sockets[k];
-        if (!fits(s, address, name)) continue;
+        if (!fits(i, s, where, name)) continue;
         int fd = s->fd;
         s->fd = -1;
         *kept = s->kept || i->managed;

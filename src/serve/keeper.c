@@ -56,6 +56,22 @@ static void on_ping(struct ev_loop *loop, ev_timer *timer, int events)
         (void)!clerk_process_ping(k->senders.clerk);
 }
 
+static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)timer;
+    (void)events;
+    notify_manager("WATCHDOG=1");
+}
+
+static void watch_for_manager(struct keeper *k)
+{
+    double seconds = notify_watchdog_seconds();
+    if (seconds <= 0) return;
+    ev_timer_init(&k->watchdog, on_watchdog, 0., seconds / 2);
+    ev_timer_start(k->loop, &k->watchdog);
+}
+
 struct care_errand {
     const struct config *config;
     bool changed;
@@ -229,6 +245,7 @@ static void watch(struct keeper *k)
     ev_timer_init(&k->ping, on_ping, PING_SECONDS, PING_SECONDS);
     k->ping.data = k;
     ev_timer_start(k->loop, &k->ping);
+    watch_for_manager(k);
     k->drain_over.data = k->daily.data = k->hourly.data = k;
     ev_timer_start(k->loop, &k->daily);
     ev_timer_start(k->loop, &k->hourly);

@@ -70,6 +70,7 @@ struct keeper {
     ev_timer look_at_names;
     ev_timer drain_over, daily, hourly, start_again;
     ev_timer ping;        /* does the clerk live? */
+    ev_timer watchdog;    /* a service manager wants to know whether this process lives */
     ev_timer former_over; /* no handshake of a former configuration goes on */
 };
 

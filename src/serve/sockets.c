@@ -46,6 +46,11 @@ static struct listening *find_running(const struct sockets_there *there,
         bool free_port = addr_port(&l->address) == 0 && addr_port(&r->address) == 0 &&
                          strcmp(l->name, r->name) == 0;
         bool same_kind = (l->type == LISTEN_PUBLISH) == (r->type == LISTEN_PUBLISH);
+        if (l->systemd) {
+            if (same_kind && r->systemd && strcmp(l->systemd, r->systemd) == 0)
+                return running->items[k];
+            continue;
+        }
         if (same_kind && addr_same_ip(a, wanted) &&
             (free_port || addr_port(a) == addr_port(wanted)))
             return running->items[k];
@@ -70,12 +75,9 @@ static bool add(struct listening *l, const struct listen_config *config, int fd)
     l->fds[l->n++] = fd;
     /* Who gets a copy cannot put a filter on it. */
     (void)!setsockopt(fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on);
-    if (config->transparent == TRANSPARENT_TPROXY && !listener_take_any(fd, &l->address))
-        return false;
-    if (addr_port(&l->address) != 0) return true;
     if (getsockname(fd, (struct sockaddr *)&chosen, &size) < 0) return false;
     l->address = addr_from_sockaddr((struct sockaddr *)&chosen, size);
-    return true;
+    return config->transparent != TRANSPARENT_TPROXY || listener_take_any(fd, &l->address);
 }
 
 /* One that was handed over is the socket of all workers. */
@@ -89,7 +91,7 @@ static int next_fd(struct listening *l, const struct listen_config *config, size
 {
     if (handed == 0) return listener_open(&l->address);
     /* The port may be chosen by now. */
-    return l->n < handed ? inherited_next(inherited, &config->address, config->name, &l->kept)
+    return l->n < handed ? inherited_next(inherited, &config->where, config->name, &l->kept)
                          : copy_first(l);
 }
 
@@ -98,7 +100,14 @@ static struct listening *open_address(struct loaded_config *loaded, size_t i,
 {
     const struct listen_config *config = &loaded->config->listeners[i];
     unsigned count = config->type == LISTEN_PUBLISH ? 1 : loaded->config->proxy.workers;
-    size_t handed = inherited_count(inherited, &config->address, config->name);
+    size_t handed = inherited_count(inherited, &config->where, config->name);
+    if (config->systemd && handed == 0) {
+        text_printf(errors,
+                    "listener %s: no socket %s was handed over: its socket unit wants "
+                    "FileDescriptorName=%s, and the process a restart\n",
+                    config->name, config->systemd, config->systemd);
+        return NULL;
+    }
     if (handed > 1 && handed != count) {
         text_printf(errors,
                     "listener %s: %zu sockets were handed over, one or %u are needed "
@@ -142,7 +151,8 @@ static bool is_own(const struct sockets_there *there, const struct listen_config
                    const struct addr *address)
 {
     const struct sockets *running = there->running;
-    if (inherited_count(there->inherited, address, config->name) > 0) return true;
+    const struct listen_address here = {.address = *address};
+    if (inherited_count(there->inherited, &here, config->name) > 0) return true;
     for (size_t k = 0; running && k < running->n; k++) {
         const struct addr *a = &running->items[k]->address;
         if (addr_same_ip(a, address) && addr_port(a) == addr_port(address)) return true;

@@ -17,7 +17,7 @@ import urllib.request
 import pytest
 
 import wire
-from gate import BINARY, PATIENCE, children_of, free_port, parts_of
+from gate import BINARY, PATIENCE, children_of, free_port, parts_of, run
 from logs import check_chain, intact
 from refusals import Crowd, refuse
 from scene import Scene, talk, wait_until
@@ -546,6 +546,46 @@ def test_the_manager_learns_the_main_process(upgradable, manager, tmp_path):
     assert said == {ready, f"MAINPID={s.gate.pid}".encode()}
 
 
+def sender_of_watchdog(manager):
+    """The process that says it lives, once all that was said before is read."""
+    manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    until = time.monotonic() + 1
+    while True:
+        message, ancillary, _, _ = manager.recvmsg(512, socket.CMSG_SPACE(12))
+        pid = int.from_bytes(ancillary[0][2][:4], "little") if ancillary else 0
+        if message == b"WATCHDOG=1" and time.monotonic() > until:
+            return pid
+
+
+def test_the_manager_hears_that_the_main_process_lives(upgradable, manager, tmp_path):
+    s = upgradable(options={"wrapper": ("bash", "-c", 'WATCHDOG_PID=$$ exec "$@"', "bash"),
+                            "env": {"NOTIFY_SOCKET": str(tmp_path / "notify"),
+                                    "WATCHDOG_USEC": "400000"}})
+    assert sender_of_watchdog(manager) == s.gate.pid
+    with s.client("forward") as tls:  # the former process stays
+        s.gate.upgrade()
+        assert sender_of_watchdog(manager) == s.gate.pid
+        talk(tls)
+        tls.close_notify()
+    os.kill(s.gate.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(TimeoutError):
+            manager.settimeout(2)
+            while manager.recv(512):
+                pass
+    finally:
+        os.kill(s.gate.pid, signal.SIGCONT)
+
+
+def test_the_watchdog_of_another_process_is_not_this_ones(upgradable, manager, tmp_path):
+    upgradable(options={"env": {"NOTIFY_SOCKET": str(tmp_path / "notify"),
+                                "WATCHDOG_USEC": "100000", "WATCHDOG_PID": "1"}})
+    assert manager.recv(512) == b"READY=1\nSTATUS=Serving."
+    manager.settimeout(1)
+    with pytest.raises(TimeoutError):
+        manager.recv(512)
+
+
 def listening(*ports):
     return [socket.create_server(("127.0.0.1", port), backlog=64) for port in ports]
 
@@ -595,6 +635,39 @@ def test_sockets_of_a_service_manager(upgradable, workers):
             second.finish()
     for sock in free:
         sock.close()
+
+
+def test_sockets_by_the_name_that_a_socket_unit_gives_them(upgradable):
+    free = listening(0, 0)
+    s = upgradable()
+    s.gate.stop()
+    s.forward, s.fixed = (sock.getsockname()[1] for sock in free)
+    s.sections["listen forward"]["address"] = "systemd:web"
+    s.sections["listen front"] = [(k, "systemd:front-door" if k == "address" else v)
+                                  for k, v in s.sections["listen front"]]
+    s.gate = Upgradable(s.gate.folder, s.ini(), **handed_over(free, "web:front-door"))
+    assert f"listening on 127.0.0.1:{s.forward} (forward, forward)" in s.gate.stdout
+    for _ in range(3):
+        assert s.echoes("forward") and s.echoes("fixed")
+        s.gate.upgrade()
+    assert s.echoes("forward") and s.echoes("fixed")
+    assert run("reload", "-c", s.gate.config_path).returncode == 0
+    assert s.echoes("forward") and s.echoes("fixed")
+    assert "address = systemd:web" in run("config", "-c", s.gate.config_path).stdout
+    s.gate.finish()
+    for sock in free:
+        sock.close()
+
+
+@pytest.mark.parametrize("names", ["other", None])
+def test_a_name_that_no_socket_has_is_told_of(upgradable, names):
+    s = upgradable()
+    s.gate.stop()
+    s.sections["listen forward"]["address"] = "systemd:web"
+    with listening(0)[0] as spare:
+        with pytest.raises(AssertionError, match="no socket web was handed over: its socket unit "
+                                                 "wants FileDescriptorName=web"):
+            Upgradable(s.gate.folder, s.ini(), **(handed_over([spare], names) if names else {}))
 
 
 def test_a_socket_that_is_no_listener_is_named(upgradable):
