@@ -255,7 +255,7 @@ static void pass_on_only(size_t n)
 /* Only what may be called after a fork. The rest of `variable` is zeroed. */
 static void put_own_id(char *variable, const char *name)
 {
-    char digits[NUMBER_SIZE];
+    char digits[NUMBER_SIZE] = "";
     size_t k = 0, at = strlen(name);
     for (size_t i = 0; i < at; i++) variable[i] = name[i];
     for (pid_t pid = getpid(); pid > 0; pid /= 10) digits[k++] = (char)('0' + pid % 10);

@@ -21,13 +21,13 @@ static struct hello full_hello(void)
         ids[2 * i] = (uint8_t)(suites[i].id >> 8);
         ids[2 * i + 1] = (uint8_t)suites[i].id;
     }
-    assert_true(2 * group_count() <= sizeof groups);
-    for (size_t i = 0; i < group_count(); i++) {
+    assert_true(2 * GROUP_COUNT <= sizeof groups);
+    for (size_t i = 0; i < GROUP_COUNT; i++) {
         groups[2 * i] = (uint8_t)(group_at(i) >> 8);
         groups[2 * i + 1] = (uint8_t)group_at(i);
     }
     return (struct hello){.cipher_suites = {ids, sizeof ids},
-                          .groups = {groups, 2 * group_count()},
+                          .groups = {groups, 2 * GROUP_COUNT},
                           .extensions = {renegotiation, sizeof renegotiation},
                           .has_renegotiation = true};
 }
