@@ -42,7 +42,7 @@ bool value_repeats(enum value_kind kind)
     return texts_of(kind, &any) != NULL;
 }
 
-static char *resolve_path(const char *text, const char *directory)
+char *value_resolve_path(const char *text, const char *directory)
 {
     struct text t = {0};
     size_t n = strlen(directory);
@@ -61,7 +61,7 @@ static char *resolve_path(const char *text, const char *directory)
     return text_take(&t);
 }
 
-static const char *set_string(char **member, char *value)
+const char *value_set_string(char **member, char *value)
 {
     if (!value) return out_of_memory;
     free(*member);
@@ -165,7 +165,7 @@ static const char *parse_suite(const char *text, struct string_list *list)
 static const char *add_file(const char *path, const char *directory, struct string_list *texts)
 {
     struct text line = {0};
-    char *resolved = resolve_path(path, directory);
+    char *resolved = value_resolve_path(path, directory);
     text_printf(&line, "file:%s", resolved ? resolved : "");
     char *copy = resolved ? text_take(&line) : NULL;
     free(resolved);
@@ -252,43 +252,6 @@ static const char *parse_parent_url(const char *text, struct parent_url *out)
     return "http://HOST:PORT, https://HOST:PORT or socks5://HOST:PORT, without a user name";
 }
 
-bool endpoint_is_given(const struct endpoint *p)
-{
-    return p->path || p->address.length;
-}
-
-void endpoint_format(const struct endpoint *p, struct text *out)
-{
-    char where[ADDR_TEXT_SIZE];
-    if (p->path) text_printf(out, "unix:%s", p->path);
-    if (!p->address.length) return;
-    addr_format(&p->address, where);
-    text_add(out, where);
-}
-
-static const char *parse_listen_address(const char *text, struct listen_address *out)
-{
-    static const char scheme[] = "systemd:";
-    size_t n = sizeof scheme - 1;
-    if (strncmp(text, scheme, n) == 0 && label_is_valid(text + n))
-        return set_string(&out->systemd, text_copy(text + n, strlen(text + n)));
-    return addr_from_text(text, &out->address)
-               ? NULL
-               : "an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080, or systemd:NAME";
-}
-
-static const char *parse_endpoint(const char *text, const char *directory, struct endpoint *out)
-{
-    enum { PATH_SIZE = 108 }; /* unix(7), sun_path */
-    static const char scheme[] = "unix:", what[] = "an IP address and a port, or unix:PATH";
-    size_t n = sizeof scheme - 1;
-    if (strncmp(text, scheme, n) != 0) return addr_from_text(text, &out->address) ? NULL : what;
-    char *path = text[n] ? resolve_path(text + n, directory) : NULL;
-    if (path && strlen(path) < PATH_SIZE) return set_string(&out->path, path);
-    free(path);
-    return text[n] ? "a shorter path: a Unix socket's has at most 107 characters" : what;
-}
-
 static const char *parse_resolver(const char *text, struct string_list *list)
 {
     enum { DNS_PORT = 53 };
@@ -316,7 +279,7 @@ enum { USER_LIMIT = 255 };
 static const char *parse_string(enum value_kind kind, const char *text, const char *directory,
                                 char **member)
 {
-    if (kind == KIND_PATH) return set_string(member, resolve_path(text, directory));
+    if (kind == KIND_PATH) return value_set_string(member, value_resolve_path(text, directory));
     if (kind == KIND_URL && !url_is_valid(text)) return "an http:// URL";
     if (kind == KIND_PUBLISH_URL && !publish_url_is_valid(text)) return "http://HOST:PORT";
     if (kind == KIND_LABEL && !label_is_valid(text))
@@ -324,7 +287,7 @@ static const char *parse_string(enum value_kind kind, const char *text, const ch
     if (kind == KIND_USER && (strlen(text) > USER_LIMIT || strpbrk(text, " \t:/")))
         return "the name of a user";
     if (kind == KIND_NAME && !name_is_valid(text)) return "a DNS name or an IP address";
-    const char *fault = set_string(member, text_copy(text, strlen(text)));
+    const char *fault = value_set_string(member, text_copy(text, strlen(text)));
     if (!fault && kind == KIND_NAME) text_lower(*member);
     return fault;
 }
@@ -364,15 +327,15 @@ const char *value_parse(enum value_kind kind, const struct range *range, const c
     case KIND_USER:
         return parse_string(kind, text, directory, member);
     case KIND_PATH_LIST:
-        return list_add_text(member, resolve_path(text, directory)) ? NULL : out_of_memory;
+        return list_add_text(member, value_resolve_path(text, directory)) ? NULL : out_of_memory;
     case KIND_SYSLOG_LIST:
         return parse_syslog(text, member);
     case KIND_RESOLVER_LIST:
         return parse_resolver(text, member);
     case KIND_LISTEN_ADDRESS:
-        return parse_listen_address(text, member);
+        return place_parse_listen(text, member);
     case KIND_ENDPOINT:
-        return parse_endpoint(text, directory, member);
+        return place_parse_endpoint(text, directory, member);
     case KIND_IP:
         return addr_from_ip(text, 0, member) && !addr_is_unspecified(member)
                    ? NULL
@@ -395,23 +358,6 @@ static void print_url(const struct parent_url *url, char out[PRINTED])
     if (!url->target.host[0]) return;
     target_format(&url->target, target);
     snprintf(out, PRINTED, "%s%s", schemes[url->kind], target);
-}
-
-static void print_listen_address(const struct listen_address *a, char out[PRINTED])
-{
-    if (a->systemd)
-        snprintf(out, PRINTED, "systemd:%s", a->systemd);
-    else if (a->address.length)
-        addr_format(&a->address, out);
-}
-
-static void print_endpoint(const struct endpoint *p, void (*each)(void *arg, const char *text),
-                           void *arg)
-{
-    struct text out = {0};
-    endpoint_format(p, &out);
-    if (out.size > 0) each(arg, text_string(&out));
-    text_fini(&out);
 }
 
 void value_print(enum value_kind kind, const void *member,
@@ -444,10 +390,10 @@ void value_print(enum value_kind kind, const void *member,
             units_format_duration(*(const uint64_t *)member, s);
         break;
     case KIND_LISTEN_ADDRESS:
-        print_listen_address(member, s);
+        place_print_listen(member, s);
         break;
     case KIND_ENDPOINT:
-        print_endpoint(member, each, arg);
+        place_print_endpoint(member, each, arg);
         return;
     case KIND_IP:
         if (((const struct addr *)member)->length) addr_format_ip(member, s);

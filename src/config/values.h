@@ -70,6 +70,19 @@ bool value_repeats(enum value_kind kind);
 WARN_UNUSED const char *value_parse(enum value_kind kind, const struct range *range,
                                     const char *text, const char *directory, void *member,
                                     char right[VALUE_RIGHT]);
+/* An absolute path, for free(): a relative one starts from directory. As it is: what is no path.
+ * NULL when out of memory. */
+WARN_UNUSED char *value_resolve_path(const char *text, const char *directory);
+/* Takes the value, which is NULL when there was no memory. NULL, or what is wrong. */
+WARN_UNUSED const char *value_set_string(char **member, char *value);
+/* places.c: of kinds that say where something listens. */
+enum { PLACE_PRINTED = 64 };
+WARN_UNUSED const char *place_parse_listen(const char *text, struct listen_address *out);
+WARN_UNUSED const char *place_parse_endpoint(const char *text, const char *directory,
+                                             struct endpoint *out);
+void place_print_listen(const struct listen_address *a, char out[PLACE_PRINTED]);
+void place_print_endpoint(const struct endpoint *p, void (*each)(void *arg, const char *text),
+                          void *arg);
 /* Adds the loopback ranges. False when out of memory. */
 WARN_UNUSED bool value_allow_loopback(struct cidr_list *list);
 /* Calls `each` for every value of the member: none if it is unset, several for a list. */
