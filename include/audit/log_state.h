@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-enum { LOG_STATE_SINKS = 16, LOG_STATE_NAME = 128 };
+enum { LOG_STATE_SINKS = 16, LOG_STATE_NAME = 400 };
 
 /* A further sink: a copy, or a syslog daemon. */
 struct log_sink {

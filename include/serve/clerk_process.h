@@ -41,8 +41,8 @@ WARN_UNUSED int clerk_process_connect(struct clerk_process *p, enum audit_sender
 pid_t clerk_process_pid(const struct clerk_process *p); /* 0: none */
 /* Does it answer? This keeper's own is ended if not, and another one started. */
 bool clerk_process_ping(struct clerk_process *p);
-/* The same; how its work goes, as it answered last (audit/log_state.h); "": not yet. */
-const char *clerk_process_ask_state(struct clerk_process *p);
+/* How its work goes, as it answered the last ping (audit/log_state.h); "": it did not. */
+const char *clerk_process_state(const struct clerk_process *p);
 /* A proxy has ended: its record says which connections were cut (audit/clerk.h). False: there is no
  * clerk now. */
 WARN_UNUSED bool clerk_process_note_end(struct clerk_process *p, const char *name, const char *how);

@@ -11,6 +11,7 @@ struct http_server;
 
 struct http_request {
     const char *path;          /* as it was sent: nothing that is served needs an escape */
+    const char *host;          /* with the port, if it has one; "": none (HTTP/1.0) */
     struct addr local, client; /* length 0: a Unix socket */
 };
 
@@ -37,7 +38,8 @@ struct http_site {
 /* False with a sentence in errors: the library that `who` needs is not there. Before the next one.
  */
 WARN_UNUSED bool http_load(const char *who, struct text *errors);
-/* Takes the socket. NULL with errno. connections: the most at once. */
+/* Takes the socket. NULL with errno. connections: the most at once; when they are there, the oldest
+ * makes room. One source may have a quarter of them. */
 WARN_UNUSED struct http_server *http_start(int fd, const struct http_site *site,
                                            unsigned connections);
 /* Instead of a page; frees the body that is there. */

@@ -11,8 +11,8 @@ struct operate_server;
  * errors. */
 WARN_UNUSED struct operate_server *operate_server_new(int fd, const struct endpoint *at,
                                                       struct lookout *lookout, struct text *errors);
-/* Is it there? False for NULL. */
-bool operate_server_is_at(const struct operate_server *o, const struct endpoint *at);
+/* Is this its socket? False for NULL. */
+bool operate_server_has(const struct operate_server *o, int fd);
 /* Serves from now on. No effect for NULL, as the next two. */
 void operate_server_begin(struct operate_server *o);
 /* Accepts no more: another process has the socket, too. */

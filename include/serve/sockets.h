@@ -6,13 +6,15 @@
 
 #include "runtime/loaded_config.h"
 #include "serve/inherited.h"
+#include "serve/operate_socket.h"
 
 /* One address. Each worker has a socket of its own (SO_REUSEPORT); a publish listener has one. */
 struct listening {
     struct addr address;
     unsigned n;
-    unsigned references; /* configurations that have it */
-    bool kept;           /* a service manager has it open, too */
+    unsigned references;     /* configurations that have it */
+    bool kept;               /* a service manager or another keeper has it open, too */
+    struct socket_file file; /* of the Unix socket of [operate] */
     int fds[];
 };
 

@@ -37,10 +37,12 @@ bool worker_thread_change_ticket_key(struct worker_thread *t, const struct ticke
 void worker_thread_connect(struct worker_thread *t, int fd);
 /* Has its clerk closed the socket since the last call? */
 bool worker_thread_lost_clerk(struct worker_thread *t);
-/* Runs this on the worker's thread soon, unless one is on its way already, which has the same
- * arguments. False: the thread has ended. */
-WARN_UNUSED bool worker_thread_call(struct worker_thread *t,
-                                    void (*call)(void *arg, const struct worker *w), void *arg);
+/* Runs this on the worker's thread soon. WAITS: one with the same arguments is on its way already;
+ * OVER: the thread has ended. */
+enum worker_call { WORKER_CALL_SENT, WORKER_CALL_WAITS, WORKER_CALL_OVER };
+WARN_UNUSED enum worker_call worker_thread_call(struct worker_thread *t,
+                                                void (*call)(void *arg, const struct worker *w),
+                                                void *arg);
 /* As they are by now; from any thread. */
 const struct counts *worker_thread_counts(const struct worker_thread *t);
 /* Stops accepting, then drained() is called; the thread ends with its last connection. kept: see

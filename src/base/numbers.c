@@ -25,7 +25,7 @@ void numbers_read(const struct number_row *rows, size_t n, const char *name, con
 void numbers_each_line(const char *text,
                        void (*each)(void *arg, const char *name, const char *rest), void *arg)
 {
-    enum { LINE = 256 };
+    enum { LINE = 512 };
     for (size_t n; *text; text += n + (text[n] == '\n')) {
         char line[LINE];
         n = strcspn(text, "\n");

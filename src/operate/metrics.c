@@ -1,5 +1,8 @@
 #include "operate/overview.h"
 
+#include "base/json.h"
+
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,15 +13,21 @@ static const char *const leg_labels[] = {
 
 /* ---- lines ---- */
 
-/* A label's value (exposition format: \\, \" and \n are escaped). Other control characters, which
- * no name should have, become spaces. */
+/* A label's value (exposition format: valid UTF-8; \\, \" and \n are escaped). What no name should
+ * have becomes a question mark. */
 static void put_label(struct text *out, const char *name, const char *value)
 {
+    size_t left = strlen(value);
     text_printf(out, "%s=\"", name);
-    for (const char *p = value; *p; p++) {
-        char plain[] = {(unsigned char)*p < ' ' ? ' ' : *p, '\0'};
-        if (*p == '\\' || *p == '"') text_add(out, "\\");
-        text_add(out, plain);
+    for (size_t n; left > 0; value += n, left -= n) {
+        n = utf8_length((const uint8_t *)value, left);
+        bool plain = n > 0 && (unsigned char)*value >= ' ' && *value != 0x7f;
+        if (*value == '\\' || *value == '"') text_add(out, "\\");
+        if (plain)
+            text_add_bytes(out, value, n);
+        else
+            text_add(out, "?");
+        if (n == 0) n = 1;
     }
     text_add(out, "\"");
 }
@@ -96,20 +105,28 @@ PUT(build_info)
     put_line(out, name, &(struct labels){{"version"}, {SUITEGATE_VERSION}}, 1);
 }
 
+static void put_states(const char *name, const char *listener, const unsigned states[CONN_STATES],
+                       struct text *out)
+{
+    for (int s = 0; s < CONN_DONE; s++) {
+        char state[CONN_STATE_NAME];
+        conn_state_name((enum conn_state)s, state);
+        put_line(out, name, &(struct labels){{"listener", "state"}, {listener, state}}, states[s]);
+    }
+}
+
+/* Those of the configuration, and of former ones while they have connections. */
 PUT(connections)
 {
+    static const unsigned none[CONN_STATES];
+    for (size_t i = 0; i < o->census->listener_count; i++)
+        put_states(name, o->census->listeners[i].name, o->census->listeners[i].states, out);
     for (size_t i = 0; i < o->loaded->config->listener_count; i++) {
         const struct listen_config *l = &o->loaded->config->listeners[i];
-        if (l->type == LISTEN_PUBLISH) continue;
-        const struct census_listener *seen = NULL;
+        bool told = l->type == LISTEN_PUBLISH;
         for (size_t k = 0; k < o->census->listener_count; k++)
-            if (strcmp(o->census->listeners[k].name, l->name) == 0) seen = &o->census->listeners[k];
-        for (int s = 0; s < CONN_DONE; s++) {
-            char state[CONN_STATE_NAME];
-            conn_state_name((enum conn_state)s, state);
-            put_line(out, name, &(struct labels){{"listener", "state"}, {l->name, state}},
-                     seen ? seen->states[s] : 0);
-        }
+            told = told || strcmp(o->census->listeners[k].name, l->name) == 0;
+        if (!told) put_states(name, l->name, none, out);
     }
 }
 
@@ -211,24 +228,37 @@ static void put_sink(struct text *out, const char *name, const char *sink, unsig
     put_line(out, name, &(struct labels){{"sink"}, {sink}}, (double)n);
 }
 
+/* Two with one name are one series. */
+static void put_sinks(const struct overview *o, const char *name, size_t member, struct text *out)
+{
+    const struct log_state *log = o->log;
+    for (size_t i = 0; i < log->sink_count; i++) {
+        unsigned long sum = 0;
+        bool told = false;
+        for (size_t k = 0; k < log->sink_count; k++) {
+            if (strcmp(log->sinks[k].name, log->sinks[i].name) != 0) continue;
+            told = told || k < i;
+            sum += *(const unsigned long *)((const char *)&log->sinks[k] + member);
+        }
+        if (!told) put_sink(out, name, log->sinks[i].name, sum);
+    }
+}
+
 PUT(records_written_total)
 {
     put_sink(out, name, "log", o->log->written);
-    for (size_t i = 0; i < o->log->sink_count; i++)
-        put_sink(out, name, o->log->sinks[i].name, o->log->sinks[i].written);
+    put_sinks(o, name, offsetof(struct log_sink, written), out);
 }
 
 PUT(records_waiting)
 {
     put_sink(out, name, "log", o->log->waiting);
-    for (size_t i = 0; i < o->log->sink_count; i++)
-        put_sink(out, name, o->log->sinks[i].name, o->log->sinks[i].waiting);
+    put_sinks(o, name, offsetof(struct log_sink, waiting), out);
 }
 
 PUT(records_dropped_total)
 {
-    for (size_t i = 0; i < o->log->sink_count; i++)
-        put_sink(out, name, o->log->sinks[i].name, o->log->sinks[i].dropped);
+    put_sinks(o, name, offsetof(struct log_sink, dropped), out);
 }
 
 PUT(log_sync_seconds)

@@ -170,6 +170,14 @@ void status_put_json(const struct overview *o, struct text *out)
 
 /* ---- text ---- */
 
+/* A name that may have any character. */
+static void say_named(struct text *out, const char *what, const char *name)
+{
+    enum { NAME_COLUMNS = 120 };
+    text_printf(out, "%-14s", what);
+    text_add_visible(out, name, NAME_COLUMNS);
+}
+
 static void say_newest(void *arg, const struct refusal *e)
 {
     struct text *out = arg;
@@ -220,10 +228,11 @@ static void say_log(const struct overview *o, struct text *out)
     text_printf(out, "log           %s%lu records written, %lu waiting\n",
                 log->failing ? "CANNOT BE WRITTEN; " : "", log->written, log->waiting);
     text_printf(out, "chain         record %lu, %s\n", log->sequence, log->head);
-    for (size_t i = 0; i < log->sink_count; i++)
-        text_printf(out, "sink          %s: %lu written, %lu waiting, %lu dropped\n",
-                    log->sinks[i].name, log->sinks[i].written, log->sinks[i].waiting,
-                    log->sinks[i].dropped);
+    for (size_t i = 0; i < log->sink_count; i++) {
+        say_named(out, "sink", log->sinks[i].name);
+        text_printf(out, ": %lu written, %lu waiting, %lu dropped\n", log->sinks[i].written,
+                    log->sinks[i].waiting, log->sinks[i].dropped);
+    }
 }
 
 static void say_ends(const struct overview *o, struct text *out)
@@ -232,8 +241,9 @@ static void say_ends(const struct overview *o, struct text *out)
         const struct expiry *e = &o->loaded->ends[i];
         char when[CLOCK_TEXT_SIZE];
         clock_format_seconds(e->end, when);
-        text_printf(out, "certificate   %s: %ld days left, until %.10s%s\n", e->what,
-                    overview_days_left(o, e->end), when, o->now >= e->warn_from ? " (SOON)" : "");
+        say_named(out, "certificate", e->what);
+        text_printf(out, ": %ld days left, until %.10s%s\n", overview_days_left(o, e->end), when,
+                    o->now >= e->warn_from ? " (SOON)" : "");
     }
 }
 
@@ -253,8 +263,10 @@ void status_put_text(const struct overview *o, struct text *out)
     say_connections(o, out);
     say_listeners(o, out);
     size_t n = overview_upstreams(o, rows, &others);
-    for (size_t i = 0; i < n; i++)
-        text_printf(out, "upstream      %s: %u open\n", rows[i]->name, rows[i]->relays);
+    for (size_t i = 0; i < n; i++) {
+        say_named(out, "upstream", rows[i]->name);
+        text_printf(out, ": %u open\n", rows[i]->relays);
+    }
     if (others) text_printf(out, "upstream      others: %u open\n", others);
     say_log(o, out);
     say_ends(o, out);

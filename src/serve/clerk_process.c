@@ -287,26 +287,21 @@ pid_t clerk_process_pid(const struct clerk_process *p)
     return p->pid;
 }
 
-static bool ping(struct clerk_process *p, struct text *state)
+bool clerk_process_ping(struct clerk_process *p)
 {
     struct text errors = {0};
-    bool alive = true, answers = p->post >= 0 && clerk_ping(p->post, state, &alive, &errors);
+    bool alive = true, answers = p->post >= 0 && clerk_ping(p->post, &p->state, &alive, &errors);
     end_hanging(p, alive);
+    if (!answers) p->state.size = 0;
     if (strcmp(text_string(&errors), CLERK_ELSEWHERE) == 0 && !p->next.find)
         answers = replace(p, p->config, p->policy, &errors);
     text_fini(&errors);
     return answers;
 }
 
-bool clerk_process_ping(struct clerk_process *p)
+const char *clerk_process_state(const struct clerk_process *p)
 {
-    return ping(p, NULL);
-}
-
-const char *clerk_process_ask_state(struct clerk_process *p)
-{
-    (void)ping(p, &p->state);
-    return text_string(&p->state);
+    return p->state.size ? text_string(&p->state) : "";
 }
 
 bool clerk_process_note_end(struct clerk_process *p, const char *name, const char *how)

@@ -21,7 +21,8 @@
 
 /* What one client may cost. */
 enum {
-    CONNECTIONS_PER_SOURCE = 64,
+    SOURCE_SHARE = 4, /* a source may have a part of the places: one in so many */
+    SPARE = 8,        /* connections that the library has on their way out */
     TIMEOUT_S = 15,
     MEMORY = 16 << 10, /* of a connection, for its request */
     SETTLE_STEPS = 20,
@@ -69,12 +70,21 @@ bool http_load(const char *who, struct text *errors)
     return false;
 }
 
+/* All of these on the library's thread. */
+struct http_connection {
+    struct http_connection *next, **link; /* the oldest first */
+    struct source *source;
+    int fd; /* the library's */
+};
+
 struct http_server {
     struct http_site site;
     struct sources *sources;
     struct source *entering; /* accepted, but not begun yet */
-    int fd;                  /* the library closes it, */
-    int former_fd;           /* but not after http_quiesce() */
+    unsigned most, count;
+    struct http_connection *first, **last;
+    int fd;        /* the library closes it, */
+    int former_fd; /* but not after http_quiesce() */
     struct MHD_Daemon *daemon;
 };
 
@@ -86,10 +96,16 @@ static struct addr address_of(const struct sockaddr *sa)
                                                             : sizeof(struct sockaddr_in));
 }
 
+static struct source_limits limits_of(const struct http_server *s)
+{
+    unsigned share = s->most / SOURCE_SHARE;
+    return (struct source_limits){.connections = share ? share : 1};
+}
+
 /* Counts it for its source: the library would count each address of an IPv6 network alone. */
 static bool enter(struct http_server *s, const struct addr *client)
 {
-    static const struct source_limits limits = {.connections = CONNECTIONS_PER_SOURCE};
+    const struct source_limits limits = limits_of(s);
     enum source_verdict verdict;
     sources_leave(s->sources, s->entering); /* of one that the library could not begin */
     s->entering = NULL;
@@ -101,12 +117,20 @@ static bool enter(struct http_server *s, const struct addr *client)
     return false;
 }
 
+/* An answer takes no time: whoever has been here for longest is slow, or says nothing. */
+static void make_room(const struct http_server *s)
+{
+    if (s->count >= s->most && s->first) shutdown(s->first->fd, SHUT_RDWR);
+}
+
 static enum MHD_Result accept_client(void *context, const struct sockaddr *sa, socklen_t size)
 {
     struct http_server *s = context;
     struct addr client = address_of(sa);
     (void)size;
-    return s->site.allows(s->site.arg, &client) && enter(s, &client) ? MHD_YES : MHD_NO;
+    if (!s->site.allows(s->site.arg, &client) || !enter(s, &client)) return MHD_NO;
+    make_room(s);
+    return MHD_YES;
 }
 
 /* On the library's thread, as accept_client(), which has just been asked about it. */
@@ -114,12 +138,25 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
                           enum MHD_ConnectionNotificationCode what)
 {
     struct http_server *s = context;
-    (void)connection;
+    struct http_connection *c = *state;
+    const union MHD_ConnectionInfo *info;
     if (what == MHD_CONNECTION_NOTIFY_STARTED) {
-        *state = s->entering;
+        *state = c = calloc(1, sizeof *c);
+        if (!c) return; /* it counts for its source until another one comes */
+        info = http.connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *c = (struct http_connection){
+            .link = s->last, .source = s->entering, .fd = info ? info->connect_fd : -1};
         s->entering = NULL;
-    } else {
-        sources_leave(s->sources, *state);
+        *s->last = c;
+        s->last = &c->next;
+        s->count++;
+    } else if (c) {
+        *c->link = c->next;
+        if (c->next) c->next->link = c->link;
+        if (s->last == &c->next) s->last = c->link;
+        s->count--;
+        sources_leave(s->sources, c->source);
+        free(c);
         *state = NULL;
     }
 }
@@ -173,22 +210,26 @@ void http_answer_words(struct http_response *out, unsigned status, const char *w
     text_add(&out->body, words);
 }
 
-static enum MHD_Result count_host(void *context, enum MHD_ValueKind kind, const char *name,
-                                  const char *value)
+struct hosts {
+    unsigned count;
+    const char *last;
+};
+
+static enum MHD_Result note_host(void *context, enum MHD_ValueKind kind, const char *name,
+                                 const char *value)
 {
-    unsigned *count = context;
+    struct hosts *hosts = context;
     (void)kind;
-    (void)value;
-    if (strcasecmp(name, "Host") == 0) ++*count;
+    if (strcasecmp(name, "Host") != 0) return MHD_YES;
+    hosts->count++;
+    hosts->last = value;
     return MHD_YES;
 }
 
 /* One Host field, which only HTTP/1.0 may omit (RFC 9112 section 3.2). */
-static bool host_is_right(struct MHD_Connection *connection, const char *version)
+static bool host_is_right(const struct hosts *hosts, const char *version)
 {
-    unsigned count = 0;
-    http.connection_values(connection, MHD_HEADER_KIND, count_host, &count);
-    return count == 1 || (count == 0 && strcmp(version, "HTTP/1.0") == 0);
+    return hosts->count == 1 || (hosts->count == 0 && strcmp(version, "HTTP/1.0") == 0);
 }
 
 /* Of a target in origin or absolute form (RFC 9112 section 3.2). */
@@ -214,13 +255,16 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 {
     struct http_server *s = context;
     struct http_response out = {.status = MHD_HTTP_OK};
-    const struct http_request request = {.path = path_of(url),
+    struct hosts hosts = {0};
+    http.connection_values(connection, MHD_HEADER_KIND, note_host, &hosts);
+    const struct http_request request = {.host = hosts.last ? hosts.last : "",
+                                         .path = path_of(url),
                                          .local = own_address(connection),
                                          .client = client_address(connection)};
     (void)upload;
     (void)upload_size;
     (void)state;
-    if (!host_is_right(connection, version))
+    if (!host_is_right(&hosts, version))
         http_answer_words(&out, MHD_HTTP_BAD_REQUEST, "Exactly one Host field.\n");
     else if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
         http_answer_words(&out, MHD_HTTP_METHOD_NOT_ALLOWED, "Only GET and HEAD.\n");
@@ -243,7 +287,7 @@ static unsigned connection_limit(unsigned most)
 
 /* Its thread takes no signal. MHD_USE_ITC: else it is not told to end while it has all the
  * connections that it may have. */
-static bool start(struct http_server *s, unsigned connections)
+static bool start(struct http_server *s)
 {
     sigset_t all, before;
     sigfillset(&all);
@@ -251,7 +295,7 @@ static bool start(struct http_server *s, unsigned connections)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     s->daemon = http.start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, 0, accept_client, s, on_request, s,
-        MHD_OPTION_LISTEN_SOCKET, s->fd, MHD_OPTION_CONNECTION_LIMIT, connection_limit(connections),
+        MHD_OPTION_LISTEN_SOCKET, s->fd, MHD_OPTION_CONNECTION_LIMIT, s->most + SPARE,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY,
         MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL, MHD_OPTION_END);
@@ -267,7 +311,9 @@ struct http_server *http_start(int fd, const struct http_site *site, unsigned co
         return NULL;
     }
     *s = (struct http_server){.site = *site, .fd = fd, .former_fd = -1, .sources = sources_new(1)};
-    if (s->sources && start(s, connections)) return s;
+    s->last = &s->first;
+    s->most = connection_limit(connections);
+    if (s->sources && start(s)) return s;
     int fault = errno;
     http_stop(s);
     errno = fault;

@@ -50,10 +50,8 @@ static void on_ping(struct ev_loop *loop, ev_timer *timer, int events)
     (void)loop;
     (void)events;
     struct keeper *k = timer->data;
-    if (endpoint_is_given(&k->now.loaded->config->operate.address))
-        keeper_tell_state(k);
-    else
-        (void)!clerk_process_ping(k->senders.clerk);
+    (void)!clerk_process_ping(k->senders.clerk);
+    if (endpoint_is_given(&k->now.loaded->config->operate.address)) keeper_tell_state(k);
 }
 
 static void on_watchdog(struct ev_loop *loop, ev_timer *timer, int events)
@@ -214,7 +212,7 @@ static void on_term(struct ev_loop *loop, ev_signal *signal, int events)
 static void on_clerk_restarted(void *arg, const char *how)
 {
     struct keeper *k = arg;
-    k->state.clerk_starts++;
+    k->state.clerk_starts += *how != '\0'; /* else it was told to make way */
     senders_connect(&k->senders);
     if (*how) keeper_record(k, AUDIT_PROCESS_ENDED, how);
     if (!k->rejecting) keeper_go_on(k);

@@ -80,6 +80,7 @@ static void on_used(void *arg)
         k->ready->report(k->ready->arg, loaded->listener_addresses, loaded->config->listener_count);
     else
         setting_announce(&k->now);
+    (void)!clerk_process_ping(k->senders.clerk);
     if (!k->announced) {
         k->state.loads = 1;
         k->state.loaded = (unsigned long)loaded->at;
@@ -212,7 +213,7 @@ static void on_look_at_names(struct ev_loop *loop, ev_timer *timer, int events)
 void keeper_tell_state(struct keeper *k)
 {
     struct text own = {0};
-    const char *clerk = clerk_process_ask_state(k->senders.clerk);
+    const char *clerk = clerk_process_state(k->senders.clerk);
     if (!k->proxy) return;
     keeper_state_put(&k->state, &own);
     proxy_process_tell_state(k->proxy, text_string(&own), clerk);

@@ -178,6 +178,7 @@ static void on_serving(void *arg, const char *version)
     upgrade_free(k->upgrade);
     k->upgrade = NULL;
     k->superseded = true;
+    if (k->now.sockets.operate) k->now.sockets.operate->kept = true;
     ev_timer_stop(k->loop, &k->watchdog); /* the next one tells it */
     ev_now_update(k->loop);
     k->look.repeat = DRAINED_S;

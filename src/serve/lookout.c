@@ -12,8 +12,8 @@
 
 static const int64_t second_ns = 1000000000;
 enum {
-    LATE_ROUNDS = 3,    /* without an answer of a worker: it hangs */
-    STATE_LIMIT_S = 30, /* the keeper tells it every few seconds */
+    STATE_LIMIT_S =
+        15, /* the keeper tells it every few seconds, if it does not wait for the clerk */
     DESCRIPTORS_MOST = 1 << 18,
 };
 
@@ -27,13 +27,14 @@ struct lookout {
     bool draining;
     struct keeper_state keeper;
     struct log_state log;
-    int64_t state_ns; /* steady; 0: none yet */
+    int64_t keeper_ns, log_ns; /* steady: when they were told; 0: not yet */
     struct overview_sample samples[OVERVIEW_SAMPLES];
     size_t sample_count;
     /* The answers of a round. */
     pthread_cond_t answered;
     bool here[CONFIG_WORKERS];
-    unsigned answers, late_rounds;
+    unsigned long open_bytes[CONFIG_WORKERS][COUNTS_LEGS]; /* as each worker told last */
+    unsigned answers;
     struct census census;
     struct counts counts;
 };
@@ -87,8 +88,11 @@ void lookout_note_state(struct lookout *l, const char *keeper, const char *clerk
 {
     pthread_mutex_lock(&l->lock);
     keeper_state_read(keeper, &l->keeper);
-    if (*clerk) log_state_read(clerk, &l->log);
-    l->state_ns = clock_steady_ns();
+    l->keeper_ns = clock_steady_ns();
+    if (*clerk) {
+        log_state_read(clerk, &l->log);
+        l->log_ns = l->keeper_ns;
+    }
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -136,40 +140,63 @@ static void answer(void *arg, const struct worker *w)
     pthread_mutex_lock(&l->lock);
     if (!l->here[w->number]) {
         l->here[w->number] = true;
+        unsigned long before[COUNTS_LEGS];
+        memcpy(before, l->census.bytes, sizeof before);
         census_take(w, &l->census);
         counts_sum(&l->counts, &w->counts);
+        for (int leg = 0; leg < COUNTS_LEGS; leg++)
+            l->open_bytes[w->number][leg] = l->census.bytes[leg] - before[leg];
         l->answers++;
         pthread_cond_signal(&l->answered);
     }
     pthread_mutex_unlock(&l->lock);
 }
 
-/* With the lock held. False: some did not answer in time; their counts are there all the same. */
+/* Its counts, and of what it told last the bytes: sums must not fall. */
+static void take_late(struct lookout *l, unsigned worker)
+{
+    counts_sum(&l->counts, worker_thread_counts(l->workers[worker]));
+    for (int leg = 0; leg < COUNTS_LEGS; leg++) l->census.bytes[leg] += l->open_bytes[worker][leg];
+}
+
+/* With the lock held. False: some did not answer in time; nobody waits for these again. */
 static bool ask_workers(struct lookout *l)
 {
-    unsigned asked = 0;
+    unsigned asked = 0, over = 0;
     bool all = true;
     memset(&l->census, 0, sizeof l->census);
     memset(l->here, 0, sizeof l->here);
     l->counts = (struct counts){0};
     l->answers = 0;
     for (unsigned i = 0; i < l->worker_count; i++)
-        asked += worker_thread_call(l->workers[i], answer, l);
+        switch (worker_thread_call(l->workers[i], answer, l)) {
+        case WORKER_CALL_SENT:
+            asked++;
+            break;
+        case WORKER_CALL_WAITS:
+            break;
+        case WORKER_CALL_OVER:
+            over++;
+        }
     int64_t until_ns = clock_steady_ns() + LOOKOUT_WAIT_S * second_ns;
     const struct timespec until = {.tv_sec = until_ns / second_ns, .tv_nsec = until_ns % second_ns};
     while (l->answers < asked && all)
         all = pthread_cond_timedwait(&l->answered, &l->lock, &until) != ETIMEDOUT;
     for (unsigned i = 0; i < l->worker_count; i++)
-        if (!l->here[i]) counts_sum(&l->counts, worker_thread_counts(l->workers[i]));
-    return l->answers >= asked;
+        if (!l->here[i]) take_late(l, i);
+    return l->answers + over >= l->worker_count;
 }
 
-static const char *find_fault(const struct lookout *l, int64_t age_s)
+static int64_t age_s(int64_t told_ns)
 {
-    if (!recording_available(l->shared->recording))
-        return "The audit log cannot be written: new connections are refused";
-    if (l->late_rounds >= LATE_ROUNDS) return "A worker thread does not answer";
-    if (age_s > STATE_LIMIT_S) return "The keeper does not answer";
+    return told_ns ? (clock_steady_ns() - told_ns) / second_ns : -1;
+}
+
+static const char *find_fault(const struct lookout *l, bool all_answered)
+{
+    if (l->log.failing) return "The audit log cannot be written: new connections are refused";
+    if (!all_answered) return "A worker thread does not answer";
+    if (age_s(l->keeper_ns) > STATE_LIMIT_S) return "The keeper does not answer";
     return NULL;
 }
 
@@ -204,13 +231,12 @@ bool lookout_show(struct lookout *l, void (*show)(const struct overview *o, void
     bool known = l->loaded != NULL;
     if (known) {
         bool all = ask_workers(l);
-        l->late_rounds = all ? 0 : l->late_rounds + 1;
-        int64_t age_s = l->state_ns ? (clock_steady_ns() - l->state_ns) / second_ns : -1;
+        l->log.failing = !recording_available(l->shared->recording);
         for (int leg = 0; leg < COUNTS_LEGS; leg++) l->counts.bytes[leg] += l->census.bytes[leg];
         const struct overview o = {
             .now = time(NULL),
             .ready = !l->draining,
-            .fault = find_fault(l, age_s),
+            .fault = find_fault(l, all),
             .workers = l->worker_count,
             .active = __atomic_load_n(&l->shared->active, __ATOMIC_RELAXED),
             .loaded = l->loaded,
@@ -221,7 +247,7 @@ bool lookout_show(struct lookout *l, void (*show)(const struct overview *o, void
             .refusals = l->shared->refusals,
             .log = &l->log,
             .keeper = &l->keeper,
-            .state_age_s = age_s,
+            .state_age_s = age_s(l->log_ns),
             .descriptors = open,
             .descriptor_limit = limit,
         };

@@ -4,14 +4,19 @@
 #include "serve/http.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { CONNECTIONS = 64, OK = 200, UNAVAILABLE = 503 };
+enum { CONNECTIONS = 64, OK = 200, FORBIDDEN = 403, UNAVAILABLE = 503 };
 
 struct operate_server {
     struct text place; /* as text */
+    uint64_t cookie;   /* of the socket: two descriptors of one have the same (socket(7)) */
     int fd;            /* until it serves; -1: then */
     struct lookout *lookout;
     struct http_server *server;
@@ -73,9 +78,28 @@ static const struct {
     {"/status.json", put_json}, {"/", put_page},
 };
 
+/* A web page that a browser of this machine shows may ask for its own name, made to lead here (DNS
+ * rebinding): such a name is no address. */
+static bool host_is_here(const struct http_request *request)
+{
+    struct target host;
+    if (request->client.length == 0 || !addr_is_loopback(&request->client) || !*request->host)
+        return true;
+    char whole[TARGET_TEXT_SIZE];
+    const char *bracket = strchr(request->host, ']');
+    bool has_port = strchr(bracket ? bracket : request->host, ':') != NULL;
+    int n = snprintf(whole, sizeof whole, "%s%s", request->host, has_port ? "" : ":80");
+    return n > 0 && (size_t)n < sizeof whole && target_from_text(whole, (size_t)n, &host) &&
+           (host.is_ip || strcmp(host.host, "localhost") == 0);
+}
+
 static bool get(void *arg, const struct http_request *request, struct http_response *out)
 {
     struct operate_server *o = arg;
+    if (!host_is_here(request)) {
+        http_answer_words(out, FORBIDDEN, "Ask by an IP address, or localhost.\n");
+        return true;
+    }
     if (strcmp(request->path, OVERVIEW_SCRIPT) == 0) {
         out->type = "text/javascript; charset=utf-8";
         text_add(&out->body, overview_script());
@@ -92,6 +116,13 @@ static bool get(void *arg, const struct http_request *request, struct http_respo
 
 /* ---- its life ---- */
 
+static uint64_t cookie_of(int fd)
+{
+    uint64_t cookie = 0;
+    socklen_t size = sizeof cookie;
+    return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
 struct operate_server *operate_server_new(int fd, const struct endpoint *at,
                                           struct lookout *lookout, struct text *errors)
 {
@@ -103,6 +134,7 @@ struct operate_server *operate_server_new(int fd, const struct endpoint *at,
         return NULL;
     }
     o->fd = fd;
+    o->cookie = cookie_of(fd);
     o->lookout = lookout;
     endpoint_format(at, &o->place);
     return o;
@@ -117,14 +149,9 @@ void operate_server_begin(struct operate_server *o)
     if (!o->server) diag_error("[operate] on %s: %s", text_string(&o->place), strerror(errno));
 }
 
-bool operate_server_is_at(const struct operate_server *o, const struct endpoint *at)
+bool operate_server_has(const struct operate_server *o, int fd)
 {
-    struct text text = {0};
-    if (!o) return false;
-    endpoint_format(at, &text);
-    bool same = strcmp(text_string(&text), text_string(&o->place)) == 0;
-    text_fini(&text);
-    return same;
+    return o && fd >= 0 && cookie_of(fd) == o->cookie;
 }
 
 void operate_server_leave(struct operate_server *o)
@@ -161,10 +188,19 @@ static void put_status(const struct overview *o, void *arg)
         status_put_text(o, &s->text);
 }
 
+/* Writing to it never waits. */
+static bool is_pipe(int fd)
+{
+    struct stat st;
+    int flags = fcntl(fd, F_GETFL);
+    return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode) && flags >= 0 &&
+           fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0;
+}
+
 void operate_server_show_status(struct lookout *lookout, bool json, int pipe)
 {
     struct status s = {.json = json};
-    if (lookout_show(lookout, put_status, &s)) {
+    if (is_pipe(pipe) && lookout_show(lookout, put_status, &s)) {
         const char *p = text_string(&s.text);
         size_t left = s.text.size;
         for (ssize_t n; left > 0 && (n = write(pipe, p, left)) > 0; left -= (size_t)n) p += n;

@@ -62,7 +62,7 @@ static bool build_operate(struct proxy *p, struct load *l, struct text *errors)
 {
     const struct endpoint *at = &l->loaded->config->operate.address;
     int fd = given_take(&p->given, l->loaded->config->listener_count, 0);
-    l->keeps_operate = endpoint_is_given(at) && operate_server_is_at(p->current.operate, at);
+    l->keeps_operate = endpoint_is_given(at) && operate_server_has(p->current.operate, fd);
     if (endpoint_is_given(at) && !l->keeps_operate)
         return (l->operate = operate_server_new(fd, at, p->lookout, errors)) != NULL;
     if (fd >= 0) close(fd);

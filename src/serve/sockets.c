@@ -1,8 +1,8 @@
 #include "serve/sockets.h"
 
 #include "base/diag.h"
+#include "base/errand.h"
 #include "net/listener.h"
-#include "serve/operate_socket.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -196,7 +196,7 @@ static bool open_operate(struct sockets *s, const struct loaded_config *loaded,
     const struct endpoint *place = &loaded->config->operate.address;
     if (!endpoint_is_given(place)) return true;
     struct listening *running = there->running ? there->running->operate : NULL;
-    if (running && operate_socket_is(running->fds[0], place)) {
+    if (running && operate_socket_is(running->fds[0], place, &running->file)) {
         running->references++;
         s->operate = running;
         return true;
@@ -204,10 +204,11 @@ static bool open_operate(struct sockets *s, const struct loaded_config *loaded,
     struct listening *l = calloc(1, sizeof *l + sizeof l->fds[0]);
     if (!l) return false;
     int *given = there->inherited ? &there->inherited->operate : NULL;
-    bool take = given && operate_socket_is(*given, place);
+    bool take = given && operate_socket_is(*given, place, NULL);
     *l = (struct listening){.n = 1, .references = 1};
     l->fds[0] = take ? *given : operate_socket_open(place, errors);
     if (take) *given = -1;
+    l->file = operate_socket_file(place);
     if (l->fds[0] >= 0)
         s->operate = l;
     else
@@ -261,10 +262,18 @@ void sockets_mend(struct sockets *s, const struct loaded_config *loaded)
     }
 }
 
+static void on_remove(void *arg)
+{
+    const struct listening *l = arg;
+    operate_socket_remove(l->fds[0], &l->file);
+}
+
 void sockets_close(struct sockets *s)
 {
     for (size_t i = 0; s->items && i < s->n; i++) drop(s->items[i]);
     free(s->items);
+    if (s->operate && s->operate->references == 1 && !s->operate->kept)
+        errand_run(on_remove, s->operate);
     drop(s->operate);
     *s = (struct sockets){NULL, 0, NULL};
 }

@@ -166,20 +166,21 @@ bool worker_thread_change_ticket_key(struct worker_thread *t, const struct ticke
     return true;
 }
 
-bool worker_thread_call(struct worker_thread *t, void (*call)(void *arg, const struct worker *w),
-                        void *arg)
+enum worker_call worker_thread_call(struct worker_thread *t,
+                                    void (*call)(void *arg, const struct worker *w), void *arg)
 {
     enum call_state from = CALL_FREE;
-    if (__atomic_load_n(&t->over, __ATOMIC_ACQUIRE)) return false;
+    if (__atomic_load_n(&t->over, __ATOMIC_ACQUIRE)) return WORKER_CALL_OVER;
     if (!__atomic_compare_exchange_n(&t->call_state, &from, CALL_PREPARED, false, __ATOMIC_ACQUIRE,
                                      __ATOMIC_RELAXED))
-        return true;
+        return WORKER_CALL_WAITS;
     t->call = call;
     t->call_arg = arg;
     t->call_mail = (struct mail){.deliver = make_call};
     __atomic_store_n(&t->call_state, CALL_ON_WAY, __ATOMIC_SEQ_CST);
     worker_post(&t->worker, &t->call_mail);
-    return !(__atomic_load_n(&t->over, __ATOMIC_SEQ_CST) && take_call(t));
+    bool over = __atomic_load_n(&t->over, __ATOMIC_SEQ_CST) && take_call(t);
+    return over ? WORKER_CALL_OVER : WORKER_CALL_SENT;
 }
 
 const struct counts *worker_thread_counts(const struct worker_thread *t)
