@@ -193,16 +193,16 @@ void spawn_signal(pid_t pid, int number)
 
 /* ---- a successor ---- */
 
-enum { FIRST_GIVEN = 3, VARIABLES = 4, NUMBER_SIZE = 12 };
+enum { FIRST_GIVEN = 3, VARIABLES = 3, NUMBER_SIZE = 12 };
 
-/* LISTEN_PID and WATCHDOG_PID are known once it runs. */
+/* LISTEN_PID is known once it runs. */
 struct environment {
     char count[sizeof "LISTEN_FDS=" + NUMBER_SIZE];
     char pid[sizeof "LISTEN_PID=" + NUMBER_SIZE];
-    char watchdog[sizeof "WATCHDOG_PID=" + NUMBER_SIZE];
     char *names, **all;
 };
 
+/* Without WATCHDOG_PID, the next main process tells the service manager that it lives. */
 static bool is_replaced(const char *variable)
 {
     return strncmp(variable, "LISTEN_FDS=", 11) == 0 || strncmp(variable, "LISTEN_PID=", 11) == 0 ||
@@ -225,7 +225,6 @@ static bool make_environment(struct environment *e, size_t n, const char *names)
         if (!is_replaced(environ[i])) e->all[used++] = environ[i];
     e->all[used++] = e->count;
     e->all[used++] = e->pid;
-    e->all[used++] = e->watchdog;
     e->all[used] = e->names;
     return true;
 }
@@ -252,20 +251,13 @@ static void pass_on_only(size_t n)
 }
 
 /* In the new process: only what signal-safety(7) allows. */
-/* Only what may be called after a fork. The rest of `variable` is zeroed. */
-static void put_own_id(char *variable, const char *name)
-{
-    char digits[NUMBER_SIZE] = "";
-    size_t k = 0, at = strlen(name);
-    for (size_t i = 0; i < at; i++) variable[i] = name[i];
-    for (pid_t pid = getpid(); pid > 0; pid /= 10) digits[k++] = (char)('0' + pid % 10);
-    while (k > 0) variable[at++] = digits[--k];
-}
-
 _Noreturn static void become(char *const argv[], struct environment *e, const int *fds, size_t n)
 {
-    put_own_id(e->pid, "LISTEN_PID=");
-    put_own_id(e->watchdog, "WATCHDOG_PID=");
+    char digits[NUMBER_SIZE];
+    size_t k = 0, at = sizeof "LISTEN_PID=" - 1;
+    memcpy(e->pid, "LISTEN_PID=", at);
+    for (pid_t pid = getpid(); pid > 0; pid /= 10) digits[k++] = (char)('0' + pid % 10);
+    while (k > 0) e->pid[at++] = digits[--k];
     for (size_t i = 0; i < n; i++)
         if (dup2(fds[i], FIRST_GIVEN + (int)i) < 0) _exit(SPAWN_FAILED);
     pass_on_only(n);

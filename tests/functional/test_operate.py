@@ -356,7 +356,7 @@ def test_upgrades_interrupt_nobody(pki, ca_folder, tmp_path, echoing):
     thread.start()
     try:
         with one.client("forward") as tls:  # keeps the former one draining
-            for _ in range(3):
+            for _ in range(6):
                 one.gate.upgrade()
                 talk(tls)
                 started = Metrics(port)("start_time_seconds")
