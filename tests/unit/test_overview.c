@@ -82,7 +82,7 @@ static void escapes(void **state)
     snprintf(log.sinks[0].name, sizeof log.sinks[0].name, "a\"b\\c\nd");
     metrics_put(&o, &out);
     assert_non_null(
-        strstr(text_string(&out), "\nsuitegate_records_dropped_total{sink=\"a\\\"b\\\\c d\"} 0\n"));
+        strstr(text_string(&out), "\nsuitegate_records_dropped_total{sink=\"a\\\"b\\\\c?d\"} 0\n"));
     text_fini(&out);
     free(census);
 }
