@@ -38,10 +38,15 @@ struct http_site {
 /* False with a sentence in errors: the library that `who` needs is not there. Before the next one.
  */
 WARN_UNUSED bool http_load(const char *who, struct text *errors);
-/* Takes the socket. NULL with errno. connections: the most at once; when they are there, the oldest
- * makes room. One source may have a quarter of them. */
+/* At once; of one source. oldest_yields: when all places are taken, the oldest connection makes
+ * room: it is slow, as an answer takes no time. Else the next one waits. */
+struct http_limits {
+    unsigned connections, per_source;
+    bool oldest_yields;
+};
+/* Takes the socket. NULL with errno. */
 WARN_UNUSED struct http_server *http_start(int fd, const struct http_site *site,
-                                           unsigned connections);
+                                           const struct http_limits *limits);
 /* Instead of a page; frees the body that is there. */
 void http_answer_words(struct http_response *out, unsigned status, const char *words);
 /* Accepts no more; requests that have begun are answered. */

@@ -21,8 +21,7 @@
 
 /* What one client may cost. */
 enum {
-    SOURCE_SHARE = 4, /* a source may have a part of the places: one in so many */
-    SPARE = 8,        /* connections that the library has on their way out */
+    SPARE = 8, /* connections that the library has on their way out */
     TIMEOUT_S = 15,
     MEMORY = 16 << 10, /* of a connection, for its request */
     SETTLE_STEPS = 20,
@@ -81,7 +80,8 @@ struct http_server {
     struct http_site site;
     struct sources *sources;
     struct source *entering; /* accepted, but not begun yet */
-    unsigned most, count;
+    struct http_limits limits;
+    unsigned count;
     struct http_connection *first, **last;
     int fd;        /* the library closes it, */
     int former_fd; /* but not after http_quiesce() */
@@ -96,16 +96,10 @@ static struct addr address_of(const struct sockaddr *sa)
                                                             : sizeof(struct sockaddr_in));
 }
 
-static struct source_limits limits_of(const struct http_server *s)
-{
-    unsigned share = s->most / SOURCE_SHARE;
-    return (struct source_limits){.connections = share ? share : 1};
-}
-
 /* Counts it for its source: the library would count each address of an IPv6 network alone. */
 static bool enter(struct http_server *s, const struct addr *client)
 {
-    const struct source_limits limits = limits_of(s);
+    const struct source_limits limits = {.connections = s->limits.per_source};
     enum source_verdict verdict;
     sources_leave(s->sources, s->entering); /* of one that the library could not begin */
     s->entering = NULL;
@@ -120,7 +114,8 @@ static bool enter(struct http_server *s, const struct addr *client)
 /* An answer takes no time: whoever has been here for longest is slow, or says nothing. */
 static void make_room(const struct http_server *s)
 {
-    if (s->count >= s->most && s->first) shutdown(s->first->fd, SHUT_RDWR);
+    bool full = s->limits.oldest_yields && s->count >= s->limits.connections;
+    if (full && s->first) shutdown(s->first->fd, SHUT_RDWR);
 }
 
 static enum MHD_Result accept_client(void *context, const struct sockaddr *sa, socklen_t size)
@@ -295,24 +290,27 @@ static bool start(struct http_server *s)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     s->daemon = http.start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, 0, accept_client, s, on_request, s,
-        MHD_OPTION_LISTEN_SOCKET, s->fd, MHD_OPTION_CONNECTION_LIMIT, s->most + SPARE,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, s, MHD_OPTION_CONNECTION_TIMEOUT,
-        (unsigned)TIMEOUT_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY,
-        MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, NULL, MHD_OPTION_END);
+        MHD_OPTION_LISTEN_SOCKET, s->fd, MHD_OPTION_CONNECTION_LIMIT,
+        s->limits.connections + (s->limits.oldest_yields ? SPARE : 0), MHD_OPTION_NOTIFY_CONNECTION,
+        on_connection, s, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MEMORY, MHD_OPTION_UNESCAPE_CALLBACK,
+        no_unescape, NULL, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return s->daemon != NULL;
 }
 
-struct http_server *http_start(int fd, const struct http_site *site, unsigned connections)
+struct http_server *http_start(int fd, const struct http_site *site,
+                               const struct http_limits *limits)
 {
     struct http_server *s = fd < 0 ? NULL : calloc(1, sizeof *s);
     if (!s) {
         if (fd >= 0) close(fd);
         return NULL;
     }
-    *s = (struct http_server){.site = *site, .fd = fd, .former_fd = -1, .sources = sources_new(1)};
+    *s = (struct http_server){
+        .site = *site, .limits = *limits, .fd = fd, .former_fd = -1, .sources = sources_new(1)};
     s->last = &s->first;
-    s->most = connection_limit(connections);
+    s->limits.connections = connection_limit(limits->connections);
     if (s->sources && start(s)) return s;
     int fault = errno;
     http_stop(s);

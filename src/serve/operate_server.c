@@ -12,7 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { CONNECTIONS = 64, OK = 200, FORBIDDEN = 403, UNAVAILABLE = 503 };
+enum { OK = 200, FORBIDDEN = 403, UNAVAILABLE = 503 };
+
+static const struct http_limits limits = {
+    .connections = 64, .per_source = 16, .oldest_yields = true};
 
 struct operate_server {
     struct text place; /* as text */
@@ -144,7 +147,7 @@ void operate_server_begin(struct operate_server *o)
 {
     if (!o || o->server) return;
     const struct http_site site = {allows, get, o};
-    o->server = http_start(o->fd, &site, CONNECTIONS);
+    o->server = http_start(o->fd, &site, &limits);
     o->fd = -1;
     if (!o->server) diag_error("[operate] on %s: %s", text_string(&o->place), strerror(errno));
 }

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const struct http_limits limits = {.connections = PUBLISHER_CONNECTIONS, .per_source = 64};
+
 struct published_listener {
     struct addr address;
     pthread_mutex_t lock;
@@ -73,7 +75,7 @@ static struct published_listener *open_listener(const struct listen_config *conf
     l->address = *address;
     l->config = config;
     l->publication = publication;
-    l->server = http_start(*socket, &site, PUBLISHER_CONNECTIONS);
+    l->server = http_start(*socket, &site, &limits);
     *socket = -1;
     if (l->server) return l;
     addr_format(address, where);
