@@ -4,6 +4,7 @@
 #define OPERATE_OVERVIEW_H
 
 #include "audit/log_state.h"
+#include "base/clock.h"
 #include "conn/census.h"
 #include "operate/keeper_state.h"
 #include "runtime/loaded_config.h"
@@ -54,8 +55,11 @@ size_t overview_upstreams(const struct overview *o, const struct census_upstream
                           unsigned *others);
 /* Refused codes, the most frequent first. */
 size_t overview_refusals(const struct overview *o, enum reason out[REASON_COUNT]);
-/* Where it wanted to go: host:port; "": not known. */
-void overview_destination(const struct refusal *e, char out[TARGET_TEXT_SIZE]);
+/* A refusal's facts as text. destination: where it wanted to go, host:port; "": not known. */
+struct refusal_text {
+    char when[CLOCK_TEXT_SIZE], from[ADDR_TEXT_SIZE], destination[TARGET_TEXT_SIZE];
+};
+struct refusal_text overview_refusal(const struct refusal *e);
 /* Open connections of a listener. */
 unsigned overview_connections(const struct overview *o, const char *listener);
 

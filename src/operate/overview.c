@@ -68,13 +68,15 @@ size_t overview_refusals(const struct overview *o, enum reason out[REASON_COUNT]
     return n;
 }
 
-void overview_destination(const struct refusal *e, char out[TARGET_TEXT_SIZE])
+struct refusal_text overview_refusal(const struct refusal *e)
 {
-    struct target t = {.port = e->port, .is_ip = e->is_ip};
-    out[0] = '\0';
-    if (!e->host[0]) return;
-    memcpy(t.host, e->host, sizeof t.host);
-    target_format(&t, out);
+    struct refusal_text t = {.destination = ""};
+    struct target target = {.port = e->port, .is_ip = e->is_ip};
+    clock_format(e->at, t.when);
+    addr_format_ip(&e->source, t.from);
+    memcpy(target.host, e->host, sizeof target.host);
+    if (e->host[0]) target_format(&target, t.destination);
+    return t;
 }
 
 unsigned overview_connections(const struct overview *o, const char *listener)

@@ -162,19 +162,16 @@ static void put_refusals(const struct overview *o, struct text *out)
 static void put_newest(void *arg, const struct refusal *e)
 {
     struct text *out = arg;
-    char when[CLOCK_TEXT_SIZE], from[ADDR_TEXT_SIZE], destination[TARGET_TEXT_SIZE];
-    clock_format(e->at, when);
-    overview_destination(e, destination);
-    addr_format_ip(&e->source, from);
-    text_printf(out, "<tr><th scope=\"row\">%.10s<br>%.8s<br><span class=\"dim\">%s<br>at ", when,
-                *when ? when + 11 : "", from);
+    const struct refusal_text t = overview_refusal(e);
+    text_printf(out, "<tr><th scope=\"row\">%.10s<br>%.8s<br><span class=\"dim\">%s<br>at ", t.when,
+                *t.when ? t.when + 11 : "", t.from);
     text_add_html(out, e->listener);
     text_add(out, "</span></th><td><strong class=\"bad\">");
     html_add_name(out, reason_row(e->reason)->code);
     text_add(out, "</strong><br>");
-    if (destination[0]) {
+    if (t.destination[0]) {
         text_add(out, "to ");
-        text_add_html(out, destination);
+        text_add_html(out, t.destination);
         text_add(out, "<br>");
     }
     text_add_html(out, reason_row(e->reason)->sentence);

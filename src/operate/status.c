@@ -48,15 +48,12 @@ static void put_refusals(const struct overview *o, struct json *j)
 static void put_newest(void *arg, const struct refusal *e)
 {
     struct json *j = arg;
-    char when[CLOCK_TEXT_SIZE], from[ADDR_TEXT_SIZE], destination[TARGET_TEXT_SIZE];
-    clock_format(e->at, when);
-    overview_destination(e, destination);
-    addr_format_ip(&e->source, from);
+    const struct refusal_text t = overview_refusal(e);
     json_put_object(j, NULL);
-    json_put_string(j, "time", when);
-    json_put_string(j, "ip", from);
+    json_put_string(j, "time", t.when);
+    json_put_string(j, "ip", t.from);
     json_put_string(j, "listener", e->listener);
-    json_put_optional(j, "destination", destination);
+    json_put_optional(j, "destination", t.destination);
     json_put_string(j, "code", reason_row(e->reason)->code);
     json_put_string(j, "sentence", reason_row(e->reason)->sentence);
     json_put_string(j, "remedy", reason_remedy(e->reason, e->alert_received));
@@ -181,14 +178,11 @@ static void say_named(struct text *out, const char *what, const char *name)
 static void say_newest(void *arg, const struct refusal *e)
 {
     struct text *out = arg;
-    char when[CLOCK_TEXT_SIZE], from[ADDR_TEXT_SIZE], destination[TARGET_TEXT_SIZE];
-    clock_format(e->at, when);
-    overview_destination(e, destination);
-    addr_format_ip(&e->source, from);
-    text_printf(out, "  %.19sZ  %s at %s", when, from, e->listener);
-    if (destination[0]) {
+    const struct refusal_text t = overview_refusal(e);
+    text_printf(out, "  %.19sZ  %s at %s", t.when, t.from, e->listener);
+    if (t.destination[0]) {
         text_add(out, " to ");
-        text_add_visible(out, destination, 80);
+        text_add_visible(out, t.destination, 80);
     }
     text_printf(out, ": %s\n", reason_row(e->reason)->code);
     text_add_wrapped(out, 4, reason_remedy(e->reason, e->alert_received));

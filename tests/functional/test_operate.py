@@ -396,6 +396,18 @@ def test_status_without_operate(make_forward):
     assert done.returncode == 2 and "no suitegate run with" in done.stderr
 
 
+def test_a_refusal_says_where_its_client_wanted_to_go(operated):
+    one = operated()
+    with one.tunnel("forward") as sock:
+        sock.sendall(b"neither TLS nor HTTP at all")
+        wire.read_to_end(sock)
+    target = f"127.0.0.1:{one.upstream}"
+    [newest] = as_json(one.gate)["newest_refusals"]
+    assert (newest["code"], newest["destination"]) == ("client_not_tls", target)
+    assert f" at forward to {target}: client_not_tls\n" in status(one.gate).stdout
+    assert f"<br>to {target}<br>" in ask(one.operate)[2]
+
+
 def test_a_certificate_near_its_end_is_counted(make_gate, pki, tmp_path):
     leaf = pki.leaf("short", days=5)
     port, operate = free_port(), free_port()
