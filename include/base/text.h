@@ -17,6 +17,8 @@ struct text {
 };
 
 void text_fini(struct text *t);
+/* The same for a secret: its bytes are overwritten first. */
+void text_wipe(struct text *t);
 /* Reserves room for n more bytes at once. */
 void text_reserve(struct text *t, size_t n);
 /* Frees unused memory, but keeps room for n more bytes. */

@@ -28,8 +28,7 @@ int log_key_restore(const char *path, const struct log_key *key)
 {
     struct text pem = {0};
     int fault = key_to_pem(&key->key, &pem) ? file_create(path, 0600, &pem) : ENOMEM;
-    if (pem.data) explicit_bzero(pem.data, pem.size);
-    text_fini(&pem);
+    text_wipe(&pem);
     return fault;
 }
 
@@ -69,8 +68,7 @@ bool log_key_load(const char *path, bool make, struct log_key *out, struct text 
     else
         ok = file_is_private(path, &st, MODE_ALL_BUT_OWNER, any_owner, errors) &&
              read_key(path, &pem, out, errors);
-    if (pem.data) explicit_bzero(pem.data, pem.size);
-    text_fini(&pem);
+    text_wipe(&pem);
     if (ok && !describe(out)) {
         text_add(errors, "out of memory\n");
         ok = false;

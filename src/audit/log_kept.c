@@ -16,8 +16,7 @@ bool log_keep(const struct logfile *l, struct snapshot *s)
     bool ok = true;
     if (l->has_key) ok = key_to_pem(&l->key.key, &pem) && snapshot_put(s, l->key_path, &pem);
     if (ok && state_content(&l->state, &is)) ok = snapshot_put(s, l->state.path, &is);
-    if (pem.data) explicit_bzero(pem.data, pem.size);
-    text_fini(&pem);
+    text_wipe(&pem);
     text_fini(&is);
     return ok && !is.failed;
 }
@@ -35,8 +34,7 @@ static void put_back(char *path, mode_t mode, struct snapshot *kept)
         else if (!fault)
             diag_warning("%s was gone and is written anew", path);
     }
-    if (content.data) explicit_bzero(content.data, content.size);
-    text_fini(&content);
+    text_wipe(&content);
     free(path);
 }
 

@@ -33,8 +33,7 @@ void snapshot_free(struct snapshot *s)
         struct kept *f = s->files;
         s->files = f->next;
         /* It may be a secret. */
-        if (f->content.data) explicit_bzero(f->content.data, f->content.size);
-        text_fini(&f->content);
+        text_wipe(&f->content);
         free(f->path);
         free(f);
     }

@@ -11,6 +11,12 @@ void text_fini(struct text *t)
     *t = (struct text){0};
 }
 
+void text_wipe(struct text *t)
+{
+    if (t->data) explicit_bzero(t->data, t->size);
+    text_fini(t);
+}
+
 static bool text_grow(struct text *t, size_t more)
 {
     if (t->failed) return false;

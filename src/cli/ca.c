@@ -170,8 +170,7 @@ static int init(int argc, char **argv)
         fprintf(stderr, "suitegate: cannot make a key or sign with it\n");
         status = CLI_CANNOT;
     }
-    if (key.data) explicit_bzero(key.data, key.size);
-    text_fini(&key);
+    text_wipe(&key);
     text_fini(&certificate);
     return status;
 }

@@ -97,8 +97,7 @@ static void show_issuing(const struct ca_place *place, enum key_type type, struc
         text_printf(out, "With its key: %s%s%s\n", path, fault ? ": " : "",
                     fault ? strerror(fault) : "");
     }
-    if (pem.data) explicit_bzero(pem.data, pem.size);
-    text_fini(&pem);
+    text_wipe(&pem);
 }
 
 static void show_places(const struct ca_place *place, struct text *out)

@@ -146,8 +146,7 @@ static bool write_folder(const struct exec_proxy *p, const struct cli_options *o
          write_text(p, "ca.key", &key, errors) && write_text(p, "trust.pem", &anchors, errors) &&
          write_file(p, "suitegate.ini", configuration, sizeof configuration - 1, errors) &&
          write_trust(p, &anchors, &certificate, errors) && write_wget(p, errors);
-    if (key.data) explicit_bzero(key.data, key.size);
-    text_fini(&key);
+    text_wipe(&key);
     text_fini(&certificate);
     text_fini(&anchors);
     return ok;

@@ -177,8 +177,7 @@ static enum step ask_http(struct conn *c)
     if (basic->size) text_printf(&request, "Proxy-Authorization: %s\r\n", text_string(basic));
     text_add(&request, "\r\n");
     bool ok = !request.failed && queue(c, text_string(&request), request.size);
-    if (request.data) explicit_bzero(request.data, request.size);
-    text_fini(&request);
+    text_wipe(&request);
     return ok ? wait_for(c, HTTP_ANSWER) : conn_refuse(c, REASON_INTERNAL_ERROR);
 }
 

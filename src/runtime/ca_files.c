@@ -55,8 +55,7 @@ bool ca_files_have_key(const struct ca_files *files)
 
 void ca_wipe(struct text *secret)
 {
-    if (secret->data) explicit_bzero(secret->data, secret->size);
-    text_fini(secret);
+    text_wipe(secret);
 }
 
 void ca_files_fini(struct ca_files *files)

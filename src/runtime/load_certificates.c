@@ -95,8 +95,7 @@ static bool load_pair(struct loaded_config *loaded, const char *path, const char
         text_printf(errors, "%s holds no usable private key (PEM, not encrypted)\n", key_path);
         ok = false;
     }
-    if (pem.data) explicit_bzero(pem.data, pem.size);
-    text_fini(&pem);
+    text_wipe(&pem);
     struct leaf_check check = {
         .own = own, .path = path, .is_identity = is_identity, .first = true, .loaded = loaded};
     if (ok && (!pem_each(text_string(&own->chain), own->chain.size, PEM_CERTIFICATE,
