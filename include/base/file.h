@@ -21,6 +21,8 @@ void file_explain(const char *path, int fault, struct text *errors);
 /* Private keys may belong to this user, too: this process, or one that it starts, is about to
  * become that one. */
 void file_allow_owner(uid_t user);
+/* Permission bits that a key file must not have. */
+enum { MODE_OTHERS = 007, MODE_ALL_BUT_OWNER = 077 };
 /* May this file hold a private key? It must belong to root, this process's user or an
  * allowed one (any_owner: to anybody) and have none of the permission bits `others`. False with a
  * sentence in errors that says what to do. */

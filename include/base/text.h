@@ -57,5 +57,16 @@ enum { TEXT_DECIMAL_SIZE = 21 };
 size_t text_decimal(uint64_t v, char out[TEXT_DECIMAL_SIZE]);
 /* 2n hexadecimal digits and a NUL into out. */
 void text_hex(const uint8_t *p, size_t n, char *out);
+/* n bytes from 2n hexadecimal digits; false if one is none. */
+WARN_UNUSED bool text_from_hex(const char *digits, size_t n, uint8_t *out);
+
+/* A line without its end, "\n" or "\r\n"; borrowed. */
+struct text_line {
+    const char *p;
+    size_t n;
+    unsigned number; /* from 1 */
+};
+/* The next line of a text: *line is {0} before the first one. False after the last one. */
+WARN_UNUSED bool text_next_line(const struct text *t, struct text_line *line);
 
 #endif

@@ -27,6 +27,7 @@ int cli_ca_crl(int argc, char **argv);
 int cli_ca_renew(int argc, char **argv);
 int cli_ca_install(int argc, char **argv);
 int cli_ca_uninstall(int argc, char **argv);
+int cli_tickets(int argc, char **argv);
 int cli_policy(int argc, char **argv);
 int cli_log(int argc, char **argv);
 int cli_check(int argc, char **argv);

@@ -148,6 +148,7 @@ struct config {
         bool resume;
     } upstream;
     struct audit_config audit;
+    char *ticket_key_file; /* a path */
     struct {
         struct endpoint address;
         struct cidr_list allow_clients;

@@ -12,6 +12,7 @@
 #include "policy/certificate_request.h"
 #include "runtime/ca_files.h"
 #include "runtime/credentials.h"
+#include "tls/ticket.h"
 
 #include <stdbool.h>
 
@@ -59,9 +60,12 @@ struct loaded_config {
     struct addr *listener_addresses;          /* where they really are: port 0 is replaced */
     char digest[65];
     struct audit_policy audit_policy;
-    time_t at;              /* when it was loaded */
-    uint8_t generation[16]; /* random: identifies this load of the configuration */
-    uint32_t serial;        /* the same to the keeper; set by who loads it */
+    struct ticket_keys ticket_keys; /* those of [tickets] key_file, or none */
+    time_t at;                      /* when it was loaded */
+    /* What session tickets are bound to. Random, so that a new load ends all of them; or, with
+     * shared keys, from the policy's digest. */
+    uint8_t generation[16];
+    uint32_t serial; /* the same to the keeper; set by who loads it */
     struct expiry *ends;
     size_t end_count;
     struct text notes; /* further warnings for the operator, one per line */

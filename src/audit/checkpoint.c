@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { KEY_LIMIT = 16384, MODE_ALL_BUT_OWNER = 077, SPKI_P256 = 91 };
+enum { KEY_LIMIT = 16384, SPKI_P256 = 91 };
 
 bool log_key_id(struct span spki, char out[LOG_KEY_ID + 1])
 {

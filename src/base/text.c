@@ -216,3 +216,35 @@ void text_hex(const uint8_t *p, size_t n, char *out)
     }
     out[2 * n] = '\0';
 }
+
+static int digit_value(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool text_from_hex(const char *digits, size_t n, uint8_t *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        int high = digit_value(digits[2 * i]);
+        int low = high < 0 ? -1 : digit_value(digits[2 * i + 1]);
+        if (low < 0) return false;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
+bool text_next_line(const struct text *t, struct text_line *line)
+{
+    const char *start = text_string(t), *end = start + t->size;
+    if (line->p) start = line->p + line->n;
+    if (line->p && start < end && *start == '\r') start++;
+    if (line->p && start < end) start++;
+    if (start >= end) return false;
+    const char *newline = memchr(start, '\n', (size_t)(end - start));
+    size_t n = (size_t)((newline ? newline : end) - start);
+    if (n > 0 && start[n - 1] == '\r') n--;
+    *line = (struct text_line){start, n, line->number + 1};
+    return true;
+}

@@ -18,6 +18,7 @@ static const char help[] =
     "  config [-c FILE]   check the configuration and print what is in effect\n"
     "  ca init            make a local CA\n"
     "  ca show [-c FILE]  tell about the CA and where to trust it\n"
+    "  tickets rotate     a new key for session tickets that several instances share\n"
     "  policy [--json]    what is allowed, and every reason code\n"
     "  check HOST...      is this server fit for the policy? why not, and what to change\n"
     "  exec -- COMMAND    would this client pass? runs it through a proxy of its own\n"
@@ -49,11 +50,11 @@ static int print_version(void)
 static int dispatch(int argc, char **argv)
 {
     static const struct cli_command commands[] = {
-        {"run", cli_run},    {"upgrade", cli_upgrade}, {"reload", cli_reload},
-        {"stop", cli_stop},  {"status", cli_status},   {"config", cli_config},
-        {"ca", cli_ca},      {"policy", cli_policy},   {"check", cli_check},
-        {"exec", cli_exec},  {"log", cli_log},         {"clerk", cli_clerk},
-        {"proxy", cli_proxy}};
+        {"run", cli_run},     {"upgrade", cli_upgrade}, {"reload", cli_reload},
+        {"stop", cli_stop},   {"status", cli_status},   {"config", cli_config},
+        {"ca", cli_ca},       {"tickets", cli_tickets}, {"policy", cli_policy},
+        {"check", cli_check}, {"exec", cli_exec},       {"log", cli_log},
+        {"clerk", cli_clerk}, {"proxy", cli_proxy}};
     if (argc > 1 && strcmp(argv[1], "--version") == 0) return print_version();
     return cli_dispatch(commands, COUNT_OF(commands), help, argc, argv);
 }

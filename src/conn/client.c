@@ -250,15 +250,18 @@ static struct session *new_session(struct conn *c, const char *alpn)
 {
     const struct hello *h = &c->setup->hello;
     const struct loaded_config *loaded = c->runtime->loaded;
+    const struct ticket_binding binding = {{loaded->generation, sizeof loaded->generation},
+                                           c->listener->config->name,
+                                           c->identity,
+                                           c->setup->verdict.suite->iana};
     struct ticket_scope scope;
     struct leaf_request leaf = leaf_of(c);
     struct tls_context *context = runtime_server_context(c->runtime, c->listener, &leaf);
     if (!context) return NULL;
     if (!leaf.tickets || !h->has_session_ticket)
         return session_server(context, &c->client.stream, alpn, NULL);
-    if (!ticket_scope_init(&scope, &c->worker->ticket_keys,
-                           (struct span){loaded->generation, sizeof loaded->generation},
-                           c->listener->config->name, c->identity, c->setup->verdict.suite->iana))
+    if (!ticket_scope_init(&scope, &c->worker->ticket_keys, &loaded->ticket_keys, time(NULL),
+                           &binding))
         return NULL;
     return session_server(context, &c->client.stream, alpn, &scope);
 }

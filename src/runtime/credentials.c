@@ -35,25 +35,21 @@ static bool add(struct credentials *c, const struct login *login)
 bool credentials_read(const struct text *content, const char *file, struct credentials *out,
                       struct text *errors)
 {
-    const char *line = text_string(content), *end = line + content->size;
+    struct text_line line = {0};
     struct login login = {{0}, {0}};
     bool ok = true;
     *out = (struct credentials){0};
-    for (unsigned number = 1; ok && line < end; number++) {
-        const char *newline = memchr(line, '\n', (size_t)(end - line));
-        const char *next = newline ? newline : end;
-        size_t n = (size_t)(next - line);
-        if (n > 0 && line[n - 1] == '\r') n--;
-        bool skipped = n == 0 || line[0] == '#';
-        if (!skipped && !read_line(line, n, &login)) {
-            text_printf(errors, "%s:%u: not user:password, each of 1 to 255 bytes\n", file, number);
+    while (ok && text_next_line(content, &line)) {
+        bool skipped = line.n == 0 || line.p[0] == '#';
+        if (!skipped && !read_line(line.p, line.n, &login)) {
+            text_printf(errors, "%s:%u: not user:password, each of 1 to 255 bytes\n", file,
+                        line.number);
             ok = false;
         } else if (!skipped && !add(out, &login)) {
             text_printf(errors, "%s: more than %d logins, or out of memory\n", file,
                         CREDENTIALS_LIMIT);
             ok = false;
         }
-        line = next + 1;
     }
     explicit_bzero(&login, sizeof login);
     if (ok && out->n == 0) text_printf(errors, "%s has no line user:password\n", file);

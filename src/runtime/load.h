@@ -2,15 +2,13 @@
 #ifndef RUNTIME_LOAD_H
 #define RUNTIME_LOAD_H
 
+#include "base/file.h"
 #include "pki/token.h"
 #include "pki/trust.h"
 #include "runtime/loaded_config.h"
 
 #include <limits.h>
 #include <sys/stat.h>
-
-/* Permission bits that a key file must not have. */
-enum { MODE_OTHERS = 007, MODE_ALL_BUT_OWNER = 077 };
 
 /* False with a sentence in errors. from: base/snapshot.h, or NULL. st may be NULL. */
 WARN_UNUSED bool load_pem(struct snapshot *from, const char *path, struct text *out,
@@ -20,8 +18,8 @@ WARN_UNUSED bool load_pem(struct snapshot *from, const char *path, struct text *
 enum { LOAD_KEY_NAME = PATH_MAX + 16 };
 void load_key_name(const char *path, char out[LOAD_KEY_NAME]);
 
-/* A file with a secret: its permissions are checked, and unless any_owner its owner. It is not kept
- * in a snapshot: the caller puts there what others may have. */
+/* A file with a secret: its permissions are checked (forbidden: MODE_*), and unless any_owner its
+ * owner. It is not kept in a snapshot: the caller puts there what others may have. */
 WARN_UNUSED bool load_key(struct snapshot *from, const char *path, mode_t forbidden, bool any_owner,
                           struct text *out, struct text *errors);
 

@@ -1,11 +1,11 @@
 #include "load.h"
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "pki/cert.h"
 #include "pki/crl.h"
 #include "pki/trust.h"
 #include "runtime/list_files.h"
+#include "runtime/ticket_file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,23 +173,49 @@ static void describe_policy(struct loaded_config *loaded, struct text *errors)
         text_add(errors, "out of memory\n");
     else
         text_hex(digest, sizeof digest, loaded->digest);
+    /* With shared keys, the tickets of one instance are good at every one that has this policy. */
+    if (loaded->config->ticket_key_file)
+        memcpy(loaded->generation, digest, sizeof loaded->generation);
     text_fini(&description);
     loaded->audit_policy =
         (struct audit_policy){policy_profile_name(loaded->config->policy.profile), loaded->digest};
+}
+
+/* What a secret file says, for this process and for the next one. */
+static bool load_secret(const struct loaded_config *loaded, const char *path, struct text *content,
+                        struct text *errors)
+{
+    char name[LOAD_KEY_NAME];
+    load_key_name(path, name);
+    return load_key(loaded->files, path, MODE_ALL_BUT_OWNER, loaded->any_owner, content, errors) &&
+           snapshot_put(loaded->files, name, content);
+}
+
+static void load_ticket_keys(struct loaded_config *loaded, struct text *errors)
+{
+    const char *path = loaded->config->ticket_key_file;
+    struct ticket_keys *keys = &loaded->ticket_keys;
+    struct text content = {0};
+    if (!path) return;
+    if (load_secret(loaded, path, &content, errors) &&
+        ticket_file_read(&content, path, keys, errors)) {
+        char what[PATH_MAX + 32];
+        time_t from = keys->items[keys->n - 1].from;
+        snprintf(what, sizeof what, "The newest ticket key in %s", path);
+        load_note_end(loaded, what, from + TICKET_KEY_LIFETIME_S, from + TICKET_KEY_STALE_S);
+    } else if (!snapshot_has(NULL, path)) {
+        text_add(errors, "make ticket keys with: suitegate tickets rotate\n");
+    }
+    text_wipe(&content);
 }
 
 static bool load_credentials(const struct loaded_config *loaded, const char *path,
                              struct credentials *out, struct text *errors)
 {
     struct text content = {0};
-    char name[LOAD_KEY_NAME];
-    load_key_name(path, name);
-    bool ok =
-        load_key(loaded->files, path, MODE_ALL_BUT_OWNER, loaded->any_owner, &content, errors) &&
-        credentials_read(&content, path, out, errors) &&
-        snapshot_put(loaded->files, name, &content);
-    if (content.data) explicit_bzero(content.data, content.size);
-    text_fini(&content);
+    bool ok = load_secret(loaded, path, &content, errors) &&
+              credentials_read(&content, path, out, errors);
+    text_wipe(&content);
     return ok;
 }
 
@@ -211,8 +237,7 @@ static void load_parent(struct loaded_config *loaded, size_t i, struct text *err
     if (pair.failed || !base64_encode((struct span){(const uint8_t *)text_string(&pair), pair.size},
                                       &login->basic))
         text_add(errors, "out of memory\n");
-    if (pair.data) explicit_bzero(pair.data, pair.size);
-    text_fini(&pair);
+    text_wipe(&pair);
 }
 
 static void load_files(struct loaded_config *loaded, struct text *errors)
@@ -251,6 +276,7 @@ static void load_files(struct loaded_config *loaded, struct text *errors)
                         c->listeners[i].name, PUBLISHED_DESTINATIONS);
     load_ca(loaded, errors);
     load_trust(loaded, errors);
+    load_ticket_keys(loaded, errors);
     describe_policy(loaded, errors);
 }
 
@@ -321,8 +347,7 @@ void loaded_config_release(struct loaded_config *loaded)
     for (size_t i = 0; loaded->parents && i < loaded->config->parent_count; i++) {
         struct parent_login *login = &loaded->parents[i];
         credentials_fini(&login->credentials);
-        if (login->basic.data) explicit_bzero(login->basic.data, login->basic.size);
-        text_fini(&login->basic);
+        text_wipe(&login->basic);
     }
     free(loaded->own);
     free(loaded->identities);
@@ -339,6 +364,7 @@ void loaded_config_release(struct loaded_config *loaded)
     text_fini(&loaded->notes);
     text_fini(&loaded->source);
     config_free(loaded->config);
+    explicit_bzero(&loaded->ticket_keys, sizeof loaded->ticket_keys);
     free(loaded);
 }
 

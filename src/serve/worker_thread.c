@@ -237,7 +237,7 @@ struct worker_thread *worker_thread_new(unsigned number, struct worker_shared *s
         free(t);
         return NULL;
     }
-    t->worker.ticket_keys.current = *first_key;
+    ticket_keys_rotate(&t->worker.ticket_keys, first_key);
     t->events = events;
     recorder_watch(t->worker.recorder, note_lost_clerk, t);
     acceptor_init(&t->acceptor, &t->worker);

@@ -168,9 +168,9 @@ int session_ticket_callback(WOLFSSL *ssl, unsigned char name[WOLFSSL_TICKET_NAME
     (void)context;
     const struct session *s = wolfSSL_GetIOReadCtx(ssl);
     const struct ticket_scope *scope = s->handshake ? &s->handshake->tickets : NULL;
-    if (!scope || !scope->keys || size <= 0) return WOLFSSL_TICKET_RET_REJECT;
+    if (!scope || !scope->own || size <= 0) return WOLFSSL_TICKET_RET_REJECT;
     *result_size = size;
-    uint32_t now = (uint32_t)(clock_steady_ns() / 1000000000);
+    uint32_t now = (uint32_t)time(NULL);
     bool ok = seal ? ticket_seal(scope, now, name, iv, tag, ticket, (size_t)size)
                    : ticket_open(scope, now, name, iv, tag, ticket, (size_t)size);
     if (ok) return WOLFSSL_TICKET_RET_OK;

@@ -20,7 +20,7 @@ struct handshake {
     struct flight flight;
     struct flight_offer offer;
     struct peer_check *check; /* of the peer's certificate; NULL: the client is not asked for one */
-    struct ticket_scope tickets; /* server side; keys NULL: none */
+    struct ticket_scope tickets; /* server side; own NULL: none */
     struct client_flight client; /* server side */
     bool sent_certificate;       /* client side */
     struct signature *signature; /* NULL: none was asked for */

@@ -1,5 +1,6 @@
 """Three instances behind HAProxy, as conf/haproxy.cfg has them: one is killed, one upgraded, one
-drained, under load. Nothing but the killed one's tunnels is lost, and their logs say who saw what."""
+drained, under load. Nothing but the killed one's tunnels is lost, clients resume their sessions at any
+instance, and their logs say who saw what."""
 
 import contextlib
 import os
@@ -7,6 +8,7 @@ import pathlib
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -15,7 +17,7 @@ from gate import free_port, ini, run
 from logs import intact
 from operated import Metrics, ask
 from refusals import Crowd
-from scene import talk, wait_until
+from scene import at, talk, wait_until
 from upgradable import Upgradable
 from upstreams import Process
 
@@ -29,12 +31,14 @@ class Visitors(Crowd):
     def __init__(self, context, port, target):
         self.context, self.port, self.target = context, port, target
         self.served, self.faults = 0, []
+        self.session = None
         super().__init__(3, pause=.02)
 
     def ask(self):
         try:
-            with opened(self.context, self.port, self.target) as tls:
+            with opened(self.context, self.port, self.target, self.session) as tls:
                 talk(tls)
+                self.session = tls.tls.session
                 tls.close_notify()
             self.served += 1
         except Exception as fault:  # whatever a client may see
@@ -42,11 +46,11 @@ class Visitors(Crowd):
         return True
 
 
-def opened(context, port, target):
+def opened(context, port, target, session=None):
     """A session through the one address."""
     sock, answer = wire.connect(port, target)
     assert answer.status == 200, answer.status
-    tls = wire.Tls(sock, context, name="localhost")
+    tls = wire.Tls(sock, context, name="localhost", session=session)
     try:
         return tls.handshake()
     except BaseException:
@@ -57,7 +61,10 @@ def opened(context, port, target):
 @pytest.fixture
 def instances(tmp_path, pki, ca_folder):
     """Three of them, with .forward and .operate."""
-    made = []
+    made, keys = [], tmp_path / "tickets.keys"
+    keys.write_text(f"2026-01-01T00:00:00Z {bytes(32).hex()}\n"
+                    f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {os.urandom(32).hex()}\n")
+    keys.chmod(0o600)
     try:
         for name in ("one", "two", "three"):
             folder = tmp_path / name
@@ -66,7 +73,7 @@ def instances(tmp_path, pki, ca_folder):
             one = Upgradable(folder, ini({
                 "proxy": {"workers": 1, "drain_timeout": "1m"},
                 "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
-                "upstream": {"trust": pki.trust}, "audit": {"file": "audit.jsonl"},
+                "upstream": {"trust": pki.trust}, "tickets": {"key_file": keys}, "audit": {"file": "audit.jsonl"},
                 "operate": {"address": f"127.0.0.1:{operate}"},
                 "listen forward": {"type": "forward", "address": f"127.0.0.1:{forward}",
                                    "proxy_protocol_from": "127.0.0.0/8"}}))
@@ -161,5 +168,8 @@ def test_one_is_killed_one_upgraded_one_drained(instances, balancer, ca_folder, 
         intact(one.audit_path)
     report = run("log", "report", "--json", *logs)
     assert report.returncode in (0, 1), report.stderr
-    opened_at = sum(len(one.matching(action="connection-opened")) for one in instances)
-    assert opened_at >= visitors.served + TUNNELS
+    visits = [[at(r, "tls.resumed") for r in one.matching(action="connection-opened")]
+              for one in instances]
+    assert sum(map(len, visits)) >= visitors.served + TUNNELS
+    assert all(True in resumed for resumed in visits)
+    assert sum(resumed.count(False) for resumed in visits) <= TUNNELS + 3 + len(visitors.faults)
