@@ -336,7 +336,8 @@ static bool connect_once(void)
     memset(&r, 0, sizeof r);
     memory.count = randomness.count = minting.count = 0;
     assert_true(worker_init(&r.worker, 0, &proxy.shared));
-    assert_true(ticket_key_generate(&r.worker.ticket_keys.current));
+    r.worker.ticket_keys.n = 1;
+    assert_true(ticket_key_generate(&r.worker.ticket_keys.items[0]));
     connect_clerk(r.worker.recorder);
     r.worker.signer = signer_new(r.worker.loop, signers_start(proxy.signers));
     assert_non_null(r.worker.signer);

@@ -169,11 +169,8 @@ static struct outcome converse(const struct suite *suite, const char *identity,
     struct outcome o = {0};
     victim = NULL;
     struct pair p = pair_new(suite, true);
-    static const uint8_t generation[16] = {1};
     p.check.identity = identity;
-    bool ok =
-        ticket_scope_init(&p.scope, &world.tickets, (struct span){generation, sizeof generation},
-                          "front", IDENTITY, "SUITE");
+    bool ok = pair_scope(&p.scope, &world.tickets, IDENTITY);
     if (ok && pair_client(&p, "", *saved)) {
         pair_shake(&p);
         assert_proved(&p, suite, *saved != NULL);

@@ -344,12 +344,9 @@ static void each_fact_is_needed(void **state)
 static void a_resumed_session_is_refused(void **state)
 {
     (void)state;
-    static const uint8_t generation[16] = {1};
     struct ticket_scope scope;
     struct saved_session *saved = NULL;
-    assert_true(ticket_scope_init(&scope, &world.tickets,
-                                  (struct span){generation, sizeof generation}, "front", IDENTITY,
-                                  "SUITE"));
+    assert_true(pair_scope(&scope, &world.tickets, IDENTITY));
     for (int asked = CLIENT_CERTIFICATE_NONE; asked <= CLIENT_CERTIFICATE_REQUIRED; asked++) {
         struct pair p = pair_new(&suites[0], true);
         p.scope = scope;

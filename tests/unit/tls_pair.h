@@ -94,7 +94,8 @@ UNUSED static int world_begin(void **state)
         assert_true(ca_mint(world.ca, IDENTITY, false, NULL, key, time(NULL), &world.chains[type],
                             &lifetime));
     }
-    return ticket_key_generate(&world.tickets.current) ? 0 : 1;
+    world.tickets.n = 1;
+    return ticket_key_generate(&world.tickets.items[0]) ? 0 : 1;
 }
 
 UNUSED static int world_end(void **state)
@@ -111,6 +112,16 @@ UNUSED static int world_end(void **state)
     random_thread_fini();
     tls_library_fini();
     return 0;
+}
+
+/* Of keys of its own, as a listener has it. */
+UNUSED static bool pair_scope(struct ticket_scope *out, const struct ticket_keys *keys,
+                              const char *identity)
+{
+    static const uint8_t generation[16] = {1};
+    const struct ticket_binding binding = {
+        {generation, sizeof generation}, "front", identity, "SUITE"};
+    return ticket_scope_init(out, keys, NULL, 0, &binding);
 }
 
 /* Both sides' contexts for one suite, and the client's offer. Change it before pair_client(). */
