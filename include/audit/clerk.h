@@ -31,10 +31,10 @@ bool clerk_run(int post);
 #define CLERK_ELSEWHERE "this clerk reaches other folders only: it needs another one\n"
 
 /* Opens the log: the first order. From then on the clerk reaches only this configuration's files.
- * Or opens it again (audit/writer.h, writer_reopen()). policy NULL: unchanged. kept: of the clerk
+ * Or opens it again (audit/writer.h, writer_reopen()). origin NULL: unchanged. kept: of the clerk
  * before (clerk_end()), or -1; it stays the caller's. */
 WARN_UNUSED bool clerk_open(int post, const struct audit_config *config,
-                            const struct audit_policy *policy, int kept, bool *alive,
+                            const struct audit_origin *origin, int kept, bool *alive,
                             struct text *errors);
 /* Adds a sender. name: of its records (receipt_name()). *fd: its recorder's end. */
 WARN_UNUSED bool clerk_add_sender(int post, enum audit_sender role, const char *name, int *fd,

@@ -64,9 +64,12 @@ struct audit_leg {
     struct audit_certificate certificate; /* of its peer: our client, or the upstream */
 };
 
-struct audit_policy {
-    const char *profile;
-    const char *digest; /* SHA-256 of policy_describe(), hexadecimal */
+/* Which instance a record is from, and its policy. */
+enum { AUDIT_INSTANCE = 256, AUDIT_PROFILE = 16, AUDIT_DIGEST = 65 };
+struct audit_origin {
+    char instance[AUDIT_INSTANCE]; /* [audit] instance, or the host's name */
+    char profile[AUDIT_PROFILE];
+    char digest[AUDIT_DIGEST]; /* SHA-256 of policy_describe(), hexadecimal */
 };
 
 /* What a record says about the log itself. */
@@ -99,7 +102,7 @@ struct audit_event {
     enum reason reason; /* REASON_OK: no code */
     struct timespec at;
     int64_t duration_ns; /* of the connection so far; -1: none */
-    const struct audit_policy *policy;
+    const struct audit_origin *origin;
 
     const char *connection_id;      /* NULL: not about a connection */
     const char *listener;           /* or NULL */
@@ -161,7 +164,7 @@ struct audit_offer {
 /* The record of a possible retry with a weaker offer: it has both offers. Also an open line. */
 struct audit_stamp audit_render_fallback(const struct audit_offer *before,
                                          const struct audit_offer *now, struct timespec at,
-                                         const struct audit_policy *policy, struct text *out);
+                                         const struct audit_origin *origin, struct text *out);
 
 enum { AUDIT_REPEATED_DESTINATIONS = 8 };
 
@@ -180,6 +183,6 @@ struct audit_repeated {
 
 /* Their record; an open line. */
 struct audit_stamp audit_render_repeated(const struct audit_repeated *r, struct timespec at,
-                                         const struct audit_policy *policy, struct text *out);
+                                         const struct audit_origin *origin, struct text *out);
 
 #endif

@@ -59,7 +59,7 @@ bool recorder_finish(struct recorder *r, int64_t deadline_ns);
  * back also on failure. If the offer may be a fallback (audit/fallback.h), a record of that
  * follows. */
 void recorder_submit(struct recorder *r, struct audit_stamp stamp, struct text *line,
-                     const struct audit_offer *offer, const struct audit_policy *policy,
+                     const struct audit_offer *offer, const struct audit_origin *origin,
                      const struct recorder_reply *reply);
 
 /* Counts a refusal instead of recording it, if its source has used up its records with this code
@@ -68,10 +68,10 @@ void recorder_submit(struct recorder *r, struct audit_stamp stamp, struct text *
  * record. */
 WARN_UNUSED bool recorder_count_refusal(struct recorder *r, const struct addr *source,
                                         const char *listener, const char *destination,
-                                        enum reason reason, const struct audit_policy *policy,
+                                        enum reason reason, const struct audit_origin *origin,
                                         const struct recorder_reply *reply);
 /* Records the counts of the process that are due at steady time now_ns; INT64_MAX: all, before the
  * loop ends. */
-void recorder_submit_counts(struct recorder *r, const struct audit_policy *policy, int64_t now_ns);
+void recorder_submit_counts(struct recorder *r, const struct audit_origin *origin, int64_t now_ns);
 
 #endif

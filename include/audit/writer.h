@@ -44,10 +44,10 @@ struct writer_events {
     void *context;
 };
 
-/* policy, name: for the writer's own records (audit/receipt.h); copied. events may be NULL. NULL
+/* origin, name: for the writer's own records (audit/receipt.h); copied. events may be NULL. NULL
  * with a sentence in errors when the log cannot be opened. */
 WARN_UNUSED struct writer *writer_new(struct ev_loop *loop, const struct audit_config *config,
-                                      const struct audit_policy *policy, const char *name,
+                                      const struct audit_origin *origin, const char *name,
                                       const struct writer_events *events, struct text *errors);
 /* Writes what is queued (one last attempt if the file fails) and signs it. Returns how many records
  * could not be written. */
@@ -74,9 +74,9 @@ void writer_describe(const struct writer *w, struct log_state *out);
 const struct receipt *writer_last_receipts(const struct writer *w, size_t *n);
 
 /* Opens the log again before the next record (rotation); another path is another log, with its
- * own chain. False with a sentence in errors: the old one stays in use. policy may be NULL:
+ * own chain. False with a sentence in errors: the old one stays in use. origin may be NULL:
  * unchanged. */
 WARN_UNUSED bool writer_reopen(struct writer *w, const struct audit_config *config,
-                               const struct audit_policy *policy, struct text *errors);
+                               const struct audit_origin *origin, struct text *errors);
 
 #endif

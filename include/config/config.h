@@ -19,8 +19,9 @@
 enum audit_sync { SYNC_INTERVAL, SYNC_RECORD, SYNC_NONE };
 
 struct audit_config {
-    char *file; /* a path, or "-" for standard output */
-    char *key;  /* NULL: beside the file */
+    char *file;     /* a path, or "-" for standard output */
+    char *key;      /* NULL: beside the file */
+    char *instance; /* NULL: the host's name */
     enum audit_sync sync;
     struct string_list copies; /* paths or "-" */
     struct string_list syslog; /* each a syslog_address_from_text() */

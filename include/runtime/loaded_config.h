@@ -58,10 +58,9 @@ struct loaded_config {
     struct credentials *logins;               /* likewise */
     struct parent_login *parents;             /* one element per parent */
     struct addr *listener_addresses;          /* where they really are: port 0 is replaced */
-    char digest[65];
-    struct audit_policy audit_policy;
-    struct ticket_keys ticket_keys; /* those of [tickets] key_file, or none */
-    time_t at;                      /* when it was loaded */
+    struct audit_origin origin;               /* of this process's records */
+    struct ticket_keys ticket_keys;           /* those of [tickets] key_file, or none */
+    time_t at;                                /* when it was loaded */
     /* What session tickets are bound to. Random, so that a new load ends all of them; or, with
      * shared keys, from the policy's digest. */
     uint8_t generation[16];

@@ -18,17 +18,17 @@ struct clerk_events {
     void *arg;
 };
 
-/* Starts it and opens the log. config and policy are borrowed until clerk_process_use() or the end.
+/* Starts it and opens the log. config and origin are borrowed until clerk_process_use() or the end.
  * NULL with a sentence in errors. */
 WARN_UNUSED struct clerk_process *clerk_process_new(struct ev_loop *loop,
                                                     const struct audit_config *config,
-                                                    const struct audit_policy *policy,
+                                                    const struct audit_origin *origin,
                                                     const struct clerk_events *events,
                                                     struct text *errors);
 /* Opens the log again, as these say from now on (writer_reopen()). False with a sentence in errors:
- * as before. policy NULL: unchanged. */
+ * as before. origin NULL: unchanged. */
 WARN_UNUSED bool clerk_process_reopen(struct clerk_process *p, const struct audit_config *config,
-                                      const struct audit_policy *policy, struct text *errors);
+                                      const struct audit_origin *origin, struct text *errors);
 /* Without a clerk nothing can be opened; `restarted` follows. */
 bool clerk_process_runs(const struct clerk_process *p);
 /* Starts another clerk if there is none: for the end, when the loop no longer does it. */

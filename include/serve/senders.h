@@ -25,7 +25,7 @@ struct senders {
 /* s is zeroed. Starts the clerk, which opens the log (serve/clerk_process.h), and connects the own
  * recorder. False with a sentence in errors, or when out of memory; senders_end() all the same. */
 WARN_UNUSED bool senders_start(struct senders *s, struct ev_loop *loop,
-                               const struct audit_config *config, const struct audit_policy *policy,
+                               const struct audit_config *config, const struct audit_origin *origin,
                                const struct clerk_events *events, struct text *errors);
 /* Connects this proxy's workers; NULL: there is none now. If there is no descriptor for one, it is
  * tried again. */

@@ -128,29 +128,40 @@ static void put_back(const struct audit_config *config, int kept)
     if (kept >= 0) close(kept);
 }
 
+static bool read_origin(const struct text *order, size_t *at, struct audit_origin *out)
+{
+    const char *instance = post_next(order, at);
+    const char *profile = instance ? post_next(order, at) : NULL;
+    const char *digest = profile ? post_next(order, at) : NULL;
+    if (!digest) return false;
+    text_fill(out->instance, sizeof out->instance, instance);
+    text_fill(out->profile, sizeof out->profile, profile);
+    text_fill(out->digest, sizeof out->digest, digest);
+    return true;
+}
+
 /* Takes kept: what the clerk before knew, or -1. */
 static bool open_log(struct clerk *c, const struct text *order, size_t at, int kept,
                      struct text *errors)
 {
     struct audit_config config = {0};
-    const char *profile = post_next(order, &at), *digest = profile ? post_next(order, &at) : NULL;
-    const struct audit_policy policy = {profile, digest};
+    struct audit_origin origin;
     struct writer_events events = {clerk_on_settled, c};
     char name[RECEIPT_SENDER];
-    bool ok = digest && clerk_order_read_config(order, at, &config);
+    bool ok = read_origin(order, &at, &origin) && clerk_order_read_config(order, at, &config);
     if (!ok) {
         text_add(errors, "the clerk has no memory\n");
     } else if (c->writer && !clerk_places_have(&c->places, &config)) {
         text_add(errors, CLERK_ELSEWHERE);
         ok = false;
     } else if (c->writer) {
-        ok = writer_reopen(c->writer, &config, *profile ? &policy : NULL, errors);
+        ok = writer_reopen(c->writer, &config, *origin.profile ? &origin : NULL, errors);
     } else {
         receipt_name("clerk", getpid(), c->start, 0, name);
         ok = confine(c, &config);
         if (ok) put_back(&config, kept);
         if (ok) kept = -1;
-        if (ok) c->writer = writer_new(c->loop, &config, &policy, name, &events, errors);
+        if (ok) c->writer = writer_new(c->loop, &config, &origin, name, &events, errors);
         ok = c->writer != NULL;
     }
     if (kept >= 0) close(kept);

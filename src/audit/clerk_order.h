@@ -6,12 +6,12 @@
 #include "base/post.h"
 #include "config/config.h"
 
-/* profile, digest (both empty: unchanged), sync, file, key (empty: none), then COPY and SYSLOG with
- * a name each. */
+/* instance, profile, digest (all empty: unchanged), sync, file, key (empty: none), then COPY and
+ * SYSLOG with a name each. */
 #define ORDER_OPEN "open"
 #define ORDER_COPY "copy"
 #define ORDER_SYSLOG "syslog"
-/* What follows profile and digest. False when it is not of that form, or out of memory; to be freed
+/* What follows the first three. False when it is not of that form, or out of memory; to be freed
  * all the same. */
 WARN_UNUSED bool clerk_order_read_config(const struct text *order, size_t at,
                                          struct audit_config *config);

@@ -87,15 +87,16 @@ void clerk_order_free_config(struct audit_config *config)
     list_free_texts(&config->syslog);
 }
 
-bool clerk_open(int post, const struct audit_config *config, const struct audit_policy *policy,
+bool clerk_open(int post, const struct audit_config *config, const struct audit_origin *origin,
                 int kept, bool *alive, struct text *errors)
 {
     struct text order = {0};
     char sync[8];
     snprintf(sync, sizeof sync, "%d", config->sync);
     post_put(&order, ORDER_OPEN);
-    post_put(&order, policy ? policy->profile : "");
-    post_put(&order, policy ? policy->digest : "");
+    post_put(&order, origin ? origin->instance : "");
+    post_put(&order, origin ? origin->profile : "");
+    post_put(&order, origin ? origin->digest : "");
     post_put(&order, sync);
     post_put(&order, config->file);
     post_put(&order, config->key ? config->key : "");

@@ -54,7 +54,7 @@ static struct queued *new_record(struct output *o, enum audit_action action, con
     struct text text = {0};
     struct audit_event e = {.action = action,
                             .at = at,
-                            .policy = &o->policy,
+                            .origin = &o->origin,
                             .duration_ns = -1,
                             .detail = detail && *detail ? detail : NULL,
                             .alert_sent = -1,
@@ -470,13 +470,6 @@ void output_change(struct output *o, struct change change)
     leave_file(o);
     logfile_close(o->log);
     output_begin(o, change.log);
-}
-
-void output_set_policy(struct output *o, const struct audit_policy *policy)
-{
-    snprintf(o->profile, sizeof o->profile, "%s", policy->profile);
-    snprintf(o->digest, sizeof o->digest, "%s", policy->digest);
-    o->policy = (struct audit_policy){o->profile, o->digest};
 }
 
 int64_t output_due(const struct output *o)

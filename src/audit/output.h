@@ -20,8 +20,7 @@ struct mirrors {
 struct output {
     struct counters *counters;
     struct mirrors *mirrors;
-    char profile[16], digest[65];
-    struct audit_policy policy; /* points to the two above */
+    struct audit_origin origin; /* of its own records */
     enum audit_sync sync;
     struct logfile *log;
     struct chain sealed; /* the last line of pending */
@@ -51,7 +50,6 @@ struct change {
     enum audit_sync sync;
 };
 
-void output_set_policy(struct output *o, const struct audit_policy *policy);
 /* A record of the writer's own, not counted as queued yet. NULL when out of memory. */
 WARN_UNUSED struct queued *output_own_record(struct output *o, enum audit_action action,
                                              const char *detail, const struct audit_cut *cut);

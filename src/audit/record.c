@@ -128,15 +128,20 @@ static void put_event(struct json *j, enum audit_action action, enum reason reas
     text_reserve(j->out, RECEIPT_ROOM + CHAIN_ROOM);
 }
 
-static void put_observer(struct json *j, const struct audit_policy *policy)
+static void put_origin(struct json *j, const struct audit_origin *origin)
 {
     json_put_object(j, "observer");
     json_put_string(j, "name", "suitegate");
     json_put_string(j, "vendor", "suitegate");
     json_put_string(j, "version", SUITEGATE_VERSION);
     json_end_object(j);
+    json_put_object(j, "service");
+    json_put_object(j, "node");
+    json_put_string(j, "name", origin->instance);
+    json_end_object(j);
+    json_end_object(j);
     json_put_object(j, "rule");
-    json_put_string(j, "ruleset", policy->profile);
+    json_put_string(j, "ruleset", origin->profile);
     json_end_object(j);
 }
 
@@ -238,10 +243,10 @@ static void put_verdict(struct json *j, enum reason reason)
     json_put_string(j, "downgrade", reason_downgrade_name(row->downgrade));
 }
 
-static void put_digest(struct json *j, const struct audit_policy *policy)
+static void put_digest(struct json *j, const struct audit_origin *origin)
 {
     json_put_object(j, "policy");
-    json_put_string(j, "digest", policy->digest);
+    json_put_string(j, "digest", origin->digest);
     json_end_object(j);
 }
 
@@ -309,7 +314,7 @@ static void put_upstream(struct json *j, const struct audit_event *e)
 static void put_suitegate(struct json *j, const struct audit_event *e, struct offer_lists *lists)
 {
     json_put_object(j, "suitegate");
-    put_digest(j, e->policy);
+    put_digest(j, e->origin);
     if (about_connection(e)) {
         json_put_string(j, "listener", e->listener);
         json_put_string(j, "connection_id", e->connection_id);
@@ -348,7 +353,7 @@ static void render(const struct audit_event *e, const struct text *sentence, siz
     json_put_string(&j, "level", level_names[level(e)]);
     json_end_object(&j);
     json_put_cut(&j, "message", sentence->data, sentence->size, MESSAGE_MOST);
-    put_observer(&j, e->policy);
+    put_origin(&j, e->origin);
     if (about_connection(e)) {
         put_end(&j, "source", e->source, e->source ? addr_port(e->source) : -1, NULL, e->has_bytes,
                 e->source_bytes);
@@ -384,7 +389,7 @@ static struct audit_stamp stamp_of(enum audit_action action, struct timespec at)
 
 /* The members before the record's own. */
 static void put_start(struct json *j, enum audit_action action, struct timespec at,
-                      const struct text *sentence, const struct audit_policy *policy)
+                      const struct text *sentence, const struct audit_origin *origin)
 {
     json_put_object(j, NULL);
     put_head(j, at);
@@ -392,12 +397,12 @@ static void put_start(struct json *j, enum audit_action action, struct timespec 
     json_put_string(j, "level", level_names[actions[action].level]);
     json_end_object(j);
     json_put_string(j, "message", text_string(sentence));
-    put_observer(j, policy);
+    put_origin(j, origin);
 }
 
 struct audit_stamp audit_render_fallback(const struct audit_offer *before,
                                          const struct audit_offer *now, struct timespec at,
-                                         const struct audit_policy *policy, struct text *out)
+                                         const struct audit_origin *origin, struct text *out)
 {
     struct json j = json_of(out);
     struct text sentence = {0};
@@ -406,14 +411,14 @@ struct audit_stamp audit_render_fallback(const struct audit_offer *before,
     addr_format_ip(&now->source, ip);
     text_printf(&sentence, "Possible fallback from %s to %s port %u: %s.", ip, now->host, now->port,
                 reason_row(reason)->sentence);
-    put_start(&j, AUDIT_CLIENT_FALLBACK_RETRY, at, &sentence, policy);
+    put_start(&j, AUDIT_CLIENT_FALLBACK_RETRY, at, &sentence, origin);
     put_end(&j, "source", &now->source, addr_port(&now->source), NULL, false, 0);
     struct addr named = {0};
     bool is_ip = addr_from_ip(now->host, 0, &named);
     put_end(&j, "destination", is_ip ? &named : NULL, port_of(now->port), is_ip ? NULL : now->host,
             false, 0);
     json_put_object(&j, "suitegate");
-    put_digest(&j, policy);
+    put_digest(&j, origin);
     json_put_string(&j, "listener", now->listener);
     json_put_string(&j, "connection_id", now->connection_id);
     json_put_string(&j, "identity", now->identity);
@@ -445,7 +450,7 @@ static void put_repeated(struct json *j, const struct audit_repeated *r)
 }
 
 struct audit_stamp audit_render_repeated(const struct audit_repeated *r, struct timespec at,
-                                         const struct audit_policy *policy, struct text *out)
+                                         const struct audit_origin *origin, struct text *out)
 {
     struct json j = json_of(out);
     struct text sentence = {0};
@@ -454,10 +459,10 @@ struct audit_stamp audit_render_repeated(const struct audit_repeated *r, struct 
     text_printf(&sentence, "Refused %s%s %" PRIu64 " more times at listener %s: %s.", ip,
                 strchr(ip, ':') ? "/64" : "", r->count, r->listener,
                 reason_row(r->reason)->sentence);
-    put_start(&j, AUDIT_CONNECTION_REFUSED_REPEATED, at, &sentence, policy);
+    put_start(&j, AUDIT_CONNECTION_REFUSED_REPEATED, at, &sentence, origin);
     put_end(&j, "source", &r->source, -1, NULL, false, 0);
     json_put_object(&j, "suitegate");
-    put_digest(&j, policy);
+    put_digest(&j, origin);
     json_put_string(&j, "listener", r->listener);
     put_verdict(&j, r->reason);
     put_repeated(&j, r);

@@ -35,12 +35,12 @@ struct recorder {
     ev_io io;
     ev_prepare urgent; /* active: send before the loop waits */
     ev_timer gather;
-    ev_timer overdue;             /* active: the clerk has not answered all */
-    int64_t overdue_ns;           /* steady: when it is due */
-    ev_timer counts;              /* the process's counts of refusals that this one looks after */
-    char profile[16], digest[65]; /* for their records */
-    int fd;                       /* -1: no clerk */
-    bool known;                   /* the clerk has said what it has: sending may begin */
+    ev_timer overdue;           /* active: the clerk has not answered all */
+    int64_t overdue_ns;         /* steady: when it is due */
+    ev_timer counts;            /* the process's counts of refusals that this one looks after */
+    struct audit_origin origin; /* of their records */
+    int fd;                     /* -1: no clerk */
+    bool known;                 /* the clerk has said what it has: sending may begin */
     bool silent;
     uint64_t last; /* number */
     struct entry *head, **tail;
@@ -280,9 +280,8 @@ static void on_counts_due(struct ev_loop *loop, ev_timer *timer, int events)
     (void)loop;
     (void)events;
     struct recorder *r = timer->data;
-    const struct audit_policy policy = {r->profile, r->digest};
     bool more = recording_has_counts(r->shared);
-    recorder_submit_counts(r, &policy, clock_steady_ns());
+    recorder_submit_counts(r, &r->origin, clock_steady_ns());
     if (more) start_timer(r, timer, counts_s);
 }
 
@@ -389,19 +388,19 @@ bool recorder_finish(struct recorder *r, int64_t deadline_ns)
 /* ---- records ---- */
 
 static void submit_fallback(struct recorder *r, const struct audit_offer *offer,
-                            const struct audit_policy *policy)
+                            const struct audit_origin *origin)
 {
     struct audit_offer before;
     struct text text = {0};
     struct timespec now;
     if (!recording_notice(r->shared, offer, &before)) return;
     clock_gettime(CLOCK_REALTIME, &now);
-    struct audit_stamp stamp = audit_render_fallback(&before, offer, now, policy, &text);
+    struct audit_stamp stamp = audit_render_fallback(&before, offer, now, origin, &text);
     if (!add(r, stamp, &text, NULL)) note_lost(r, 1);
 }
 
 void recorder_submit(struct recorder *r, struct audit_stamp stamp, struct text *line,
-                     const struct audit_offer *offer, const struct audit_policy *policy,
+                     const struct audit_offer *offer, const struct audit_origin *origin,
                      const struct recorder_reply *reply)
 {
     if (r->silent) text_trim(line, 0); /* many records may have to wait long: use less memory */
@@ -412,7 +411,7 @@ void recorder_submit(struct recorder *r, struct audit_stamp stamp, struct text *
         return;
     }
     if (r->silent) answer(e, false);
-    if (offer && offer->present) submit_fallback(r, offer, policy);
+    if (offer && offer->present) submit_fallback(r, offer, origin);
     if (reply)
         ev_prepare_start(r->loop, &r->urgent);
     else if (!ev_is_active(&r->gather))
@@ -421,34 +420,33 @@ void recorder_submit(struct recorder *r, struct audit_stamp stamp, struct text *
 
 /* A count that cannot be recorded counts as lost records. */
 static void submit_repeated(struct recorder *r, const struct audit_repeated *counted,
-                            const struct audit_policy *policy)
+                            const struct audit_origin *origin)
 {
     struct text line = {0};
     struct timespec at;
     clock_gettime(CLOCK_REALTIME, &at);
-    struct audit_stamp stamp = audit_render_repeated(counted, at, policy, &line);
+    struct audit_stamp stamp = audit_render_repeated(counted, at, origin, &line);
     if (!add(r, stamp, &line, NULL)) note_lost(r, counted->count);
     ev_prepare_start(r->loop, &r->urgent);
 }
 
 bool recorder_count_refusal(struct recorder *r, const struct addr *source, const char *listener,
                             const char *destination, enum reason reason,
-                            const struct audit_policy *policy, const struct recorder_reply *reply)
+                            const struct audit_origin *origin, const struct recorder_reply *reply)
 {
     struct audit_repeated displaced;
     bool counted = recording_count(r->shared, source, listener, destination, reason, &displaced);
-    if (displaced.count) submit_repeated(r, &displaced, policy);
+    if (displaced.count) submit_repeated(r, &displaced, origin);
     if (counted && !ev_is_active(&r->counts)) {
-        snprintf(r->profile, sizeof r->profile, "%s", policy->profile);
-        snprintf(r->digest, sizeof r->digest, "%s", policy->digest);
+        r->origin = *origin;
         start_timer(r, &r->counts, counts_s);
     }
     if (counted && reply) reply->answer(reply->context, reply->token, !r->silent);
     return counted;
 }
 
-void recorder_submit_counts(struct recorder *r, const struct audit_policy *policy, int64_t now_ns)
+void recorder_submit_counts(struct recorder *r, const struct audit_origin *origin, int64_t now_ns)
 {
     struct audit_repeated counted;
-    while (recording_take_count(r->shared, now_ns, &counted)) submit_repeated(r, &counted, policy);
+    while (recording_take_count(r->shared, now_ns, &counted)) submit_repeated(r, &counted, origin);
 }

@@ -26,7 +26,6 @@ struct writer {
     struct paths paths; /* of the log in use */
     struct record_queue incoming;
     struct output output;
-    char profile[16], digest[65];
     ev_prepare soon; /* active: work before the loop waits */
     ev_timer due;
     ev_async reported;
@@ -138,11 +137,11 @@ const struct receipt *writer_last_receipts(const struct writer *w, size_t *n)
 
 /* ---- its life ---- */
 
-static void set_policy(struct writer *w, const struct audit_policy *policy)
+static void set_origin(struct writer *w, const struct audit_origin *origin)
 {
-    snprintf(w->profile, sizeof w->profile, "%s", policy->profile);
-    snprintf(w->digest, sizeof w->digest, "%s", policy->digest);
-    output_set_policy(&w->output, policy);
+    pthread_mutex_lock(&w->lock);
+    w->output.origin = *origin;
+    pthread_mutex_unlock(&w->lock);
 }
 
 static struct paths paths_of(const struct audit_config *config)
@@ -189,7 +188,7 @@ static void report_dropped(void *context, const char *sink, uint64_t count)
                             .log = &about};
     clock_gettime(CLOCK_REALTIME, &e.at);
     pthread_mutex_lock(&w->lock);
-    e.policy = &(struct audit_policy){w->profile, w->digest};
+    e.origin = &w->output.origin;
     struct audit_stamp stamp = audit_render(&e, &line);
     struct queued *i = queued_new(stamp, &line, NULL);
     if (i) record_queue_add(&w->reports, i);
@@ -315,7 +314,7 @@ static size_t writer_release(struct writer *w)
 }
 
 struct writer *writer_new(struct ev_loop *loop, const struct audit_config *config,
-                          const struct audit_policy *policy, const char *name,
+                          const struct audit_origin *origin, const char *name,
                           const struct writer_events *events, struct text *errors)
 {
     struct writer *w = calloc(1, sizeof *w);
@@ -333,7 +332,7 @@ struct writer *writer_new(struct ev_loop *loop, const struct audit_config *confi
                                 .context = w};
     snprintf(w->output.own.sender, RECEIPT_SENDER, "%s", name);
     record_queue_clear(&w->output.pending);
-    set_policy(w, policy);
+    set_origin(w, origin);
     struct logfile *log =
         copies_are_apart(config, &w->paths, errors) ? logfile_open(config, errors) : NULL;
     if (log) output_begin(&w->output, log);
@@ -412,7 +411,7 @@ static bool prepare_change(struct writer *w, const struct audit_config *config,
 }
 
 bool writer_reopen(struct writer *w, const struct audit_config *config,
-                   const struct audit_policy *policy, struct text *errors)
+                   const struct audit_origin *origin, struct text *errors)
 {
     struct change change;
     struct paths paths = paths_of(config);
@@ -430,7 +429,7 @@ bool writer_reopen(struct writer *w, const struct audit_config *config,
     output_work(&w->output);
     settle(w, true);
     output_change(&w->output, change);
-    if (policy) set_policy(w, policy);
+    if (origin) set_origin(w, origin);
     ok = set_mirrors(w, config, errors);
     ev_prepare_start(w->loop, &w->soon);
     return ok;

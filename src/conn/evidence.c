@@ -93,7 +93,7 @@ static void submit(struct conn *c, enum audit_action action, const struct record
                             .mode = listen_mode_name(c->listener->config->mode),
                             .reason = action == AUDIT_CONNECTION_OBSERVED ? REASON_OK : c->reason,
                             .duration_ns = clock_steady_ns() - c->started_ns,
-                            .policy = &c->runtime->loaded->audit_policy,
+                            .origin = &c->runtime->loaded->origin,
                             .listener = c->listener->config->name,
                             .connection_id = c->id,
                             .source = &c->peer,
@@ -137,8 +137,7 @@ static void submit(struct conn *c, enum audit_action action, const struct record
     }
     describe_offer(c, &offer);
     struct audit_stamp stamp = audit_render(&e, &line);
-    recorder_submit(c->worker->recorder, stamp, &line, &offer, &c->runtime->loaded->audit_policy,
-                    reply);
+    recorder_submit(c->worker->recorder, stamp, &line, &offer, &c->runtime->loaded->origin, reply);
 }
 
 static void deliver_answer(struct worker *w, struct mail *mail)
@@ -214,7 +213,7 @@ void evidence_refused(struct conn *c, bool wait)
     if (c->target.host[0]) target_format(&c->target, destination);
     c->waiting_for_audit = wait;
     if (!recorder_count_refusal(c->worker->recorder, &c->peer, c->listener->config->name,
-                                destination, c->reason, &c->runtime->loaded->audit_policy,
+                                destination, c->reason, &c->runtime->loaded->origin,
                                 wait ? &reply : NULL)) {
         keep_refusal(c);
         submit(c, AUDIT_CONNECTION_REFUSED, wait ? &reply : NULL);
@@ -236,7 +235,7 @@ static void tell_of_binding(struct conn *c)
                 "type of key that it shows this proxy.",
                 c->listener->config->name, c->identity);
     struct audit_event e = {.action = AUDIT_CHANNEL_BINDING_DIFFERS,
-                            .policy = &loaded->audit_policy,
+                            .origin = &loaded->origin,
                             .listener = c->listener->config->name,
                             .duration_ns = -1,
                             .detail = text_string(&detail),
@@ -244,7 +243,7 @@ static void tell_of_binding(struct conn *c)
                             .alert_received = -1};
     clock_gettime(CLOCK_REALTIME, &e.at);
     struct audit_stamp stamp = audit_render(&e, &line);
-    recorder_submit(c->worker->recorder, stamp, &line, NULL, &loaded->audit_policy, NULL);
+    recorder_submit(c->worker->recorder, stamp, &line, NULL, &loaded->origin, NULL);
     text_fini(&detail);
 }
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const size_t pem_limit = 64 << 20;
 static const time_t warn_at_most = (time_t)30 * 86400, warn_at_least = (time_t)7 * 86400;
@@ -167,18 +168,29 @@ static void load_trust(struct loaded_config *loaded, struct text *errors)
 static void describe_policy(struct loaded_config *loaded, struct text *errors)
 {
     struct text description = {0};
-    uint8_t digest[32];
+    uint8_t digest[32] = {0};
     policy_describe(&loaded->config->policy, &description);
     if (description.failed || !digest_sha256(text_string(&description), description.size, digest))
         text_add(errors, "out of memory\n");
     else
-        text_hex(digest, sizeof digest, loaded->digest);
+        text_hex(digest, sizeof digest, loaded->origin.digest);
     /* With shared keys, the tickets of one instance are good at every one that has this policy. */
     if (loaded->config->ticket_key_file)
         memcpy(loaded->generation, digest, sizeof loaded->generation);
     text_fini(&description);
-    loaded->audit_policy =
-        (struct audit_policy){policy_profile_name(loaded->config->policy.profile), loaded->digest};
+}
+
+static void describe_origin(struct loaded_config *loaded, struct text *errors)
+{
+    struct audit_origin *o = &loaded->origin;
+    const struct config *c = loaded->config;
+    text_fill(o->profile, sizeof o->profile, policy_profile_name(c->policy.profile));
+    describe_policy(loaded, errors);
+    if (c->audit.instance)
+        text_fill(o->instance, sizeof o->instance, c->audit.instance);
+    else if (gethostname(o->instance, sizeof o->instance) < 0 || !*o->instance)
+        text_add(errors, "this machine has no name: set [audit] instance\n");
+    o->instance[sizeof o->instance - 1] = '\0';
 }
 
 /* What a secret file says, for this process and for the next one. */
@@ -277,7 +289,7 @@ static void load_files(struct loaded_config *loaded, struct text *errors)
     load_ca(loaded, errors);
     load_trust(loaded, errors);
     load_ticket_keys(loaded, errors);
-    describe_policy(loaded, errors);
+    describe_origin(loaded, errors);
 }
 
 /* Takes the text. */

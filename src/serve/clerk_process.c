@@ -23,7 +23,7 @@ struct clerk_process {
     struct ev_loop *loop;
     struct clerk_events events;
     const struct audit_config *config;
-    const struct audit_policy *policy;
+    const struct audit_origin *origin;
     pid_t pid;        /* 0: none */
     int post;         /* -1: none */
     int64_t since_ns; /* steady: when it was started */
@@ -82,7 +82,7 @@ static bool start(struct clerk_process *p, struct text *errors)
         text_printf(errors, "the clerk cannot be started: %s\n", strerror(fault));
         return false;
     }
-    bool alive, ok = clerk_open(p->post, p->config, p->policy, p->kept, &alive, errors);
+    bool alive, ok = clerk_open(p->post, p->config, p->origin, p->kept, &alive, errors);
     end_hanging(p, alive);
     if (ok) forget_kept(p);
     return ok;
@@ -151,7 +151,7 @@ static void on_again(struct ev_loop *loop, ev_timer *timer, int events)
 /* ---- its keeper's calls ---- */
 
 struct clerk_process *clerk_process_new(struct ev_loop *loop, const struct audit_config *config,
-                                        const struct audit_policy *policy,
+                                        const struct audit_origin *origin,
                                         const struct clerk_events *events, struct text *errors)
 {
     struct clerk_process *p = calloc(1, sizeof *p);
@@ -159,7 +159,7 @@ struct clerk_process *clerk_process_new(struct ev_loop *loop, const struct audit
     *p = (struct clerk_process){.loop = loop,
                                 .events = *events,
                                 .config = config,
-                                .policy = policy,
+                                .origin = origin,
                                 .post = -1,
                                 .kept = -1};
     spawn_remember();
@@ -214,13 +214,13 @@ static void send_away(struct clerk_process *p)
 
 /* Another clerk, for other folders. If that cannot open the log, one as before goes on. */
 static bool replace(struct clerk_process *p, const struct audit_config *config,
-                    const struct audit_policy *policy, struct text *errors)
+                    const struct audit_origin *origin, struct text *errors)
 {
     const struct audit_config *former = p->config;
-    const struct audit_policy *former_policy = p->policy;
+    const struct audit_origin *former_origin = p->origin;
     send_away(p);
     p->config = config;
-    if (policy) p->policy = policy;
+    if (origin) p->origin = origin;
     p->how[0] = '\0'; /* nobody has failed */
     errors->size = 0;
     if (start(p, errors)) {
@@ -232,7 +232,7 @@ static bool replace(struct clerk_process *p, const struct audit_config *config,
     drop(p);
     await_end(p);
     p->config = former;
-    p->policy = former_policy;
+    p->origin = former_origin;
     try_again(p);
     return false;
 }
@@ -250,19 +250,19 @@ static bool has_same_key(const struct clerk_process *p, const struct audit_confi
 }
 
 bool clerk_process_reopen(struct clerk_process *p, const struct audit_config *config,
-                          const struct audit_policy *policy, struct text *errors)
+                          const struct audit_origin *origin, struct text *errors)
 {
     if (p->post < 0) {
         text_add(errors, "the clerk is not running\n");
         return false;
     }
-    bool alive, ok = clerk_open(p->post, config, policy, -1, &alive, errors);
+    bool alive, ok = clerk_open(p->post, config, origin, -1, &alive, errors);
     end_hanging(p, alive);
     if (!ok && strcmp(text_string(errors), CLERK_ELSEWHERE) == 0)
-        return has_same_key(p, config, errors) && replace(p, config, policy, errors);
+        return has_same_key(p, config, errors) && replace(p, config, origin, errors);
     if (!ok) return false;
     p->config = config;
-    if (policy) p->policy = policy;
+    if (origin) p->origin = origin;
     return true;
 }
 
@@ -294,7 +294,7 @@ bool clerk_process_ping(struct clerk_process *p)
     end_hanging(p, alive);
     if (!answers) p->state.size = 0;
     if (strcmp(text_string(&errors), CLERK_ELSEWHERE) == 0 && !p->next.find)
-        answers = replace(p, p->config, p->policy, &errors);
+        answers = replace(p, p->config, p->origin, &errors);
     text_fini(&errors);
     return answers;
 }

@@ -313,7 +313,7 @@ static bool start(struct keeper *k, struct inherited *given, const sigset_t *bef
     sigprocmask(SIG_SETMASK, before, NULL);
     if (!keeper_succeed(k, errors)) return false;
     bool ok = senders_start(&k->senders, k->loop, &k->now.loaded->config->audit,
-                            &k->now.loaded->audit_policy, &events, errors);
+                            &k->now.loaded->origin, &events, errors);
     if (!ok) return false;
     if (!k->ready) keeper_open_control(k, given->control);
     given->control = -1;

@@ -132,7 +132,7 @@ void keeper_change(struct keeper *k)
 {
     struct text errors = {0};
     if (!clerk_process_reopen(k->senders.clerk, &k->next.loaded->config->audit,
-                              &k->next.loaded->audit_policy, &errors)) {
+                              &k->next.loaded->origin, &errors)) {
         proxy_process_forget(k->proxy);
         keeper_reject(k, &errors);
         k->phase = PHASE_SERVING;

@@ -11,14 +11,14 @@ void own_record(struct recorder *r, const struct loaded_config *loaded, enum aud
 {
     struct text line = {0};
     struct audit_event e = {.action = action,
-                            .policy = &loaded->audit_policy,
+                            .origin = &loaded->origin,
                             .duration_ns = -1,
                             .detail = detail,
                             .alert_sent = -1,
                             .alert_received = -1};
     clock_gettime(CLOCK_REALTIME, &e.at);
     struct audit_stamp stamp = audit_render(&e, &line);
-    recorder_submit(r, stamp, &line, NULL, &loaded->audit_policy, NULL);
+    recorder_submit(r, stamp, &line, NULL, &loaded->origin, NULL);
 }
 
 void to_one_line(char *s)

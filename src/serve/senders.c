@@ -74,7 +74,7 @@ static void on_own_lost(void *arg)
 }
 
 bool senders_start(struct senders *s, struct ev_loop *loop, const struct audit_config *config,
-                   const struct audit_policy *policy, const struct clerk_events *events,
+                   const struct audit_origin *origin, const struct clerk_events *events,
                    struct text *errors)
 {
     s->loop = loop;
@@ -84,7 +84,7 @@ bool senders_start(struct senders *s, struct ev_loop *loop, const struct audit_c
     s->recording = recording_new();
     if (!s->recording) return false;
     s->own = recorder_new(s->recording, loop);
-    s->clerk = clerk_process_new(loop, config, policy, events, errors);
+    s->clerk = clerk_process_new(loop, config, origin, events, errors);
     if (!s->own || !s->clerk) return false;
     recorder_watch(s->own, on_own_lost, s);
     want(s, 0);

@@ -130,7 +130,7 @@ static void *run(void *arg)
     ev_run(t->worker.loop, 0);
     __atomic_store_n(&t->over, true, __ATOMIC_SEQ_CST);
     make_call(&t->worker, NULL); /* one that came too late for the loop */
-    recorder_submit_counts(t->worker.recorder, &t->runtime->loaded->audit_policy, INT64_MAX);
+    recorder_submit_counts(t->worker.recorder, &t->runtime->loaded->origin, INT64_MAX);
     (void)!recorder_finish(t->worker.recorder, clock_steady_ns() + RECORDING_END_S * second_ns);
     signer_free(t->worker.signer); /* a leaf under way has a runtime */
     t->worker.signer = NULL;

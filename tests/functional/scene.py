@@ -197,6 +197,7 @@ def check_record(record):
     assert need(record, "observer.name", str) == "suitegate"
     need(record, "observer.version", str)
     need(record, "observer.vendor", str)
+    need(record, "service.node.name", str)
     assert need(record, "rule.ruleset", str) in ("2021", "2020")
     need(record, "suitegate.policy.digest", str)
     if action in LIFECYCLE:

@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 static char directory[] = "/tmp/suitegate-clerk-XXXXXX", path[64];
-static const struct audit_policy policy = {"2021", "digest"};
-static const struct audit_policy no_policy = {"2021", ""};
+static const struct audit_origin origin = {"gate", "2021", "digest"};
+static const struct audit_origin no_origin = {"gate", "2021", ""};
 static struct ev_loop *loop;
 static struct recording *shared;
 static struct recorder *recorder;
@@ -44,7 +44,7 @@ static void start_clerk(void)
     post = ends[0];
     struct audit_config config = {.file = path, .sync = SYNC_NONE};
     bool alive;
-    if (!clerk_open(post, &config, &policy, -1, &alive, &errors))
+    if (!clerk_open(post, &config, &origin, -1, &alive, &errors))
         fail_msg("%s", text_string(&errors));
 }
 
@@ -114,7 +114,7 @@ static void submit(unsigned number)
     struct text line = {0};
     struct recorder_reply reply = {count_answer, NULL, NULL};
     render(number, &line);
-    recorder_submit(recorder, stamp, &line, NULL, &policy, &reply);
+    recorder_submit(recorder, stamp, &line, NULL, &origin, &reply);
 }
 
 static char content[4 << 20];
@@ -357,7 +357,7 @@ static void orders_that_cannot_be_obeyed(void **state)
     text_fini(&errors);
     char *copies[] = {path};
     config = (struct audit_config){.file = path, .copies = {copies, 1}};
-    assert_false(clerk_open(post, &config, &no_policy, -1, &alive, &errors));
+    assert_false(clerk_open(post, &config, &no_origin, -1, &alive, &errors));
     assert_non_null(strstr(text_string(&errors), "is written already"));
     text_fini(&errors);
     recorder_connect(recorder, add_sender(AUDIT_BY_PROXY, "proxy-1"));

@@ -302,7 +302,7 @@ static void *work(void *arg)
     conn_start(w, &r->runtime->listeners[0], &a);
     if (w->count > 0) ev_run(w->loop, 0);
     is_worker = false;
-    recorder_submit_counts(w->recorder, &proxy.loaded->audit_policy, INT64_MAX);
+    recorder_submit_counts(w->recorder, &proxy.loaded->origin, INT64_MAX);
     if (!recorder_finish(w->recorder, INT64_MAX)) abort();
     counts_sum(&proxy.counts, &w->counts);
     signer_free(w->signer);
@@ -572,7 +572,7 @@ static int begin(void **state)
     close(ends[1]);
     proxy.clerk_post = ends[0];
     bool alive;
-    if (!clerk_open(proxy.clerk_post, &proxy.loaded->config->audit, &proxy.loaded->audit_policy, -1,
+    if (!clerk_open(proxy.clerk_post, &proxy.loaded->config->audit, &proxy.loaded->origin, -1,
                     &alive, &errors))
         fail_msg("%s", text_string(&errors));
     proxy.upstream = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -134,11 +134,11 @@ static void what_is_taken_is_json(void **state)
 static void our_own_records(void **state)
 {
     (void)state;
-    static const struct audit_policy policy = {"2021", "digest"};
+    static const struct audit_origin origin = {"gate", "2021", "digest"};
     for (int action = 0; action < AUDIT_ACTIONS; action++) {
         struct text line = {0};
         struct audit_event e = {.action = (enum audit_action)action,
-                                .policy = &policy,
+                                .origin = &origin,
                                 .duration_ns = -1,
                                 .detail = "\xff\n\"quoted\"",
                                 .alert_sent = -1,

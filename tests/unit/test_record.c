@@ -73,7 +73,7 @@ static void assert_lacks(const struct text *t, const char *part)
 
 static struct blob message;
 static struct addr source, destination;
-static const struct audit_policy policy = {"2021", "00ff"};
+static const struct audit_origin origin = {"gate", "2021", "00ff"};
 static const struct timespec at = {951782400, 123456789};
 
 static struct hello parse(const struct hello_spec *s)
@@ -90,7 +90,7 @@ static struct audit_event event_of(enum audit_action action)
     return (struct audit_event){.action = action,
                                 .at = at,
                                 .duration_ns = 1500,
-                                .policy = &policy,
+                                .origin = &origin,
                                 .listener = "front",
                                 .connection_id = "c-1",
                                 .source = &source,
@@ -143,6 +143,7 @@ static void refused(void **state)
         "\"TLS_AES_128_GCM_SHA256\",\"TLS_FALLBACK_SCSV\","
         "\"TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256\"]",
         "\"ja4\":\"t12d0000_x\"",
+        "\"service\":{\"node\":{\"name\":\"gate\"}}",
         "\"policy\":{\"digest\":\"00ff\"}",
         "\"listener\":\"front\"",
         "\"connection_id\":\"c-1\"",
@@ -335,7 +336,7 @@ static void fallback(void **state)
     now.highest_version = 0x0302;
     now.approved = 0;
     strcpy(now.connection_id, "c-2");
-    audit_render_fallback(&before, &now, at, &policy, &t);
+    audit_render_fallback(&before, &now, at, &origin, &t);
     assert_one_line(&t);
     static const char *const parts[] = {
         "\"action\":\"client-fallback-retry\",\"outcome\":\"failure\","
@@ -565,7 +566,7 @@ static void repeated_refusals(void **test)
                                .destination_count = 2,
                                .destinations_cut = true};
     r.last.tv_sec += 5;
-    audit_render_repeated(&r, r.last, &policy, &t);
+    audit_render_repeated(&r, r.last, &origin, &t);
     assert_one_line(&t);
     static const char *const parts[] = {
         "\"message\":\"Refused 192.0.2.1 1234 more times at listener front: ",

@@ -15,7 +15,7 @@ static struct ev_loop *loop;
 static struct recording *shared;
 static struct recorder *recorder;
 static int clerk = -1; /* its end of the socket */
-static const struct audit_policy policy = {"2021", "digest"};
+static const struct audit_origin origin = {"gate", "2021", "digest"};
 
 /* ---- callers ---- */
 
@@ -37,7 +37,7 @@ static void submit(unsigned number, bool waits)
     text_printf(&line, "{\"line\":%u", number);
     told[number % N_OF(told)] = 0;
     struct audit_stamp stamp = {.action = AUDIT_CONNECTION_CLOSED, .level = AUDIT_WARNING};
-    recorder_submit(recorder, stamp, &line, NULL, &policy, waits ? &reply : NULL);
+    recorder_submit(recorder, stamp, &line, NULL, &origin, waits ? &reply : NULL);
 }
 
 /* ---- the clerk ---- */
@@ -225,7 +225,7 @@ static void half_a_frame(void **state)
     for (size_t sent = 0; sent < LONG; sent += line.size) {
         struct text copy = {0};
         text_add_bytes(&copy, line.data, line.size);
-        recorder_submit(recorder, (struct audit_stamp){0}, &copy, NULL, &policy, NULL);
+        recorder_submit(recorder, (struct audit_stamp){0}, &copy, NULL, &origin, NULL);
     }
     run_ms(20); /* the socket is full now */
     have = used = 0;
@@ -278,7 +278,7 @@ static unsigned counts_sent(const char *expected)
     static const char key[] = "\"repeated\":{\"count\":";
     unsigned sum = 0;
     struct frame f;
-    recorder_submit_counts(recorder, &policy, INT64_MAX);
+    recorder_submit_counts(recorder, &origin, INT64_MAX);
     for (run(); next_frame(&f); run()) {
         char text[AUDIT_RECORD_LIMIT + 1];
         memcpy(text, f.line.p, f.line.n);
@@ -296,7 +296,7 @@ static bool refuse(const char *ip, const struct recorder_reply *reply)
 {
     struct addr source;
     assert_true(addr_from_ip(ip, 1234, &source));
-    return recorder_count_refusal(recorder, &source, "front", "", REASON_CLIENT_NOT_TLS, &policy,
+    return recorder_count_refusal(recorder, &source, "front", "", REASON_CLIENT_NOT_TLS, &origin,
                                   reply);
 }
 

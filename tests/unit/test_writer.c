@@ -180,7 +180,7 @@ static size_t size_of(const char *name)
 }
 
 static char key_path[80], state_path[80];
-static const struct audit_policy policy = {"2021", "digest"};
+static const struct audit_origin origin = {"gate", "2021", "digest"};
 
 static struct audit_config config_of(const char *name)
 {
@@ -191,7 +191,7 @@ static struct writer *begin(const char *name)
 {
     struct text errors = {0};
     struct audit_config config = config_of(name);
-    struct writer *w = writer_new(loop, &config, &policy, "clerk", NULL, &errors);
+    struct writer *w = writer_new(loop, &config, &origin, "clerk", NULL, &errors);
     if (!w) fail_msg("%s", text_string(&errors));
     yes = no = 0;
     return w;
@@ -254,7 +254,7 @@ static void assert_cannot_open(const char *name, const char *says)
 {
     struct text errors = {0};
     struct audit_config config = config_of(name);
-    assert_null(writer_new(loop, &config, &policy, "clerk", NULL, &errors));
+    assert_null(writer_new(loop, &config, &origin, "clerk", NULL, &errors));
     assert_non_null(strstr(text_string(&errors), says));
     text_fini(&errors);
 }
@@ -654,7 +654,7 @@ static void a_reload_keeps_what_waits_for_a_copy(void **state)
     int fd = open(other, O_RDWR | O_NONBLOCK);
     assert_true(fd >= 0);
     assert_int_equal(fcntl(fd, F_SETPIPE_SZ, PIPE), PIPE);
-    struct writer *w = writer_new(loop, &config, &policy, "clerk", NULL, &errors);
+    struct writer *w = writer_new(loop, &config, &origin, "clerk", NULL, &errors);
     assert_non_null(w);
     yes = no = 0;
     for (unsigned i = 0; i < LINES; i++) submit(w, i);
