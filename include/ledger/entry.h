@@ -19,6 +19,10 @@ void entry_peek_action(const struct line_view *line, char out[ENTRY_ACTION], boo
 enum { ENTRY_TIME = 25 };
 bool entry_peek_time(const char *line, size_t n, char out[ENTRY_TIME]);
 
+/* The service.node.name of a line, as it stands there (JSON); "" and false when it has none. */
+enum { ENTRY_INSTANCE = AUDIT_INSTANCE };
+bool entry_peek_instance(const struct line_view *line, char out[ENTRY_INSTANCE]);
+
 struct log_entry {
     void *root;
     const char *time, *action, *message; /* as all strings here: "" if absent */
@@ -32,7 +36,7 @@ struct log_entry {
     const char *source, *destination; /* an address; a name or address */
     uint16_t destination_port;
     uint64_t source_bytes; /* the client's payload, of a closed connection */
-    const char *identity, *listener, *connection_id, *detail;
+    const char *instance, *identity, *listener, *connection_id, *detail;
     uint64_t sequence;
     uint64_t count;                 /* of refusals; 1 except for connection-refused-repeated */
     int alert_sent, alert_received; /* -1: none */

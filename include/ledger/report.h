@@ -16,7 +16,8 @@ struct report_evidence {
     enum reason reason; /* REASON_OK: none */
     struct timespec at;
     uint64_t sequence;
-    char *connection_id, *other; /* other: for a client the endpoint, for an endpoint the client */
+    char *connection_id, *instance,
+        *other; /* other: for a client the endpoint, for an endpoint the client */
     char *offer, *detail;
 };
 
@@ -25,9 +26,10 @@ struct report_weak {
     uint64_t count;
 };
 
-/* One client or one endpoint. */
+/* One client, one endpoint, or one instance. */
 struct report_row {
     char *name;
+    uint64_t records; /* of an instance */
     uint64_t allowed, refused, downgrades;
     uint64_t blamed; /* refusals that it caused */
     uint64_t reasons[REASON_COUNT];
@@ -70,6 +72,7 @@ struct report {
     uint64_t legs[3], blames[3]; /* by enum reason_leg, reason_blame; refusals */
     uint64_t starts, stops, reloads, rejected_reloads, checkpoints, repairs, dropped;
     struct report_table clients, endpoints;
+    struct report_table instances; /* that wrote the records; "": before they had names */
     struct report_outlook outlook;
     struct report_weak *weak; /* all clients' */
     size_t weak_count;

@@ -41,16 +41,36 @@ struct verify_summary {
     char first_key_id[LOG_KEY_ID + 1];
     uint64_t key_changes; /* each announced by the key before */
     bool key_given, state_given;
-    struct text notes;   /* lines about things that are not faults */
-    unsigned note_count; /* those beyond VERIFY_NOTES are only counted */
+    char instance[ENTRY_INSTANCE]; /* of the last record; as in JSON */
+    struct text notes;             /* lines about things that are not faults */
+    unsigned note_count;           /* those beyond VERIFY_NOTES are only counted */
 };
 
 struct verify;
 
-/* spki: the public log key, borrowed; empty: not given. state: the last record written, from the
+/* Public log keys that were noted (DER, borrowed); each is one log's. */
+struct verify_keys {
+    struct verify_key {
+        struct span spki;
+        char id[LOG_KEY_ID + 1];
+        bool used; /* by a log */
+    } * items;
+    size_t n;
+};
+WARN_UNUSED bool verify_keys_init(struct verify_keys *keys, const struct span *spki, size_t n);
+void verify_keys_fini(struct verify_keys *keys);
+
+/* keys: borrowed. instance: whose log it seems to be. state: the last record written, from the
  * state file as it was before the log was read, or NULL. NULL when out of memory. */
-WARN_UNUSED struct verify *verify_new(struct span spki, const struct chain *state);
+WARN_UNUSED struct verify *verify_new(struct verify_keys *keys, const char *instance,
+                                      const struct chain *state);
 void verify_free(struct verify *v);
+/* A state that is found later; ignored if there is one. */
+void verify_take_state(struct verify *v, const struct chain *state);
+/* Does this line follow the last one? */
+bool verify_continues(const struct verify *v, const struct line_view *line);
+/* Is this key the log's newest, or announced as the next one? */
+bool verify_has_key(const struct verify *v, const char *id);
 
 /* The next line, in order. `file` (borrowed, one pointer per file) and `number` are for
  * messages. */

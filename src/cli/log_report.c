@@ -115,6 +115,7 @@ static void put_evidence(struct text *out, const struct report_evidence *e)
     text_add(&words, "Newest: ");
     put_seconds(&words, e->at);
     text_printf(&words, ", record %" PRIu64, e->sequence);
+    if (e->instance) text_printf(&words, " of %s", e->instance);
     if (e->other) text_printf(&words, ", %s", e->other);
     if (e->connection_id) text_printf(&words, ", connection %s", e->connection_id);
     put_visible(out, 6, text_string(&words));
@@ -151,6 +152,20 @@ static void put_first(struct text *out, const char *heading, const struct report
                     "  and %" PRIu64 " that were only counted together: %" PRIu64
                     " refused, %" PRIu64 " allowed\n",
                     t->others, t->others_refused, t->others_allowed);
+}
+
+static void put_instances(struct text *out, const struct report *r)
+{
+    put_heading(out, "INSTANCES");
+    for (size_t i = 0; i < r->instances.n; i++) {
+        const struct report_row *row = r->instances.rows[i];
+        text_add(out, "      ");
+        text_add_visible(out, row->name[0] ? row->name : "(without a name)", 60);
+        text_printf(out,
+                    ": %" PRIu64 " records, %" PRIu64 " attempts allowed, %" PRIu64 " refused\n",
+                    row->records, row->allowed, row->refused);
+        if (row->refused) put_row_reasons(out, row);
+    }
 }
 
 /* The commands that would tell what is not known. */
@@ -269,6 +284,7 @@ static void print_text(struct text *out, struct report *r)
     if (r->unreadable)
         text_printf(out, "  %" PRIu64 " lines are no records of an audit log\n", r->unreadable);
     put_attempts(out, r);
+    if (r->instances.n > 1) put_instances(out, r);
     put_outlook(out, r);
     put_reasons(out, r);
     put_first(out, "CLIENTS TO FIX FIRST", &r->clients);

@@ -253,6 +253,8 @@ static void put_fix(struct text *out, const struct report_row *row)
     text_add(out, "<p class=\"soft\">Newest, ");
     put_time(out, e->at.tv_sec);
     text_printf(out, " UTC, record %" PRIu64, e->sequence);
+    if (e->instance) text_add(out, " of ");
+    if (e->instance) put_foreign(out, e->instance, 100);
     if (e->other) {
         text_add(out, ", ");
         put_foreign(out, e->other, 100);
@@ -439,6 +441,23 @@ static void put_outlook(struct text *out, const struct report_outlook *o)
     put_more(out, o->unknown_endpoints.n, FIXES_SHOWN);
 }
 
+static void put_instances(struct text *out, const struct report_table *t)
+{
+    text_add(out, "<h2>Instances</h2>\n<table class=\"named\"><tr><th>instance</th>"
+                  "<th class=\"n\">records</th><th class=\"n\">allowed</th>"
+                  "<th class=\"n\">refused</th></tr>\n");
+    for (size_t i = 0; i < t->n; i++) {
+        const struct report_row *row = t->rows[i];
+        text_add(out, "<tr><td>");
+        put_foreign(out, row->name[0] ? row->name : "(without a name)", 100);
+        text_printf(out,
+                    "</td><td class=\"n\">%" PRIu64 "</td><td class=\"n\">%" PRIu64
+                    "</td><td class=\"n\">%" PRIu64 "</td></tr>\n",
+                    row->records, row->allowed, row->refused);
+    }
+    text_add(out, "</table>\n");
+}
+
 void log_report_html(struct text *out, struct report *r)
 {
     report_coarsen(r, COLUMNS);
@@ -448,6 +467,7 @@ void log_report_html(struct text *out, struct report *r)
     put_fixes(out, "Clients to fix first", &r->clients);
     put_fixes(out, "Endpoints to fix first", &r->endpoints);
     put_endpoints(out, &r->endpoints);
+    if (r->instances.n > 1) put_instances(out, &r->instances);
     put_reasons(out, r);
     put_set_up(out, r);
     put_weak(out, r);

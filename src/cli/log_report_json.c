@@ -30,6 +30,7 @@ static void json_evidence(struct json *j, const struct report_evidence *e, const
     json_put_object(j, "newest");
     json_time(j, "time", e->at);
     json_u64(j, "record", e->sequence);
+    json_put_optional(j, "instance", e->instance);
     json_put_optional(j, "connection_id", e->connection_id);
     json_put_optional(j, other, e->other);
     json_put_string(j, "code", reason_row(e->reason)->code);
@@ -68,6 +69,23 @@ static void json_table(struct json *j, const char *key, const struct report_tabl
     json_u64(j, "counted_together_allowed", t->others_allowed);
     json_u64(j, "counted_together_refused", t->others_refused);
     json_end_object(j);
+}
+
+static void json_instances(struct json *j, const struct report_table *t)
+{
+    json_put_array(j, "instances");
+    for (size_t i = 0; i < t->n; i++) {
+        const struct report_row *row = t->rows[i];
+        json_put_object(j, NULL);
+        json_put_string(j, "name", row->name);
+        json_u64(j, "records", row->records);
+        json_u64(j, "allowed", row->allowed);
+        json_u64(j, "refused", row->refused);
+        json_u64(j, "downgrades", row->downgrades);
+        json_reasons(j, row->reasons);
+        json_end_object(j);
+    }
+    json_end_array(j);
 }
 
 static void json_outlook(struct json *j, const struct report_outlook *o)
@@ -132,6 +150,7 @@ void log_report_json(struct text *out, const struct report *r)
     struct json j = json_of(out);
     json_put_object(&j, NULL);
     json_totals(&j, r);
+    json_instances(&j, &r->instances);
     json_outlook(&j, &r->outlook);
     json_put_object(&j, "process");
     json_u64(&j, "starts", r->starts);

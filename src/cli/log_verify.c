@@ -1,8 +1,7 @@
-#include "audit/logfile.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/log.h"
-#include "ledger/verify.h"
+#include "ledger/logs.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,9 +11,12 @@
 static const char help[] =
     "Usage: suitegate log verify [--key FILE] [--json] FILE...\n\n"
     "Is this audit log complete and unaltered? Give the live file and the rotated ones that\n"
-    "belong to it, in any order; - is standard input. What gzip has packed is unpacked.\n\n"
-    "      --key FILE   the public log key that you noted (suitegate log key); without it the\n"
-    "                   signatures are checked with the key that the log itself names\n"
+    "belong to it, in any order; - is standard input. What gzip has packed is unpacked. The files\n"
+    "of several instances may be given together: each instance's log is verified by itself.\n\n"
+    "      --key FILE   the public log key that you noted (suitegate log key), or those of "
+    "several\n"
+    "                   logs one after the other; without it the signatures are checked with the\n"
+    "                   key that the log itself names\n"
     "      --json       as one JSON object\n"
     "  -h, --help       this text\n\n"
     "A log on standard output is a chain a start. Each names the end of the one before where "
@@ -149,142 +151,161 @@ static void describe_json_notes(const struct verify_summary *s, struct json *j)
     json_end_array(j);
 }
 
-static void describe_json(const struct verify_summary *s, struct text *out)
+static const char *const verdicts[] = {"not intact", "intact"};
+
+/* The members of an object. */
+static void describe_json(const struct verify_summary *s, struct json *j)
+{
+    json_put_optional(j, "instance", s->instance);
+    json_put_string(j, "verdict", verdicts[s->fault == VERIFY_INTACT]);
+    json_put_bool(j, "complete", s->fault == VERIFY_INTACT && !s->unlinked);
+    if (s->fault != VERIFY_INTACT) {
+        json_put_object(j, "fault");
+        json_put_string(j, "kind", fault_name(s->fault));
+        json_put_number(j, "record", (int64_t)s->fault_record);
+        json_put_string(j, "file", s->fault_file);
+        if (s->fault_line) json_put_number(j, "line", (int64_t)s->fault_line);
+        json_put_string(j, "sentence", text_string(&s->sentence));
+        json_end_object(j);
+    }
+    json_put_number(j, "files", (int64_t)s->files);
+    json_put_number(j, "records", (int64_t)s->records);
+    if (s->records) {
+        json_put_number(j, "first_record", (int64_t)s->first_sequence);
+        json_put_number(j, "last_record", (int64_t)s->last_sequence);
+        json_put_string(j, "first_time", s->first_time);
+        json_put_string(j, "last_time", s->last_time);
+    }
+    json_put_number(j, "chains", (int64_t)s->chains);
+    json_put_number(j, "unlinked_chains", (int64_t)s->unlinked);
+    json_put_number(j, "checkpoints", (int64_t)s->checkpoints);
+    json_put_number(j, "signed_up_to", (int64_t)s->signed_up_to);
+    json_put_number(j, "unsigned_records", (int64_t)s->unsigned_records);
+    json_put_optional(j, "key_id", s->key_id);
+    json_put_optional(j, "first_key_id", s->first_key_id);
+    json_put_number(j, "key_changes", (int64_t)s->key_changes);
+    json_put_bool(j, "key_given", s->key_given);
+    describe_json_notes(s, j);
+    json_put_array(j, "does_not_show");
+    add_limits(s, put_json_limit, j);
+    json_end_array(j);
+}
+
+/* ---- the command ---- */
+
+struct given_keys {
+    struct text der; /* one after the other */
+    struct span *items;
+    size_t n;
+};
+
+static bool count_key(void *arg, struct span der)
+{
+    struct given_keys *keys = arg;
+    text_add_bytes(&keys->der, der.p, der.n);
+    struct span *grown = realloc(keys->items, (keys->n + 1) * sizeof *grown);
+    if (!grown) return false;
+    keys->items = grown;
+    keys->items[keys->n++].n = der.n;
+    return !keys->der.failed;
+}
+
+static void given_keys_fini(struct given_keys *keys)
+{
+    text_fini(&keys->der);
+    free(keys->items);
+}
+
+static bool read_keys(const char *path, struct given_keys *out, struct text *errors)
+{
+    enum { KEY_LIMIT = 1 << 20 };
+    struct text pem = {0};
+    int fault = file_read(path, KEY_LIMIT, &pem, NULL);
+    if (fault)
+        text_printf(errors, "%s: %s\n", path, strerror(fault));
+    else if (!pem_each(text_string(&pem), pem.size, PEM_PUBLIC_KEY, count_key, out) || !out->n)
+        text_printf(errors, "%s holds no public key (PEM, from: suitegate log key)\n", path);
+    const uint8_t *p = (const uint8_t *)text_string(&out->der);
+    for (size_t i = 0; i < out->n; p += out->items[i++].n) out->items[i].p = p;
+    text_fini(&pem);
+    return errors->size == 0;
+}
+
+/* The verdict on all of them. */
+struct verdict {
+    size_t logs, intact;
+    uint64_t sealed_lines;
+    bool complete, cut;
+};
+
+static struct verdict judge(const struct logs *l)
+{
+    struct verdict all = {.logs = logs_count(l), .complete = true};
+    for (size_t i = 0; i < all.logs; i++) {
+        const struct verify_summary *s = logs_summary(l, i);
+        all.intact += s->fault == VERIFY_INTACT;
+        all.sealed_lines += s->sealed_lines;
+        all.complete = all.complete && s->fault == VERIFY_INTACT && !s->unlinked;
+        all.cut = all.cut || s->fault == VERIFY_CUT;
+    }
+    return all;
+}
+
+static void describe_all(const struct logs *l, const struct verdict *all, struct text *out)
+{
+    const char *key;
+    for (size_t i = 0; i < all->logs; i++) {
+        const struct verify_summary *s = logs_summary(l, i);
+        if (all->logs > 1) {
+            text_add(out, i ? "\nLOG OF " : "LOG OF ");
+            text_add_visible(out, s->instance[0] ? s->instance : "(an instance without a name)",
+                             100);
+            text_add(out, "\n");
+        }
+        describe(s, out);
+    }
+    if (all->logs > 1)
+        text_printf(out, "\n%zu LOGS, %zu INTACT, %zu NOT INTACT.\n", all->logs, all->intact,
+                    all->logs - all->intact);
+    for (size_t i = 0; (key = logs_unused_key(l, i)); i++)
+        text_printf(out, "Note: no log here is signed with the key %s that was given.\n", key);
+}
+
+static void describe_all_json(const struct logs *l, const struct verdict *all, struct text *out)
 {
     struct json j = json_of(out);
+    const char *key;
     json_put_object(&j, NULL);
-    json_put_string(&j, "verdict", s->fault == VERIFY_INTACT ? "intact" : "not intact");
-    json_put_bool(&j, "complete", s->fault == VERIFY_INTACT && !s->unlinked);
-    if (s->fault != VERIFY_INTACT) {
-        json_put_object(&j, "fault");
-        json_put_string(&j, "kind", fault_name(s->fault));
-        json_put_number(&j, "record", (int64_t)s->fault_record);
-        json_put_string(&j, "file", s->fault_file);
-        if (s->fault_line) json_put_number(&j, "line", (int64_t)s->fault_line);
-        json_put_string(&j, "sentence", text_string(&s->sentence));
-        json_end_object(&j);
+    if (all->logs == 1) {
+        describe_json(logs_summary(l, 0), &j);
+    } else {
+        json_put_string(&j, "verdict", verdicts[all->intact == all->logs]);
+        json_put_bool(&j, "complete", all->complete);
+        json_put_array(&j, "logs");
+        for (size_t i = 0; i < all->logs; i++) {
+            json_put_object(&j, NULL);
+            describe_json(logs_summary(l, i), &j);
+            json_end_object(&j);
+        }
+        json_end_array(&j);
     }
-    json_put_number(&j, "files", (int64_t)s->files);
-    json_put_number(&j, "records", (int64_t)s->records);
-    if (s->records) {
-        json_put_number(&j, "first_record", (int64_t)s->first_sequence);
-        json_put_number(&j, "last_record", (int64_t)s->last_sequence);
-        json_put_string(&j, "first_time", s->first_time);
-        json_put_string(&j, "last_time", s->last_time);
-    }
-    json_put_number(&j, "chains", (int64_t)s->chains);
-    json_put_number(&j, "unlinked_chains", (int64_t)s->unlinked);
-    json_put_number(&j, "checkpoints", (int64_t)s->checkpoints);
-    json_put_number(&j, "signed_up_to", (int64_t)s->signed_up_to);
-    json_put_number(&j, "unsigned_records", (int64_t)s->unsigned_records);
-    json_put_optional(&j, "key_id", s->key_id);
-    json_put_optional(&j, "first_key_id", s->first_key_id);
-    json_put_number(&j, "key_changes", (int64_t)s->key_changes);
-    json_put_bool(&j, "key_given", s->key_given);
-    describe_json_notes(s, &j);
-    json_put_array(&j, "does_not_show");
-    add_limits(s, put_json_limit, &j);
+    json_put_array(&j, "unused_keys");
+    for (size_t i = 0; (key = logs_unused_key(l, i)); i++) json_put_string(&j, NULL, key);
     json_end_array(&j);
     json_end_object(&j);
     text_add(out, "\n");
 }
 
-/* ---- the files ---- */
-
-struct source {
-    struct lines *lines;
-    uint64_t first; /* the number of its first record; 0: none is readable */
-    char time[ENTRY_TIME];
-};
-
-/* By time too: runs that began anew have the same numbers. */
-static int by_first(const void *a, const void *b)
-{
-    const struct source *one = a, *other = b;
-    if (one->first != other->first) return one->first < other->first ? -1 : 1;
-    return strcmp(one->time, other->time);
-}
-
-static bool note_first(struct source *s, const struct line_view *line)
-{
-    struct chain_line sealed;
-    if (!chain_read(line->p, line->n, &sealed)) return false;
-    s->first = sealed.sequence;
-    entry_peek_time(line->p, line->n, s->time);
-    return true;
-}
-
-/* Finds the first readable record. An unreadable line before it must not change the order of the
- * files. */
-static void find_first(const char *path, struct source *s)
-{
-    enum { LINES_LOOKED_AT = 1000 };
-    struct line_view line;
-    struct text errors = {0};
-    if (lines_peek(s->lines, &line) && note_first(s, &line)) return;
-    struct lines *again = strcmp(path, "-") == 0 ? NULL : lines_open(path, &errors);
-    for (int i = 0; again && i < LINES_LOOKED_AT && lines_next(again, &line); i++)
-        if (note_first(s, &line)) break;
-    lines_close(again);
-    text_fini(&errors);
-}
-
-static void feed(struct verify *v, struct lines *l)
-{
-    struct line_view line;
-    while (lines_next(l, &line)) verify_line(v, lines_name(l), lines_number(l), &line);
-}
-
-static bool open_sources(char **paths, size_t n, struct source *sources, struct text *errors)
-{
-    for (size_t i = 0; i < n; i++) {
-        sources[i].lines = lines_open(paths[i], errors);
-        if (!sources[i].lines) return false;
-        find_first(paths[i], &sources[i]);
-    }
-    qsort(sources, n, sizeof *sources, by_first);
-    return true;
-}
-
-static bool take_key(void *arg, struct span der)
-{
-    struct text *out = arg;
-    if (!out->size) text_add_bytes(out, der.p, der.n);
-    return true;
-}
-
-static bool read_key(const char *path, struct text *spki, struct text *errors)
-{
-    enum { KEY_LIMIT = 65536 };
-    struct text pem = {0};
-    int fault = file_read(path, KEY_LIMIT, &pem, NULL);
-    if (fault)
-        text_printf(errors, "%s: %s\n", path, strerror(fault));
-    else if (!pem_each(text_string(&pem), pem.size, PEM_PUBLIC_KEY, take_key, spki) || !spki->size)
-        text_printf(errors, "%s holds no public key (PEM, from: suitegate log key)\n", path);
-    text_fini(&pem);
-    return errors->size == 0;
-}
-
-/* Reads the state file beside one of the files, before the files, so that a growing log is never
- * behind it. */
-static bool read_state(char **paths, size_t n, struct chain *out)
-{
-    for (size_t i = 0; i < n; i++)
-        if (logfile_read_state(paths[i], out)) return true;
-    return false;
-}
-
-static int conclude(const struct verify_summary *s, bool json, const struct text *errors)
+static int conclude(const struct logs *l, bool json)
 {
     struct text out = {0};
-    if (errors->size) return CLI_CANNOT;
-    if (!s->sealed_lines && s->fault != VERIFY_CUT) {
+    const struct verdict all = judge(l);
+    if (!all.sealed_lines && !all.cut) {
         fprintf(stderr, "suitegate: there are no audit records in what was given\n");
         return CLI_CANNOT;
     }
-    json ? describe_json(s, &out) : describe(s, &out);
-    int status = cli_print(&out, s->fault == VERIFY_INTACT ? CLI_DONE : CLI_NO);
+    json ? describe_all_json(l, &all, &out) : describe_all(l, &all, &out);
+    int status = cli_print(&out, all.intact == all.logs ? CLI_DONE : CLI_NO);
     text_fini(&out);
     return status;
 }
@@ -293,31 +314,18 @@ int cli_log_verify(int argc, char **argv)
 {
     static const struct cli_syntax syntax = {CLI_WITH(KEY) | CLI_WITH(JSON), CLI_FILES, help};
     struct cli_options options;
-    struct text errors = {0}, spki = {0};
-    struct chain state;
+    struct text errors = {0};
+    struct given_keys keys = {0};
     int status = cli_parse(argc, argv, &syntax, &options);
     if (status >= 0) return status;
-    struct source *sources = calloc(options.operand_count, sizeof *sources);
-    bool ok = sources && (!options.key || read_key(options.key, &spki, &errors));
-    bool has_state = read_state(options.operands, options.operand_count, &state);
-    ok = ok && open_sources(options.operands, options.operand_count, sources, &errors);
-    struct verify *v =
-        ok ? verify_new((struct span){(const uint8_t *)text_string(&spki), spki.size},
-                        has_state ? &state : NULL)
-           : NULL;
-    for (size_t i = 0; v && i < options.operand_count; i++) {
-        feed(v, sources[i].lines);
-        if (lines_failed(sources[i].lines))
-            text_printf(&errors, "%s cannot be read to its end: %s\n", lines_name(sources[i].lines),
-                        lines_fault(sources[i].lines));
-    }
-    if (v) verify_end(v);
-    status = v ? conclude(verify_summary(v), options.json, &errors) : CLI_CANNOT;
-    if (!v || errors.size) cli_print_errors(&errors);
-    verify_free(v);
-    for (size_t i = 0; sources && i < options.operand_count; i++) lines_close(sources[i].lines);
-    free(sources);
-    text_fini(&spki);
+    bool ok = !options.key || read_keys(options.key, &keys, &errors);
+    struct logs *l = ok ? logs_new(keys.items, keys.n) : NULL;
+    if (ok && !l) text_add(&errors, "out of memory\n");
+    ok = l && logs_read(l, options.operands, options.operand_count, &errors);
+    status = ok ? conclude(l, options.json) : CLI_CANNOT;
+    if (!ok) cli_print_errors(&errors);
+    logs_free(l);
+    given_keys_fini(&keys);
     text_fini(&errors);
     return status;
 }

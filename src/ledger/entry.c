@@ -31,6 +31,19 @@ bool entry_peek_time(const char *line, size_t n, char out[ENTRY_TIME])
     return there;
 }
 
+/* A peer's text has no such member: its quotation marks are escaped. */
+bool entry_peek_instance(const struct line_view *line, char out[ENTRY_INSTANCE])
+{
+    static const char member[] = "\"service\":{\"node\":{\"name\":\"";
+    const char *at = memmem(line->p, line->n, member, sizeof member - 1);
+    const char *from = at ? at + sizeof member - 1 : NULL;
+    const char *end = from ? memchr(from, '"', (size_t)(line->p + line->n - from)) : NULL;
+    bool there = end && end > from && end - from < ENTRY_INSTANCE;
+    if (there) memcpy(out, from, (size_t)(end - from));
+    out[there ? end - from : 0] = '\0';
+    return there;
+}
+
 static const char *string_at(json_t *object, const char *key)
 {
     const char *s = json_string_value(json_object_get(object, key));
@@ -55,6 +68,8 @@ static void read_ends(struct log_entry *e)
 {
     json_t *destination = json_object_get(e->root, "destination");
     json_t *source = json_object_get(e->root, "source");
+    json_t *service = json_object_get(e->root, "service");
+    e->instance = string_at(json_object_get(service, "node"), "name");
     e->source = string_at(source, "ip");
     e->source_bytes = (uint64_t)json_integer_value(json_object_get(source, "bytes"));
     e->destination = string_at(destination, "domain");

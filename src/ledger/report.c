@@ -24,6 +24,7 @@ void report_init(struct report *r)
 static void evidence_fini(struct report_evidence *e)
 {
     free(e->connection_id);
+    free(e->instance);
     free(e->other);
     free(e->offer);
     free(e->detail);
@@ -60,6 +61,7 @@ void report_fini(struct report *r)
 {
     table_fini(&r->clients);
     table_fini(&r->endpoints);
+    table_fini(&r->instances);
     table_fini(&r->outlook.clients);
     table_fini(&r->outlook.endpoints);
     table_fini(&r->outlook.unknown_endpoints);
@@ -138,6 +140,7 @@ static void note_evidence(struct report_row *row, const struct log_entry *e, con
     row->newest = (struct report_evidence){.reason = e->reason,
                                            .at = e->at,
                                            .sequence = e->sequence,
+                                           .instance = copy_or_null(e->instance),
                                            .connection_id = copy_or_null(e->connection_id),
                                            .other = copy_or_null(other),
                                            .offer = copy_or_null(text_string(&offer)),
@@ -285,6 +288,7 @@ static void count_attempt(struct report *r, const struct log_entry *e)
     if (known)
         count_in_row(table_row(r, &r->endpoints, endpoint), e, refused && blame == BLAME_UPSTREAM,
                      e->source);
+    count_in_row(table_row(r, &r->instances, e->instance), e, false, "");
     entry_each(e, ENTRY_WEAK_OFFERS, count_weak, &(struct weak_target){r, client});
     struct report_bucket *bucket = bucket_of(r, e->at.tv_sec);
     bucket->allowed += !refused;
@@ -362,15 +366,19 @@ static bool in_range(const struct report *r, struct timespec at)
     return (!r->has_since || newer(at, r->since)) && (!r->has_until || !newer(at, r->until));
 }
 
-/* Half of all records report only the end of an allowed connection: only their time counts. */
-static bool read_line(const struct line_view *line, struct log_entry *out)
+/* Half of all records report only the end of an allowed connection: only their time and their
+ * instance count. instance: room for its name. */
+static bool read_line(const struct line_view *line, char instance[ENTRY_INSTANCE],
+                      struct log_entry *out)
 {
     char action[ENTRY_ACTION];
     bool plain_close;
     if (!line->ended) return false;
     entry_peek_action(line, action, &plain_close);
     if (!plain_close) return entry_read(line, out);
-    *out = (struct log_entry){.action = audit_action_name(AUDIT_CONNECTION_CLOSED)};
+    entry_peek_instance(line, instance);
+    *out = (struct log_entry){.action = audit_action_name(AUDIT_CONNECTION_CLOSED),
+                              .instance = instance};
     char time[ENTRY_TIME];
     return entry_peek_time(line->p, line->n, time) && clock_parse(time, &out->at);
 }
@@ -378,8 +386,9 @@ static bool read_line(const struct line_view *line, struct log_entry *out)
 void report_line(struct report *r, const struct line_view *line)
 {
     struct log_entry e;
+    char instance[ENTRY_INSTANCE];
     if (r->failed || line->n == 0) return;
-    if (!read_line(line, &e)) {
+    if (!read_line(line, instance, &e)) {
         r->unreadable++;
         return;
     }
@@ -389,6 +398,8 @@ void report_line(struct report *r, const struct line_view *line)
         if (!newer(e.at, r->first)) r->first = e.at;
         if (newer(e.at, r->last)) r->last = e.at;
         count_entry(r, &e);
+        struct report_row *row = table_row(r, &r->instances, e.instance);
+        if (row) row->records++;
     }
     entry_fini(&e);
 }
@@ -402,7 +413,8 @@ static int by_count(const void *a, const void *b)
 
 void report_finish(struct report *r)
 {
-    struct report_table *tables[] = {&r->clients, &r->endpoints, &r->outlook.clients,
+    struct report_table *tables[] = {&r->clients,           &r->endpoints,
+                                     &r->instances,         &r->outlook.clients,
                                      &r->outlook.endpoints, &r->outlook.unknown_endpoints};
     for (size_t t = 0; t < COUNT_OF(tables); t++) {
         if (tables[t]->n)

@@ -8,17 +8,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct verify *verify_new(struct span spki, const struct chain *state)
+bool verify_keys_init(struct verify_keys *keys, const struct span *spki, size_t n)
+{
+    *keys = (struct verify_keys){calloc(n + 1, sizeof *keys->items), n};
+    for (size_t i = 0; keys->items && i < n; i++) {
+        keys->items[i].spki = spki[i];
+        if (log_key_id(spki[i], keys->items[i].id)) continue;
+        verify_keys_fini(keys);
+        return false;
+    }
+    return keys->items != NULL;
+}
+
+void verify_keys_fini(struct verify_keys *keys)
+{
+    free(keys->items);
+    *keys = (struct verify_keys){NULL, 0};
+}
+
+struct verify *verify_new(struct verify_keys *keys, const char *instance, const struct chain *state)
 {
     struct verify *v = calloc(1, sizeof *v);
     if (!v) return NULL;
-    v->given_key = spki;
+    v->keys = keys;
     v->has_state = v->found.state_given = state != NULL;
     if (state) v->state = *state;
     chain_begin(&v->chain);
-    v->found.key_given = spki.n > 0;
+    text_fill(v->found.instance, sizeof v->found.instance, instance);
+    v->found.key_given = keys->n > 0;
     v->found.chains = 1;
-    if (runs_init(&v->runs) && (!spki.n || log_key_id(spki, v->given_id))) return v;
+    if (runs_init(&v->runs)) return v;
     verify_free(v);
     return NULL;
 }
@@ -65,6 +84,18 @@ static bool follows(const char *previous, const struct line_view *line,
     char hash[CHAIN_HASH + 1];
     return chain_hash(previous, line->p, sealed->covered, hash) &&
            memcmp(hash, sealed->hash, CHAIN_HASH) == 0;
+}
+
+bool verify_continues(const struct verify *v, const struct line_view *line)
+{
+    struct chain_line sealed;
+    return v->begun && chain_read(line->p, line->n, &sealed) &&
+           sealed.sequence == v->chain.sequence + 1 && follows(v->chain.hash, line, &sealed);
+}
+
+bool verify_has_key(const struct verify *v, const char *id)
+{
+    return id[0] && (strcmp(v->found.key_id, id) == 0 || strcmp(v->next_id, id) == 0);
 }
 
 /* The very first record: what preceded it is unknown, unless it is number 1 or a checkpoint, which
@@ -193,10 +224,29 @@ static bool end_run(struct verify *v, struct log_position place)
                     "which %" PRIu64 " records at the end were not signed.",
                     v->anew.file, v->anew.number, v->unsigned_before);
     v->found.unlinked = v->runs.unlinked;
-    v->unvouched = !v->chain_checkpoints && (v->found.checkpoints || v->given_key.n);
+    v->unvouched = !v->chain_checkpoints && (v->found.checkpoints || v->keys->n);
     v->unvouched_at = place;
     v->unvouched_record = v->chain.sequence;
     return true;
+}
+
+static void judge_again(struct verify *v, struct log_position place, uint64_t sequence)
+{
+    verify_judge(v, VERIFY_INSERTED, place, sequence,
+                 "a record with this number stands before it already: one of the two was inserted");
+}
+
+/* What was read before it is checked now. */
+void verify_take_state(struct verify *v, const struct chain *state)
+{
+    if (v->has_state) return;
+    v->has_state = v->found.state_given = true;
+    v->state = *state;
+    if (v->found.chains > 1) judge_again(v, v->anew, 1);
+    if (v->begun && state->sequence == v->chain.sequence &&
+        memcmp(state->hash, v->chain.hash, CHAIN_HASH) != 0)
+        verify_judge(v, VERIFY_CHANGED, (struct log_position){v->file, 0}, state->sequence,
+                     VERIFY_OTHER_RECORD);
 }
 
 static bool begin_anew(struct verify *v, struct log_position place)
@@ -225,9 +275,7 @@ static void take_in_order(struct verify *v, struct log_position place, const str
     } else if (begins_anew(v, line, sealed)) {
         if (begin_anew(v, place)) verify_take_good(v, place, line, sealed);
     } else if (sealed->sequence <= v->chain.sequence) {
-        verify_judge(
-            v, VERIFY_INSERTED, place, sealed->sequence,
-            "a record with this number stands before it already: one of the two was inserted");
+        judge_again(v, place, sealed->sequence);
     } else {
         suspect(v, place, line, sealed, first_of_file);
     }

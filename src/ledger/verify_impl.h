@@ -22,7 +22,8 @@ struct suspect {
 };
 
 struct verify {
-    struct span given_key; /* the one that was announced last, if any was */
+    struct verify_keys *keys;
+    struct span given_key; /* the log's, of these; or the one that was announced last, if any was */
     char given_id[LOG_KEY_ID + 1];
     uint8_t next_key[LOG_SPKI_LIMIT];
     char next_id[LOG_KEY_ID + 1]; /* of the key that was announced last */
@@ -52,6 +53,9 @@ void verify_note(struct verify *v, const char *format, ...) PRINTF(2, 3);
 /* Only the first fault counts. sequence: of the wrong or missing record. */
 void verify_judge(struct verify *v, enum verify_fault fault, struct log_position place,
                   uint64_t sequence, const char *format, ...) PRINTF(5, 6);
+
+#define VERIFY_OTHER_RECORD \
+    "this is not the record that was written under this number (the state file says so)"
 
 bool verify_is_action(const char *name, enum audit_action action);
 /* Takes a record that follows the previous one, or reports its fault. */

@@ -41,6 +41,25 @@ static void note_crash(struct verify *v, uint64_t sequence)
     v->stopped = true;
 }
 
+/* Which of the given keys is this log's? None: the first one, which then does not fit. */
+static bool choose_key(struct verify *v, const struct checkpoint *c, struct log_position place,
+                       uint64_t sequence)
+{
+    struct verify_key *key = v->keys->items;
+    if (v->keys->n == 0 || v->given_key.n) return true;
+    for (size_t i = 0; i < v->keys->n; i++)
+        if (strcmp(v->keys->items[i].id, c->key_id) == 0) key = &v->keys->items[i];
+    if (key->used && strcmp(key->id, c->key_id) == 0) {
+        verify_judge(v, VERIFY_CHANGED, place, sequence,
+                     "the checkpoint is signed with the key of another log (%.16s...)", c->key_id);
+        return false;
+    }
+    key->used = key->used || strcmp(key->id, c->key_id) == 0;
+    v->given_key = key->spki;
+    memcpy(v->given_id, key->id, sizeof v->given_id);
+    return true;
+}
+
 static bool checkpoint_fits(struct verify *v, const struct checkpoint *c, struct log_position place,
                             uint64_t sequence)
 {
@@ -106,6 +125,7 @@ static bool follow_key(struct verify *v, const struct checkpoint *c, struct log_
 static bool take_checkpoint(struct verify *v, const struct checkpoint *c, struct log_position place,
                             uint64_t sequence)
 {
+    if (!choose_key(v, c, place, sequence)) return false;
     if (!checkpoint_fits(v, c, place, sequence) || !take_link(v, c, place, sequence)) return false;
     /* The first checkpoint of a new chain follows its first records. */
     if (c->at_start && v->chain_checkpoints && !v->starting) note_crash(v, sequence);
@@ -162,15 +182,28 @@ static bool take_record(struct verify *v, const char *action, struct log_positio
     return true;
 }
 
+/* A log may change its name, as it does with its machine's. */
+static void note_instance(struct verify *v, const struct line_view *line, uint64_t sequence)
+{
+    char instance[ENTRY_INSTANCE];
+    struct text name = {0};
+    if (!entry_peek_instance(line, instance) || strcmp(instance, v->found.instance) == 0) return;
+    bool named = v->begun && v->found.instance[0];
+    memcpy(v->found.instance, instance, sizeof instance);
+    if (!named) return;
+    text_add_visible(&name, instance, 100);
+    verify_note(v, "From record %" PRIu64 " on the instance is called %s.", sequence,
+                text_string(&name));
+    text_fini(&name);
+}
+
 static bool state_agrees(struct verify *v, const struct chain_line *sealed,
                          struct log_position place)
 {
     if (!v->has_state || sealed->sequence != v->state.sequence ||
         memcmp(sealed->hash, v->state.hash, CHAIN_HASH) == 0)
         return true;
-    verify_judge(
-        v, VERIFY_CHANGED, place, sealed->sequence,
-        "this is not the record that was written under this number (the state file says so)");
+    verify_judge(v, VERIFY_CHANGED, place, sealed->sequence, VERIFY_OTHER_RECORD);
     return false;
 }
 
@@ -197,6 +230,7 @@ void verify_take_good(struct verify *v, struct log_position place, const struct 
                 (checkpoint ? take_checkpoint(v, &c, place, sealed->sequence)
                             : take_record(v, action, place, sealed->sequence));
     if (!good) return;
+    note_instance(v, line, sealed->sequence);
     if (!v->begun) {
         v->found.first_sequence = sealed->sequence;
         memcpy(v->first_hash, sealed->hash, CHAIN_HASH);

@@ -3,6 +3,7 @@ drained, under load. Nothing but the killed one's tunnels is lost, clients resum
 instance, and their logs say who saw what."""
 
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -73,7 +74,7 @@ def instances(tmp_path, pki, ca_folder):
             one = Upgradable(folder, ini({
                 "proxy": {"workers": 1, "drain_timeout": "1m"},
                 "ca": {"certificate": ca_folder / "ca.pem", "key": ca_folder / "ca.key"},
-                "upstream": {"trust": pki.trust}, "tickets": {"key_file": keys}, "audit": {"file": "audit.jsonl"},
+                "upstream": {"trust": pki.trust}, "tickets": {"key_file": keys}, "audit": {"file": "audit.jsonl", "instance": name},
                 "operate": {"address": f"127.0.0.1:{operate}"},
                 "listen forward": {"type": "forward", "address": f"127.0.0.1:{forward}",
                                    "proxy_protocol_from": "127.0.0.0/8"}}))
@@ -164,10 +165,13 @@ def test_one_is_killed_one_upgraded_one_drained(instances, balancer, ca_folder, 
     assert stopping.wait(60) == 0
     logs = [one.audit_path for one in instances]
     assert upgraded.stop() == 0
-    for one in (upgraded, drained):
-        intact(one.audit_path)
-    report = run("log", "report", "--json", *logs)
-    assert report.returncode in (0, 1), report.stderr
+    done = run("log", "report", "--json", *logs)
+    assert done.returncode == 0, done.stderr
+    assert {row["name"]: row["allowed"] for row in json.loads(done.stdout)["instances"]} == {
+        name: len(one.matching(action="connection-opened"))
+        for name, one in zip(("one", "two", "three"), instances)}
+    found = intact(*logs)["logs"]
+    assert [log["instance"] for log in found] == ["one", "two", "three"]
     visits = [[at(r, "tls.resumed") for r in one.matching(action="connection-opened")]
               for one in instances]
     assert sum(map(len, visits)) >= visitors.served + TUNNELS

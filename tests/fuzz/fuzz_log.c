@@ -27,7 +27,9 @@ static void read_entry(const struct line_view *line)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct verify *v = verify_new((struct span){0}, NULL);
+    struct verify_keys keys;
+    CHECK(verify_keys_init(&keys, NULL, 0));
+    struct verify *v = verify_new(&keys, "", NULL);
     struct report report;
     uint64_t number = 0, fed = 0;
     report_init(&report);
@@ -59,5 +61,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     CHECK(report.allowed + report.refused <= report.records);
     report_fini(&report);
     verify_free(v);
+    verify_keys_fini(&keys);
     return 0;
 }
