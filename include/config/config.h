@@ -171,6 +171,8 @@ WARN_UNUSED bool config_read(const char *file, struct text *out, struct text *er
 /* Reads the file, then parses it. */
 WARN_UNUSED struct config *config_load(const char *file, struct text *errors);
 void config_free(struct config *c);
+/* What may be large: addresses and destinations that are allowed. */
+void config_free_lists(struct config *c);
 
 /* The effective configuration as an INI file that reads back as the same. */
 void config_print(const struct config *c, struct text *out);

@@ -163,7 +163,8 @@ void conn_set_state(struct conn *c, enum conn_state state);
 void conn_saw_bytes(struct conn *c);
 void conn_run(struct conn *c);
 void conn_on_leg(struct ev_loop *loop, ev_io *io, int events);
-void setup_free(struct setup *a);
+/* Its sessions are set up, or it ends: it needs no more of its configuration than relays do. */
+void conn_end_setup(struct conn *c);
 const struct config *conn_config(const struct conn *c);
 /* It no longer counts for max_connections: it is refused or has ended. */
 void conn_uncount(struct conn *c);

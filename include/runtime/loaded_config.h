@@ -1,5 +1,7 @@
 /* One generation of the configuration with every file it names, read and checked as a whole.
- * Immutable once loaded and shared by all workers; reference-counted. */
+ * Immutable once loaded and shared by all workers; reference-counted. An open connection needs it
+ * to its end, but only what it is called and how long it may be idle: what the files hold, and
+ * lists, are its contents, which go when the last one who needs them lets go. */
 #ifndef RUNTIME_LOADED_CONFIG_H
 #define RUNTIME_LOADED_CONFIG_H
 
@@ -70,7 +72,8 @@ struct loaded_config {
     struct text notes; /* further warnings for the operator, one per line */
     bool any_owner;
     struct snapshot *files; /* while it is read */
-    int references;         /* atomic */
+    int holders;            /* atomic: of its contents */
+    int references;         /* atomic: these, and who has let go of its contents */
 };
 
 /* any_owner: private keys may belong to another user; for root, who checks a service's
@@ -101,5 +104,9 @@ void loaded_config_warnings(const struct loaded_config *loaded, time_t now, stru
 bool loaded_config_is_stale(const struct loaded_config *loaded, time_t now);
 struct loaded_config *loaded_config_hold(struct loaded_config *loaded);
 void loaded_config_release(struct loaded_config *loaded);
+/* Releases the contents only; then `config` without lists, `origin`, `generation`, the addresses
+ * and numbers are left. loaded_config_drop() releases these, too. */
+void loaded_config_let_go(struct loaded_config *loaded);
+void loaded_config_drop(struct loaded_config *loaded);
 
 #endif

@@ -1,6 +1,8 @@
 /* What one worker needs to serve one configuration: listeners, contexts, caches, trust. Built
  * completely, possibly in another thread, before the worker gets it; then used by that worker only.
- * A connection keeps the runtime it began with. */
+ * A connection keeps the runtime it began with. Once its sessions are set up it lets go of the
+ * contents, which end with the last one who holds them; what is left is the loop, the listeners and
+ * what is left of the configuration. */
 #ifndef RUNTIME_RUNTIME_H
 #define RUNTIME_RUNTIME_H
 
@@ -42,7 +44,11 @@ struct runtime {
     struct cache *sessions; /* upstream sessions by listener and identity */
     struct runtime_listener *listeners;
     size_t listener_count;
-    unsigned references; /* connections, and one as the worker's current runtime */
+    unsigned holders;    /* of its contents: the worker whose current one it is, connections that
+                            set up their sessions, a leaf under way */
+    unsigned references; /* these, and all other connections */
+    bool unloaded;
+    ev_timer unload; /* at the end of this turn of the loop */
 };
 
 /* sockets: listening ones, one per listener of the configuration. Those that it takes, also on
@@ -50,7 +56,12 @@ struct runtime {
  * gets the only reference. */
 WARN_UNUSED struct runtime *runtime_new(struct loaded_config *loaded, struct leaf_keys *keys,
                                         struct ev_loop *loop, int *sockets, struct text *errors);
+void runtime_hold(struct runtime *runtime);
+/* By one who holds the contents. */
 void runtime_release(struct runtime *runtime);
+void runtime_let_go(struct runtime *runtime);
+/* By one who has let go of them. */
+void runtime_drop(struct runtime *runtime);
 
 /* The certificate to present to a client. */
 struct leaf_request {

@@ -71,14 +71,36 @@ const void *section_holder(const struct config *c, enum section section, size_t 
     return section == SECTION_PARENT ? (const void *)&c->parents[i] : c;
 }
 
+/* Of these kinds. */
+static void free_values(struct config *c, bool (*of)(enum value_kind kind))
+{
+    for (size_t i = 0; i < COUNT_OF(options); i++) {
+        enum section section = options[i].section;
+        for (size_t k = 0; of(options[i].kind) && k < section_count(c, section); k++)
+            value_free(options[i].kind, (char *)section_holder(c, section, k) + options[i].offset);
+    }
+}
+
+static bool is_any(enum value_kind kind)
+{
+    (void)kind;
+    return true;
+}
+
+static bool is_large(enum value_kind kind)
+{
+    return kind == KIND_CIDR_LIST || kind == KIND_PATTERN_LIST;
+}
+
+void config_free_lists(struct config *c)
+{
+    free_values(c, is_large);
+}
+
 void config_free(struct config *c)
 {
     if (!c) return;
-    for (size_t i = 0; i < COUNT_OF(options); i++) {
-        enum section section = options[i].section;
-        for (size_t k = 0; k < section_count(c, section); k++)
-            value_free(options[i].kind, (char *)section_holder(c, section, k) + options[i].offset);
-    }
+    free_values(c, is_any);
     /* The structs of named sections begin with the name. */
     for (unsigned s = 0; s < SECTION_COUNT; s++)
         for (size_t i = 0; sections[s].named && i < section_count(c, s); i++)

@@ -207,8 +207,9 @@ void conn_set_state(struct conn *c, enum conn_state state)
     set_deadline(c, deadline_ms(c, deadline));
 }
 
-void setup_free(struct setup *a)
+void conn_end_setup(struct conn *c)
 {
+    struct setup *a = c->setup;
     if (!a) return;
     hello_reader_fini(&a->reader);
     buf_fini(&a->request);
@@ -216,6 +217,8 @@ void setup_free(struct setup *a)
     cert_facts_fini(&a->client_check.facts);
     cert_facts_fini(&a->known_facts);
     free(a);
+    c->setup = NULL;
+    runtime_let_go(c->runtime);
 }
 
 void conn_uncount(struct conn *c)
@@ -246,13 +249,13 @@ static void conn_free(struct conn *c)
     leg_close(&c->upstream, loop);
     own_hellos_abandon(worker->shared->own_hellos, c->own_hello, clock_steady_ns());
     observe_free(c);
-    setup_free(c->setup);
+    conn_end_setup(c);
     *c->link = c->next;
     if (c->next) c->next->link = c->link;
     if (!c->saw_bytes) counts_add_one(&worker->counts.silent);
     conn_uncount(c);
     change_crowd(c, WORKER_CROWDS);
-    runtime_release(c->runtime);
+    runtime_drop(c->runtime);
     free(c);
     worker_connection_ended(worker);
 }
@@ -430,7 +433,7 @@ void conn_start(struct worker *worker, struct runtime_listener *listener,
     const struct front *front = worker->shared->front_of(listener->config->type);
     c->worker = worker;
     c->runtime = listener->runtime;
-    c->runtime->references++;
+    runtime_hold(c->runtime);
     c->listener = listener;
     c->front = front;
     c->counted = true;

@@ -40,8 +40,7 @@ static void decide(struct conn *c, struct outlook outlook)
     evidence_observed(c);
     reach_abandon(c); /* the lookup of a redirected client's name */
     observe_free(c);
-    setup_free(c->setup);
-    c->setup = NULL;
+    conn_end_setup(c);
     if (c->state == CONN_OBSERVE) conn_set_state(c, CONN_RELAY);
 }
 

@@ -15,10 +15,9 @@ enum { SHARE = 64 * 1024, RECORD_COST = 512 };
 
 static void setup_over(struct conn *c)
 {
-    setup_free(c->setup);
-    c->setup = NULL;
     session_handshake_done(c->client.tls);
     session_handshake_done(c->upstream.tls);
+    conn_end_setup(c);
 }
 
 void relay_begin(struct conn *c)

@@ -7,6 +7,7 @@
 #include "runtime/list_files.h"
 #include "runtime/ticket_file.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,7 +302,7 @@ static struct loaded_config *load(struct text *source, const char *file, bool an
         text_fini(source);
         return NULL;
     }
-    loaded->references = 1;
+    loaded->references = loaded->holders = 1;
     loaded->at = time(NULL);
     loaded->any_owner = any_owner;
     loaded->files = files;
@@ -340,44 +341,78 @@ struct loaded_config *loaded_config_reread(const struct loaded_config *loaded, c
 struct loaded_config *loaded_config_hold(struct loaded_config *loaded)
 {
     __atomic_add_fetch(&loaded->references, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&loaded->holders, 1, __ATOMIC_RELAXED);
     return loaded;
 }
 
-void loaded_config_release(struct loaded_config *loaded)
+static void free_listeners(struct loaded_config *loaded)
 {
-    if (!loaded || __atomic_sub_fetch(&loaded->references, 1, __ATOMIC_ACQ_REL) > 0) return;
-    for (size_t i = 0; loaded->own && i < loaded->config->listener_count; i++)
-        for (size_t k = 0; k < KEY_TYPES; k++) own_certificate_fini(&loaded->own[i][k]);
-    for (size_t i = 0; loaded->identities && i < loaded->config->identity_count; i++)
-        own_certificate_fini(&loaded->identities[i]);
-    for (size_t i = 0; loaded->client_cas && i < loaded->config->listener_count; i++) {
-        text_fini(&loaded->client_cas[i].anchors);
-        text_fini(&loaded->client_cas[i].crls);
-    }
-    for (size_t i = 0; loaded->logins && i < loaded->config->listener_count; i++)
-        credentials_fini(&loaded->logins[i]);
-    for (size_t i = 0; loaded->parents && i < loaded->config->parent_count; i++) {
-        struct parent_login *login = &loaded->parents[i];
-        credentials_fini(&login->credentials);
-        text_wipe(&login->basic);
+    for (size_t i = 0; i < loaded->config->listener_count; i++) {
+        for (size_t k = 0; loaded->own && k < KEY_TYPES; k++)
+            own_certificate_fini(&loaded->own[i][k]);
+        if (loaded->client_cas) text_fini(&loaded->client_cas[i].anchors);
+        if (loaded->client_cas) text_fini(&loaded->client_cas[i].crls);
+        if (loaded->logins) credentials_fini(&loaded->logins[i]);
     }
     free(loaded->own);
-    free(loaded->identities);
-    free(loaded->binding_told);
     free(loaded->client_cas);
     free(loaded->logins);
+    loaded->own = NULL;
+    loaded->client_cas = NULL;
+    loaded->logins = NULL;
+}
+
+static void free_identities(struct loaded_config *loaded)
+{
+    for (size_t i = 0; loaded->identities && i < loaded->config->identity_count; i++)
+        own_certificate_fini(&loaded->identities[i]);
+    for (size_t i = 0; loaded->parents && i < loaded->config->parent_count; i++) {
+        credentials_fini(&loaded->parents[i].credentials);
+        text_wipe(&loaded->parents[i].basic);
+    }
+    free(loaded->identities);
     free(loaded->parents);
-    free(loaded->listener_addresses);
+    loaded->identities = NULL;
+    loaded->parents = NULL;
+}
+
+/* The memory goes back to the system: a large list is worth the time, once per reload. */
+void loaded_config_let_go(struct loaded_config *loaded)
+{
+    if (__atomic_sub_fetch(&loaded->holders, 1, __ATOMIC_ACQ_REL) > 0) return;
+    if (loaded->config) {
+        free_listeners(loaded);
+        free_identities(loaded);
+        config_free_lists(loaded->config);
+    }
+    free(loaded->binding_told);
+    loaded->binding_told = NULL;
     ca_files_fini(&loaded->ca);
     text_fini(&loaded->anchors);
     text_fini(&loaded->crls);
     for (size_t i = 0; i < loaded->end_count; i++) free(loaded->ends[i].what);
     free(loaded->ends);
+    loaded->ends = NULL;
+    loaded->end_count = 0;
     text_fini(&loaded->notes);
     text_fini(&loaded->source);
-    config_free(loaded->config);
     explicit_bzero(&loaded->ticket_keys, sizeof loaded->ticket_keys);
+    malloc_trim(0);
+}
+
+void loaded_config_drop(struct loaded_config *loaded)
+{
+    if (__atomic_sub_fetch(&loaded->references, 1, __ATOMIC_ACQ_REL) > 0) return;
+    free(loaded->listener_addresses);
+    config_free(loaded->config);
     free(loaded);
+}
+
+void loaded_config_release(struct loaded_config *loaded)
+{
+    if (!loaded) return;
+    loaded_config_let_go(loaded);
+    loaded_config_drop(loaded);
 }
 
 struct each_file {

@@ -91,6 +91,6 @@ bool mints_begin(struct mints *m, struct signer *signer, struct runtime *runtime
     }
     leaf_name(leaf, m->name);
     m->runtime = runtime;
-    runtime->references++;
+    runtime_hold(runtime);
     return true;
 }

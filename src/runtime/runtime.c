@@ -116,31 +116,82 @@ struct runtime *runtime_new(struct loaded_config *loaded, struct leaf_keys *keys
     runtime->loaded = loaded_config_hold(loaded);
     runtime->leaf_keys = keys;
     runtime->loop = loop;
-    runtime->references = 1;
+    runtime->references = runtime->holders = 1;
     if (build(runtime, sockets, errors)) return runtime;
     runtime_release(runtime);
     return NULL;
 }
 
-void runtime_release(struct runtime *runtime)
+void runtime_hold(struct runtime *runtime)
 {
-    if (!runtime || --runtime->references > 0) return;
+    runtime->references++;
+    runtime->holders++;
+}
+
+static void unload(struct runtime *runtime)
+{
     for (size_t i = 0; i < runtime->listener_count; i++) {
         struct runtime_listener *l = &runtime->listeners[i];
-        if (l->fd >= 0) close(l->fd);
         for (int k = 0; k < KEY_TYPES; k++)
             for (int tickets = 0; tickets < 2; tickets++) tls_context_free(l->own[k][tickets]);
+        memset(l->own, 0, sizeof l->own);
         trust_free(l->client_trust);
+        l->client_trust = NULL;
     }
-    free(runtime->listeners);
     cache_free(runtime->leaves);
     cache_free(runtime->sessions);
     resolver_free(runtime->resolver);
     tls_context_free(runtime->upstream);
     trust_free(runtime->trust);
     ca_signers_close(runtime->signers);
-    loaded_config_release(runtime->loaded);
+    memset(runtime->signers, 0, sizeof runtime->signers);
+    runtime->leaves = runtime->sessions = NULL;
+    runtime->resolver = NULL;
+    runtime->upstream = NULL;
+    runtime->trust = NULL;
+    loaded_config_let_go(runtime->loaded);
+    runtime->unloaded = true;
+}
+
+static void on_unload(struct ev_loop *loop, ev_timer *timer, int events)
+{
+    (void)loop;
+    (void)events;
+    struct runtime *runtime = timer->data;
+    if (runtime->holders == 0 && !runtime->unloaded) unload(runtime);
+}
+
+/* Not at once: the caller may be called by what would end. */
+void runtime_let_go(struct runtime *runtime)
+{
+    if (--runtime->holders > 0) return;
+    ev_timer_init(&runtime->unload, on_unload, 0., 0.);
+    runtime->unload.data = runtime;
+    ev_timer_start(runtime->loop, &runtime->unload);
+}
+
+static void runtime_free(struct runtime *runtime)
+{
+    for (size_t i = 0; i < runtime->listener_count; i++)
+        if (runtime->listeners[i].fd >= 0) close(runtime->listeners[i].fd);
+    if (!runtime->unloaded) unload(runtime);
+    if (ev_is_active(&runtime->unload)) ev_timer_stop(runtime->loop, &runtime->unload);
+    free(runtime->listeners);
+    loaded_config_drop(runtime->loaded);
     free(runtime);
+}
+
+void runtime_drop(struct runtime *runtime)
+{
+    if (--runtime->references == 0) runtime_free(runtime);
+}
+
+/* The last one may be another thread's, whose loop is not this one. */
+void runtime_release(struct runtime *runtime)
+{
+    if (!runtime) return;
+    if (runtime->references > 1) runtime_let_go(runtime);
+    runtime_drop(runtime);
 }
 
 void leaf_name(const struct leaf_request *r, char out[LEAF_NAME_SIZE])
