@@ -71,36 +71,23 @@ const void *section_holder(const struct config *c, enum section section, size_t 
     return section == SECTION_PARENT ? (const void *)&c->parents[i] : c;
 }
 
-/* Of these kinds. */
-static void free_values(struct config *c, bool (*of)(enum value_kind kind))
+static void free_values(struct config *c, const struct option *o)
 {
-    for (size_t i = 0; i < COUNT_OF(options); i++) {
-        enum section section = options[i].section;
-        for (size_t k = 0; of(options[i].kind) && k < section_count(c, section); k++)
-            value_free(options[i].kind, (char *)section_holder(c, section, k) + options[i].offset);
-    }
-}
-
-static bool is_any(enum value_kind kind)
-{
-    (void)kind;
-    return true;
-}
-
-static bool is_large(enum value_kind kind)
-{
-    return kind == KIND_CIDR_LIST || kind == KIND_PATTERN_LIST;
+    for (size_t k = 0; k < section_count(c, o->section); k++)
+        value_free(o->kind, (char *)section_holder(c, o->section, k) + o->offset);
 }
 
 void config_free_lists(struct config *c)
 {
-    free_values(c, is_large);
+    for (size_t i = 0; i < COUNT_OF(options); i++)
+        if (options[i].kind == KIND_CIDR_LIST || options[i].kind == KIND_PATTERN_LIST)
+            free_values(c, &options[i]);
 }
 
 void config_free(struct config *c)
 {
     if (!c) return;
-    free_values(c, is_any);
+    for (size_t i = 0; i < COUNT_OF(options); i++) free_values(c, &options[i]);
     /* The structs of named sections begin with the name. */
     for (unsigned s = 0; s < SECTION_COUNT; s++)
         for (size_t i = 0; sections[s].named && i < section_count(c, s); i++)
