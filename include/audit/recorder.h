@@ -5,7 +5,8 @@
  * clerk if this one dies. Without a clerk, or while it cannot write or has not answered for
  * RECORDING_WAIT_S, recording_available() is false and no new connection is served; when
  * RECORDING_LIMIT records or RECORDING_BYTES wait, recording_has_room() is false and none is
- * accepted, so that every refusal is recorded too.
+ * accepted, so that every refusal is recorded too. When there is no memory, records have some of
+ * their own (until they are written, none is accepted): what was accepted can be recorded.
  *
  * A recorder belongs to its loop's thread. What all recorders of the process share has a lock. */
 #ifndef AUDIT_RECORDER_H
@@ -55,12 +56,14 @@ bool recorder_is_connected(const struct recorder *r);
  * written all. The loop need not run. */
 bool recorder_finish(struct recorder *r, int64_t deadline_ns);
 
-/* Queues one open line with its stamp; takes the text. offer and reply may be NULL; reply is called
- * back also on failure. If the offer may be a fallback (audit/fallback.h), a record of that
- * follows. */
-void recorder_submit(struct recorder *r, struct audit_stamp stamp, struct text *line,
-                     const struct audit_offer *offer, const struct audit_origin *origin,
-                     const struct recorder_reply *reply);
+/* Queues a record. offer and reply may be NULL; reply is called back also on failure. If the offer
+ * may be a fallback (audit/fallback.h), a record of that follows. */
+void recorder_submit(struct recorder *r, const struct audit_event *e,
+                     const struct audit_offer *offer, const struct recorder_reply *reply);
+/* The same for an open line that render() makes of `what`; perhaps twice, if there is no memory. */
+typedef struct audit_stamp audit_renderer(const void *what, struct text *out);
+void recorder_submit_line(struct recorder *r, audit_renderer *render, const void *what,
+                          const struct recorder_reply *reply);
 
 /* Counts a refusal instead of recording it, if its source has used up its records with this code
  * (audit/repeats.h): the caller then submits none, and reply is called back at once. The count

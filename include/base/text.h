@@ -16,6 +16,10 @@ struct text {
     bool failed;
 };
 
+/* While there is no memory: from now on this thread's texts that can get none use these n bytes,
+ * until the next call; with NULL, only memory. A text must not be kept beyond that, or taken. */
+void text_borrow(char *p, size_t n);
+
 void text_fini(struct text *t);
 /* The same for a secret: its bytes are overwritten first. */
 void text_wipe(struct text *t);

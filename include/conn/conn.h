@@ -27,7 +27,12 @@ struct arrival {
 WARN_UNUSED struct source *conn_admit(struct worker *w, const struct runtime_listener *l,
                                       const struct addr *client, enum reason *refuse,
                                       const char **detail);
-/* Takes the socket. May end and free the connection before it returns. */
+/* Gets the memory for the next connection, before it is accepted: one that is accepted can be
+ * refused and recorded. False: there is none. */
+WARN_UNUSED bool conn_prepare(struct worker *w);
+/* Before the worker ends. */
+void conn_unprepare(struct worker *w);
+/* Prepared. Takes the socket. May end and free the connection before it returns. */
 void conn_start(struct worker *worker, struct runtime_listener *listener,
                 const struct arrival *arrival);
 /* Ends it now: the drain is over. */

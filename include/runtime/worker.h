@@ -56,6 +56,7 @@ struct worker {
     struct ev_loop *loop;
     struct recorder *recorder;
     struct conn *connections;
+    struct conn *prepared;      /* memory for the next one, or NULL */
     struct run_queue run_queue; /* connections that have used their share and have more to move */
     size_t count;               /* of connections */
     bool draining;              /* the loop ends with the last connection */

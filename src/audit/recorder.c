@@ -1,8 +1,7 @@
 #include "audit/recorder.h"
 
-#include "recording.h"
+#include "unwritten.h"
 
-#include "audit/frame.h"
 #include "base/clock.h"
 #include "base/diag.h"
 
@@ -19,15 +18,7 @@
  */
 static const int64_t second_ns = 1000000000;
 static const double gather_s = .01, counts_s = 1.;
-enum { BATCH = 32 /* records of one call */, ANSWERS = 64 };
-
-struct entry {
-    struct entry *next;
-    uint64_t number;
-    struct text line;
-    struct recorder_reply reply; /* answer NULL: no caller waits */
-    uint8_t header[FRAME_HEADER];
-};
+enum { ANSWERS = 64 };
 
 struct recorder {
     struct recording *shared;
@@ -42,10 +33,7 @@ struct recorder {
     int fd;                     /* -1: no clerk */
     bool known;                 /* the clerk has said what it has: sending may begin */
     bool silent;
-    uint64_t last; /* number */
-    struct entry *head, **tail;
-    struct entry *unsent; /* the first one that is not sent as a whole */
-    size_t sent;          /* bytes of it */
+    struct unwritten records;
     uint8_t answers[ANSWERS * FRAME_ANSWER];
     size_t have; /* bytes of answers */
     void (*lost)(void *arg);
@@ -64,25 +52,6 @@ static void set_silent(struct recorder *r, bool silent)
 
 /* ---- entries ---- */
 
-static void answer(struct entry *e, bool written)
-{
-    if (!e->reply.answer) return;
-    e->reply.answer(e->reply.context, e->reply.token, written);
-    e->reply.answer = NULL;
-}
-
-static void drop_first(struct recorder *r)
-{
-    struct entry *e = r->head;
-    r->head = e->next;
-    if (!r->head) r->tail = &r->head;
-    if (r->unsent == e) r->unsent = e->next;
-    atomic_fetch_sub(&r->shared->queued, 1);
-    atomic_fetch_sub(&r->shared->queued_bytes, e->line.size);
-    text_fini(&e->line);
-    free(e);
-}
-
 static void start_timer(struct recorder *r, ev_timer *timer, double seconds)
 {
     ev_timer_set(timer, seconds, 0.);
@@ -97,39 +66,20 @@ static void expect_answer(struct recorder *r)
     r->overdue_ns = clock_steady_ns() + RECORDING_WAIT_S * second_ns;
 }
 
+static struct entry *add(struct recorder *r, audit_renderer *render, const void *what,
+                         const struct recorder_reply *reply)
+{
+    struct entry *e = unwritten_add(&r->records, render, what, reply, r->silent);
+    if (e && !r->silent) expect_answer(r);
+    return e;
+}
+
 static void note_lost(struct recorder *r, size_t count)
 {
     static int64_t last;
     atomic_fetch_add(&r->shared->unreported, (unsigned)count);
     atomic_fetch_add(&r->shared->lost, count);
     if (diag_due(&last, second_ns)) diag_error("out of memory: an audit record is lost");
-}
-
-/* Takes the line. NULL when out of memory. */
-static struct entry *add(struct recorder *r, struct audit_stamp stamp, struct text *line,
-                         const struct recorder_reply *reply)
-{
-    struct entry *e = line->failed || !line->size ? NULL : malloc(sizeof *e);
-    if (!e) {
-        text_fini(line);
-        return NULL;
-    }
-    *e = (struct entry){.number = ++r->last, .line = *line};
-    *line = (struct text){0};
-    if (reply) e->reply = *reply;
-    struct frame f = {.number = e->number,
-                      .stamp = stamp,
-                      .urgent = reply != NULL,
-                      .lost = recording_take_unreported(r->shared),
-                      .line = {(const uint8_t *)e->line.data, e->line.size}};
-    frame_put_header(&f, e->header);
-    *r->tail = e;
-    r->tail = &e->next;
-    if (!r->unsent) r->unsent = e;
-    atomic_fetch_add(&r->shared->queued, 1);
-    atomic_fetch_add(&r->shared->queued_bytes, e->line.size);
-    if (!r->silent) expect_answer(r);
-    return e;
 }
 
 /* ---- the socket ---- */
@@ -150,8 +100,7 @@ static void disconnect(struct recorder *r)
     r->fd = -1;
     r->known = false;
     r->have = 0;
-    r->unsent = r->head;
-    r->sent = 0;
+    unwritten_begin_again(&r->records);
 }
 
 /* The waiting callers learn that their records are not written yet; the records stay. */
@@ -159,7 +108,7 @@ static void give_up(struct recorder *r)
 {
     ev_timer_stop(r->loop, &r->overdue);
     set_silent(r, true);
-    for (struct entry *e = r->head; e; e = e->next) answer(e, false);
+    for (struct entry *e = r->records.head; e; e = e->next) entry_answer(e, false);
 }
 
 /* The clerk has closed its end. The next one has until the answer of this one would be overdue. */
@@ -170,35 +119,15 @@ static void lose(struct recorder *r)
     if (r->lost) r->lost(r->lost_arg);
 }
 
-static size_t gather(const struct recorder *r, struct iovec parts[2 * BATCH])
-{
-    size_t count = 0, skip = r->sent;
-    for (struct entry *e = r->unsent; e && count < 2 * BATCH - 1; e = e->next) {
-        if (skip < FRAME_HEADER)
-            parts[count++] = (struct iovec){e->header + skip, FRAME_HEADER - skip};
-        skip = skip < FRAME_HEADER ? 0 : skip - FRAME_HEADER;
-        parts[count++] = (struct iovec){e->line.data + skip, e->line.size - skip};
-        skip = 0;
-    }
-    return count;
-}
-
-static void note_sent(struct recorder *r, size_t n)
-{
-    for (r->sent += n; r->unsent && r->sent >= FRAME_HEADER + r->unsent->line.size;) {
-        r->sent -= FRAME_HEADER + r->unsent->line.size;
-        r->unsent = r->unsent->next;
-    }
-}
-
 /* Sends what the socket takes. */
 static void send_all(struct recorder *r)
 {
     ev_prepare_stop(r->loop, &r->urgent);
     ev_timer_stop(r->loop, &r->gather);
-    while (r->known && r->unsent) {
-        struct iovec parts[2 * BATCH];
-        struct msghdr message = {.msg_iov = parts, .msg_iovlen = gather(r, parts)};
+    while (r->known && r->records.unsent) {
+        struct iovec parts[2 * UNWRITTEN_BATCH];
+        struct msghdr message = {.msg_iov = parts,
+                                 .msg_iovlen = unwritten_gather(&r->records, parts)};
         ssize_t n = sendmsg(r->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0 && (errno == EAGAIN || errno == ENOBUFS)) break;
@@ -206,34 +135,34 @@ static void send_all(struct recorder *r)
             lose(r);
             return;
         }
-        note_sent(r, (size_t)n);
+        unwritten_note_sent(&r->records, (size_t)n);
     }
-    if (r->fd >= 0) watch(r, r->known && r->unsent ? EV_READ | EV_WRITE : EV_READ);
+    if (r->fd >= 0) watch(r, r->known && r->records.unsent ? EV_READ | EV_WRITE : EV_READ);
 }
 
 static void on_answer(struct recorder *r, enum frame_answer what, uint64_t number)
 {
     /* One that dies again and again says no more than what it has. */
-    if (what != ANSWER_KNOWN || !r->head || r->head->number <= number)
+    if (what != ANSWER_KNOWN || !r->records.head || r->records.head->number <= number)
         ev_timer_stop(r->loop, &r->overdue);
     if (what == ANSWER_FAILING) {
         set_silent(r, true);
-        for (struct entry *e = r->head; e && e->number <= number; e = e->next) answer(e, false);
+        for (struct entry *e = r->records.head; e && e->number <= number; e = e->next)
+            entry_answer(e, false);
         return;
     }
-    while (r->head && r->head->number <= number) {
-        answer(r->head, true);
-        if (r->unsent == r->head) r->sent = 0;
-        drop_first(r);
+    while (r->records.head && r->records.head->number <= number) {
+        entry_answer(r->records.head, true);
+        if (r->records.unsent == r->records.head) r->records.sent = 0;
+        unwritten_drop_first(&r->records);
     }
     if (what == ANSWER_KNOWN) {
         r->known = true;
-        r->unsent = r->head;
-        r->sent = 0;
+        unwritten_begin_again(&r->records);
         ev_prepare_start(r->loop, &r->urgent);
     }
     set_silent(r, false);
-    if (r->head) expect_answer(r);
+    if (r->records.head) expect_answer(r);
 }
 
 /* Reads the answers that are there. */
@@ -293,7 +222,7 @@ static void on_overdue(struct ev_loop *loop, ev_timer *timer, int events)
     struct recorder *r = timer->data;
     bool stalled = clock_steady_ns() > r->overdue_ns + second_ns;
     receive(r); /* what has arrived counts */
-    if (ev_is_active(timer) || (!r->head && r->fd >= 0)) return;
+    if (ev_is_active(timer) || (!r->records.head && r->fd >= 0)) return;
     if (stalled) { /* this process stood still, and perhaps the clerk, too */
         expect_answer(r);
         return;
@@ -317,7 +246,10 @@ struct recorder *recorder_new(struct recording *shared, struct ev_loop *loop)
     r->shared = shared;
     r->loop = loop;
     r->fd = -1;
-    r->tail = &r->head;
+    if (!unwritten_init(&r->records, shared)) {
+        free(r);
+        return NULL;
+    }
     ev_io_init(&r->io, on_io, -1, EV_READ);
     ev_prepare_init(&r->urgent, on_urgent);
     ev_timer_init(&r->gather, on_gathered, 0., 0.);
@@ -333,7 +265,7 @@ void recorder_free(struct recorder *r)
 {
     if (!r) return;
     size_t lost = 0;
-    for (struct entry *e = r->unsent; e; e = e->next) lost++;
+    for (struct entry *e = r->records.unsent; e; e = e->next) lost++;
     disconnect(r);
     give_up(r);
     ev_prepare_stop(r->loop, &r->urgent);
@@ -341,7 +273,7 @@ void recorder_free(struct recorder *r)
     ev_timer_stop(r->loop, &r->counts);
     ev_timer_stop(r->loop, &r->overdue);
     atomic_fetch_add(&r->shared->lost, lost);
-    while (r->head) drop_first(r);
+    unwritten_fini(&r->records);
     set_silent(r, false);
     free(r);
 }
@@ -363,7 +295,7 @@ void recorder_connect(struct recorder *r, int fd)
 
 static bool is_answered(const struct recorder *r)
 {
-    return !r->unsent && (!r->head || r->silent);
+    return !r->records.unsent && (!r->records.head || r->silent);
 }
 
 bool recorder_is_connected(const struct recorder *r)
@@ -378,8 +310,8 @@ bool recorder_finish(struct recorder *r, int64_t deadline_ns)
         receive(r);
         if (r->fd >= 0) send_all(r);
         int64_t left = deadline_ns - clock_steady_ns();
-        if (r->fd < 0 || is_answered(r) || left <= 0) return !r->head;
-        short wanted = r->known && r->unsent ? POLLIN | POLLOUT : POLLIN;
+        if (r->fd < 0 || is_answered(r) || left <= 0) return !r->records.head;
+        short wanted = r->known && r->records.unsent ? POLLIN | POLLOUT : POLLIN;
         struct pollfd p = {.fd = r->fd, .events = wanted};
         poll(&p, 1, (int)(left / MS + 1));
     }
@@ -387,46 +319,75 @@ bool recorder_finish(struct recorder *r, int64_t deadline_ns)
 
 /* ---- records ---- */
 
+struct fallback {
+    struct audit_offer before;
+    const struct audit_offer *now;
+    struct timespec at;
+    const struct audit_origin *origin;
+};
+
+static struct audit_stamp render_fallback(const void *what, struct text *out)
+{
+    const struct fallback *f = what;
+    return audit_render_fallback(&f->before, f->now, f->at, f->origin, out);
+}
+
 static void submit_fallback(struct recorder *r, const struct audit_offer *offer,
                             const struct audit_origin *origin)
 {
-    struct audit_offer before;
-    struct text text = {0};
-    struct timespec now;
-    if (!recording_notice(r->shared, offer, &before)) return;
-    clock_gettime(CLOCK_REALTIME, &now);
-    struct audit_stamp stamp = audit_render_fallback(&before, offer, now, origin, &text);
-    if (!add(r, stamp, &text, NULL)) note_lost(r, 1);
+    struct fallback f = {.now = offer, .origin = origin};
+    if (!recording_notice(r->shared, offer, &f.before)) return;
+    clock_gettime(CLOCK_REALTIME, &f.at);
+    if (!add(r, render_fallback, &f, NULL)) note_lost(r, 1);
 }
 
-void recorder_submit(struct recorder *r, struct audit_stamp stamp, struct text *line,
-                     const struct audit_offer *offer, const struct audit_origin *origin,
-                     const struct recorder_reply *reply)
+static struct audit_stamp render_event(const void *what, struct text *out)
 {
-    if (r->silent) text_trim(line, 0); /* many records may have to wait long: use less memory */
-    struct entry *e = add(r, stamp, line, reply);
+    return audit_render(what, out);
+}
+
+void recorder_submit_line(struct recorder *r, audit_renderer *render, const void *what,
+                          const struct recorder_reply *reply)
+{
+    struct entry *e = add(r, render, what, reply);
     if (!e) {
         note_lost(r, 1);
         if (reply) reply->answer(reply->context, reply->token, false);
         return;
     }
-    if (r->silent) answer(e, false);
-    if (offer && offer->present) submit_fallback(r, offer, origin);
+    if (r->silent) entry_answer(e, false);
     if (reply)
         ev_prepare_start(r->loop, &r->urgent);
     else if (!ev_is_active(&r->gather))
         start_timer(r, &r->gather, gather_s);
 }
 
+void recorder_submit(struct recorder *r, const struct audit_event *e,
+                     const struct audit_offer *offer, const struct recorder_reply *reply)
+{
+    recorder_submit_line(r, render_event, e, reply);
+    if (offer && offer->present) submit_fallback(r, offer, e->origin);
+}
+
+struct counted {
+    const struct audit_repeated *refusals;
+    struct timespec at;
+    const struct audit_origin *origin;
+};
+
+static struct audit_stamp render_counted(const void *what, struct text *out)
+{
+    const struct counted *c = what;
+    return audit_render_repeated(c->refusals, c->at, c->origin, out);
+}
+
 /* A count that cannot be recorded counts as lost records. */
 static void submit_repeated(struct recorder *r, const struct audit_repeated *counted,
                             const struct audit_origin *origin)
 {
-    struct text line = {0};
-    struct timespec at;
-    clock_gettime(CLOCK_REALTIME, &at);
-    struct audit_stamp stamp = audit_render_repeated(counted, at, origin, &line);
-    if (!add(r, stamp, &line, NULL)) note_lost(r, counted->count);
+    struct counted c = {.refusals = counted, .origin = origin};
+    clock_gettime(CLOCK_REALTIME, &c.at);
+    if (!add(r, render_counted, &c, NULL)) note_lost(r, counted->count);
     ev_prepare_start(r->loop, &r->urgent);
 }
 

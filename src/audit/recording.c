@@ -35,7 +35,8 @@ size_t recording_free(struct recording *shared)
 
 bool recording_has_room(const struct recording *shared)
 {
-    return atomic_load_explicit(&shared->queued, memory_order_relaxed) < RECORDING_LIMIT &&
+    return atomic_load_explicit(&shared->short_of_memory, memory_order_relaxed) == 0 &&
+           atomic_load_explicit(&shared->queued, memory_order_relaxed) < RECORDING_LIMIT &&
            atomic_load_explicit(&shared->queued_bytes, memory_order_relaxed) < RECORDING_BYTES;
 }
 

@@ -11,8 +11,9 @@
 struct recording {
     atomic_size_t queued, queued_bytes; /* not yet written */
     atomic_size_t lost;
-    atomic_uint unreported; /* of those, what no frame has told the clerk */
-    atomic_uint silent;     /* recorders whose clerk is gone or cannot write */
+    atomic_uint unreported;      /* of those, what no frame has told the clerk */
+    atomic_uint short_of_memory; /* recorders that use their spare memory */
+    atomic_uint silent;          /* recorders whose clerk is gone or cannot write */
     pthread_mutex_t lock;
     /* Under lock: */
     struct repeats *repeats;

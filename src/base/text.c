@@ -5,9 +5,41 @@
 #include <stdlib.h>
 #include <string.h>
 
+static _Thread_local struct {
+    char *begin, *at, *end;
+} borrowed;
+
+void text_borrow(char *p, size_t n)
+{
+    borrowed.begin = borrowed.at = p;
+    borrowed.end = p ? p + n : NULL;
+}
+
+static bool is_borrowed(const char *p)
+{
+    return p && p >= borrowed.begin && p < borrowed.end;
+}
+
+static void release(char *p)
+{
+    if (!is_borrowed(p)) free(p);
+}
+
+/* data: with `size` bytes in use, or NULL. */
+static char *resize(char *data, size_t size, size_t capacity)
+{
+    char *grown = is_borrowed(data) ? NULL : realloc(data, capacity);
+    if (grown || capacity > (size_t)(borrowed.end - borrowed.at)) return grown;
+    grown = borrowed.at;
+    borrowed.at += capacity;
+    if (data) memcpy(grown, data, size);
+    release(data);
+    return grown;
+}
+
 void text_fini(struct text *t)
 {
-    free(t->data);
+    release(t->data);
     *t = (struct text){0};
 }
 
@@ -24,7 +56,7 @@ static bool text_grow(struct text *t, size_t more)
     if (need <= t->capacity) return true;
     size_t capacity = t->capacity ? t->capacity * 4 : 512;
     if (capacity < need) capacity = need;
-    char *data = realloc(t->data, capacity);
+    char *data = resize(t->data, t->size, capacity);
     if (!data) {
         t->failed = true;
         t->size = 0;
@@ -43,7 +75,8 @@ void text_reserve(struct text *t, size_t n)
 void text_trim(struct text *t, size_t n)
 {
     size_t need = t->size + n + 1;
-    char *data = t->data && !t->failed && need < t->capacity ? realloc(t->data, need) : NULL;
+    if (!t->data || is_borrowed(t->data) || t->failed || need >= t->capacity) return;
+    char *data = realloc(t->data, need);
     if (!data) return;
     t->data = data;
     t->capacity = need;

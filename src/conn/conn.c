@@ -416,20 +416,33 @@ static void link_into(struct conn *c, struct conn **list)
     *list = c;
 }
 
+bool conn_prepare(struct worker *worker)
+{
+    if (worker->prepared) return true;
+    struct conn *c = calloc(1, sizeof *c);
+    if (c) c->setup = calloc(1, sizeof *c->setup);
+    if (c && c->setup) {
+        worker->prepared = c;
+        return true;
+    }
+    static int64_t last;
+    if (diag_due(&last, 1000000000)) diag_error("out of memory: new connections have to wait");
+    free(c);
+    return false;
+}
+
+void conn_unprepare(struct worker *worker)
+{
+    if (worker->prepared) free(worker->prepared->setup);
+    free(worker->prepared);
+    worker->prepared = NULL;
+}
+
 void conn_start(struct worker *worker, struct runtime_listener *listener,
                 const struct arrival *arrival)
 {
-    struct conn *c = calloc(1, sizeof *c);
-    if (c) c->setup = calloc(1, sizeof *c->setup);
-    if (!c || !c->setup) {
-        static int64_t last;
-        if (diag_due(&last, 1000000000)) diag_error("out of memory: a connection is dropped");
-        free(c);
-        close(arrival->fd);
-        worker_uncount(worker, arrival->source);
-        worker_connection_ended(worker);
-        return;
-    }
+    struct conn *c = worker->prepared;
+    worker->prepared = NULL;
     const struct front *front = worker->shared->front_of(listener->config->type);
     c->worker = worker;
     c->runtime = listener->runtime;

@@ -87,7 +87,6 @@ static void submit(struct conn *c, enum audit_action action, const struct record
 {
     struct agreed client = {0}, upstream = {0};
     struct audit_offer offer;
-    struct text line = {0};
     struct setup *a = c->setup;
     struct audit_event e = {.action = action,
                             .mode = listen_mode_name(c->listener->config->mode),
@@ -136,8 +135,7 @@ static void submit(struct conn *c, enum audit_action action, const struct record
         }
     }
     describe_offer(c, &offer);
-    struct audit_stamp stamp = audit_render(&e, &line);
-    recorder_submit(c->worker->recorder, stamp, &line, &offer, &c->runtime->loaded->origin, reply);
+    recorder_submit(c->worker->recorder, &e, &offer, reply);
 }
 
 static void deliver_answer(struct worker *w, struct mail *mail)
@@ -227,7 +225,7 @@ static void tell_of_binding(struct conn *c)
     size_t i = (size_t)(c->listener - c->runtime->listeners);
     bool differs = c->front->has_one_upstream && c->channel_binding == BINDING_DIFFERS;
     if (!differs || __atomic_exchange_n(&loaded->binding_told[i], true, __ATOMIC_RELAXED)) return;
-    struct text detail = {0}, line = {0};
+    struct text detail = {0};
     text_printf(&detail,
                 "Listener %s shows its clients another certificate than %s shows this proxy, so "
                 "Extended Protection, as of Exchange, refuses the login. The remedy is the "
@@ -242,8 +240,7 @@ static void tell_of_binding(struct conn *c)
                             .alert_sent = -1,
                             .alert_received = -1};
     clock_gettime(CLOCK_REALTIME, &e.at);
-    struct audit_stamp stamp = audit_render(&e, &line);
-    recorder_submit(c->worker->recorder, stamp, &line, NULL, &loaded->origin, NULL);
+    recorder_submit(c->worker->recorder, &e, NULL, NULL);
     text_fini(&detail);
 }
 

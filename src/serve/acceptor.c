@@ -122,7 +122,8 @@ static bool accept_some(struct worker *w, struct runtime_listener *l, int most)
     for (int i = 0; i < most; i++) {
         struct arrival a = {.refuse = REASON_OK};
         /* Do not accept what could not be recorded. */
-        if (!has_place(w, max_connections) || !recording_has_room(w->shared->recording))
+        if (!has_place(w, max_connections) || !recording_has_room(w->shared->recording) ||
+            !conn_prepare(w))
             return false;
         switch (listener_accept(l->fd, &a.fd, &a.peer)) {
         case ACCEPT_NONE:

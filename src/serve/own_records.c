@@ -9,7 +9,6 @@
 void own_record(struct recorder *r, const struct loaded_config *loaded, enum audit_action action,
                 const char *detail)
 {
-    struct text line = {0};
     struct audit_event e = {.action = action,
                             .origin = &loaded->origin,
                             .duration_ns = -1,
@@ -17,8 +16,7 @@ void own_record(struct recorder *r, const struct loaded_config *loaded, enum aud
                             .alert_sent = -1,
                             .alert_received = -1};
     clock_gettime(CLOCK_REALTIME, &e.at);
-    struct audit_stamp stamp = audit_render(&e, &line);
-    recorder_submit(r, stamp, &line, NULL, &loaded->origin, NULL);
+    recorder_submit(r, &e, NULL, NULL);
 }
 
 void to_one_line(char *s)

@@ -275,6 +275,7 @@ void worker_thread_free(struct worker_thread *t)
     runtime_release(t->next_runtime); /* the thread ended before taking it */
     if (t->next_clerk >= 0) close(t->next_clerk);
     ev_async_stop(t->worker.loop, &t->clerk_changed);
+    conn_unprepare(&t->worker);
     worker_fini(&t->worker);
     explicit_bzero(&t->next_ticket_key, sizeof t->next_ticket_key);
     free(t);

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""The long tests: soak.py [testssl|chromium|bulk|storm|all]... prints figures, exits 1 on failure.
+"""The long tests: soak.py [testssl|chromium|bulk|storm|faults|all]... prints figures, exits 1 on
+failure.
 
     testssl   testssl.sh against a fixed listener with both key types
     chromium  headless Chromium through the forward proxy: a page and an error page
     bulk      1 GiB each way, equal digests, bounded memory
     storm     100,000 connections, good and hostile mixed; memory and descriptors before and after
+    faults    what fails, comes back or changes under load (faults.py)
 
 SOAK_CONNECTIONS and SOAK_MIB make them shorter while they are worked on.
 """
@@ -22,8 +24,10 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
+import faults as faulty  # noqa: E402
 import hellos  # noqa: E402
 import wire  # noqa: E402
+from faults import demand  # noqa: E402
 from gate import ca_init, Gate  # noqa: E402
 from pki import Pki  # noqa: E402
 from scene import Scene  # noqa: E402
@@ -62,15 +66,6 @@ ACCEPTED = {
     "final_score": "follows from the rest",
 }
 FINDINGS = ("LOW", "MEDIUM", "HIGH", "CRITICAL", "WARN", "FATAL")
-
-
-class Failure(Exception):
-    """An expectation failed; the text is for the closing note."""
-
-
-def demand(truth, text):
-    if not truth:
-        raise Failure(text)
 
 
 class Stage:
@@ -389,7 +384,14 @@ def count_records(path):
     return size, dict(sorted(codes.items()))
 
 
-STAGES = {f.__name__: f for f in (testssl, chromium, bulk, storm)}
+# ---- faults -------------------------------------------------------------------------------------
+
+def faults():
+    with Stage() as stage:
+        faulty.faults(stage)
+
+
+STAGES = {f.__name__: f for f in (testssl, chromium, bulk, storm, faults)}
 
 
 def main(names):

@@ -96,8 +96,9 @@ static void count_answer(void *context, void *token, bool written)
     yes += written;
 }
 
-static void render(unsigned number, struct text *line)
+static struct audit_stamp render(const void *what, struct text *line)
 {
+    const unsigned number = *(const unsigned *)what;
     struct json j = json_of(line);
     json_put_object(&j, NULL);
     json_put_string(&j, "@timestamp", "2026-11-29T00:00:00.000Z");
@@ -105,16 +106,13 @@ static void render(unsigned number, struct text *line)
     json_put_object(&j, "event");
     json_put_string(&j, "dataset", "suitegate.audit");
     json_put_string(&j, "action", "connection-closed");
+    return (struct audit_stamp){.action = AUDIT_CONNECTION_CLOSED};
 }
-
-static const struct audit_stamp stamp = {.action = AUDIT_CONNECTION_CLOSED};
 
 static void submit(unsigned number)
 {
-    struct text line = {0};
     struct recorder_reply reply = {count_answer, NULL, NULL};
-    render(number, &line);
-    recorder_submit(recorder, stamp, &line, NULL, &origin, &reply);
+    recorder_submit_line(recorder, render, &number, &reply);
 }
 
 static char content[4 << 20];

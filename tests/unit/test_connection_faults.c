@@ -299,6 +299,7 @@ static void *work(void *arg)
     w->count = 1;
     w->draining = true; /* the loop ends with the connection */
     is_worker = true;
+    while (!conn_prepare(w)) continue;
     conn_start(w, &r->runtime->listeners[0], &a);
     if (w->count > 0) ev_run(w->loop, 0);
     is_worker = false;
@@ -515,7 +516,8 @@ static void no_record_is_missing(void **state)
     }
     lines_close(lines);
     print_message("%zu of %zu records, %zu lost for want of memory\n", found, expected, lost);
-    assert_int_equal(found + lost, expected);
+    assert_int_equal(found, expected);
+    assert_int_equal(lost, 0);
 }
 
 /* ---- once ---- */

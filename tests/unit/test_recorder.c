@@ -17,6 +17,24 @@ static struct recorder *recorder;
 static int clerk = -1; /* its end of the socket */
 static const struct audit_origin origin = {"gate", "2021", "digest"};
 
+/* The linker leads all calls here (the Makefile says so). */
+void *__real_malloc(size_t n);
+void *__wrap_malloc(size_t n);
+void *__real_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+
+static bool no_memory;
+
+void *__wrap_malloc(size_t n)
+{
+    return no_memory ? NULL : __real_malloc(n);
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+    return no_memory ? NULL : __real_realloc(p, n);
+}
+
 /* ---- callers ---- */
 
 static unsigned yes, no;
@@ -30,14 +48,17 @@ static void count_answer(void *context, void *token, bool written)
 
 static unsigned told[64];
 
+static struct audit_stamp render(const void *what, struct text *out)
+{
+    text_printf(out, "{\"line\":%u", *(const unsigned *)what);
+    return (struct audit_stamp){.action = AUDIT_CONNECTION_CLOSED, .level = AUDIT_WARNING};
+}
+
 static void submit(unsigned number, bool waits)
 {
-    struct text line = {0};
     struct recorder_reply reply = {count_answer, NULL, &told[number % N_OF(told)]};
-    text_printf(&line, "{\"line\":%u", number);
     told[number % N_OF(told)] = 0;
-    struct audit_stamp stamp = {.action = AUDIT_CONNECTION_CLOSED, .level = AUDIT_WARNING};
-    recorder_submit(recorder, stamp, &line, NULL, &origin, waits ? &reply : NULL);
+    recorder_submit_line(recorder, render, &number, waits ? &reply : NULL);
 }
 
 /* ---- the clerk ---- */
@@ -212,6 +233,13 @@ static void no_clerk_for_long(void **state)
     assert_true(recording_available(shared));
 }
 
+static struct audit_stamp render_copy(const void *what, struct text *out)
+{
+    const struct text *line = what;
+    text_add_bytes(out, line->data, line->size);
+    return (struct audit_stamp){0};
+}
+
 /* A frame that was sent in part is sent as a whole to the next clerk. */
 static void half_a_frame(void **state)
 {
@@ -223,9 +251,7 @@ static void half_a_frame(void **state)
     assert_non_null(filler);
     memset(filler, 'x', line.size);
     for (size_t sent = 0; sent < LONG; sent += line.size) {
-        struct text copy = {0};
-        text_add_bytes(&copy, line.data, line.size);
-        recorder_submit(recorder, (struct audit_stamp){0}, &copy, NULL, &origin, NULL);
+        recorder_submit_line(recorder, render_copy, &line, NULL);
     }
     run_ms(20); /* the socket is full now */
     have = used = 0;
@@ -407,6 +433,107 @@ static void bad_frames(void **state)
     used = 0;
 }
 
+/* ---- without memory ---- */
+
+static void submit_without_memory(unsigned number, bool waits)
+{
+    no_memory = true;
+    submit(number, waits);
+    no_memory = false;
+}
+
+/* They are sent in order and answered like all others; meanwhile no connection is accepted. */
+static void records_have_memory_of_their_own(void **state)
+{
+    (void)state;
+    connect_clerk(0);
+    for (unsigned i = 0; i < 12; i++) {
+        if (i % 3)
+            submit_without_memory(i, true);
+        else
+            submit(i, true);
+        assert_int_equal(recording_has_room(shared), i == 0);
+    }
+    run();
+    expect_lines(0, 12, 1);
+    say(ANSWER_WRITTEN, 11);
+    assert_false(recording_has_room(shared));
+    say(ANSWER_WRITTEN, 12);
+    assert_true(recording_has_room(shared));
+    assert_int_equal(yes, 12);
+    assert_int_equal(no, 0);
+}
+
+static void that_memory_goes_round(void **state)
+{
+    (void)state;
+    enum { AT_ONCE = 37, ROUNDS = 3000 }; /* some 10 MB */
+    unsigned number = 0, written = 0;
+    connect_clerk(0);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < AT_ONCE; i++) submit_without_memory(number++, false);
+        submit_without_memory(number++, true);
+        run();
+        expect_lines(written, number, written + 1);
+        written = number - round % AT_ONCE; /* the clerk is behind */
+        say(ANSWER_WRITTEN, written);
+        struct frame f;
+        assert_false(next_frame(&f));
+        written = number;
+    }
+    say(ANSWER_WRITTEN, number);
+    assert_true(recording_has_room(shared));
+    assert_int_equal(no, 0);
+}
+
+/* What is sent to the next clerk is still there. */
+static void another_clerk_without_memory(void **state)
+{
+    (void)state;
+    connect_clerk(0);
+    for (unsigned i = 0; i < 6; i++) submit_without_memory(i, true);
+    run();
+    expect_lines(0, 6, 1);
+    close(clerk);
+    clerk = -1;
+    run();
+    have = used = 0;
+    connect_clerk(2);
+    run();
+    expect_lines(2, 6, 3);
+    say(ANSWER_WRITTEN, 6);
+    assert_int_equal(yes, 6);
+}
+
+static void note_failure(void *context, void *token, bool written)
+{
+    (void)context;
+    *(bool *)token = !written;
+}
+
+/* It ends, too: then a record is lost, and that is told. */
+static void no_memory_at_all(void **state)
+{
+    (void)state;
+    connect_clerk(0);
+    struct text line = {0};
+    char *filler = text_extend(&line, AUDIT_RECORD_LIMIT - 10);
+    assert_non_null(filler);
+    memset(filler, 'x', line.size);
+    bool failed = false;
+    struct recorder_reply reply = {note_failure, NULL, &failed};
+    unsigned n = 0;
+    no_memory = true;
+    for (; !failed && n < 10000; n++) recorder_submit_line(recorder, render_copy, &line, &reply);
+    no_memory = false;
+    while (have < 1 << 20) { /* the clerk reads on */
+        struct frame f;
+        if (!next_frame(&f)) break;
+    }
+    text_fini(&line);
+    assert_in_range(n, 200, 300); /* of 4 MiB */
+}
+
 static int each(void **state)
 {
     (void)state;
@@ -447,6 +574,10 @@ int main(void)
         TEST(displaced_counts),
         TEST(no_count_while_the_file_fails),
         TEST(bad_frames),
+        TEST(records_have_memory_of_their_own),
+        TEST(that_memory_goes_round),
+        TEST(another_clerk_without_memory),
+        TEST(no_memory_at_all),
     };
     return cmocka_run_group_tests_name("recorder", tests, NULL, NULL);
 }
