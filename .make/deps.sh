@@ -41,7 +41,7 @@ group() {
         python3-gssapi:/usr/lib/python3/dist-packages/gssapi/__init__.py mono-mcs:mcs
         mono-runtime:mono softhsm2:softhsm2-util prometheus:promtool
         libmono-system4.0-cil:/usr/lib/mono/4.5/System.dll
-        groff-base:groff lintian:lintian mmdebstrap:mmdebstrap zsh:zsh fish:fish" ;;
+        groff-base:groff keepalived:/usr/sbin/keepalived lintian:lintian mmdebstrap:mmdebstrap zsh:zsh fish:fish" ;;
     lint) echo "clang-format:clang-format clang-tidy:clang-tidy cppcheck:cppcheck
         python3:/usr/bin/python3" ;;
     soak) echo "testssl.sh:testssl procps:pgrep
