@@ -156,8 +156,9 @@ static void put_first(struct text *out, const char *heading, const struct report
 
 static void put_instances(struct text *out, const struct report *r)
 {
+    enum { SHOWN = 20 };
     put_heading(out, "INSTANCES");
-    for (size_t i = 0; i < r->instances.n; i++) {
+    for (size_t i = 0; i < r->instances.n && i < SHOWN; i++) {
         const struct report_row *row = r->instances.rows[i];
         text_add(out, "      ");
         text_add_visible(out, row->name[0] ? row->name : "(without a name)", 60);
@@ -166,6 +167,8 @@ static void put_instances(struct text *out, const struct report *r)
                     row->records, row->allowed, row->refused);
         if (row->refused) put_row_reasons(out, row);
     }
+    if (r->instances.n > SHOWN)
+        text_printf(out, "      and %zu more (--json has all)\n", r->instances.n - SHOWN);
 }
 
 /* The commands that would tell what is not known. */
