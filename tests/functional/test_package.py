@@ -83,6 +83,34 @@ def test_install_follows_the_prefix(installed):
     assert (installed / "var/log/suitegate").stat().st_mode & 0o777 == 0o750
 
 
+def test_the_issuing_cas_are_renewed_by_a_timer(installed):
+    folder = installed / "opt/x/lib/systemd/system"
+    renew = (folder / "suitegate-renew.service").read_text()
+    command = re.search(r"^ExecStart=(.+)$", renew, re.M)[1]
+    assert command == "/opt/x/bin/suitegate ca renew -c /etc/suitegate/suitegate.ini"
+    assert re.search(r"^Wants=.*\bsuitegate-renew\.timer$",
+                     (folder / "suitegate.service").read_text(), re.M)
+    # Nothing is due with a new CA.
+    (installed / "etc/suitegate").mkdir(exist_ok=True)
+    subprocess.run([BINARY, "ca", "init", "--out", installed / "etc/suitegate"], check=True,
+                   capture_output=True)
+    config = installed / "etc/suitegate/suitegate.ini"
+    config.write_text(config.read_text().replace("/etc/suitegate", f"{installed}/etc/suitegate"))
+    done = subprocess.run([BINARY, "ca", "renew", "-c", config], capture_output=True, text=True,
+                          check=False)
+    assert (done.returncode, done.stdout) == (0, "Nothing is due.\n"), done.stderr
+
+
+def test_systemd_finds_no_fault_in_the_units(tmp_path):
+    make("install", f"DESTDIR={tmp_path}", "PREFIX=/usr")
+    units = list((tmp_path / "usr/lib/systemd/system").iterdir())
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", *units], capture_output=True,
+                          text=True, check=False, timeout=PATIENCE)
+    said = [line for line in done.stderr.splitlines()
+            if "suitegate" in line and "/usr/bin/suitegate is not executable" not in line]
+    assert len(units) == 3 and not said, said
+
+
 def test_the_installed_configuration_names_the_installed_places(installed):
     text = (installed / "etc/suitegate/suitegate.ini").read_text()
     for line in ("certificate = /etc/suitegate/ca.pem", "key = /etc/suitegate/ca.key",

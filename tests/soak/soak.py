@@ -348,7 +348,7 @@ def run_mix(scene, count, threads=4):
 def storm():
     with Stage() as stage, nginx(stage.folder, stage.pki.ec, stage.pki.rsa,
                                  extra='location = / { return 200 "ok"; }') as upstream:
-        scene = stage.scene(upstream.port, proxy={"workers": 2})
+        scene = stage.scene(upstream.port, proxy={"workers": 2, "max_handshakes_per_source": 0})
         scene.contexts = {how: scene.context(how) for how in ("forward", "fixed")}
         # Caches, arenas and counters reach their size before the first reading.
         warm = max(CONNECTIONS // 10, 100)
