@@ -13,7 +13,7 @@ import pytest
 
 from forgery import Forger, chained_again, openssl
 from gate import Gate, run
-from logs import fault_of, intact, lines_of, rotate, written_key
+from logs import fault_of, hash_of, intact, lines_of, rotate, written_key
 from refusals import refuse_many
 
 NAMES = ("one", "two", "three.example.com")
@@ -235,6 +235,39 @@ def test_a_log_may_change_its_name(renamed):
         assert (report["files"], report["records"]) == (2, len(lines))
         assert report["notes"] == [f"From record {at + 1} on the instance is called later."]
         assert report["instance"] == "later"
+
+
+def unsigned(lines):
+    """As anybody can write them."""
+    return chained_again([line for line in lines if b'"action":"log-checkpoint"' not in line])
+
+
+def test_a_log_without_a_key_may_change_its_name(renamed):
+    folder, lines, _ = renamed
+    lines = unsigned(lines)
+    at = next(i for i, line in enumerate(lines) if b'"name":"later"' in line)
+    report = intact(*reversed(parts(folder, lines[:at], lines[at:])))
+    assert (report["files"], report["records"], report["chains"]) == (2, len(lines), 1)
+
+
+def write_state(file, sequence, line):
+    file.with_suffix(".state").write_text(json.dumps(
+        {"file": file.name, "sequence": sequence, "hash": hash_of(line).decode()}))
+
+
+def test_a_state_file_that_comes_late_counts(renamed):
+    """A log with a state file has one chain. Here the state lies beside a file with another name."""
+    folder, lines, at = renamed
+    first, second = unsigned(lines[:4]), unsigned(lines[2:])
+    cut = next(i for i, line in enumerate(second) if b'"name":"later"' in line)
+    files = parts(folder, first, second[:cut], second[cut:])
+    assert intact(*files)["chains"] == 2
+    sequence = json.loads(second[-1])["event"]["sequence"]
+    write_state(files[2], sequence, second[-1])
+    assert fault_of(*files)[:2] == ("inserted", 1)
+    files = parts(folder, second[:cut], second[cut:])
+    write_state(files[1], sequence, second[-2])
+    assert fault_of(*files)[:2] == ("changed", sequence)
 
 
 def test_a_file_that_is_missing_where_the_name_changed_shows_by_the_key(renamed):
