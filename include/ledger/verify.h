@@ -69,6 +69,8 @@ void verify_free(struct verify *v);
 void verify_take_state(struct verify *v, const struct chain *state);
 /* Does this line follow the last one? */
 bool verify_continues(const struct verify *v, const struct line_view *line);
+/* Is this its last record? */
+bool verify_ends_at(const struct verify *v, const struct chain *last);
 /* Is this key the log's newest, or announced as the next one? */
 bool verify_has_key(const struct verify *v, const char *id);
 

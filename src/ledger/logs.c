@@ -13,6 +13,7 @@ struct source {
     const char *path, *name; /* name: for messages */
     struct lines *lines;     /* one that cannot be opened again stays open */
     uint64_t first;          /* the number of its first record; 0: none is readable */
+    bool empty;
     char time[ENTRY_TIME], instance[ENTRY_INSTANCE];
     bool has_state;
     struct chain state;
@@ -47,10 +48,12 @@ void logs_free(struct logs *l)
 
 /* ---- the files, before they are read ---- */
 
-/* By time too: runs that began anew have the same numbers. */
+/* By time too: runs that began anew have the same numbers. One without a record says only what its
+ * state file says, in the end. */
 static int by_first(const void *a, const void *b)
 {
     const struct source *one = a, *other = b;
+    if (one->empty != other->empty) return one->empty ? 1 : -1;
     if (one->first != other->first) return one->first < other->first ? -1 : 1;
     return strcmp(one->time, other->time);
 }
@@ -81,9 +84,11 @@ static bool look(struct source *s, struct text *errors)
     s->lines = lines_open(s->path, errors);
     if (!s->lines) return false;
     if (!again) {
-        if (lines_peek(s->lines, &line)) (void)note_first(s, &line);
+        s->empty = !lines_peek(s->lines, &line);
+        if (!s->empty) (void)note_first(s, &line);
         return true;
     }
+    s->empty = !lines_peek(s->lines, &line) && !lines_failed(s->lines);
     for (int i = 0; i < LINES_LOOKED_AT && lines_next(s->lines, &line); i++)
         if (note_first(s, &line)) break;
     lines_close(s->lines);
@@ -175,9 +180,20 @@ static void peek_key(const char *path, char out[LOG_KEY_ID + 1])
     text_fini(&errors);
 }
 
+/* Whose last record is the one of this state, or who has its name. */
+static struct verify *log_of_state(struct logs *l, const struct source *s)
+{
+    for (size_t i = 0; s->has_state && i < l->n; i++)
+        if (verify_ends_at(l->items[i], &s->state)) return l->items[i];
+    for (size_t i = l->n; i-- > 0;)
+        if (strcmp(verify_summary(l->items[i])->instance, s->instance) == 0) return l->items[i];
+    return l->n == 1 ? l->items[0] : begin_log(l, s);
+}
+
 static struct verify *log_of(struct logs *l, const struct source *s, struct lines *lines)
 {
     struct line_view line;
+    if (s->empty) return log_of_state(l, s);
     char key[LOG_KEY_ID + 1];
     bool has_line = lines_peek(lines, &line);
     for (size_t i = 0; has_line && i < l->n; i++)

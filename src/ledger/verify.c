@@ -93,6 +93,12 @@ bool verify_continues(const struct verify *v, const struct line_view *line)
            sealed.sequence == v->chain.sequence + 1 && follows(v->chain.hash, line, &sealed);
 }
 
+bool verify_ends_at(const struct verify *v, const struct chain *last)
+{
+    return v->begun && v->chain.sequence == last->sequence &&
+           memcmp(v->chain.hash, last->hash, CHAIN_HASH) == 0;
+}
+
 bool verify_has_key(const struct verify *v, const char *id)
 {
     return id[0] && (strcmp(v->found.key_id, id) == 0 || strcmp(v->next_id, id) == 0);
@@ -243,8 +249,7 @@ void verify_take_state(struct verify *v, const struct chain *state)
     v->has_state = v->found.state_given = true;
     v->state = *state;
     if (v->found.chains > 1) judge_again(v, v->anew, 1);
-    if (v->begun && state->sequence == v->chain.sequence &&
-        memcmp(state->hash, v->chain.hash, CHAIN_HASH) != 0)
+    if (v->begun && state->sequence == v->chain.sequence && !verify_ends_at(v, state))
         verify_judge(v, VERIFY_CHANGED, (struct log_position){v->file, 0}, state->sequence,
                      VERIFY_OTHER_RECORD);
 }

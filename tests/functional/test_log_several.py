@@ -270,6 +270,22 @@ def test_a_state_file_that_comes_late_counts(renamed):
     assert fault_of(*files)[:2] == ("changed", sequence)
 
 
+def test_an_empty_live_file_after_the_name_changed(renamed, instances):
+    """It is of the log that ends with the record of its state file."""
+    folder, lines, at = renamed
+    files = parts(folder, lines[:at], lines[at:], [])
+    sequence = json.loads(lines[-1])["event"]["sequence"]
+    write_state(files[2], sequence, lines[-1])
+    for more in ([], files_of(instances)):
+        report = intact(*more, *files)
+        log = report if not more else by_name(report)["later"]
+        assert (log["files"], log["records"]) == (2, len(lines))
+    write_state(files[2], sequence, lines[-2])
+    assert fault_of(*files)[:2] == ("changed", sequence)
+    write_state(files[2], sequence + 1, lines[-1])
+    assert fault_of(*files)[:2] == ("cut", sequence + 1)
+
+
 def test_a_file_that_is_missing_where_the_name_changed_shows_by_the_key(renamed):
     folder, lines, at = renamed
     files = parts(folder, lines[:at - 2], lines[at + 1:])
