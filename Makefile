@@ -108,6 +108,8 @@ WRAPPED_test_session_faults := malloc calloc realloc free suitegate_random sessi
     session_read session_write session_close_notify
 WRAPPED_test_conn := session_handshake session_agreed conn_refuse client_start_handshake \
     conn_set_state conn_run lookup_overdue leg_poll
+WRAPPED_test_loop_memory := malloc realloc
+WRAPPED_test_record := realloc
 WRAPPED_test_recorder := malloc realloc
 WRAPPED_test_sources := free
 WRAPPED_test_state := pread digest_sha256

@@ -33,8 +33,9 @@ WARN_UNUSED bool file_is_private(const char *path, const struct stat *st, mode_t
 bool file_is_same(const struct stat *a, const struct stat *b);
 /* Creates the file with these permissions; 0, or an errno: EEXIST when it exists. */
 WARN_UNUSED int file_create(const char *path, mode_t mode, const struct text *content);
-/* Creates or replaces it; a reader finds the old or the new one, whole. Whoever owned the old one
- * owns the new one, if this process may say so. One writer at a time. 0, or an errno. */
+/* Creates or replaces it; a reader finds the old or the new one, whole. Whoever owned the old one,
+ * or else owns the folder, owns the new one, if this process may say so. One writer at a time. 0,
+ * or an errno. */
 WARN_UNUSED int file_replace(const char *path, mode_t mode, const struct text *content);
 
 #endif

@@ -1,7 +1,6 @@
 /* Verifies the files of one log or of several instances' logs, given in any order. A file belongs
  * to the log whose last record its first one follows; else to the one of an instance of the same
- * name; else to the one that the same key signs, if it is a later part of it; else it begins a log
- * of its own. */
+ * name; else to the one that the same key signs; else it begins a log of its own. */
 #ifndef LEDGER_LOGS_H
 #define LEDGER_LOGS_H
 

@@ -48,14 +48,24 @@ struct verify_summary {
 
 struct verify;
 
-/* Public log keys that were noted (DER, borrowed); each is one log's. */
+/* A public log key that was noted (DER, borrowed). */
+struct verify_key {
+    struct span spki;
+    char id[LOG_KEY_ID + 1];
+    bool used; /* it has signed a log */
+};
+
+/* A key, and the log that it has signed. */
+struct verify_signer {
+    char id[LOG_KEY_ID + 1];
+    const struct verify *log;
+};
+
 struct verify_keys {
-    struct verify_key {
-        struct span spki;
-        char id[LOG_KEY_ID + 1];
-        bool used; /* by a log */
-    } * items;
+    struct verify_key *items;
     size_t n;
+    struct verify_signer *signers;
+    size_t signer_count;
 };
 WARN_UNUSED bool verify_keys_init(struct verify_keys *keys, const struct span *spki, size_t n);
 void verify_keys_fini(struct verify_keys *keys);
@@ -77,6 +87,9 @@ bool verify_has_key(const struct verify *v, const char *id);
 /* The next line, in order. `file` (borrowed, one pointer per file) and `number` are for
  * messages. */
 void verify_line(struct verify *v, const char *file, uint64_t number, const struct line_view *line);
+/* Before the end, of one among several: a log that begins with a later record has to show by a
+ * checkpoint that it is one, and no part of another. */
+void verify_doubt(struct verify *v);
 /* After the last line. */
 void verify_end(struct verify *v);
 const struct verify_summary *verify_summary(const struct verify *v);

@@ -61,6 +61,12 @@ static bool about_connection(const struct audit_event *e)
     return e->connection_id != NULL;
 }
 
+/* A record without a part of it would be wrong. */
+static void note_failure(struct text *record, const struct text *part)
+{
+    if (part->failed) record->failed = true;
+}
+
 static void message(const struct audit_event *e, struct text *out)
 {
     if (about_connection(e)) {
@@ -267,6 +273,7 @@ static void put_outlook(struct json *j, const struct audit_event *e)
         text_add(&command, "suitegate check ");
         record_destination(e, &command);
         json_put_string(j, "command", text_string(&command));
+        note_failure(j->out, &command);
     }
     json_end_object(j);
     text_fini(&command);
@@ -288,6 +295,7 @@ static void put_request(struct json *j, const struct audit_request *request)
         if (count >= ISSUERS_MOST) continue;
         name_format(name, &text);
         put_cut(j, NULL, text_string(&text), ISSUER_MOST);
+        note_failure(j->out, &text);
         text_fini(&text);
     }
     json_end_array(j);
@@ -376,6 +384,7 @@ struct audit_stamp audit_render(const struct audit_event *e, struct text *out)
     for (size_t room = LISTS_USUAL; room >= LISTS_LEAST; room /= 2) {
         out->size = before;
         render(e, &sentence, room, out);
+        note_failure(out, &sentence);
         if (out->failed || out->size - before <= OPEN_LIMIT) break;
     }
     text_fini(&sentence);
@@ -429,6 +438,7 @@ struct audit_stamp audit_render_fallback(const struct audit_offer *before,
     json_end_object(&j);
     json_end_object(&j);
     put_event(&j, AUDIT_CLIENT_FALLBACK_RETRY, reason, false, -1);
+    note_failure(out, &sentence);
     text_fini(&sentence);
     return stamp_of(AUDIT_CLIENT_FALLBACK_RETRY, at);
 }
@@ -468,6 +478,7 @@ struct audit_stamp audit_render_repeated(const struct audit_repeated *r, struct 
     put_repeated(&j, r);
     json_end_object(&j);
     put_event(&j, AUDIT_CONNECTION_REFUSED_REPEATED, r->reason, false, -1);
+    note_failure(out, &sentence);
     text_fini(&sentence);
     return stamp_of(AUDIT_CONNECTION_REFUSED_REPEATED, at);
 }

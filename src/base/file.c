@@ -101,10 +101,14 @@ bool file_is_same(const struct stat *a, const struct stat *b)
            a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-int file_create(const char *path, mode_t mode, const struct text *content)
+/* owner: or NULL. By its descriptor: who may write to the folder could put another file there. */
+static int create(const char *path, mode_t mode, const struct text *content,
+                  const struct stat *owner)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (fd < 0) return errno;
+    if (owner && fchown(fd, owner->st_uid, owner->st_gid) < 0)
+        errno = 0; /* it is this process's own, as a new file would be */
     const char *text = text_string(content);
     size_t left = content->size;
     int fault = 0;
@@ -122,15 +126,28 @@ int file_create(const char *path, mode_t mode, const struct text *content)
     return fault;
 }
 
+int file_create(const char *path, mode_t mode, const struct text *content)
+{
+    return create(path, mode, content, NULL);
+}
+
+/* The folder of a path: "" without one. False: it is too long. */
+static bool folder_of(const char *path, char out[PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    int n = slash == path ? 1 : slash ? (int)(slash - path) : 0;
+    return snprintf(out, PATH_MAX, "%.*s", n, path) < PATH_MAX;
+}
+
 int file_replace(const char *path, mode_t mode, const struct text *content)
 {
-    char next[PATH_MAX];
+    char next[PATH_MAX], folder[PATH_MAX];
     if (snprintf(next, sizeof next, "%s.new", path) >= (int)sizeof next) return ENAMETOOLONG;
     if (unlink(next) < 0 && errno != ENOENT) return errno; /* of a run that was ended */
     struct stat before;
-    int fault = file_create(next, mode, content);
-    if (!fault && stat(path, &before) == 0 && chown(next, before.st_uid, before.st_gid) < 0)
-        errno = 0; /* it is this process's own, as a new file would be */
+    bool known = lstat(path, &before) == 0 && S_ISREG(before.st_mode);
+    if (!known) known = folder_of(path, folder) && stat(*folder ? folder : ".", &before) == 0;
+    int fault = create(next, mode, content, known ? &before : NULL);
     if (!fault && rename(next, path) < 0) {
         fault = errno;
         unlink(next);

@@ -15,8 +15,8 @@ static const char help[] =
     "of several instances may be given together: each instance's log is verified by itself.\n\n"
     "      --key FILE   the public log key that you noted (suitegate log key), or those of "
     "several\n"
-    "                   logs one after the other; without it the signatures are checked with the\n"
-    "                   key that the log itself names\n"
+    "                   logs one after the other, each of which has to be there; without it the\n"
+    "                   signatures are checked with the key that the log itself names\n"
     "      --json       as one JSON object\n"
     "  -h, --help       this text\n\n"
     "A log on standard output is a chain a start. Each names the end of the one before where "
@@ -236,6 +236,7 @@ struct verdict {
     size_t logs, intact;
     uint64_t sealed_lines;
     bool complete, cut;
+    bool good; /* all are intact, and each key that was given has its log */
 };
 
 static struct verdict judge(const struct logs *l)
@@ -248,6 +249,7 @@ static struct verdict judge(const struct logs *l)
         all.complete = all.complete && s->fault == VERIFY_INTACT && !s->unlinked;
         all.cut = all.cut || s->fault == VERIFY_CUT;
     }
+    all.good = all.intact == all.logs && !logs_unused_key(l, 0);
     return all;
 }
 
@@ -268,7 +270,8 @@ static void describe_all(const struct logs *l, const struct verdict *all, struct
         text_printf(out, "\n%zu LOGS, %zu INTACT, %zu NOT INTACT.\n", all->logs, all->intact,
                     all->logs - all->intact);
     for (size_t i = 0; (key = logs_unused_key(l, i)); i++)
-        text_printf(out, "Note: no log here is signed with the key %s that was given.\n", key);
+        text_printf(out, "NOT COMPLETE: no log here is signed with the key %s that was given.\n",
+                    key);
 }
 
 static void describe_all_json(const struct logs *l, const struct verdict *all, struct text *out)
@@ -276,11 +279,11 @@ static void describe_all_json(const struct logs *l, const struct verdict *all, s
     struct json j = json_of(out);
     const char *key;
     json_put_object(&j, NULL);
-    if (all->logs == 1) {
+    if (all->logs == 1 && (all->good || !all->intact)) {
         describe_json(logs_summary(l, 0), &j);
     } else {
-        json_put_string(&j, "verdict", verdicts[all->intact == all->logs]);
-        json_put_bool(&j, "complete", all->complete);
+        json_put_string(&j, "verdict", verdicts[all->good]);
+        json_put_bool(&j, "complete", all->good && all->complete);
         json_put_array(&j, "logs");
         for (size_t i = 0; i < all->logs; i++) {
             json_put_object(&j, NULL);
@@ -305,7 +308,7 @@ static int conclude(const struct logs *l, bool json)
         return CLI_CANNOT;
     }
     json ? describe_all_json(l, &all, &out) : describe_all(l, &all, &out);
-    int status = cli_print(&out, all.intact == all.logs ? CLI_DONE : CLI_NO);
+    int status = cli_print(&out, all.good ? CLI_DONE : CLI_NO);
     text_fini(&out);
     return status;
 }

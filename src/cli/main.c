@@ -1,6 +1,7 @@
 #include "base/errand.h"
 #include "cli/cli.h"
 #include "pki/keys.h"
+#include "serve/loop_memory.h"
 #include "tls/library.h"
 
 #include <stdio.h>
@@ -64,7 +65,8 @@ int main(int argc, char **argv)
     struct text errors = {0};
     char program[] = "suitegate";
     if (argc > 0) argv[0] = program;
-    if (!tls_library_init(&errors)) {
+    if (!loop_memory_init()) text_add(&errors, "out of memory\n");
+    if (errors.size > 0 || !tls_library_init(&errors)) {
         cli_print_errors(&errors);
         text_fini(&errors);
         return CLI_CANNOT;

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -67,25 +68,21 @@ static bool read_keys(const char *path, struct ticket_keys *out)
         ok = file_is_private(path, &st, MODE_ALL_BUT_OWNER, true, &errors) &&
              ticket_file_read(&content, path, out, &errors);
     text_wipe(&content);
-    cli_print_errors(&errors);
+    if (!ok) cli_print_errors(&errors);
     text_fini(&errors);
     return ok;
 }
 
-/* If root makes the first one, whoever owns the folder owns the file. */
-static int write_keys(const char *path, int folder, const struct ticket_keys *keys)
+static int write_keys(const char *path, const struct ticket_keys *keys)
 {
     struct text content = {0};
-    struct stat st;
-    bool first = access(path, F_OK) < 0;
     ticket_file_print(keys, &content);
     int fault = content.failed ? ENOMEM : file_replace(path, 0600, &content);
     text_wipe(&content);
-    if (fault || !first || geteuid() != 0) return fault;
-    return fstat(folder, &st) < 0 || chown(path, st.st_uid, st.st_gid) < 0 ? errno : 0;
+    return fault;
 }
 
-static int rotate_file(const char *path, int folder, struct ticket_keys *keys)
+static int rotate_file(const char *path, struct ticket_keys *keys)
 {
     char when[CLOCK_TEXT_SIZE];
     time_t now = time(NULL);
@@ -101,7 +98,7 @@ static int rotate_file(const char *path, int folder, struct ticket_keys *keys)
                 path, when);
         return CLI_CANNOT;
     }
-    int fault = done == TICKETS_ROTATED ? write_keys(path, folder, keys) : 0;
+    int fault = done == TICKETS_ROTATED ? write_keys(path, keys) : 0;
     if (fault) return complain(path, fault);
     if (done == TICKETS_WAIT)
         printf("Nothing to do: the newest key in %s has yet to begin, at %s.\n", path, when);
@@ -123,7 +120,10 @@ static int rotate(int argc, char **argv)
     if (status >= 0) return status;
     struct config *config = cli_config_load(&options);
     if (!config) return CLI_CANNOT;
+    /* Of a link, the file that it leads to: others may lead there, too. */
     const char *path = config->ticket_key_file;
+    char *target = path ? realpath(path, NULL) : NULL;
+    if (target) path = target;
     int folder = path ? lock_folder(path) : -1;
     if (!path) {
         fprintf(stderr, "suitegate: the configuration has no [tickets] key_file\n");
@@ -131,10 +131,11 @@ static int rotate(int argc, char **argv)
     } else if (folder < 0) {
         status = complain(path, errno);
     } else {
-        status = rotate_file(path, folder, &keys);
+        status = rotate_file(path, &keys);
         explicit_bzero(&keys, sizeof keys);
         close(folder);
     }
+    free(target);
     config_free(config);
     return status;
 }

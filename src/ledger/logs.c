@@ -13,10 +13,12 @@ struct source {
     const char *path, *name; /* name: for messages */
     struct lines *lines;     /* one that cannot be opened again stays open */
     uint64_t first;          /* the number of its first record; 0: none is readable */
-    bool empty;
+    bool empty, known;       /* known: its instance's name is */
     char time[ENTRY_TIME], instance[ENTRY_INSTANCE];
     bool has_state;
     struct chain state;
+    const char *beside; /* the path of the file whose log an empty one is of; NULL: none */
+    struct verify *log; /* once it is read */
 };
 
 struct logs {
@@ -58,14 +60,20 @@ static int by_first(const void *a, const void *b)
     return strcmp(one->time, other->time);
 }
 
-static bool note_first(struct source *s, const struct line_view *line)
+/* The name is the second record's: the first one's own bytes are not proved by what follows. True
+ * once all is known. */
+static bool note_line(struct source *s, const struct line_view *line)
 {
     struct chain_line sealed;
     if (!chain_read(line->p, line->n, &sealed)) return false;
-    s->first = sealed.sequence;
-    entry_peek_time(line->p, line->n, s->time);
-    entry_peek_instance(line, s->instance);
-    return true;
+    bool second = s->first > 0;
+    if (!second) {
+        s->first = sealed.sequence;
+        entry_peek_time(line->p, line->n, s->time);
+    }
+    s->known = true;
+    if (!entry_peek_instance(line, s->instance)) s->instance[0] = '\0';
+    return second;
 }
 
 static bool can_be_opened_again(const char *path)
@@ -85,36 +93,32 @@ static bool look(struct source *s, struct text *errors)
     if (!s->lines) return false;
     if (!again) {
         s->empty = !lines_peek(s->lines, &line);
-        if (!s->empty) (void)note_first(s, &line);
+        if (!s->empty) (void)note_line(s, &line);
         return true;
     }
     s->empty = !lines_peek(s->lines, &line) && !lines_failed(s->lines);
     for (int i = 0; i < LINES_LOOKED_AT && lines_next(s->lines, &line); i++)
-        if (note_first(s, &line)) break;
+        if (note_line(s, &line)) break;
     lines_close(s->lines);
     s->lines = NULL;
     return true;
 }
 
-static size_t folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? (size_t)(slash - path) : 0;
-}
-
-/* One without a record, such as the live file after a rotation, is of the log beside it. */
+/* One without a record, such as the live file after a rotation, is of the log of files whose names
+ * begin with its own. */
 static void name_empty(struct logs *l)
 {
     for (size_t i = 0; i < l->source_count; i++) {
         struct source *s = &l->sources[i];
-        size_t n = folder_of(s->path);
+        size_t n = strlen(s->path);
+        uint64_t newest = 0;
         for (size_t k = 0; k < l->source_count && s->first == 0; k++) {
             const struct source *other = &l->sources[k];
-            if (other->first == 0 || folder_of(other->path) != n ||
-                memcmp(other->path, s->path, n) != 0)
-                continue;
+            if (other->first <= newest || strncmp(other->path, s->path, n) != 0) continue;
+            newest = other->first;
+            s->beside = other->path;
+            s->known = true;
             memcpy(s->instance, other->instance, sizeof s->instance);
-            break;
         }
     }
 }
@@ -146,7 +150,8 @@ static bool look_at_all(struct logs *l, char *const *paths, size_t n, struct tex
 static const struct chain *state_of(const struct logs *l, const char *instance)
 {
     for (size_t i = 0; i < l->source_count; i++)
-        if (l->sources[i].has_state && strcmp(l->sources[i].instance, instance) == 0)
+        if (l->sources[i].has_state && l->sources[i].known &&
+            strcmp(l->sources[i].instance, instance) == 0)
             return &l->sources[i].state;
     return NULL;
 }
@@ -160,7 +165,7 @@ static struct verify *begin_log(struct logs *l, const struct source *s)
     return grown[l->n] ? grown[l->n++] : NULL;
 }
 
-/* The key of the first checkpoint in a file; "" if none is near. */
+/* The key of the first readable checkpoint in a file; "" if none is near. */
 static void peek_key(const char *path, char out[LOG_KEY_ID + 1])
 {
     struct text errors = {0};
@@ -173,21 +178,23 @@ static void peek_key(const char *path, char out[LOG_KEY_ID + 1])
     for (int i = 0; lines && i <= WRITER_CHECKPOINT_RECORDS && lines_next(lines, &line); i++) {
         entry_peek_action(&line, action, &plain_close);
         if (strcmp(action, audit_action_name(AUDIT_LOG_CHECKPOINT)) != 0) continue;
-        if (checkpoint_read(&line, &c)) memcpy(out, c.key_id, sizeof c.key_id);
+        if (!checkpoint_read(&line, &c)) continue;
+        memcpy(out, c.key_id, sizeof c.key_id);
         break;
     }
     lines_close(lines);
     text_fini(&errors);
 }
 
-/* Whose last record is the one of this state, or who has its name. */
+/* Whose last record is the one of this state, or the log of the file beside; else its own, of which
+ * nothing is there. */
 static struct verify *log_of_state(struct logs *l, const struct source *s)
 {
     for (size_t i = 0; s->has_state && i < l->n; i++)
         if (verify_ends_at(l->items[i], &s->state)) return l->items[i];
-    for (size_t i = l->n; i-- > 0;)
-        if (strcmp(verify_summary(l->items[i])->instance, s->instance) == 0) return l->items[i];
-    return l->n == 1 ? l->items[0] : begin_log(l, s);
+    for (size_t i = 0; s->beside && i < l->source_count; i++)
+        if (l->sources[i].path == s->beside) return l->sources[i].log;
+    return begin_log(l, s);
 }
 
 static struct verify *log_of(struct logs *l, const struct source *s, struct lines *lines)
@@ -202,9 +209,7 @@ static struct verify *log_of(struct logs *l, const struct source *s, struct line
         if (strcmp(verify_summary(l->items[i])->instance, s->instance) == 0) return l->items[i];
     if (l->n > 0) peek_key(s->path, key);
     for (size_t i = l->n; i-- > 0;)
-        if (verify_has_key(l->items[i], key) &&
-            s->first > verify_summary(l->items[i])->last_sequence)
-            return l->items[i];
+        if (verify_has_key(l->items[i], key)) return l->items[i];
     return begin_log(l, s);
 }
 
@@ -220,6 +225,7 @@ static bool read_source(struct logs *l, struct source *s, struct text *errors)
     s->lines = NULL;
     if (!lines) return false;
     struct verify *v = log_of(l, s, lines);
+    s->log = v;
     if (!v) text_add(errors, "out of memory\n");
     if (v && s->has_state) verify_take_state(v, &s->state);
     if (v) feed(v, s->name, lines);
@@ -233,7 +239,10 @@ bool logs_read(struct logs *l, char *const *paths, size_t n, struct text *errors
 {
     bool ok = look_at_all(l, paths, n, errors);
     for (size_t i = 0; ok && i < n; i++) ok = read_source(l, &l->sources[i], errors);
-    for (size_t i = 0; ok && i < l->n; i++) verify_end(l->items[i]);
+    for (size_t i = 0; ok && i < l->n; i++) {
+        if (l->n > 1) verify_doubt(l->items[i]);
+        verify_end(l->items[i]);
+    }
     return ok;
 }
 

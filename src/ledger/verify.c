@@ -10,7 +10,7 @@
 
 bool verify_keys_init(struct verify_keys *keys, const struct span *spki, size_t n)
 {
-    *keys = (struct verify_keys){calloc(n + 1, sizeof *keys->items), n};
+    *keys = (struct verify_keys){.items = calloc(n + 1, sizeof *keys->items), .n = n};
     for (size_t i = 0; keys->items && i < n; i++) {
         keys->items[i].spki = spki[i];
         if (log_key_id(spki[i], keys->items[i].id)) continue;
@@ -23,7 +23,8 @@ bool verify_keys_init(struct verify_keys *keys, const struct span *spki, size_t 
 void verify_keys_fini(struct verify_keys *keys)
 {
     free(keys->items);
-    *keys = (struct verify_keys){NULL, 0};
+    free(keys->signers);
+    *keys = (struct verify_keys){.n = 0};
 }
 
 struct verify *verify_new(struct verify_keys *keys, const char *instance, const struct chain *state)
@@ -329,6 +330,14 @@ static void end_suspect(struct verify *v)
                "middle of it. It is repaired at the next start.");
     else
         check_after_suspect(v, &(struct line_view){"", 0, true}, NULL, false);
+}
+
+void verify_doubt(struct verify *v)
+{
+    if (!v->begun || v->found.anchored || v->found.checkpoints > 0) return;
+    verify_judge(v, VERIFY_CUT, v->first, v->found.first_sequence,
+                 "what stands before this record is not here, and no checkpoint shows whose log "
+                 "this is");
 }
 
 void verify_end(struct verify *v)

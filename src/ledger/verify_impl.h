@@ -22,7 +22,7 @@ struct suspect {
 };
 
 struct verify {
-    struct verify_keys *keys;
+    struct verify_keys *keys; /* of all logs */
     struct span given_key; /* the log's, of these; or the one that was announced last, if any was */
     char given_id[LOG_KEY_ID + 1];
     uint8_t next_key[LOG_SPKI_LIMIT];
@@ -32,6 +32,7 @@ struct verify {
     struct chain state; /* the last record written, from the state file */
     struct chain chain; /* the last good record */
     char first_hash[CHAIN_HASH];
+    struct log_position first;
     bool begun;
     const char *file;
     struct suspect suspect;

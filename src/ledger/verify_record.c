@@ -5,6 +5,7 @@
 #include "audit/writer.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool verify_is_action(const char *name, enum audit_action action)
@@ -42,22 +43,40 @@ static void note_crash(struct verify *v, uint64_t sequence)
 }
 
 /* Which of the given keys is this log's? None: the first one, which then does not fit. */
-static bool choose_key(struct verify *v, const struct checkpoint *c, struct log_position place,
-                       uint64_t sequence)
+static void choose_key(struct verify *v, const struct checkpoint *c)
 {
-    struct verify_key *key = v->keys->items;
-    if (v->keys->n == 0 || v->given_key.n) return true;
+    const struct verify_key *key = v->keys->items;
+    if (v->keys->n == 0 || v->given_key.n) return;
     for (size_t i = 0; i < v->keys->n; i++)
         if (strcmp(v->keys->items[i].id, c->key_id) == 0) key = &v->keys->items[i];
-    if (key->used && strcmp(key->id, c->key_id) == 0) {
-        verify_judge(v, VERIFY_CHANGED, place, sequence,
-                     "the checkpoint is signed with the key of another log (%.16s...)", c->key_id);
-        return false;
-    }
-    key->used = key->used || strcmp(key->id, c->key_id) == 0;
     v->given_key = key->spki;
     memcpy(v->given_id, key->id, sizeof v->given_id);
-    return true;
+}
+
+/* Whose key this is, from now on; NULL when out of memory. */
+static const struct verify *signer_of(struct verify *v, const char *id)
+{
+    struct verify_keys *keys = v->keys;
+    for (size_t i = 0; i < keys->n; i++)
+        if (strcmp(keys->items[i].id, id) == 0) keys->items[i].used = true;
+    for (size_t i = 0; i < keys->signer_count; i++)
+        if (strcmp(keys->signers[i].id, id) == 0) return keys->signers[i].log;
+    struct verify_signer *grown = realloc(keys->signers, (keys->signer_count + 1) * sizeof *grown);
+    if (!grown) return NULL;
+    keys->signers = grown;
+    grown[keys->signer_count].log = v;
+    memcpy(grown[keys->signer_count++].id, id, LOG_KEY_ID + 1);
+    return v;
+}
+
+/* One key that signs two logs: one of them is another's work, or a part of the other. */
+static bool key_is_its_own(struct verify *v, const struct checkpoint *c, struct log_position place,
+                           uint64_t sequence)
+{
+    if (strcmp(v->found.key_id, c->key_id) == 0 || signer_of(v, c->key_id) == v) return true;
+    verify_judge(v, VERIFY_CHANGED, place, sequence,
+                 "the checkpoint is signed with the key of another log (%.16s...)", c->key_id);
+    return false;
 }
 
 static bool checkpoint_fits(struct verify *v, const struct checkpoint *c, struct log_position place,
@@ -125,8 +144,10 @@ static bool follow_key(struct verify *v, const struct checkpoint *c, struct log_
 static bool take_checkpoint(struct verify *v, const struct checkpoint *c, struct log_position place,
                             uint64_t sequence)
 {
-    if (!choose_key(v, c, place, sequence)) return false;
-    if (!checkpoint_fits(v, c, place, sequence) || !take_link(v, c, place, sequence)) return false;
+    choose_key(v, c);
+    if (!checkpoint_fits(v, c, place, sequence) || !key_is_its_own(v, c, place, sequence) ||
+        !take_link(v, c, place, sequence))
+        return false;
     /* The first checkpoint of a new chain follows its first records. */
     if (c->at_start && v->chain_checkpoints && !v->starting) note_crash(v, sequence);
     bool changed = v->found.key_id[0] && strcmp(v->found.key_id, c->key_id) != 0;
@@ -233,6 +254,7 @@ void verify_take_good(struct verify *v, struct log_position place, const struct 
     note_instance(v, line, sealed->sequence);
     if (!v->begun) {
         v->found.first_sequence = sealed->sequence;
+        v->first = place;
         memcpy(v->first_hash, sealed->hash, CHAIN_HASH);
         entry_peek_time(line->p, line->n, v->found.first_time);
     }

@@ -70,13 +70,19 @@ def noted(folder, *keys):
 
 
 def by_name(report):
-    assert len(report["logs"]) == len({log["instance"] for log in report["logs"]})
-    return {log["instance"]: log for log in report["logs"]}
+    logs = {log.get("instance"): log for log in report["logs"]}
+    assert len(report["logs"]) == len(logs)
+    return logs
 
 
 def run_json(*arguments):
     done = run("log", "verify", "--json", *arguments)
     return done.returncode, json.loads(done.stdout)
+
+
+def write_state(file, sequence, line):
+    file.with_suffix(".state").write_text(json.dumps(
+        {"file": file.name, "sequence": sequence, "hash": hash_of(line).decode()}))
 
 
 def test_each_log_is_verified_by_itself(base):
@@ -116,9 +122,13 @@ def test_every_log_needs_a_key_that_was_noted(base, tmp_path):
 
 def test_a_key_without_a_log_is_named(base, tmp_path):
     keys = noted(tmp_path, *(one.key for one in base))
-    assert intact("--key", keys, *base[1].files)["unused_keys"] == [base[0].id, base[2].id]
+    status, report = run_json("--key", keys, *base[1].files)
+    assert (status, report["verdict"], report["complete"]) == (1, "not intact", False)
+    assert report["unused_keys"] == [base[0].id, base[2].id]
+    assert [log["verdict"] for log in report["logs"]] == ["intact"]
     done = run("log", "verify", "--key", keys, *base[1].files)
-    assert f"no log here is signed with the key {base[0].id} that was given" in done.stdout
+    assert done.returncode == 1 and f"NOT COMPLETE: no log here is signed with the key {base[0].id}" \
+        in done.stdout
 
 
 def test_the_key_of_one_does_not_sign_for_another(instances, tmp_path):
@@ -144,11 +154,53 @@ def test_the_key_of_one_does_not_sign_for_another(instances, tmp_path):
     one.live.write_bytes(b"".join(one_signed))
     (one.folder / "audit.state").unlink()
     status, report = run_json("--key", keys, one.live, *two.files)
-    assert status == 1
-    logs = by_name(report)
-    assert logs["one"]["verdict"] == "intact"
-    assert "the key of another log" in logs["two"]["fault"]["sentence"]
+    assert (status, report["verdict"]) == (1, "not intact")
     assert report["unused_keys"] == [two.id]
+
+
+def renamed_first(file, keep=None):
+    """The first record's bytes are not proved by those after it: anybody can write another name."""
+    lines = lines_of(file)[keep or 0:]
+    lines[0] = re.sub(rb'"node":\{"name":"[^"]*"', b'"node":{"name":"uno"', lines[0])
+    lines[0] = lines[0].replace(b'"key_id"', b'"key_ix"')
+    file.write_bytes(b"".join(lines))
+
+
+@pytest.mark.parametrize("state", [True, False])
+def test_a_part_that_is_missing_is_not_hidden_by_another_name(instances, state):
+    two = instances[1]
+    if not state:
+        (two.folder / "audit.state").unlink()
+    renamed_first(two.live, keep=3)
+    for files in (two.files, files_of(instances)):
+        done = run("log", "verify", "--json", *files)
+        assert done.returncode == 1
+        report = json.loads(done.stdout)
+        log = by_name(report)["two"] if "logs" in report else report
+        assert log["fault"]["kind"] == "cut"
+
+
+def test_a_later_part_without_a_checkpoint_is_no_log_of_its_own(instances):
+    one, two, _ = instances
+    lines = lines_of(two.live)
+    part = two.folder / "part.jsonl"
+    part.write_bytes(lines[-3])
+    renamed_first(part)
+    status, report = run_json(*one.files, part)
+    fault = by_name(report)["uno"]["fault"]
+    assert status == 1 and (fault["kind"], fault["file"]) == ("cut", str(part))
+    assert "whose log this is" in fault["sentence"]
+
+
+def test_a_log_that_only_its_state_file_knows_is_missing(instances):
+    """Beside the files of another one."""
+    one, two, _ = instances
+    (one.folder / "other.jsonl").write_bytes(b"")
+    last = lines_of(two.live)[-1]
+    write_state(one.folder / "other.jsonl", json.loads(last)["event"]["sequence"], last)
+    status, report = run_json(*one.files, one.folder / "other.jsonl")
+    assert status == 1 and by_name(report)["one"]["verdict"] == "intact"
+    assert by_name(report)[None]["fault"]["kind"] == "cut"
 
 
 def test_a_fault_is_of_its_own_log(instances):
@@ -250,11 +302,6 @@ def test_a_log_without_a_key_may_change_its_name(renamed):
     assert (report["files"], report["records"], report["chains"]) == (2, len(lines), 1)
 
 
-def write_state(file, sequence, line):
-    file.with_suffix(".state").write_text(json.dumps(
-        {"file": file.name, "sequence": sequence, "hash": hash_of(line).decode()}))
-
-
 def test_a_state_file_that_comes_late_counts(renamed):
     """A log with a state file has one chain. Here the state lies beside a file with another name."""
     folder, lines, at = renamed
@@ -274,6 +321,8 @@ def test_an_empty_live_file_after_the_name_changed(renamed, instances):
     """It is of the log that ends with the record of its state file."""
     folder, lines, at = renamed
     files = parts(folder, lines[:at], lines[at:], [])
+    files = [files[0].rename(folder / "audit.jsonl.2"), files[1].rename(folder / "audit.jsonl.1"),
+             files[2].rename(folder / "audit.jsonl")]
     sequence = json.loads(lines[-1])["event"]["sequence"]
     write_state(files[2], sequence, lines[-1])
     for more in ([], files_of(instances)):

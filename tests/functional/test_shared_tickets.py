@@ -3,6 +3,8 @@ them, as long as they have the same policy; and suitegate tickets rotate, which 
 
 import os
 import re
+import subprocess
+import sys
 import time
 
 import pytest
@@ -231,6 +233,7 @@ def test_rotate_makes_the_file_then_adds(config, tmp_path):
     before = path.read_text()
     done = rotate(config)
     assert done.returncode == 0 and done.stdout.startswith("Added a key to "), done
+    assert done.stderr == ""
     assert path.read_text().startswith(before) and len(lines(path)) == 2
     before = path.read_text()
     done = rotate(config)
@@ -257,6 +260,45 @@ def test_rotate_by_root_leaves_the_file_to_its_owner(config, tmp_path):
     assert rotate(config).returncode == 0 and len(lines(path)) == 2
     assert (path.stat().st_uid, path.stat().st_gid) == (1236, 1237)
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_rotate_by_root_gives_away_no_other_file(config, tmp_path):
+    """Whoever owns the folder puts a link to another file where the new one is being made."""
+    theirs = tmp_path / "folder"
+    theirs.mkdir()
+    theirs.chmod(0o755)
+    os.chown(theirs, 65534, 65534)
+    config.write_text(config.read_text().replace("tickets.keys", "folder/tickets.keys"))
+    precious = tmp_path / "precious"
+    precious.write_text("root's\n")
+    precious.chmod(0o600)
+    swap = ("import os,sys\nfolder,target=sys.argv[1:]\nos.chdir(folder)\nos.setgid(65534)\nos.setuid(65534)\n"
+            "print('ready',flush=True)\n"
+            "while True:\n"
+            "    try:\n        os.symlink(target,'link')\n    except FileExistsError:\n        pass\n"
+            "    while not os.path.lexists('tickets.keys.new'):\n        pass\n"
+            "    try:\n        os.rename('link','tickets.keys.new')\n    except OSError:\n        pass\n")
+    with subprocess.Popen([sys.executable, "-c", swap, theirs, precious],
+                          stdout=subprocess.PIPE) as swapper:
+        try:
+            assert swapper.stdout.readline() == b"ready\n"
+            for _ in range(8):
+                rotate(config)
+                assert precious.stat().st_uid == 0 and precious.read_text() == "root's\n"
+                (theirs / "tickets.keys").unlink(missing_ok=True)
+        finally:
+            swapper.kill()
+
+
+def test_rotate_through_a_link_changes_the_file_itself(config, tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "tickets.keys").symlink_to("shared/real.keys")
+    write(tmp_path / "shared/real.keys", key(-60))
+    done = rotate(config)
+    assert done.returncode == 0 and done.stderr == "", done
+    assert (tmp_path / "tickets.keys").is_symlink()
+    assert len(lines(tmp_path / "shared/real.keys")) == 2
 
 
 FAULTS = {

@@ -318,6 +318,57 @@ static void hostile_text(void **state)
     text_fini(&t);
 }
 
+static size_t fails; /* the request for memory that does; 0: none */
+static size_t requests;
+
+/* The linker leads all calls here (the Makefile says so). */
+void *__real_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+
+void *__wrap_realloc(void *p, size_t n)
+{
+    return ++requests == fails ? NULL : __real_realloc(p, n);
+}
+
+/* A record is whole, or there is none. */
+static void fails_at_each_request(const struct audit_event *e)
+{
+    struct text whole = {0};
+    requests = fails = 0;
+    audit_render(e, &whole);
+    size_t all = requests;
+    assert_true(all > 1 && !whole.failed);
+    for (size_t n = 1; n <= all; n++) {
+        struct text t = {0};
+        requests = 0;
+        fails = n;
+        audit_render(e, &t);
+        if (!t.failed) assert_string_equal(text_string(&t), text_string(&whole));
+        text_fini(&t);
+    }
+    fails = 0;
+    text_fini(&whole);
+}
+
+static void no_half_record_without_memory(void **state)
+{
+    (void)state;
+    static const uint8_t authorities[] = "\x00\x11\x30\x0f\x31\x0d\x30\x0b\x06\x03\x55\x04\x03"
+                                         "\x0c\x04Some";
+    const struct outlook unknown = {.kind = OUTLOOK_UNKNOWN};
+    struct audit_event e = event_of(AUDIT_CONNECTION_OBSERVED);
+    e.domain = "gate.example";
+    e.destination_port = 443;
+    e.outlook = &unknown;
+    fails_at_each_request(&e);
+    e = event_of(AUDIT_CONNECTION_REFUSED);
+    e.reason = REASON_UPSTREAM_UNREACHABLE;
+    e.upstream.known = true;
+    e.request = (struct audit_request){
+        .asked = true, .identity = "office", .authorities = {authorities, sizeof authorities - 1}};
+    fails_at_each_request(&e);
+}
+
 static void fallback(void **state)
 {
     (void)state;
@@ -598,6 +649,7 @@ int main(void)
         cmocka_unit_test(opened_and_closed),
         cmocka_unit_test(every_code),
         cmocka_unit_test(hostile_text),
+        cmocka_unit_test(no_half_record_without_memory),
         cmocka_unit_test(fallback),
         cmocka_unit_test(bounded),
         cmocka_unit_test(cut_lists_are_counted),
