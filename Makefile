@@ -111,6 +111,7 @@ WRAPPED_test_conn := session_handshake session_agreed conn_refuse client_start_h
 WRAPPED_test_loop_memory := malloc realloc
 WRAPPED_test_record := realloc
 WRAPPED_test_recorder := malloc realloc
+WRAPPED_test_resolver := malloc
 WRAPPED_test_sources := free
 WRAPPED_test_state := pread digest_sha256
 WRAPPED_test_ticket := random_bytes

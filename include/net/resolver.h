@@ -40,7 +40,8 @@ void resolver_free(struct resolver *r);
 
 WARN_UNUSED struct lookup *resolver_start(struct resolver *r, const char *host, uint16_t port,
                                           lookup_answer *answer, void *arg);
-/* The status of a lookup without an answer so far: LOOKUP_FAILED or LOOKUP_UNANSWERED. */
+/* The status of a lookup without an answer so far: LOOKUP_FAILED or LOOKUP_UNANSWERED; if memory
+ * was short since it began, LOOKUP_NO_MEMORY. */
 enum lookup_status lookup_overdue(const struct lookup *l);
 void lookup_cancel(struct lookup *l);
 

@@ -2,6 +2,7 @@
 
 #include "base/cache.h"
 #include "base/clock.h"
+#include "base/shortage.h"
 #include "base/text.h"
 #include "net/names.h"
 
@@ -50,6 +51,7 @@ struct lookup {
     bool in_ares; /* its callback is still to come */
     bool again;   /* its channel was replaced before it answered */
     int64_t started_ns;
+    unsigned shortages; /* of this thread, when it began (base/shortage.h) */
     uint16_t port;
     char host[KEY_SIZE - 8], key[KEY_SIZE];
     ev_timer deliver;
@@ -134,9 +136,24 @@ static void on_socket_state(void *arg, ares_socket_t fd, int readable, int writa
 static pthread_once_t library_once = PTHREAD_ONCE_INIT;
 static int library_status;
 
+static void *get_memory(size_t n)
+{
+    void *p = malloc(n);
+    if (!p) shortage_note();
+    return p;
+}
+
+static void *resize_memory(void *p, size_t n)
+{
+    void *next = realloc(p, n);
+    if (!next && n > 0) shortage_note();
+    return next;
+}
+
+/* The library reports some failures to get memory as names that do not exist. */
 static void library_init(void)
 {
-    library_status = ares_library_init(ARES_LIB_INIT_ALL);
+    library_status = ares_library_init_mem(ARES_LIB_INIT_ALL, get_memory, free, resize_memory);
 }
 
 /* With all that it would look for in files: it reads none then. */
@@ -214,13 +231,20 @@ static void on_deliver(struct ev_loop *loop, ev_timer *timer, int events)
     if (answer) answer(arg, copy.status, copy.addresses, copy.n);
 }
 
+static bool lacked_memory(const struct lookup *l)
+{
+    return shortage_count() != l->shortages;
+}
+
 enum lookup_status lookup_overdue(const struct lookup *l)
 {
+    if (lacked_memory(l)) return LOOKUP_NO_MEMORY;
     return l->resolver->heard_ns > l->started_ns ? LOOKUP_FAILED : LOOKUP_UNANSWERED;
 }
 
 static enum lookup_status status_of(const struct lookup *l, int ares_status)
 {
+    if (ares_status != ARES_SUCCESS && lacked_memory(l)) return LOOKUP_NO_MEMORY;
     switch (ares_status) {
     case ARES_SUCCESS:
         return LOOKUP_FOUND;
@@ -304,7 +328,8 @@ static void on_answer(void *arg, int status, int timeouts, struct ares_addrinfo 
         if (status == ARES_SUCCESS) keep(l, info);
         ares_freeaddrinfo(info);
     }
-    if (l->status == LOOKUP_FOUND && l->n == 0) l->status = LOOKUP_NOT_FOUND;
+    if (l->status == LOOKUP_FOUND && l->n == 0)
+        l->status = lacked_memory(l) ? LOOKUP_NO_MEMORY : LOOKUP_NOT_FOUND;
     if (l->status != LOOKUP_FOUND && status != ARES_EDESTRUCTION && has_after_servers(l->resolver))
         (void)!find_in_hosts(l);
     if (status == ARES_EDESTRUCTION && l->resolver->ending) return; /* resolver_free() frees it */
@@ -326,6 +351,7 @@ static void ask(struct lookup *l)
     l->in_ares = true;
     l->n = 0;
     l->started_ns = clock_steady_ns();
+    l->shortages = shortage_count();
     snprintf(service, sizeof service, "%u", l->port);
     ares_getaddrinfo(r->channel, l->host, service, &hints, on_answer, l);
 }
@@ -368,7 +394,8 @@ struct lookup *resolver_start(struct resolver *r, const char *host, uint16_t por
                          .answer = answer,
                          .arg = arg,
                          .status = LOOKUP_NOT_FOUND,
-                         .port = port};
+                         .port = port,
+                         .shortages = shortage_count()};
     if (r->first) r->first->link = &l->next;
     r->first = l;
     ev_timer_init(&l->deliver, on_deliver, 0., 0.);
