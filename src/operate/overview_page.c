@@ -72,8 +72,8 @@ static void put_now(const struct overview *o, struct text *out)
     struct overview_rate minute = overview_rate(o, 60);
     text_add(out, "<div class=\"now\">\n");
     put_number(out, "open connections", o->active);
-    put_number(out, "allowed in the last minute", minute.opened * 60);
-    put_number(out, "refused in the last minute", minute.refused * 60);
+    put_number(out, "allowed per minute", minute.opened * 60);
+    put_number(out, "refused per minute", minute.refused * 60);
     put_number(out, "allowed since the start", (double)o->counts->opened);
     put_number(out, "refused since the start", (double)overview_refused(o->counts));
     text_add(out, "</div>\n");

@@ -196,8 +196,8 @@ static void say_connections(const struct overview *o, struct text *out)
                 "silent\n",
                 o->active, o->loaded->config->proxy.max_connections, o->counts->opened,
                 overview_refused(o->counts), o->counts->silent);
-    text_printf(out, "last minute   %.0f allowed, %.0f refused\n", minute.opened * 60,
-                minute.refused * 60);
+    text_printf(out, "per minute    %.0f allowed, %.0f refused, by the last one\n",
+                minute.opened * 60, minute.refused * 60);
 }
 
 static void say_listeners(const struct overview *o, struct text *out)
