@@ -5,6 +5,7 @@
 #include "base/attr.h"
 #include "base/text.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <sys/stat.h>
 
@@ -31,6 +32,8 @@ WARN_UNUSED bool file_is_private(const char *path, const struct stat *st, mode_t
 /* Do both describe the same file with the same content? Times have nanoseconds: several changes in
  * a second are several. */
 bool file_is_same(const struct stat *a, const struct stat *b);
+/* The folder of a path: "." if it names none. False: it is too long. */
+WARN_UNUSED bool file_folder(const char *path, char out[PATH_MAX]);
 /* Creates the file with these permissions; 0, or an errno: EEXIST when it exists. */
 WARN_UNUSED int file_create(const char *path, mode_t mode, const struct text *content);
 /* Creates or replaces it; a reader finds the old or the new one, whole. Whoever owned the old one,

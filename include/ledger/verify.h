@@ -52,7 +52,6 @@ struct verify;
 struct verify_key {
     struct span spki;
     char id[LOG_KEY_ID + 1];
-    bool used; /* it has signed a log */
 };
 
 /* A key, and the log that it has signed. */
@@ -88,8 +87,8 @@ bool verify_has_key(const struct verify *v, const char *id);
  * messages. */
 void verify_line(struct verify *v, const char *file, uint64_t number, const struct line_view *line);
 /* Before the end, of one among several: a log that begins with a later record has to show by a
- * checkpoint that it is one, and no part of another. */
-void verify_doubt(struct verify *v);
+ * checkpoint and by its name that it is one, and no part of another. */
+void verify_doubt(struct verify *v, bool shares_its_name);
 /* After the last line. */
 void verify_end(struct verify *v);
 const struct verify_summary *verify_summary(const struct verify *v);

@@ -131,12 +131,11 @@ int file_create(const char *path, mode_t mode, const struct text *content)
     return create(path, mode, content, NULL);
 }
 
-/* The folder of a path: "" without one. False: it is too long. */
-static bool folder_of(const char *path, char out[PATH_MAX])
+bool file_folder(const char *path, char out[PATH_MAX])
 {
     const char *slash = strrchr(path, '/');
     int n = slash == path ? 1 : slash ? (int)(slash - path) : 0;
-    return snprintf(out, PATH_MAX, "%.*s", n, path) < PATH_MAX;
+    return snprintf(out, PATH_MAX, "%.*s", n ? n : 1, n ? path : ".") < PATH_MAX;
 }
 
 int file_replace(const char *path, mode_t mode, const struct text *content)
@@ -146,7 +145,7 @@ int file_replace(const char *path, mode_t mode, const struct text *content)
     if (unlink(next) < 0 && errno != ENOENT) return errno; /* of a run that was ended */
     struct stat before;
     bool known = lstat(path, &before) == 0 && S_ISREG(before.st_mode);
-    if (!known) known = folder_of(path, folder) && stat(*folder ? folder : ".", &before) == 0;
+    if (!known) known = file_folder(path, folder) && stat(folder, &before) == 0;
     int fault = create(next, mode, content, known ? &before : NULL);
     if (!fault && rename(next, path) < 0) {
         fault = errno;

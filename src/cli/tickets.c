@@ -41,13 +41,11 @@ static int complain(const char *path, int fault)
 static int lock_folder(const char *path)
 {
     char folder[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    int n = slash == path ? 1 : slash ? (int)(slash - path) : 0;
-    if (snprintf(folder, sizeof folder, "%.*s", n, path) >= (int)sizeof folder) {
+    if (!file_folder(path, folder)) {
         errno = ENAMETOOLONG;
         return -1;
     }
-    int fd = open(n > 0 ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0 || flock(fd, LOCK_EX) == 0) return fd;
     int fault = errno;
     close(fd);

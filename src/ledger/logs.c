@@ -235,12 +235,20 @@ static bool read_source(struct logs *l, struct source *s, struct text *errors)
     return errors->size == 0;
 }
 
+static bool shares_its_name(const struct logs *l, size_t i)
+{
+    const char *name = logs_summary(l, i)->instance;
+    for (size_t k = 0; k < l->n; k++)
+        if (k != i && strcmp(logs_summary(l, k)->instance, name) == 0) return true;
+    return false;
+}
+
 bool logs_read(struct logs *l, char *const *paths, size_t n, struct text *errors)
 {
     bool ok = look_at_all(l, paths, n, errors);
     for (size_t i = 0; ok && i < n; i++) ok = read_source(l, &l->sources[i], errors);
     for (size_t i = 0; ok && i < l->n; i++) {
-        if (l->n > 1) verify_doubt(l->items[i]);
+        if (l->n > 1) verify_doubt(l->items[i], shares_its_name(l, i));
         verify_end(l->items[i]);
     }
     return ok;
@@ -256,9 +264,16 @@ const struct verify_summary *logs_summary(const struct logs *l, size_t i)
     return verify_summary(l->items[i]);
 }
 
+static bool has_signed(const struct verify_keys *keys, const char *id)
+{
+    for (size_t i = 0; i < keys->signer_count; i++)
+        if (strcmp(keys->signers[i].id, id) == 0) return true;
+    return false;
+}
+
 const char *logs_unused_key(const struct logs *l, size_t i)
 {
     for (size_t k = 0; k < l->keys.n; k++)
-        if (!l->keys.items[k].used && i-- == 0) return l->keys.items[k].id;
+        if (!has_signed(&l->keys, l->keys.items[k].id) && i-- == 0) return l->keys.items[k].id;
     return NULL;
 }

@@ -332,12 +332,17 @@ static void end_suspect(struct verify *v)
         check_after_suspect(v, &(struct line_view){"", 0, true}, NULL, false);
 }
 
-void verify_doubt(struct verify *v)
+void verify_doubt(struct verify *v, bool shares_its_name)
 {
-    if (!v->begun || v->found.anchored || v->found.checkpoints > 0) return;
-    verify_judge(v, VERIFY_CUT, v->first, v->found.first_sequence,
-                 "what stands before this record is not here, and no checkpoint shows whose log "
-                 "this is");
+    if (!v->begun || v->found.anchored) return;
+    if (shares_its_name)
+        verify_judge(v, VERIFY_CUT, v->first, v->found.first_sequence,
+                     "what stands before this record is not here, and another log has the same "
+                     "instance's name: this may be a part of it");
+    if (v->found.checkpoints == 0)
+        verify_judge(v, VERIFY_CUT, v->first, v->found.first_sequence,
+                     "what stands before this record is not here, and no checkpoint shows whose "
+                     "log this is");
 }
 
 void verify_end(struct verify *v)

@@ -57,8 +57,6 @@ static void choose_key(struct verify *v, const struct checkpoint *c)
 static const struct verify *signer_of(struct verify *v, const char *id)
 {
     struct verify_keys *keys = v->keys;
-    for (size_t i = 0; i < keys->n; i++)
-        if (strcmp(keys->items[i].id, id) == 0) keys->items[i].used = true;
     for (size_t i = 0; i < keys->signer_count; i++)
         if (strcmp(keys->signers[i].id, id) == 0) return keys->signers[i].log;
     struct verify_signer *grown = realloc(keys->signers, (keys->signer_count + 1) * sizeof *grown);

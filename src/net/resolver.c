@@ -351,7 +351,6 @@ static void ask(struct lookup *l)
     l->in_ares = true;
     l->n = 0;
     l->started_ns = clock_steady_ns();
-    l->shortages = shortage_count();
     snprintf(service, sizeof service, "%u", l->port);
     ares_getaddrinfo(r->channel, l->host, service, &hints, on_answer, l);
 }

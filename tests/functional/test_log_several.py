@@ -180,6 +180,22 @@ def test_a_part_that_is_missing_is_not_hidden_by_another_name(instances, state):
         assert log["fault"]["kind"] == "cut"
 
 
+def test_nor_in_what_comes_through_a_pipe(instances):
+    """Of which only the first line can be seen before it is read; and its key is a later one."""
+    one, two, _ = instances
+    forger = Forger(two.folder, "public_key", "key_id")
+    lines = chained_again(lines_of(*two.files), sign=forger)
+    lines = lines[len(lines_of(two.old)) + 3:]
+    two.live.write_bytes(b"".join(lines))
+    renamed_first(two.live)
+    (two.folder / "audit.state").unlink()
+    done = run("log", "verify", "--json", *one.files, two.old, "-", input=two.live.read_text())
+    logs = json.loads(done.stdout)["logs"]
+    assert done.returncode == 1
+    fault = next(log["fault"] for log in logs if "fault" in log)
+    assert fault["kind"] == "cut" and "the same instance's name" in fault["sentence"]
+
+
 def test_a_later_part_without_a_checkpoint_is_no_log_of_its_own(instances):
     one, two, _ = instances
     lines = lines_of(two.live)
